@@ -1,0 +1,1 @@
+//! The rules: limits, slots, leases and their deadlines. Pure: no I/O, no clock, no randomness, no async.

@@ -1,0 +1,1 @@
+//! Makes the ledger's changes durable: the Journal trait and its SQLite implementation.

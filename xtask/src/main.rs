@@ -1,0 +1,3 @@
+//! `cargo xtask`: what CI runs and what a newcomer runs.
+
+fn main() {}
