@@ -25,10 +25,7 @@ impl Ledger {
             && let Some(lease) = self.lease(id)
         {
             let lease = Granted::from(lease);
-            return Acquired::Granted(Grant {
-                lease: Some(lease),
-                limits: self.minimal(&wanted),
-            });
+            return Acquired::Granted(Grant { lease: Some(lease), limits: self.minimal(&wanted) });
         }
         if let Some(refused) = self.refuses(&wanted, &acquire) {
             return refused;
@@ -48,10 +45,7 @@ impl Ledger {
                 None
             }
         };
-        Acquired::Granted(Grant {
-            lease,
-            limits: self.minimal(&wanted),
-        })
+        Acquired::Granted(Grant { lease, limits: self.minimal(&wanted) })
     }
 
     /// Gives back slots that no lease holds. What leases hold is theirs to give back.
@@ -93,19 +87,8 @@ impl Ledger {
         }
         let fence = self.next_fence();
         let created = self.now;
-        self.insert_lease(Lease {
-            id,
-            fence,
-            holder,
-            holdings,
-            created,
-            deadline,
-        });
-        Some(Granted {
-            id,
-            fence,
-            deadline,
-        })
+        self.insert_lease(Lease { id, fence, holder, holdings, created, deadline });
+        Some(Granted { id, fence, deadline })
     }
 
     /// The limits that exist, once each, in the order in which they were named.
@@ -196,10 +179,6 @@ impl Ledger {
 
 impl From<&Lease> for Granted {
     fn from(lease: &Lease) -> Self {
-        Self {
-            id: lease.id,
-            fence: lease.fence,
-            deadline: lease.deadline,
-        }
+        Self { id: lease.id, fence: lease.fence, deadline: lease.deadline }
     }
 }

@@ -63,8 +63,9 @@ impl Rate {
     /// The rate of `slots_per_second`, rounded to 10⁻⁹; a positive rate never rounds to none.
     pub fn from_slots_per_second(slots_per_second: f64) -> Self {
         if slots_per_second > 0.0 {
-            // `as` saturates: 18 billion slots per second is as good as no limit.
-            Self(((slots_per_second * Self::UNITS_PER_SLOT).round() as u64).max(1))
+            // `as` saturates: beyond 9 billion slots per second is as good as no limit.
+            let units = (slots_per_second * Self::UNITS_PER_SLOT).round() as i64;
+            Self(units.max(1).unsigned_abs())
         } else {
             Self::NONE
         }
@@ -124,10 +125,7 @@ impl Sub for Level {
 
     /// What is taken away is always part of the level; anything else is a bookkeeping error.
     fn sub(self, other: Self) -> Self {
-        debug_assert!(
-            self.0 >= other.0,
-            "a level below zero: {self:?} - {other:?}"
-        );
+        debug_assert!(self.0 >= other.0, "a level below zero: {self:?} - {other:?}");
         self.saturating_sub(other)
     }
 }
@@ -166,9 +164,7 @@ mod tests {
     fn many_small_drains_are_one_large_drain() {
         let rate = Rate::from_slots_per_second(0.3);
         let at = Timestamp::from_micros;
-        let small: Level = (0..1_000)
-            .map(|i| rate.drained(at(i * 7), at(i * 7 + 7)))
-            .sum();
+        let small: Level = (0..1_000).map(|i| rate.drained(at(i * 7), at(i * 7 + 7))).sum();
         assert_eq!(small, rate.drained(at(0), at(7_000)));
     }
 

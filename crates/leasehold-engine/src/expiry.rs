@@ -45,8 +45,7 @@ impl Ledger {
     }
 
     pub(crate) fn revoke(&mut self, id: LeaseId, reason: Option<Arc<str>>) -> Result<Lease, Gone> {
-        self.end(id, How::Revoked { reason })
-            .ok_or_else(|| self.gone(id))
+        self.end(id, How::Revoked { reason }).ok_or_else(|| self.gone(id))
     }
 
     fn end(&mut self, id: LeaseId, how: How) -> Option<Lease> {

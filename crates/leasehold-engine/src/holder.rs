@@ -17,9 +17,6 @@ impl Holder {
 
     /// A holder of this kind with this id.
     pub fn new(kind: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
-        Self {
-            kind: kind.into(),
-            id: id.into(),
-        }
+        Self { kind: kind.into(), id: id.into() }
     }
 }

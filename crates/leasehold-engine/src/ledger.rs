@@ -20,7 +20,7 @@ use crate::outcome::{Gone, Outcome};
 use crate::time::{Span, Timestamp};
 
 /// All limits and leases. Changes by [`Ledger::step`] alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
     pub(crate) now: Timestamp,
     pub(crate) rooms: FxHashMap<LimitId, Room>,
@@ -93,36 +93,35 @@ impl Ledger {
     pub fn restore(snapshot: Snapshot, now: Timestamp) -> Self {
         let mut ledger = Self {
             now: now.max(snapshot.at),
-            next_fence: snapshot.next_fence,
-            ..Self::default()
+            // No lease has token 0: who guards a resource can begin there.
+            next_fence: snapshot.next_fence.max(Fence(1)),
+            rooms: HashMap::with_capacity_and_hasher(snapshot.limits.len(), FxBuildHasher),
+            names: BTreeMap::new(),
+            leases: HashMap::with_capacity_and_hasher(snapshot.leases.len(), FxBuildHasher),
+            deadlines: BTreeSet::new(),
+            by_holder: BTreeMap::new(),
+            endings: Endings::default(),
+            pending: Pending::default(),
         };
         let downtime = ledger.now.since(snapshot.at);
         for limit in snapshot.limits {
             ledger.names.insert(limit.name.clone(), limit.id);
             ledger.rooms.insert(limit.id, Room::new(limit));
         }
-        ledger.leases = HashMap::with_capacity_and_hasher(snapshot.leases.len(), FxBuildHasher);
         for mut lease in snapshot.leases {
             if let Some(deadline) = lease.deadline.as_mut()
                 && *deadline > snapshot.at
             {
                 *deadline = *deadline + downtime;
             }
-            ledger.enter(Entry {
-                lease,
-                dirty: false,
-                durable: true,
-            });
+            ledger.enter(Entry { lease, dirty: false, durable: true });
         }
         for ending in snapshot.endings {
             ledger.endings.order.push_back(ending.lease);
             ledger.endings.by_lease.insert(ending.lease, ending);
         }
         if downtime > Span::ZERO && !ledger.deadlines.is_empty() {
-            ledger.pending.resumed = Some(Resume {
-                after: snapshot.at,
-                by: downtime,
-            });
+            ledger.pending.resumed = Some(Resume { after: snapshot.at, by: downtime });
         }
         ledger
     }
@@ -140,16 +139,12 @@ impl Ledger {
             Command::UpdateLimit { limit, patch } => {
                 Outcome::Updated(self.update_limit(&limit, patch))
             }
-            Command::ResetLimit {
-                limit,
-                slots,
-                reason,
-            } => Outcome::Updated(self.reset_limit(&limit, slots, reason.as_ref())),
-            Command::ResetTag {
-                name,
-                holders,
-                reason,
-            } => Outcome::Updated(self.reset_tag(&name, holders, reason.as_ref())),
+            Command::ResetLimit { limit, slots, reason } => {
+                Outcome::Updated(self.reset_limit(&limit, slots, reason.as_ref()))
+            }
+            Command::ResetTag { name, holders, reason } => {
+                Outcome::Updated(self.reset_tag(&name, holders, reason.as_ref()))
+            }
             Command::DeleteLimit { limit, scope } => {
                 Outcome::Deleted(self.delete_limit(&limit, scope))
             }
@@ -213,9 +208,7 @@ impl Ledger {
             }
         }
         for id in pending.endings {
-            changes
-                .endings
-                .extend(self.endings.by_lease.get(&id).cloned());
+            changes.endings.extend(self.endings.by_lease.get(&id).cloned());
         }
         changes
     }
@@ -224,17 +217,9 @@ impl Ledger {
     pub fn snapshot(&self) -> Snapshot {
         let mut limits: Vec<_> = self.rooms.values().map(|room| room.limit.clone()).collect();
         limits.sort_by_key(|limit| limit.id);
-        let mut leases: Vec<_> = self
-            .leases
-            .values()
-            .map(|entry| entry.lease.clone())
-            .collect();
+        let mut leases: Vec<_> = self.leases.values().map(|entry| entry.lease.clone()).collect();
         leases.sort_by_key(|lease| lease.fence);
-        let endings = self
-            .endings
-            .order
-            .iter()
-            .filter_map(|id| self.endings.by_lease.get(id));
+        let endings = self.endings.order.iter().filter_map(|id| self.endings.by_lease.get(id));
         Snapshot {
             at: self.now,
             next_fence: self.next_fence,
@@ -275,13 +260,7 @@ impl Ledger {
     /// Settling applies the decay up to now: what nobody holds drains first, then the oldest
     /// lease. Only then can a lease give back exactly what has not drained yet.
     pub(crate) fn settled_room(&mut self, id: LimitId) -> Option<&mut Room> {
-        let Self {
-            rooms,
-            leases,
-            pending,
-            now,
-            ..
-        } = self;
+        let Self { rooms, leases, pending, now, .. } = self;
         let room = rooms.get_mut(&id)?;
         room.touch(*now, pending);
         let mut drained = room.limit.decay.drained(room.limit.settled, *now);
@@ -294,11 +273,8 @@ impl Ledger {
                 break;
             };
             if let Some(entry) = leases.get_mut(lease)
-                && let Some(holding) = entry
-                    .lease
-                    .holdings
-                    .iter_mut()
-                    .find(|holding| holding.limit == id)
+                && let Some(holding) =
+                    entry.lease.holdings.iter_mut().find(|holding| holding.limit == id)
             {
                 let from_lease = drained.min(holding.level);
                 holding.level -= from_lease;
@@ -334,19 +310,11 @@ impl Ledger {
 
     /// Puts a lease that was just granted into the books. Its limits are settled.
     pub(crate) fn insert_lease(&mut self, lease: Lease) {
-        debug_assert!(
-            !self.leases.contains_key(&lease.id),
-            "{:?} exists",
-            lease.id
-        );
+        debug_assert!(!self.leases.contains_key(&lease.id), "{:?} exists", lease.id);
         if let Some(ending) = self.endings.by_lease.remove(&lease.id) {
             self.pending.forgotten.push(ending.fence);
         }
-        let mut entry = Entry {
-            lease,
-            dirty: false,
-            durable: false,
-        };
+        let mut entry = Entry { lease, dirty: false, durable: false };
         entry.touch(&mut self.pending);
         self.enter(entry);
     }
@@ -369,12 +337,8 @@ impl Ledger {
 
     /// Takes a lease out of the books and frees what it holds. Answers it as it was.
     pub(crate) fn remove_lease(&mut self, id: LeaseId) -> Option<Lease> {
-        let limits: SmallVec<[LimitId; 1]> = self
-            .lease(id)?
-            .holdings
-            .iter()
-            .map(|holding| holding.limit)
-            .collect();
+        let limits: SmallVec<[LimitId; 1]> =
+            self.lease(id)?.holdings.iter().map(|holding| holding.limit).collect();
         for limit in limits {
             self.settled_room(limit);
         }
@@ -409,12 +373,7 @@ impl Ledger {
         let Some(entry) = self.leases.get_mut(&id) else {
             return false;
         };
-        if let Some(at) = entry
-            .lease
-            .holdings
-            .iter()
-            .position(|held| held.limit == limit)
-        {
+        if let Some(at) = entry.lease.holdings.iter().position(|held| held.limit == limit) {
             let holding = entry.lease.holdings.remove(at);
             entry.touch(&mut self.pending);
             if let Some(room) = self.rooms.get_mut(&limit) {
@@ -427,12 +386,7 @@ impl Ledger {
 
     /// Remembers how a lease ended, so that its holder can be told.
     pub(crate) fn remember(&mut self, lease: &Lease, how: How) {
-        let ending = Ending {
-            lease: lease.id,
-            fence: lease.fence,
-            at: self.now,
-            how,
-        };
+        let ending = Ending { lease: lease.id, fence: lease.fence, at: self.now, how };
         self.pending.endings.push(lease.id);
         self.endings.order.push_back(lease.id);
         self.endings.by_lease.insert(lease.id, ending);
@@ -466,10 +420,7 @@ impl Ledger {
             self.deadlines.insert((deadline, lease.id));
         }
         if let Some(holder) = &lease.holder {
-            self.by_holder
-                .entry(holder.clone())
-                .or_default()
-                .push(lease.id);
+            self.by_holder.entry(holder.clone()).or_default().push(lease.id);
         }
         self.leases.insert(lease.id, entry);
     }

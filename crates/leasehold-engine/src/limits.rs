@@ -28,8 +28,7 @@ impl Ledger {
             unleased: Level::from_slots(create.unleased),
             settled: self.now,
         });
-        self.view(id, Scope::All)
-            .map_or(Created::NameTaken, Created::Made)
+        self.view(id, Scope::All).map_or(Created::NameTaken, Created::Made)
     }
 
     pub(crate) fn update_limit(&mut self, limit: &LimitRef, patch: LimitPatch) -> Updated {
@@ -99,9 +98,7 @@ impl Ledger {
             let is_empty = self.remove_holding(lease, id);
             // A client that renews a lease is not to be disturbed; one that cannot would leave
             // the empty lease behind for good.
-            let renews = self
-                .lease(lease)
-                .is_some_and(|lease| lease.deadline.is_some());
+            let renews = self.lease(lease).is_some_and(|lease| lease.deadline.is_some());
             if is_empty && (scope == Scope::Tags || !renews) {
                 // Revoking a lease that is there cannot fail.
                 let _ = self.revoke(lease, Some("the limit was deleted".into()));
@@ -113,9 +110,7 @@ impl Ledger {
 
     /// The leases on a limit, oldest first.
     pub(crate) fn leases_on(&self, limit: LimitId) -> Vec<LeaseId> {
-        self.rooms
-            .get(&limit)
-            .map_or_else(Vec::new, |room| room.leases.values().copied().collect())
+        self.rooms.get(&limit).map_or_else(Vec::new, |room| room.leases.values().copied().collect())
     }
 
     /// Changes how fast a limit drains. Where decay begins or ends, live leases hold all

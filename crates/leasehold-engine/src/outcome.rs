@@ -179,10 +179,6 @@ pub struct LeaseView {
 
 impl From<&Limit> for MinimalLimit {
     fn from(limit: &Limit) -> Self {
-        Self {
-            id: limit.id,
-            name: limit.name.clone(),
-            slots: limit.slots,
-        }
+        Self { id: limit.id, name: limit.name.clone(), slots: limit.slots }
     }
 }

@@ -16,19 +16,13 @@ impl Ledger {
             }
             Query::Limits(scope, page) => Outcome::Limits(self.page(scope, page)),
             Query::Leases(limit, page) => Outcome::Leases(
-                self.find(&limit, Scope::All)
-                    .and_then(|id| self.rooms.get(&id))
-                    .map(|room| {
-                        let ids = room.leases.values().skip(page.offset).take(page.limit);
-                        ids.filter_map(|id| self.lease(*id))
-                            .map(|l| self.lease_view(l))
-                            .collect()
-                    }),
+                self.find(&limit, Scope::All).and_then(|id| self.rooms.get(&id)).map(|room| {
+                    let ids = room.leases.values().skip(page.offset).take(page.limit);
+                    ids.filter_map(|id| self.lease(*id)).map(|l| self.lease_view(l)).collect()
+                }),
             ),
             Query::Lease(id) => Outcome::Lease(
-                self.lease(id)
-                    .map(|lease| self.lease_view(lease))
-                    .ok_or_else(|| self.gone(id)),
+                self.lease(id).map(|lease| self.lease_view(lease)).ok_or_else(|| self.gone(id)),
             ),
         }
     }
@@ -43,11 +37,7 @@ impl Ledger {
             }
         };
         let taken = room.occupied(self.now).slots_taken();
-        Some(LimitView {
-            limit: room.limit.clone(),
-            taken,
-            holders,
-        })
+        Some(LimitView { limit: room.limit.clone(), taken, holders })
     }
 
     /// Those of the scope are picked first, and the page is cut from them (contract C3).
@@ -66,10 +56,7 @@ impl Ledger {
     }
 
     fn lease_view(&self, lease: &Lease) -> LeaseView {
-        let names = lease
-            .holdings
-            .iter()
-            .filter_map(|held| self.rooms.get(&held.limit));
+        let names = lease.holdings.iter().filter_map(|held| self.rooms.get(&held.limit));
         LeaseView {
             lease: lease.clone(),
             names: names.map(|room| room.limit.name.clone()).collect(),

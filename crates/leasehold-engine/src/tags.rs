@@ -28,13 +28,9 @@ impl Ledger {
                 denied_slots: 0,
             });
         };
-        let patch = LimitPatch {
-            slots: Some(slots),
-            ..LimitPatch::default()
-        };
+        let patch = LimitPatch { slots: Some(slots), ..LimitPatch::default() };
         self.update_limit(&LimitRef::Id(known), patch);
-        self.view(known, Scope::Tags)
-            .map_or(Created::NameTaken, Created::Changed)
+        self.view(known, Scope::Tags).map_or(Created::NameTaken, Created::Changed)
     }
 
     pub(crate) fn reset_tag(
@@ -59,11 +55,7 @@ impl Ledger {
             if self.holds(&holder, id) {
                 continue;
             }
-            let holding = Holding {
-                limit: id,
-                slots: 1,
-                level: Level::from_slots(1),
-            };
+            let holding = Holding { limit: id, slots: 1, level: Level::from_slots(1) };
             self.lease_out(lease, Some(holder), smallvec![holding], None);
         }
         Updated::Done
@@ -87,9 +79,7 @@ impl Ledger {
                 if !self.holds_by(lease, id) {
                     continue;
                 }
-                let alone = self
-                    .lease(lease)
-                    .is_some_and(|lease| lease.holdings.len() == 1);
+                let alone = self.lease(lease).is_some_and(|lease| lease.holdings.len() == 1);
                 if alone {
                     // The whole lease, so that its occupancy counts as given back.
                     let _ = self.release(lease);
@@ -97,20 +87,14 @@ impl Ledger {
                     self.remove_holding(lease, id);
                 }
             }
-            limits.extend(
-                self.rooms
-                    .get(&id)
-                    .map(|room| MinimalLimit::from(&room.limit)),
-            );
+            limits.extend(self.rooms.get(&id).map(|room| MinimalLimit::from(&room.limit)));
         }
         limits
     }
 
     /// Whether any lease of this holder is on this limit.
     pub(crate) fn holds(&self, holder: &Holder, limit: LimitId) -> bool {
-        self.leases_of(holder)
-            .iter()
-            .any(|lease| self.holds_by(*lease, limit))
+        self.leases_of(holder).iter().any(|lease| self.holds_by(*lease, limit))
     }
 
     fn holds_by(&self, lease: LeaseId, limit: LimitId) -> bool {
