@@ -24,28 +24,26 @@ impl Ledger {
         if let Hold::Lease { id, .. } | Hold::Holder { id, .. } = acquire.hold
             && let Some(lease) = self.lease(id)
         {
-            let lease = Granted::from(lease);
-            return Acquired::Granted(Grant { lease: Some(lease), limits: self.minimal(&wanted) });
+            let lease = Some(Granted::from(lease));
+            let limits = self.minimal(&wanted);
+            return Acquired::Granted(Grant { lease, unleased: None, limits });
         }
         if let Some(refused) = self.refuses(&wanted, &acquire) {
             return refused;
         }
         let holdings = self.take(&wanted, &acquire.hold);
+        let mut unleased = None;
         let lease = match acquire.hold {
             Hold::Lease { id, holder, ttl } => {
                 self.lease_out(id, holder, holdings, Some(self.now + ttl))
             }
             Hold::Holder { id, holder } => self.lease_out(id, Some(holder), holdings, None),
             Hold::Unleased => {
-                for holding in &holdings {
-                    if let Some(room) = self.settled_room(holding.limit) {
-                        room.limit.unleased += holding.level;
-                    }
-                }
+                unleased = self.take_unleased(&holdings);
                 None
             }
         };
-        Acquired::Granted(Grant { lease, limits: self.minimal(&wanted) })
+        Acquired::Granted(Grant { lease, unleased, limits: self.minimal(&wanted) })
     }
 
     /// Gives back slots that no lease holds. What leases hold is theirs to give back.
@@ -89,6 +87,19 @@ impl Ledger {
         let created = self.now;
         self.insert_lease(Lease { id, fence, holder, holdings, created, deadline });
         Some(Granted { id, fence, deadline })
+    }
+
+    /// Takes slots that no lease holds; answers what would give them back.
+    fn take_unleased(&mut self, holdings: &Holdings) -> Option<GiveBack> {
+        let slots = holdings.first()?.slots;
+        let mut names = SmallVec::new();
+        for holding in holdings {
+            if let Some(room) = self.settled_room(holding.limit) {
+                room.limit.unleased += holding.level;
+                names.push(room.limit.name.clone());
+            }
+        }
+        Some(GiveBack { names, slots, occupancy: None })
     }
 
     /// The limits that exist, once each, in the order in which they were named.

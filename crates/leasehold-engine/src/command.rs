@@ -201,11 +201,12 @@ pub enum Hold {
         holder: Holder,
     },
     /// By nobody in particular: slots that only [`Command::GiveBack`], decay or a reset free.
+    /// The same number on each limit.
     Unleased,
 }
 
 /// Slots given back that were taken without a lease.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GiveBack {
     /// The limits' full names.
     pub names: SmallVec<[Arc<str>; 1]>,

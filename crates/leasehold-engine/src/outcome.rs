@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::command::GiveBack;
 use crate::holder::Holder;
 use crate::lease::{Ending, Fence, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
@@ -88,6 +89,8 @@ pub struct Grant {
     /// The lease that holds them. `None` if there is nothing to hold: no name matched, or no
     /// limit that matched is active; and for slots taken without a lease.
     pub lease: Option<Granted>,
+    /// What gives the slots back, if they were taken without a lease.
+    pub unleased: Option<GiveBack>,
     /// The limits that were named and exist, the inactive ones included, as they were named.
     pub limits: SmallVec<[MinimalLimit; 1]>,
 }
