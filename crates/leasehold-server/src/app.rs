@@ -18,15 +18,14 @@ struct Inner {
     ledger: Handle,
     config: Config,
     gate: Gate,
-    clock: crate::Clock,
 }
 
 impl App {
     /// An application on a running coordinator.
-    pub fn new(ledger: Handle, clock: crate::Clock, config: Config) -> Self {
+    pub fn new(ledger: Handle, config: Config) -> Self {
         let csrf = config.is_csrf_protected.then(CsrfTokens::default);
         let gate = Gate::new(config.auth_string.as_deref(), csrf);
-        Self(Arc::new(Inner { ledger, config, gate, clock }))
+        Self(Arc::new(Inner { ledger, config, gate }))
     }
 
     /// The router of everything that is served.
@@ -44,9 +43,5 @@ impl App {
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
-    }
-
-    pub(crate) fn clock(&self) -> &crate::Clock {
-        &self.0.clock
     }
 }

@@ -34,7 +34,7 @@ const RELOAD_DELAY: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Request>,
-    undo: mpsc::UnboundedSender<Command>,
+    clock: Clock,
 }
 
 /// What became of a command, durable. Dropped before its grant was [kept](Answer::keep), it
@@ -86,8 +86,15 @@ struct Coordinator<J> {
     committed_at: Timestamp,
 }
 
-/// Starts the coordinator on a journal, and answers how to reach it and what ends when it has
-/// stopped. It stops when `stop` resolves, after everything that it was sent is answered.
+/// A coordinator that runs.
+#[derive(Debug)]
+pub struct Running {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// Starts the coordinator on a journal, with a clock that begins no earlier than the journal's
+/// last time. Answers how to reach it and how to stop it.
 ///
 /// # Errors
 ///
@@ -95,8 +102,7 @@ struct Coordinator<J> {
 pub fn start<J: Journal + 'static>(
     mut journal: J,
     clock: impl FnOnce(Timestamp) -> Clock,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(Handle, JoinHandle<()>), LoadError> {
+) -> Result<(Handle, Running), LoadError> {
     let snapshot = journal.load()?;
     let clock = clock(snapshot.at);
     let committed_at = snapshot.at;
@@ -105,18 +111,34 @@ pub fn start<J: Journal + 'static>(
     let (undo, undone) = mpsc::unbounded_channel();
     let coordinator = Coordinator {
         ledger,
-        clock,
+        clock: clock.clone(),
         writer: Writer::start(journal),
-        undo: undo.clone(),
+        undo,
         stepped: Vec::new(),
         committing: Vec::new(),
         committed_at,
     };
-    let running = tokio::spawn(coordinator.run(requests, undone, stop));
-    Ok((Handle { commands, undo }, running))
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(coordinator.run(requests, undone, stopped));
+    Ok((Handle { commands, clock }, Running { stop, task }))
+}
+
+impl Running {
+    /// Stops it after everything that it was sent is answered, and closes the journal.
+    pub async fn stop(self) {
+        drop(self.stop);
+        if self.task.await.is_err() {
+            tracing::error!("the coordinator has panicked");
+        }
+    }
 }
 
 impl Handle {
+    /// The clock that the ledger goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Carries out a command, and answers when it is durable.
     ///
     /// # Errors
@@ -129,12 +151,6 @@ impl Handle {
             mpsc::error::TrySendError::Closed(_) => Unavailable::Stopping,
         })?;
         answer.await.unwrap_or(Err(Unavailable::Stopping))
-    }
-
-    /// Carries out a command, whether anybody waits for it or not.
-    pub fn send_and_forget(&self, command: Command) {
-        // Only a stopped coordinator does not take it, and then there is nothing to undo.
-        let _ = self.undo.send(command);
     }
 }
 
@@ -182,15 +198,16 @@ impl<J: Journal + 'static> Coordinator<J> {
         mut self,
         mut requests: mpsc::Receiver<Request>,
         mut undone: mpsc::UnboundedReceiver<Command>,
-        stop: impl Future<Output = ()>,
+        mut stopped: oneshot::Receiver<()>,
     ) {
-        let mut stop = std::pin::pin!(stop);
         let mut received = Vec::with_capacity(BATCH_MAX);
         loop {
             let room = BATCH_MAX.saturating_sub(self.stepped.len());
+            let wake_up = self.next_wake_up();
+            let is_busy = self.writer.is_busy();
             tokio::select! {
                 biased;
-                durable = self.writer.done(), if self.writer.is_busy() => {
+                durable = self.writer.done(), if is_busy => {
                     self.committed(durable.is_ok()).await;
                 }
                 Some(command) = undone.recv() => {
@@ -202,10 +219,10 @@ impl<J: Journal + 'static> Coordinator<J> {
                     }
                     self.step_all(&mut received);
                 }
-                () = self.clock.sleep_until(self.next_wake_up()), if !self.writer.is_busy() => {
+                () = self.clock.sleep_until(wake_up), if !is_busy => {
                     self.ledger.step(Command::Tick, self.clock.now());
                 }
-                () = &mut stop, if !requests.is_closed() => requests.close(),
+                _ = &mut stopped, if !requests.is_closed() => requests.close(),
             }
             self.commit_if_due().await;
         }
@@ -239,7 +256,7 @@ impl<J: Journal + 'static> Coordinator<J> {
             self.ledger.next_deadline().is_some() && changes.at >= self.committed_at + HEARTBEAT;
         if changes.is_empty() && !is_heartbeat_due {
             // Looked and refused: nothing to wait for, all before it is durable.
-            self.reply_to(Which::Stepped);
+            Self::reply(&mut self.stepped, &self.undo);
             return;
         }
         self.committed_at = changes.at;
@@ -252,7 +269,7 @@ impl<J: Journal + 'static> Coordinator<J> {
 
     async fn committed(&mut self, is_durable: bool) {
         if is_durable {
-            self.reply_to(Which::Committing);
+            Self::reply(&mut self.committing, &self.undo);
             return;
         }
         let unanswered = self.committing.drain(..).chain(self.stepped.drain(..));
@@ -279,14 +296,10 @@ impl<J: Journal + 'static> Coordinator<J> {
         }
     }
 
-    fn reply_to(&mut self, which: Which) {
-        let answered = match which {
-            Which::Committing => &mut self.committing,
-            Which::Stepped => &mut self.stepped,
-        };
+    /// Nobody there any more: dropping the answer gives its grant back.
+    fn reply(answered: &mut Vec<(Reply, Outcome)>, undo: &mpsc::UnboundedSender<Command>) {
         for (reply, outcome) in answered.drain(..) {
-            // Nobody there any more: dropping the answer gives its grant back.
-            let _ = reply.send(Ok(Answer::new(outcome, &self.undo)));
+            let _ = reply.send(Ok(Answer::new(outcome, undo)));
         }
     }
 
@@ -306,13 +319,8 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 }
 
-enum Which {
-    Committing,
-    Stepped,
-}
-
 /// An error with all its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -57,9 +57,6 @@ pub(crate) enum ApiError {
     Unexpected,
 }
 
-/// How long a client waits that met an overloaded server, in seconds.
-const RETRY_AFTER_SECONDS: &str = "1";
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
@@ -114,10 +111,10 @@ impl IntoResponse for ApiError {
             Self::BodyBroken => {
                 detail(StatusCode::BAD_REQUEST, "The request body could not be read.")
             }
-            Self::Unavailable(_) => with_header(
+            Self::Unavailable(unavailable) => with_header(
                 exception(StatusCode::SERVICE_UNAVAILABLE, bodies::SERVICE_UNAVAILABLE),
                 header::RETRY_AFTER,
-                HeaderValue::from_static(RETRY_AFTER_SECONDS),
+                HeaderValue::from_static(retry_after_seconds(unavailable)),
             ),
             Self::Unexpected => {
                 tracing::error!("a command had an outcome of another command");
@@ -136,6 +133,14 @@ impl From<Invalid> for ApiError {
 impl From<Unavailable> for ApiError {
     fn from(unavailable: Unavailable) -> Self {
         Self::Unavailable(unavailable)
+    }
+}
+
+/// An overload passes quickly; a full disk or a restart takes a little longer.
+fn retry_after_seconds(unavailable: Unavailable) -> &'static str {
+    match unavailable {
+        Unavailable::Overloaded => "1",
+        Unavailable::Journal | Unavailable::Stopping => "2",
     }
 }
 

@@ -61,7 +61,7 @@ impl Gate {
             let token = text(headers, CSRF_TOKEN).ok_or(ApiError::Csrf("Missing CSRF token."))?;
             let client =
                 text(headers, CSRF_CLIENT).ok_or(ApiError::Csrf("Missing client identifier."))?;
-            if !csrf.is_valid(client, token, app.clock().now()) {
+            if !csrf.is_valid(client, token, app.ledger().clock().now()) {
                 return Err(ApiError::Csrf("Invalid CSRF token or client identifier."));
             }
         }

@@ -32,15 +32,27 @@ pub(super) fn add(routes: Routes) -> Routes {
         .add("/api/logs/out", otherwise("GET", get(logs_out)))
 }
 
-async fn events_in(State(app): State<App>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+async fn events_in(
+    State(app): State<App>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     accept(app, &headers, upgrade, drain)
 }
 
-async fn events_out(State(app): State<App>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+async fn events_out(
+    State(app): State<App>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     accept(app, &headers, upgrade, |socket| stand_by(socket, EVENT_FILTERS))
 }
 
-async fn logs_out(State(app): State<App>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+async fn logs_out(
+    State(app): State<App>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     accept(app, &headers, upgrade, |socket| stand_by(socket, LOG_FILTERS))
 }
 
@@ -99,9 +111,7 @@ async fn authenticate(app: &App, socket: &mut WebSocket) -> bool {
             close(socket, POLICY_VIOLATION, reason).await;
             false
         }
-        None => {
-            socket.send(Message::Text(r#"{"type":"auth_success"}"#.into())).await.is_ok()
-        }
+        None => socket.send(Message::Text(r#"{"type":"auth_success"}"#.into())).await.is_ok(),
     }
 }
 

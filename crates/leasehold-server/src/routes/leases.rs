@@ -20,10 +20,7 @@ use crate::extract::Raw;
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes
-        .add(
-            "/api/v2/concurrency_limits/{id_or_name}/leases",
-            otherwise("GET", get(of_limit)),
-        )
+        .add("/api/v2/concurrency_limits/{id_or_name}/leases", otherwise("GET", get(of_limit)))
         .add("/api/leases/{lease_id}", otherwise("GET", get(read).delete(revoke)))
 }
 
@@ -74,10 +71,8 @@ async fn revoke(
         (Err(in_path), Err(in_body)) => return Err(in_path.join(in_body).into()),
         (Err(invalid), Ok(_)) | (Ok(_), Err(invalid)) => return Err(invalid.into()),
     };
-    let command = Command::Revoke {
-        lease: convert::lease_id(lease_id),
-        reason: body.reason.map(Into::into),
-    };
+    let command =
+        Command::Revoke { lease: convert::lease_id(lease_id), reason: body.reason.map(Into::into) };
     match app.ledger().send(command).await?.keep() {
         Outcome::Ended(Ok(_)) => Ok(StatusCode::NO_CONTENT),
         Outcome::Ended(Err(gone)) => Err(ApiError::LeaseNotFound(gone)),

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use leasehold_api::Body;
 use leasehold_api::limits::{
@@ -113,10 +113,7 @@ async fn conflict_if_there(
     }
 }
 
-async fn delete(
-    State(app): State<App>,
-    Path(text): Path<String>,
-) -> Result<StatusCode, ApiError> {
+async fn delete(State(app): State<App>, Path(text): Path<String>) -> Result<StatusCode, ApiError> {
     let limit = convert::limit_ref(id_or_name(&text)?);
     match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::All }).await?.keep() {
         Outcome::Deleted(Deleted::Done) => Ok(StatusCode::NO_CONTENT),
@@ -154,9 +151,9 @@ async fn increment_with_lease(
     };
     let (grant, undo) = acquired(&app, acquire).await?;
     let body = wire::Acquired {
-        lease_id: grant.lease.map_or_else(convert::empty_lease_id, |lease| {
-            Uuid::from_u128(lease.id.0)
-        }),
+        lease_id: grant
+            .lease
+            .map_or_else(convert::empty_lease_id, |lease| Uuid::from_u128(lease.id.0)),
         limits: grant.limits.iter().map(convert::minimal).collect(),
         fencing_token: grant.lease.map(|lease| lease.fence.0),
         deadline: grant.lease.and_then(|lease| lease.deadline).map(convert::timestamp),

@@ -1,10 +1,9 @@
 //! Everything that is served, by path. Each module has the routes of one kind of thing.
 
-mod docs;
 mod events;
 mod leases;
 mod limits;
-mod openapi;
+
 mod system;
 mod tags;
 
@@ -27,7 +26,7 @@ pub(crate) fn router(app: App) -> Router {
     let routes = leases::add(routes);
     let routes = events::add(routes);
     let routes = system::add(routes);
-    let routes = docs::add(routes);
+
     routes
         .0
         .fallback(not_found)

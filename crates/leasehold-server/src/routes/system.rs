@@ -31,7 +31,8 @@ pub(super) fn add(routes: Routes) -> Routes {
 /// At least the client's own version, as long as that has our major: a client that is newer
 /// than its server warns about it.
 async fn admin_version(headers: HeaderMap) -> Response {
-    let client = headers.get(header::USER_AGENT).and_then(|agent| prefect_version(agent.to_str().ok()?));
+    let client =
+        headers.get(header::USER_AGENT).and_then(|agent| prefect_version(agent.to_str().ok()?));
     let version = match client {
         Some(client) if client[0] == SERVER_VERSION[0] => client.max(SERVER_VERSION),
         Some(_) | None => SERVER_VERSION,
@@ -62,7 +63,7 @@ async fn csrf_token(
 ) -> Result<Response, ApiError> {
     let client = query.client.ok_or_else(|| leasehold_api::missing_query("client"))?;
     let csrf = app.gate().csrf().ok_or(ApiError::CsrfDisabled)?;
-    Ok(json(StatusCode::OK, &csrf.issue(&client, app.clock().now())))
+    Ok(json(StatusCode::OK, &csrf.issue(&client, app.ledger().clock().now())))
 }
 
 #[cfg(test)]

@@ -76,10 +76,7 @@ async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Respon
     delete_limit(&app, by_id(&id)?).await
 }
 
-async fn delete_tag(
-    State(app): State<App>,
-    Path(tag): Path<String>,
-) -> Result<Response, ApiError> {
+async fn delete_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, ApiError> {
     delete_limit(&app, by_tag(&tag)?).await
 }
 
