@@ -280,8 +280,9 @@ fn parse<'a>(content_type: Option<&str>, bytes: &'a [u8]) -> Result<Json<'a>, In
 
 /// Whether a Content-Type is `application/json` or `application/…+json`. An absent one is.
 fn is_json(content_type: Option<&str>) -> bool {
-    let Some(value) = content_type.filter(|value| !value.is_empty()) else {
-        return true;
+    let value = match content_type {
+        None | Some("" | "application/json") => return true,
+        Some(value) => value,
     };
     let essence = value.split(';').next().unwrap_or_default().trim();
     let Some((main, sub)) = essence.split_once('/') else {

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::body::body;
-use crate::limits::HolderKind;
+use crate::limits::Holder;
 use crate::rule::REASON;
 use crate::schema::answer;
 
@@ -24,7 +24,7 @@ answer! {
         /// What it holds, limit by limit.
         pub limits: Vec<HeldLimit>,
         /// Who holds it, if it said so.
-        pub holder: Option<LeaseHolder>,
+        pub holder: Option<Holder>,
         /// When it was granted.
         pub created: Timestamp,
         /// When it ends unless it is renewed; `null` for a holder that cannot renew.
@@ -43,15 +43,5 @@ answer! {
         pub name: String,
         /// How many of its slots are held.
         pub slots: u64,
-    }
-}
-
-answer! {
-    /// Who holds a lease.
-    pub struct LeaseHolder {
-        /// The kind of holder.
-        pub r#type: HolderKind,
-        /// The holder's id.
-        pub id: Uuid,
     }
 }

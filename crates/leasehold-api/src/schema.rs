@@ -38,7 +38,6 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         tags::TagLimit::component(),
         leases::Lease::component(),
         leases::HeldLimit::component(),
-        leases::LeaseHolder::component(),
     ];
     for (name, schema) in bodies.into_iter().chain(answers).chain(errors()) {
         schemas.insert(name.to_owned(), schema);
@@ -231,7 +230,7 @@ macro_rules! answer {
         impl $crate::schema::Component for $name {
             fn component() -> (&'static str, serde_json::Value) {
                 let fields = vec![$((
-                    stringify!($field).trim_start_matches("r#"),
+                    stringify!($field),
                     concat!($($doc),+),
                     <$type as $crate::schema::Shown>::schema(),
                 )),+];
