@@ -92,6 +92,7 @@ fn recorded_requests_are_answered_as_recorded() {
 fn odd_bodies_are_read_and_refused_as_the_recorded_validation_does() {
     for case in cases(include_str!("data/asked.jsonl")) {
         match (&case.errors, &case.read, case.replay()) {
+            (None, None, Ok(_)) => {}
             (None, Some(expected), Ok(read)) => {
                 assert_eq!(read, without_ints(expected), "{}", case.name());
             }
