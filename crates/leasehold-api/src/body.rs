@@ -47,8 +47,9 @@ impl Default for Settings {
 
 /// A request body as it is on the wire.
 pub trait Body: Sized {
-    /// Reads and validates. `content_type` is the header's value: absent or empty is read as
-    /// JSON; one that is not JSON makes the body a plain string. No bytes are no body.
+    /// Reads and validates. `content_type` is the header's value: absent is read as JSON; one that
+    /// is not JSON makes the body a plain string, which is no model and holds no parameters. No
+    /// bytes are no body.
     ///
     /// # Errors
     /// Everything that is wrong, in the order of the fields.
@@ -214,13 +215,25 @@ pub(crate) fn read<T: Declared>(
     bytes: &[u8],
     settings: &Settings,
 ) -> Result<(Uuid, T), Invalid> {
-    let body = parse(content_type, bytes)?;
+    let is_json = is_json(content_type);
+    let body = if bytes.is_empty() {
+        Json::Null
+    } else if is_json {
+        parse(bytes)?
+    } else {
+        Json::Text(String::from_utf8_lossy(bytes))
+    };
+    // Parameters are not looked for in what is not JSON, but what was sent is echoed.
+    let readable = match T::STYLE {
+        Style::Parameters if !is_json => &Json::Null,
+        Style::Parameters | Style::Model => &body,
+    };
     let mut findings = Findings::new(settings);
     let id = match id {
         Some((name, id)) => path::read_id(name, id, &mut findings),
         None => Some(Uuid::nil()),
     };
-    let value = findings.within("body", |findings| read_declared(&body, findings));
+    let value = findings.within("body", |findings| read_declared(readable, findings));
     match (id, value) {
         (Some(id), Some(value)) => Ok((id, value)),
         _ => Err(findings.into_invalid(body)),
@@ -247,15 +260,8 @@ pub(crate) fn read_declared<T: Declared>(
     value.filter(|_| complete)
 }
 
-/// The body, or `Json::Null` where there is none.
-fn parse<'a>(content_type: Option<&str>, bytes: &'a [u8]) -> Result<Json<'a>, Invalid> {
-    if bytes.is_empty() {
-        return Ok(Json::Null);
-    }
+fn parse(bytes: &[u8]) -> Result<Json<'_>, Invalid> {
     let text = str::from_utf8(bytes).map_err(|_| Invalid::Unreadable)?;
-    if !is_json(content_type) {
-        return Ok(Json::Text(Cow::Borrowed(text)));
-    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     json::read(text).map_err(|broken| match broken {
         Broken::Unreasonable => Invalid::Unreadable,
@@ -267,10 +273,12 @@ fn parse<'a>(content_type: Option<&str>, bytes: &'a [u8]) -> Result<Json<'a>, In
     })
 }
 
-/// Whether a Content-Type is `application/json` or `application/…+json`. An absent one is.
+/// Whether a Content-Type is `application/json` or `application/…+json`. An absent one is taken to
+/// be; an empty one is not.
 fn is_json(content_type: Option<&str>) -> bool {
-    let Some(value) = content_type.filter(|value| !value.is_empty()) else {
-        return true;
+    let value = match content_type {
+        None | Some("application/json") => return true,
+        Some(value) => value,
     };
     let essence = value.split(';').next().unwrap_or_default().trim();
     let Some((main, sub)) = essence.split_once('/') else {

@@ -1,5 +1,6 @@
 //! Global limits: `/api/v2/concurrency_limits`.
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use uuid::Uuid;
 
 use crate::Timestamp;
@@ -8,7 +9,7 @@ use crate::rule::{
     BOOLEAN, COUNT, ID, LeaseSeconds, ListOf, NAME, NOT_NEGATIVE, Nested, OneOf, POSITIVE,
     PageSize, SLOTS, TEXT,
 };
-use crate::schema::{answer, choice};
+use crate::schema::{Shown, answer, choice, reference};
 
 choice! {
     /// What an acquire is for.
@@ -39,6 +40,21 @@ body! {
         pub kind: HolderKind = required("type", OneOf::RULE);
         /// The holder's id.
         pub id: Uuid = required("id", ID);
+    }
+}
+
+impl Serialize for Holder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut holder = serializer.serialize_struct("Holder", 2)?;
+        holder.serialize_field("type", &self.kind)?;
+        holder.serialize_field("id", &self.id)?;
+        holder.end()
+    }
+}
+
+impl Shown for Holder {
+    fn schema() -> serde_json::Value {
+        reference("Holder")
     }
 }
 

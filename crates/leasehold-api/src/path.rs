@@ -55,17 +55,62 @@ impl IdOrName {
 /// at all: `/concurrency_limits/{id}`. Anything else is an unknown path, not a bad id.
 #[must_use]
 pub fn tag_limit_id(text: &str) -> Option<Uuid> {
-    let plain = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
-    // Each dash may be missing, so that `simple` and `hyphenated` are not the only two forms.
     let mut rest = text;
     for length in [8, 4, 4, 4, 12] {
-        let group = rest.get(..length)?;
-        if group.contains('-') {
+        let (group, after) = rest.split_at_checked(length)?;
+        if !group.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
-        rest = &rest[length..];
-        rest = rest.strip_prefix('-').filter(|after| !after.is_empty()).unwrap_or(rest);
+        rest = after.strip_prefix('-').unwrap_or(after);
     }
-    let digits = text.replace('-', "");
-    (plain && rest.is_empty()).then(|| Uuid::try_parse(&digits).ok())?
+    let whole = rest.is_empty() && !text.ends_with('-');
+    whole.then(|| Uuid::try_parse(&text.replace('-', "")).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "e132a953-0824-4c81-b5d7-61c3ef6c3bb0";
+    const DIGITS: &str = "e132a95308244c81b5d761c3ef6c3bb0";
+
+    #[test]
+    fn bad_id_is_reported_in_the_path() {
+        let invalid = id("lease_id", "nope").unwrap_err();
+        assert_eq!(
+            serde_json::to_string(&invalid).unwrap(),
+            r#"{"exception_message":"Invalid request received.","exception_detail":[{"type":"uuid_parsing","loc":["path","lease_id"],"msg":"Input should be a valid UUID, invalid character: found `n` at 0","input":"nope","ctx":{"error":"invalid character: found `n` at 0"}}],"request_body":null}"#
+        );
+    }
+
+    #[test]
+    fn whatever_has_the_digits_of_an_id_means_an_id() {
+        let expected = IdOrName::Id(Uuid::parse_str(ID).unwrap());
+        let braced = format!("{{{ID}}}");
+        let urn = format!("urn:uuid:{ID}");
+        let upper = ID.to_uppercase();
+        let dashed = "e1-32a95308244c81b5d761c3ef6c3bb0-";
+        for text in [ID, DIGITS, &braced, &urn, &upper, dashed] {
+            assert_eq!(IdOrName::from_path(text), expected, "{text}");
+        }
+        for text in ["", "tag:db", &ID[1..], "e132a953 0824", "{}"] {
+            assert_eq!(IdOrName::from_path(text), IdOrName::Name(text.into()));
+        }
+    }
+
+    #[test]
+    fn tag_limit_path_exists_for_digits_and_their_own_dashes_only() {
+        let upper = ID.to_uppercase();
+        for text in [ID, DIGITS, &upper, "e132a95308244c81-b5d761c3ef6c3bb0"] {
+            assert_eq!(tag_limit_id(text), Uuid::parse_str(ID).ok(), "{text}");
+        }
+        let braced = format!("{{{ID}}}");
+        let long = format!("{ID}0");
+        let dash = format!("{ID}-");
+        for text in
+            ["nope", "", &ID[1..], &braced, &long, &dash, "é", "e1-32a95308244c81b5d761c3ef6c3bb0"]
+        {
+            assert_eq!(tag_limit_id(text), None, "{text}");
+        }
+    }
 }

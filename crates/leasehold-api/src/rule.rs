@@ -3,6 +3,7 @@
 
 mod coerce;
 
+use std::cmp::Ordering::{Equal, Less};
 use std::marker::PhantomData;
 
 use serde_json::{Value, json};
@@ -160,7 +161,7 @@ impl Rule for Number {
             Err(fault) => return findings.refuse(fault.at(input)),
         };
         if let Some(most) = self.most
-            && value > most
+            && !matches!(value.partial_cmp(&most), Some(Less | Equal))
         {
             return findings.refuse(too_large(most, Json::Float(most), input));
         }
@@ -329,10 +330,16 @@ impl Rule for Id {
         let Json::Text(text) = input else {
             return findings.refuse(UUID_TYPE.at(input));
         };
-        match Uuid::parse_str(text) {
+        // The recorded server knows the prefix in small letters only.
+        let parsed = match text.chars().next() {
+            Some(first @ ('u' | 'U')) if !text.starts_with("urn:uuid:") => {
+                Err(format!("invalid character: found `{first}` at 0"))
+            }
+            _ => Uuid::parse_str(text).map_err(|error| error.to_string()),
+        };
+        match parsed {
             Ok(id) => Some(id),
             Err(error) => {
-                let error = error.to_string();
                 let msg = format!("Input should be a valid UUID, {error}");
                 findings.refuse(ErrorDetail::new("uuid_parsing", msg, input).with("error", &*error))
             }

@@ -224,7 +224,7 @@ macro_rules! answer {
         impl $crate::schema::Component for $name {
             fn component() -> (&'static str, serde_json::Value) {
                 let fields = vec![$((
-                    stringify!($field).trim_start_matches("r#"),
+                    stringify!($field),
                     concat!($($doc),+),
                     <$type as $crate::schema::Shown>::schema(),
                 )),+];

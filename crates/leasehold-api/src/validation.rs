@@ -25,7 +25,7 @@ pub enum Invalid {
     },
     /// A single sentence, `{"detail": …}`: a filter over its page size.
     Detail(String),
-    /// The bytes are no text (UTF-8), are nested deeper than 500 levels, or hold an integer of
+    /// JSON that is no text (UTF-8), is nested deeper than 250 levels, or holds an integer of
     /// more than 4300 digits. The recorded server answers these with 400.
     Unreadable,
 }
@@ -37,29 +37,6 @@ impl Invalid {
         match self {
             Self::Fields { .. } | Self::Detail(_) => 422,
             Self::Unreadable => 400,
-        }
-    }
-
-    /// Both faults in one answer, `self` first. A sentence alone, or a body that could not be
-    /// read, is answered instead of fields.
-    #[must_use]
-    pub fn join(self, later: Self) -> Self {
-        match (self, later) {
-            (
-                Self::Fields { mut details, request_body },
-                Self::Fields { details: later, request_body: later_body },
-            ) => {
-                details.extend(later);
-                Self::Fields {
-                    details,
-                    request_body: match later_body {
-                        Json::Null => request_body,
-                        body => body,
-                    },
-                }
-            }
-            (Self::Fields { .. }, later) => later,
-            (first, _) => first,
         }
     }
 }

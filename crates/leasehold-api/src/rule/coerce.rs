@@ -21,6 +21,9 @@ pub(super) const FINITE_NUMBER: Fault = Fault("finite_number", "Input should be 
 /// Longer digit strings are not read as integers.
 const DIGITS_MAX: usize = 4300;
 
+/// 2⁶³: floats from here on are not read as integers, while integers of any size are.
+const FLOAT_MAX: f64 = 9_223_372_036_854_775_808.0;
+
 /// An integer: also `2.0`, `true`, `"3"`, `" 3.0 "` and `"1_000"`. What exceeds `i128` is read as
 /// its nearest end, which every bound here tells apart just as well.
 pub(super) fn integer(input: &Json<'_>) -> Result<i128, Fault> {
@@ -28,8 +31,9 @@ pub(super) fn integer(input: &Json<'_>) -> Result<i128, Fault> {
         Json::Integer(digits) => Ok(saturating(digits)),
         Json::Bool(value) => Ok(i128::from(*value)),
         Json::Float(value) if !value.is_finite() => Err(FINITE_NUMBER),
-        Json::Float(value) if value.fract() == 0.0 => Ok(*value as i128),
-        Json::Float(_) => Err(INT_FROM_FLOAT),
+        Json::Float(value) if value.fract() != 0.0 => Err(INT_FROM_FLOAT),
+        Json::Float(value) if value.abs() >= FLOAT_MAX => Err(INT_PARSING_SIZE),
+        Json::Float(value) => Ok(*value as i128),
         Json::Text(text) if text.len() > DIGITS_MAX => Err(INT_PARSING_SIZE),
         Json::Text(text) => integer_text(text).ok_or(INT_PARSING),
         _ => Err(INT_TYPE),
@@ -38,8 +42,8 @@ pub(super) fn integer(input: &Json<'_>) -> Result<i128, Fault> {
 
 fn integer_text(text: &str) -> Option<i128> {
     let text = text.trim();
-    let (whole, zeros) = text.split_once('.').unwrap_or((text, ""));
-    if !zeros.bytes().all(|byte| byte == b'0') {
+    let (whole, zeros) = text.split_once('.').unwrap_or((text, "0"));
+    if zeros.is_empty() || !zeros.bytes().all(|byte| byte == b'0') {
         return None;
     }
     let digits = without_underscores(whole)?;

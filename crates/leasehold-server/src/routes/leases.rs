@@ -64,13 +64,13 @@ async fn revoke(
     Path(lease_id): Path<String>,
     raw: Raw,
 ) -> Result<StatusCode, ApiError> {
-    let settings = &app.config().bodies;
-    let body = RevokeLease::from_bytes(raw.content_type(), raw.bytes(), settings);
-    let (lease_id, body) = match (path::id("lease_id", &lease_id), body) {
-        (Ok(lease_id), Ok(body)) => (lease_id, body),
-        (Err(in_path), Err(in_body)) => return Err(in_path.join(in_body).into()),
-        (Err(invalid), Ok(_)) | (Ok(_), Err(invalid)) => return Err(invalid.into()),
-    };
+    let (lease_id, body) = RevokeLease::from_parts(
+        "lease_id",
+        &lease_id,
+        raw.content_type(),
+        raw.bytes(),
+        &app.config().bodies,
+    )?;
     let command =
         Command::Revoke { lease: convert::lease_id(lease_id), reason: body.reason.map(Into::into) };
     match app.ledger().send(command).await?.keep() {

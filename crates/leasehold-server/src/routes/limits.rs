@@ -9,7 +9,7 @@ use leasehold_api::limits::{
     self as wire, CreateLimit, Decrement, Filter, Increment, IncrementWithLease, ReleaseLease,
     RenewLease, UpdateLimit,
 };
-use leasehold_api::path::{self, IdOrName};
+use leasehold_api::path::IdOrName;
 use leasehold_engine::{
     Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Outcome, Query, Renewed,
     Scope, Span, Updated,
@@ -196,13 +196,13 @@ async fn renew(
     Path(lease_id): Path<String>,
     raw: Raw,
 ) -> Result<StatusCode, ApiError> {
-    let settings = &app.config().bodies;
-    let body = RenewLease::from_bytes(raw.content_type(), raw.bytes(), settings);
-    let (lease_id, body) = match (path::id("lease_id", &lease_id), body) {
-        (Ok(lease_id), Ok(body)) => (lease_id, body),
-        (Err(in_path), Err(in_body)) => return Err(in_path.join(in_body).into()),
-        (Err(invalid), Ok(_)) | (Ok(_), Err(invalid)) => return Err(invalid.into()),
-    };
+    let (lease_id, body) = RenewLease::from_parts(
+        "lease_id",
+        &lease_id,
+        raw.content_type(),
+        raw.bytes(),
+        &app.config().bodies,
+    )?;
     if convert::is_empty_lease_id(lease_id) {
         return Ok(StatusCode::NO_CONTENT);
     }
