@@ -180,6 +180,28 @@ fn a_lease_that_its_holder_gave_back_leaves_no_ending() {
 }
 
 #[test]
+fn a_new_lease_with_the_id_of_an_ended_one_ends_once() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.wait(60.0);
+    world.take(1, "db");
+    world.wait(60.0);
+    world.step(Command::Tick);
+    // The fixture compares the endings with the journal's at every step.
+    assert_eq!(world.ledger.snapshot().endings.len(), 1);
+}
+
+#[test]
+fn leases_that_expire_together_are_remembered_in_one_order_before_and_after_a_restart() {
+    let mut world = World::with("db", 2);
+    world.take(2, "db");
+    world.take(1, "db");
+    world.wait(60.0);
+    world.step(Command::Tick);
+    assert_eq!(world.ledger.snapshot().endings.len(), 2);
+}
+
+#[test]
 fn the_last_endings_are_remembered_and_no_more() {
     let mut world = World::with("db", u64::MAX);
     let max = u128::try_from(Ledger::ENDINGS_MAX).unwrap();
