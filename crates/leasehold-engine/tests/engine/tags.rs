@@ -59,6 +59,15 @@ fn c5_the_second_time_is_granted_even_when_the_tag_is_full() {
 }
 
 #[test]
+fn c5_the_second_time_is_granted_even_when_the_limit_was_lowered_to_zero() {
+    let mut world = World::with("tag:a", 1);
+    granted(world.tag(1, "run", &["tag:a"]));
+    world.resize("tag:a", 0);
+    granted(world.tag(2, "run", &["tag:a"]));
+    assert!(matches!(world.tag(3, "other", &["tag:a"]), Acquired::TooManySlots(_)));
+}
+
+#[test]
 fn a_holder_that_takes_one_more_tag_holds_both() {
     let mut world = two_tags();
     granted(world.tag(1, "run", &["tag:a"]));
