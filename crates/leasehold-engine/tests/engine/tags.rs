@@ -184,3 +184,13 @@ fn a_holder_named_in_an_override_with_a_lease_on_another_tag_keeps_it() {
     world.untag("run", &["tag:a", "tag:b"]);
     assert_eq!(world.ledger.lease_count(), 0);
 }
+
+#[test]
+fn a_lease_of_an_override_whose_id_lives_already_is_not_made_twice() {
+    let mut world = two_tags();
+    granted(world.tag(1, "run", &["tag:b"]));
+    world.reset_tag("tag:a", &[(1, "other"), (2, "x")]);
+    assert_eq!((world.leases("tag:a"), world.leases("tag:b")), (vec![2], vec![1]));
+    assert_eq!(world.release(1).unwrap().id, LeaseId(1));
+    assert_eq!((world.taken("tag:a"), world.taken("tag:b")), (1, 0));
+}
