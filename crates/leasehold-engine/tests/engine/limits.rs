@@ -176,6 +176,17 @@ fn a_lease_revoked_by_a_reset_frees_its_other_limits_too() {
 }
 
 #[test]
+fn a_reset_leaves_leases_alone_that_have_drained_to_nothing() {
+    let mut world = World::draining("api", 10, 1.0);
+    granted(world.acquire(1, &[("api", 3)]));
+    granted(world.acquire(2, &[("api", 3)]));
+    world.wait(4.0); // lease 1 has drained; 2 slots of lease 2 are left
+    assert_eq!(world.reset("api", 0), Updated::Done);
+    assert_eq!(world.leases("api"), [1]);
+    assert_eq!(world.taken("api"), 0);
+}
+
+#[test]
 fn a_lease_loses_a_deleted_limit_and_keeps_its_others() {
     let mut world = World::with("a", 1);
     world.limit("b", 1);
