@@ -94,8 +94,7 @@ impl Ledger {
     /// Does what a command asks, at a point in time. Time never runs backwards here: an
     /// earlier `now` counts as the latest that was seen.
     pub fn step(&mut self, command: Command, now: Timestamp) -> Step {
-        self.now = self.now.max(now);
-        let expired = self.expire();
+        let expired = self.expire_until(self.now.max(now));
         let outcome = match command {
             Command::CreateLimit(create) => Outcome::Created(self.create_limit(create)),
             Command::PutTagLimit { id, name, slots } => {

@@ -213,10 +213,9 @@ impl Ledger {
         Gone(self.endings.get(id).cloned())
     }
 
-    /// The lease that is first past its deadline.
-    pub(crate) fn first_overdue(&self) -> Option<LeaseId> {
-        let &(deadline, id) = self.deadlines.first()?;
-        (deadline <= self.now).then_some(id)
+    /// The lease that dies first unless it is renewed, and when.
+    pub(crate) fn first_deadline(&self) -> Option<(Timestamp, LeaseId)> {
+        self.deadlines.first().copied()
     }
 
     pub(super) fn enter(&mut self, entry: Entry) {

@@ -143,6 +143,23 @@ fn an_expired_lease_gives_back_only_what_has_not_drained() {
 }
 
 #[test]
+fn what_a_lease_gives_back_does_not_depend_on_when_its_expiry_is_noticed() {
+    let taken = |looks: u32| {
+        let mut world = World::draining("api", 20, 0.1);
+        granted(world.acquire(1, &[("api", 10)]));
+        world.wait(20.0);
+        granted(world.acquire(2, &[("api", 10)]));
+        for _ in 0..looks {
+            world.wait(50.0 / f64::from(looks));
+            world.taken("api");
+        }
+        // Lease 1 ended at 60 s with 4 slots left; lease 2 has drained for 10 s since then.
+        world.taken("api")
+    };
+    assert_eq!((taken(1), taken(5), taken(50)), (9, 9, 9));
+}
+
+#[test]
 fn decay_that_begins_while_slots_are_held_drains_from_then_on() {
     let mut world = World::with("api", 5);
     granted(world.acquire(1, &[("api", 4)]));
