@@ -126,7 +126,7 @@ impl Ledger {
         let active = || {
             wanted
                 .iter()
-                .filter(|want| want.active)
+                .filter(|want| want.active && !self.is_held_already(want.limit, &acquire.hold))
                 .filter_map(|want| Some((self.rooms.get(&want.limit)?, want.slots)))
         };
         if let Some((room, _)) = active().find(|(room, slots)| *slots > room.limit.slots) {
@@ -142,7 +142,6 @@ impl Ledger {
             }
         }
         let blockers: SmallVec<[Blocker; 1]> = active()
-            .filter(|(room, _)| !self.is_held_already(room.limit.id, &acquire.hold))
             .filter_map(|(room, slots)| {
                 let after = room.occupied(self.now) + Level::from_slots(slots);
                 let excess = after.saturating_sub(Level::from_slots(room.limit.slots));

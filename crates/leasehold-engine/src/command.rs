@@ -47,7 +47,8 @@ pub enum Command {
     ResetTag {
         /// The limit's full name, `tag:` included.
         name: Arc<str>,
-        /// Who holds the tag from now on, and under which lease.
+        /// Who holds the tag from now on, and under which lease. An id that is a live lease's
+        /// already is skipped.
         holders: Vec<(LeaseId, Holder)>,
         /// What the holders of revoked leases are told.
         reason: Option<Arc<str>>,
