@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator
 
 import pytest
 
 from leasehold_server import LeaseholdServer, ServerOfSomebodyElse
 from prefect_user import CLIENT_VERSION, PrefectUser
 
-LOGS = pytest.StashKey[list[Path]]()
+WHO_LOGS = pytest.StashKey[list[LeaseholdServer | PrefectUser]]()
 
 StartServer = Callable[..., LeaseholdServer]
 MakeUser = Callable[..., PrefectUser]
@@ -21,7 +21,7 @@ MakeUser = Callable[..., PrefectUser]
 def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartServer]:
     """Starts a server with options and environment variables; stopping it has to succeed."""
     servers: list[LeaseholdServer] = []
-    logs = request.node.stash.setdefault(LOGS, [])
+    who_logs = request.node.stash.setdefault(WHO_LOGS, [])
 
     def start(*options: str, **environment: str) -> LeaseholdServer:
         directory = tmp_path / f"server-{len(servers)}"
@@ -33,14 +33,14 @@ def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sta
             server: LeaseholdServer = ServerOfSomebodyElse(directory, api_url)
         else:
             server = LeaseholdServer(directory, list(options), environment)
-        logs.append(server.log_path)
+        who_logs.append(server)
         servers.append(server)
         server.start()
         return server
 
     yield start
     for server in servers:
-        if server.is_running():
+        if server.is_started():
             server.stop()
 
 
@@ -54,19 +54,19 @@ def server(start_server: StartServer) -> LeaseholdServer:
 def make_user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeUser]:
     """Makes a user of a server, with Prefect settings in the environment."""
     users: list[PrefectUser] = []
+    who_logs = request.node.stash.setdefault(WHO_LOGS, [])
 
     def make(server: LeaseholdServer, **settings: str) -> PrefectUser:
         directory = tmp_path / f"user-{len(users)}"
         directory.mkdir()
         user = PrefectUser(server.api_url, directory, settings)
+        who_logs.append(user)
         users.append(user)
         return user
 
     yield make
-    logs = request.node.stash.setdefault(LOGS, [])
-    for program in (program for user in users for program in user.programs):
-        program.abandon()
-        logs.append(program.output_path)
+    for user in users:
+        user.end_programs()
 
 
 @pytest.fixture
@@ -94,6 +94,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Shows the server's log and the programs' output with a failure."""
     report = yield
     if report.failed:
-        for path in item.stash.get(LOGS, []):
+        for path in (path for who in item.stash.get(WHO_LOGS, []) for path in who.log_paths()):
             report.sections.append((f"{path.parent.name}/{path.name}", path.read_text()))
     return report

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from waiting import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = ROOT / os.environ.get("LEASEHOLD_BIN", "target/debug/leasehold")
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 
 
@@ -58,18 +59,22 @@ class LeaseholdServer:
 
     def stop(self) -> None:
         """Stops it with SIGTERM, which it has to obey within 5 s and with success."""
-        process = self._end(signal.SIGTERM)
-        assert process.returncode == 0, f"stopped with {process.returncode}\n{self.log()}"
+        exit_code = self._end(signal.SIGTERM)
+        assert exit_code == 0, f"the server ended with {exit_code}"
 
     def kill(self) -> None:
         """Ends it as a crash would."""
         self._end(signal.SIGKILL)
 
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def is_started(self) -> bool:
+        """Whether it was started and neither stopped nor killed since, except by itself."""
+        return self._process is not None
 
     def log(self) -> str:
         return self.log_path.read_text()
+
+    def log_paths(self) -> list[Path]:
+        return [self.log_path]
 
     def request(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
         """Asks the server beside the client, to see what it did."""
@@ -85,6 +90,11 @@ class LeaseholdServer:
     def leases(self, name: str) -> list[dict[str, Any]]:
         """Who holds the slots of a global limit."""
         return self._success("GET", f"/v2/concurrency_limits/{name}/leases")
+
+    def deadline(self, name: str) -> float:
+        """The deadline of the one lease on a global limit, in Unix seconds."""
+        (lease,) = self.leases(name)
+        return datetime.fromisoformat(lease["deadline"]).timestamp()
 
     def create_limit(self, name: str, limit: int, **fields: Any) -> dict[str, Any]:
         body = {"name": name, "limit": limit, **fields}
@@ -105,7 +115,7 @@ class LeaseholdServer:
         return response.json()
 
     def _announced_url(self, since: int) -> str | None:
-        assert self.is_running(), f"the server did not start\n{self.log()}"
+        assert self._process is not None and self._process.poll() is None, "it did not start"
         text = self.log_path.read_bytes()[since:].decode()
         found = re.search(r"http://[\w.]+:\d+/api", text)
         return found and found.group()
@@ -116,16 +126,16 @@ class LeaseholdServer:
         except httpx.TransportError:
             return False
 
-    def _end(self, how: signal.Signals) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "the server was never started"
-        self._process.send_signal(how)
+    def _end(self, how: signal.Signals) -> int:
+        process, self._process = self._process, None
+        assert process is not None, "the server is not started"
+        process.send_signal(how)
         try:
-            self._process.wait(STOP_SECONDS)
+            return process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise AssertionError(f"still running {STOP_SECONDS} s after {how.name}\n{self.log()}")
-        return self._process
+            process.kill()
+            process.wait()
+            raise AssertionError(f"still running {STOP_SECONDS} s after {how.name}") from None
 
 
 class ServerOfSomebodyElse(LeaseholdServer):
@@ -146,9 +156,6 @@ class ServerOfSomebodyElse(LeaseholdServer):
 
     def stop(self) -> None:
         """Leaves it running."""
-
-    def is_running(self) -> bool:
-        return True
 
 
 def without_settings(environment: os._Environ[str]) -> dict[str, str]:

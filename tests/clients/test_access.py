@@ -40,8 +40,8 @@ def test_the_right_credentials_open_everything(
     user = make_user(guarded_server, PREFECT_API_AUTH_STRING=CREDENTIALS)
     user.prefect("gcl", "create", "database", "--limit", "2")
     # Versions before 3.8 send events without credentials, and say that they are refused.
-    output = user.run("hold.py", flavour, "database", "--strict", clean=CLIENT_VERSION >= (3, 8))
-    assert "released" in output
+    program = user.run("hold.py", flavour, "database", "--strict", clean=CLIENT_VERSION >= (3, 8))
+    assert "released" in program.output
     with user.session(flavour) as client:
         limit = client.read_global_concurrency_limit_by_name(name="database")
     assert limit["active_slots"] == 0
@@ -52,7 +52,7 @@ def test_wrong_credentials_open_nothing(
     guarded_server: LeaseholdServer, make_user: MakeUser, settings: dict[str, str]
 ) -> None:
     user = make_user(guarded_server, **settings)
-    output = user.run("hold.py", "sync", "database", exit_code=3)
-    assert "401 Unauthorized" in output
+    program = user.run("hold.py", "sync", "database", exit_code=3)
+    assert "401 Unauthorized" in program.output
     response = guarded_server.request("GET", "/v2/concurrency_limits/database")
     assert (response.status_code, response.json()) == (401, {"exception_message": "Unauthorized"})

@@ -31,10 +31,10 @@ def test_several_slots_on_two_limits_are_taken_together_or_not_at_all(
     assert (server.active_slots("cpu"), server.active_slots("memory")) == (3, 3)
 
     # There is room for two more on "cpu", but not on "memory".
-    output = user.run(
+    program = user.run(
         "hold.py", flavour, "cpu", "memory", "--occupy", 2, "--max-retries", 0, exit_code=3
     )
-    assert "423" in output
+    assert "423" in program.output
     assert (server.active_slots("cpu"), server.active_slots("memory")) == (3, 3)
 
     holder.let_go()
@@ -48,9 +48,9 @@ def test_waiting_ends_with_the_timeout_and_takes_nothing(
     server.create_limit("database", 1)
     holder = user.start("hold.py", flavour, "database")
     holder.wait_for("acquired")
-    output = user.run("hold.py", flavour, "database", "--timeout-seconds", 0.5, exit_code=3)
-    assert "refused AcquireConcurrencySlotTimeoutError: " in output
-    assert "timed out after 0.5 second(s)" in output
+    program = user.run("hold.py", flavour, "database", "--timeout-seconds", 0.5, exit_code=3)
+    assert "refused AcquireConcurrencySlotTimeoutError: " in program.output
+    assert "timed out after 0.5 second(s)" in program.output
     holder.let_go()
     holder.finish()
     assert server.active_slots("database") == 0
@@ -65,7 +65,8 @@ def test_a_waiter_gets_the_slot_that_its_holder_gives_back(
     waiter = user.start("hold.py", flavour, "database", "--strict")
     waiter.let_go()
     holder.let_go()
-    assert "acquired" in waiter.finish()
+    waiter.finish()
+    assert "acquired" in waiter.output
     holder.finish()
     assert server.active_slots("database") == 0
 
@@ -98,20 +99,18 @@ def test_contending_processes_never_hold_more_than_the_limit(
 def test_strict_fails_when_no_limit_has_the_name(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
-    output = user.run("hold.py", flavour, "nobody", "no-one", "--strict", exit_code=3)
-    assert (
-        "refused ConcurrencySlotAcquisitionError: Concurrency limits ['nobody', 'no-one']" in output
-    )
-    assert "must be created before acquiring slots" in output
+    program = user.run("hold.py", flavour, "nobody", "no-one", "--strict", exit_code=3)
+    missing = "Concurrency limits ['nobody', 'no-one'] must be created before acquiring slots"
+    assert missing in program.output
 
 
 def test_without_strict_an_unknown_name_limits_nothing(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
-    output = user.run("hold.py", flavour, "nobody", clean=not HAS_LEASES)
-    assert output.splitlines()[-2:] == ["acquired", "released"]
+    program = user.run("hold.py", flavour, "nobody", clean=not HAS_LEASES)
+    assert program.output.splitlines() == ["acquired", "released"]
     if HAS_LEASES:
-        assert "Concurrency limits ['nobody'] do not exist - skipping acquisition." in output
+        assert "Concurrency limits ['nobody'] do not exist - skipping acquisition." in program.log
     assert server.request("POST", "/v2/concurrency_limits/filter").json() == []
 
 
@@ -142,10 +141,10 @@ def test_more_slots_than_the_limit_has_are_refused_at_once(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
     server.create_limit("database", 2)
-    output = user.run("hold.py", flavour, "database", "--occupy", 3, exit_code=3)
-    assert "refused ConcurrencySlotAcquisitionError: " in output
-    assert "422" in output
-    assert "Slots requested is greater than the limit" in output
+    program = user.run("hold.py", flavour, "database", "--occupy", 3, exit_code=3)
+    assert "refused ConcurrencySlotAcquisitionError: " in program.output
+    assert "422" in program.output
+    assert "Slots requested is greater than the limit" in program.output
 
 
 def test_a_limit_that_is_raised_lets_a_waiter_in(

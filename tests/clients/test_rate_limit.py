@@ -9,17 +9,13 @@ from prefect_user import PrefectUser
 JITTER_SECONDS = 0.1
 
 
-def passed_at(output: str) -> list[float]:
-    return [float(line.split()[1]) for line in output.splitlines() if line.startswith("passed ")]
-
-
 def test_calls_pass_at_the_rate_of_the_decay_after_the_first_burst(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
     burst, rate, times = 2, 4.0, 8
     server.create_limit("api", burst, slot_decay_per_second=rate)
-    output = user.run("rate.py", flavour, "api", "--times", times, "--strict")
-    passed = passed_at(output)
+    program = user.run("rate.py", flavour, "api", "--times", times, "--strict")
+    passed = [float(seconds) for seconds in program.lines("passed")]
     assert len(passed) == times
     for earlier in range(times):
         for later in range(earlier, times):
@@ -31,8 +27,8 @@ def test_a_call_of_several_slots_waits_until_as_many_have_drained(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
     server.create_limit("api", 4, slot_decay_per_second=4.0)
-    output = user.run("rate.py", flavour, "api", "--times", 2, "--occupy", 4)
-    first, second = passed_at(output)
+    program = user.run("rate.py", flavour, "api", "--times", 2, "--occupy", 4)
+    first, second = map(float, program.lines("passed"))
     assert second - first >= 1.0 - JITTER_SECONDS
 
 
@@ -40,29 +36,30 @@ def test_waiting_for_a_rate_ends_with_the_timeout(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
     server.create_limit("api", 1, slot_decay_per_second=0.01)
-    output = user.run(
+    program = user.run(
         "rate.py", flavour, "api", "--times", 2, "--timeout-seconds", 0.5, exit_code=3
     )
-    assert output.startswith("passed")
-    assert "refused AcquireConcurrencySlotTimeoutError: " in output
+    assert len(program.lines("passed")) == 1
+    assert "refused AcquireConcurrencySlotTimeoutError: " in program.output
 
 
 def test_a_limit_without_decay_limits_no_rate(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
     server.create_limit("database", 2)
-    output = user.run("rate.py", flavour, "database", exit_code=3)
-    assert "refused ConcurrencySlotAcquisitionError: " in output
-    assert "Only concurrency limits with slot decay can be used for rate limiting." in output
-    assert "The following limits do not have a decay configured: 'database'" in output
+    program = user.run("rate.py", flavour, "database", exit_code=3)
+    assert "refused ConcurrencySlotAcquisitionError: " in program.output
+    (cause,) = program.lines("because")
+    assert "Only concurrency limits with slot decay can be used for rate limiting." in cause
+    assert "The following limits do not have a decay configured: 'database'" in cause
 
 
 def test_strict_fails_when_no_limit_has_the_name(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
-    output = user.run("rate.py", flavour, "nobody", "--strict", exit_code=3)
-    assert "Concurrency limits ['nobody'] must be created before acquiring slots" in output
-    assert "passed" in user.run("rate.py", flavour, "nobody")
+    program = user.run("rate.py", flavour, "nobody", "--strict", exit_code=3)
+    assert "Concurrency limits ['nobody'] must be created before acquiring slots" in program.output
+    assert user.run("rate.py", flavour, "nobody").lines("passed")
 
 
 def test_a_slot_of_a_decaying_limit_drains_while_it_is_held(

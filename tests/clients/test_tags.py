@@ -32,8 +32,8 @@ def test_a_full_tag_is_waited_for_until_the_timeout(
     run = some_id()
     holder = user.start("hold_tag.py", flavour, run, "forever", "database")
     holder.wait_for("acquired")
-    output = user.run("hold_tag.py", flavour, some_id(), 0.5, "database", exit_code=3)
-    assert "refused AcquireConcurrencySlotTimeoutError: " in output
+    program = user.run("hold_tag.py", flavour, some_id(), 0.5, "database", exit_code=3)
+    assert "refused AcquireConcurrencySlotTimeoutError: " in program.output
     assert server.tag_holders("database") == [run]
     holder.let_go()
     holder.finish()
@@ -43,12 +43,11 @@ def test_a_tag_whose_limit_is_0_aborts_instead_of_waiting(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
     server.create_tag_limit("database", 0)
-    output = user.run("hold_tag.py", flavour, some_id(), "forever", "database", exit_code=3)
-    assert (
-        'because ConcurrencySlotAcquisitionServiceError: The concurrency limit on tag "database"'
-        in output
-    )
-    assert "is 0 and will deadlock if the task tries to run again." in output
+    program = user.run("hold_tag.py", flavour, some_id(), "forever", "database", exit_code=3)
+    assert program.lines("because") == [
+        'ConcurrencySlotAcquisitionServiceError: The concurrency limit on tag "database" '
+        "is 0 and will deadlock if the task tries to run again."
+    ]
 
 
 def test_c2_a_reset_frees_the_slots_of_a_tag_whose_holder_was_killed(
