@@ -45,7 +45,7 @@ mod tests {
     }
 
     fn check(blockers: SmallVec<[Blocker; 1]>, mean_seconds: f64) {
-        let refusal = Refusal { blockers };
+        let refusal = Refusal { blockers, place: None };
         for _ in 0..100 {
             let seconds = after_seconds(&refusal, &Config::default());
             let range = mean_seconds * 0.7 - 1e-9..=mean_seconds * 1.3 + 1e-9;

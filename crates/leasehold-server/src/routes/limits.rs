@@ -130,6 +130,7 @@ async fn increment(
         wants: convert::wants(body.names, body.slots),
         mode: convert::mode(body.mode),
         hold: Hold::Unleased,
+        patience: None,
     };
     let (grant, undo) = acquired(&app, acquire).await?;
     let limits: Vec<_> = grant.limits.iter().map(convert::minimal).collect();
@@ -148,6 +149,7 @@ async fn increment_with_lease(
             holder: body.holder.as_ref().map(convert::holder),
             ttl: Span::from_seconds_f64(body.lease_duration),
         },
+        patience: None,
     };
     let (grant, undo) = acquired(&app, acquire).await?;
     let body = wire::Acquired {

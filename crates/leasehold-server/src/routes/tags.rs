@@ -113,6 +113,7 @@ async fn increment(
             id: convert::new_lease_id(),
             holder: convert::task_run(body.task_run_id),
         },
+        patience: None,
     };
     let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
     match outcome {
