@@ -161,13 +161,14 @@ async fn stand_by(mut socket: WebSocket, filters: &'static [&'static str]) {
     while next_text(&mut socket).await.is_some() {}
 }
 
-/// The next text; pings are answered meanwhile. `None` when the client is gone.
+/// The next text; pings are answered meanwhile, and so is a good-bye: that answer is written
+/// when the socket is read again. `None` when the client is gone.
 async fn next_text(socket: &mut WebSocket) -> Option<axum::extract::ws::Utf8Bytes> {
     loop {
         match socket.recv().await? {
             Ok(Message::Text(text)) => return Some(text),
-            Ok(Message::Ping(_) | Message::Pong(_)) => {}
-            Ok(Message::Binary(_) | Message::Close(_)) | Err(_) => return None,
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => {}
+            Ok(Message::Binary(_)) | Err(_) => return None,
         }
     }
 }

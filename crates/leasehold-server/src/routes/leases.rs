@@ -71,8 +71,8 @@ async fn revoke(
         raw.bytes(),
         &app.config().bodies,
     )?;
-    let command =
-        Command::Revoke { lease: convert::lease_id(lease_id), reason: body.reason.map(Into::into) };
+    let reason = body.reason.map_or_else(|| "no reason was given".into(), Into::into);
+    let command = Command::Revoke { lease: convert::lease_id(lease_id), reason: Some(reason) };
     match app.ledger().send(command).await?.keep() {
         Outcome::Ended(Ok(_)) => Ok(StatusCode::NO_CONTENT),
         Outcome::Ended(Err(gone)) => Err(ApiError::LeaseNotFound(gone)),
