@@ -155,7 +155,7 @@ pub struct LimitPatch {
 }
 
 /// Slots wanted on one limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Want {
     /// The limit's full name. A name that no limit has is skipped.
     pub name: Arc<str>,
@@ -190,7 +190,7 @@ pub struct Patience {
 }
 
 /// What limits are used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// At most so many at once. Any limit will do.
     Concurrency,

@@ -17,6 +17,7 @@ use leasehold_engine::{
 use uuid::Uuid;
 
 use super::{Routes, otherwise};
+use crate::acquire::{self, Origin};
 use crate::app::App;
 use crate::convert;
 use crate::coordinator::Undo;
@@ -124,6 +125,7 @@ async fn delete(State(app): State<App>, Path(text): Path<String>) -> Result<Stat
 
 async fn increment(
     State(app): State<App>,
+    origin: Origin,
     Valid(body): Valid<Increment>,
 ) -> Result<Response, ApiError> {
     let acquire = Acquire {
@@ -132,13 +134,14 @@ async fn increment(
         hold: Hold::Unleased,
         patience: None,
     };
-    let (grant, undo) = acquired(&app, acquire).await?;
+    let (grant, undo) = acquired(&app, origin, acquire).await?;
     let limits: Vec<_> = grant.limits.iter().map(convert::minimal).collect();
     granted(&limits, undo)
 }
 
 async fn increment_with_lease(
     State(app): State<App>,
+    origin: Origin,
     Valid(body): Valid<IncrementWithLease>,
 ) -> Result<Response, ApiError> {
     let acquire = Acquire {
@@ -151,7 +154,7 @@ async fn increment_with_lease(
         },
         patience: None,
     };
-    let (grant, undo) = acquired(&app, acquire).await?;
+    let (grant, undo) = acquired(&app, origin, acquire).await?;
     let body = wire::Acquired {
         lease_id: grant
             .lease
@@ -218,19 +221,17 @@ async fn renew(
 }
 
 /// The grant of an acquire, and what gives it back unless the client gets it.
-async fn acquired(app: &App, acquire: Acquire) -> Result<(Grant, Undo), ApiError> {
-    let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
-    match outcome {
-        Outcome::Acquired(Acquired::Granted(grant)) => Ok((grant, undo)),
-        Outcome::Acquired(Acquired::Refused(refusal)) => {
+async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant, Undo), ApiError> {
+    let (acquired, undo) = acquire::acquire(app, origin, acquire).await?;
+    match acquired {
+        Acquired::Granted(grant) => Ok((grant, undo)),
+        Acquired::Refused(refusal) => {
             let seconds = retry::after_seconds(&refusal, app.config());
             Err(ApiError::Locked(leasehold_api::error::LOCKED.into(), Some(seconds)))
         }
-        Outcome::Acquired(Acquired::TooManySlots(_)) => Err(ApiError::TooManySlots),
-        Outcome::Acquired(Acquired::NotRateLimits(names)) => {
-            Err(ApiError::NotRateLimits(names.join(",")))
-        }
-        _ => Err(ApiError::Unexpected),
+        Acquired::TooManySlots(_) => Err(ApiError::TooManySlots),
+        Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
+        Acquired::Queued(_) => Err(ApiError::Unexpected),
     }
 }
 

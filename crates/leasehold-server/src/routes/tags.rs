@@ -13,11 +13,13 @@ use leasehold_engine::{
 };
 
 use super::{Routes, otherwise};
+use crate::acquire::{self, Origin};
 use crate::app::App;
 use crate::convert;
 use crate::error::{ApiError, json};
 use crate::extract::Valid;
 use crate::grant::granted;
+use crate::retry;
 
 pub(super) fn add(routes: Routes) -> Routes {
     const BASE: &str = "/api/concurrency_limits";
@@ -104,6 +106,7 @@ async fn reset(
 
 async fn increment(
     State(app): State<App>,
+    origin: Origin,
     Valid(body): Valid<TagIncrement>,
 ) -> Result<Response, ApiError> {
     let wants = body.names.iter().map(|tag| Want { name: convert::tag_name(tag), slots: 1 });
@@ -116,9 +119,9 @@ async fn increment(
         },
         patience: None,
     };
-    let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
-    match outcome {
-        Outcome::Acquired(Acquired::Granted(grant)) => {
+    let (acquired, undo) = acquire::acquire(&app, origin, acquire).await?;
+    match acquired {
+        Acquired::Granted(grant) => {
             let limits: Vec<_> = grant
                 .limits
                 .iter()
@@ -126,14 +129,15 @@ async fn increment(
                 .collect();
             granted(&limits, undo)
         }
-        Outcome::Acquired(Acquired::Refused(refusal)) => {
+        Acquired::Refused(refusal) => {
             let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
             let tag = convert::bare_tag(full);
             let sentence = format!("Concurrency limit for the {tag} tag has been reached");
-            Err(ApiError::Locked(sentence.into(), Some(app.config().tag_wait_seconds)))
+            let seconds = retry::after_seconds_of_tags(app.config());
+            Err(ApiError::Locked(sentence.into(), Some(seconds)))
         }
         // Without Retry-After: its clients read that as an end, not as a wait.
-        Outcome::Acquired(Acquired::TooManySlots(limit)) => Err(ApiError::Locked(
+        Acquired::TooManySlots(limit) => Err(ApiError::Locked(
             format!(
                 "The concurrency limit on tag \"{}\" is 0 and will deadlock if the task tries to \
                  run again.",
@@ -142,7 +146,7 @@ async fn increment(
             .into(),
             None,
         )),
-        _ => Err(ApiError::Unexpected),
+        Acquired::Queued(_) | Acquired::NotRateLimits(_) => Err(ApiError::Unexpected),
     }
 }
 
