@@ -24,10 +24,14 @@ mod world;
 
 pub use sabotage::Sabotage;
 
+use std::ops::AddAssign;
+
+use history::History;
+use wire::Reply;
 use world::World;
 
 /// How many events happen in a run unless it is said.
-pub const STEPS: u64 = 4_000;
+pub const STEPS: u64 = 10_000;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +61,14 @@ pub type Event = (u64, String);
 pub struct Report {
     /// Requests that clients made.
     pub requests: usize,
-    /// Replies that left the server.
-    pub replies: usize,
+    /// Grants that left the server.
+    pub grants: usize,
+    /// Refusals for want of room.
+    pub refusals: usize,
+    /// Answers that a lease is not there.
+    pub gone: usize,
+    /// Answers that nothing could be made durable.
+    pub unavailable: usize,
     /// How often the server was started.
     pub starts: usize,
 }
@@ -72,15 +82,39 @@ pub fn run(plan: Plan) -> Result<Report, Failure> {
     let (history, _) = World::new(plan.seed, plan.sabotage, false).run(plan.steps);
     match checks::violations(&history).into_iter().next() {
         Some(violation) => Err(Failure { at: violation.at, what: violation.what }),
-        None => Ok(Report {
-            requests: history.exchanges.len(),
-            replies: history.exchanges.iter().map(|exchange| exchange.replies.len()).sum(),
-            starts: history.uptimes.len(),
-        }),
+        None => Ok(Report::new(&history)),
     }
 }
 
 /// Runs a plan again and tells everything that happened.
 pub fn trace(plan: Plan) -> Vec<Event> {
     World::new(plan.seed, plan.sabotage, true).run(plan.steps).1
+}
+
+impl Report {
+    fn new(history: &History) -> Self {
+        let count = |is: fn(&Reply) -> bool| {
+            let replies = history.exchanges.iter().flat_map(|exchange| &exchange.replies);
+            replies.filter(|answer| is(&answer.reply)).count()
+        };
+        Self {
+            requests: history.exchanges.len(),
+            grants: count(|reply| matches!(reply, Reply::Granted { .. })),
+            refusals: count(|reply| matches!(reply, Reply::Refused { .. })),
+            gone: count(|reply| matches!(reply, Reply::Gone { .. })),
+            unavailable: count(|reply| matches!(reply, Reply::Unavailable)),
+            starts: history.uptimes.len(),
+        }
+    }
+}
+
+impl AddAssign for Report {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.grants += other.grants;
+        self.refusals += other.refusals;
+        self.gone += other.gone;
+        self.unavailable += other.unavailable;
+        self.starts += other.starts;
+    }
 }

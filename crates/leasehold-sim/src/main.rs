@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use leasehold_sim::{Failure, Plan, STEPS};
+use leasehold_sim::{Failure, Plan, Report, STEPS};
 
 /// How many events before a failure are told.
 const EVENTS_TOLD: usize = 40;
@@ -38,7 +38,7 @@ fn main() -> anyhow::Result<ExitCode> {
     };
     let mut out = std::io::stdout().lock();
     let begun = Instant::now();
-    let (mut requests, mut starts) = (0, 0);
+    let mut total = Report::default();
     for seed in seeds.clone() {
         let plan = Plan { seed, steps: args.steps, sabotage: None };
         if args.trace {
@@ -47,10 +47,7 @@ fn main() -> anyhow::Result<ExitCode> {
             }
         }
         match leasehold_sim::run(plan) {
-            Ok(report) => {
-                requests += report.requests;
-                starts += report.starts;
-            }
+            Ok(report) => total += report,
             Err(failure) => {
                 tell(&mut out, plan, &failure)?;
                 return Ok(ExitCode::FAILURE);
@@ -58,14 +55,16 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         let done = seed + 1 - seeds.start;
         if done % 50 == 0 {
-            writeln!(out, "{done} of {} seeds, {requests} requests", seeds.end - seeds.start)?;
+            writeln!(out, "{done} of {} seeds", seeds.end - seeds.start)?;
         }
     }
-    let seconds = begun.elapsed().as_secs_f64();
+    let Report { requests, grants, refusals, gone, unavailable, starts } = total;
     writeln!(
         out,
-        "{} seeds held: {requests} requests, {starts} starts of the server, {seconds:.1} s",
+        "{} seeds held in {:.1} s: {requests} requests, {grants} grants, {refusals} refusals, \
+         {gone} times gone, {unavailable} times unavailable, {starts} starts",
         seeds.end - seeds.start,
+        begun.elapsed().as_secs_f64(),
     )?;
     Ok(ExitCode::SUCCESS)
 }

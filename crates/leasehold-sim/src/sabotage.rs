@@ -21,6 +21,10 @@ pub enum Sabotage {
     ForgetRenewals,
     /// Deadlines pass while the server is down.
     SkipDowntimeExtension,
+    /// A downtime is counted twice.
+    ExtendTwice,
+    /// A restart forgets the slots that no lease holds.
+    ForgetUnleased,
     /// After a restart, fences go on from the greatest that is still there.
     ReuseFences,
     /// Steps of the wall clock are believed.
@@ -35,13 +39,15 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ReplyBeforeCommit,
         Self::KeepMemoryAfterFailedCommit,
         Self::ForgetReleases,
         Self::FreeTwice,
         Self::ForgetRenewals,
         Self::SkipDowntimeExtension,
+        Self::ExtendTwice,
+        Self::ForgetUnleased,
         Self::ReuseFences,
         Self::TrustWallClock,
         Self::AdmitOneMore,

@@ -2,7 +2,7 @@
 //! stepping while the last one commits, no reply before its changes are durable, and the
 //! ledger loaded again after a commit that failed.
 
-use leasehold_engine::{Fence, Ledger, Timestamp};
+use leasehold_engine::{Fence, Ledger, Level, Timestamp};
 
 use crate::disk::Disk;
 use crate::door;
@@ -159,6 +159,12 @@ impl Server {
         let mut snapshot = self.disk.load();
         match self.sabotage {
             Some(Sabotage::SkipDowntimeExtension) => snapshot.at = now,
+            Some(Sabotage::ExtendTwice) => snapshot.at = snapshot.at - now.since(snapshot.at),
+            Some(Sabotage::ForgetUnleased) => {
+                for limit in &mut snapshot.limits {
+                    limit.unleased = Level::ZERO;
+                }
+            }
             Some(Sabotage::ReuseFences) => {
                 let fences = snapshot.leases.iter().map(|lease| lease.fence.0);
                 snapshot.next_fence = Fence(fences.max().unwrap_or(0) + 1);

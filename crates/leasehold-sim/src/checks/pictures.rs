@@ -1,5 +1,7 @@
 //! Every picture of the whole is consistent in itself and with what was acknowledged.
 
+use std::collections::HashMap;
+
 use super::Evidence;
 use super::admission::unleased;
 use super::lives::shaky;
@@ -8,11 +10,19 @@ use crate::wire::{Limit, Reply, Request};
 
 pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)) {
     let shaky = shaky(evidence.history);
+    let longest = longest_ttls(evidence.history);
     for (asked, left, at, limits) in pictures(evidence.history) {
         let when = evidence.history.when(at, left);
         for limit in limits {
             let mut wrong = |what: String| report(left, format!("{}: {what}", limit.name));
             adds_up(limit, at, &mut wrong);
+            for lease in &limit.leases {
+                // A downtime gives back the time that it took, and no more.
+                let left = lease.deadline.map_or(0, |deadline| deadline - at);
+                if left > longest.get(&lease.id).copied().unwrap_or(0) {
+                    wrong(format!("lease {} has {left} µs left, more than it asked", lease.id));
+                }
+            }
             if !shaky.contains(limit.name.as_str()) {
                 let least = unleased(evidence.history, &limit.name, asked);
                 let after = given_back_until(evidence.history, &limit.name, asked, left);
@@ -56,6 +66,20 @@ fn adds_up(limit: &Limit, at: i64, wrong: &mut dyn FnMut(String)) {
     }
 }
 
+/// The longest time that was ever asked for each lease.
+fn longest_ttls(history: &History) -> HashMap<u64, i64> {
+    let mut longest = HashMap::new();
+    for exchange in &history.exchanges {
+        if let Request::Acquire { lease, ttl, .. } | Request::Renew { lease, ttl } =
+            &exchange.request
+        {
+            let longest = longest.entry(*lease).or_default();
+            *longest = i64::try_from(*ttl).unwrap_or(i64::MAX).max(*longest);
+        }
+    }
+    longest
+}
+
 /// All pictures: when each was asked for, when it left, what the server's clock showed, and
 /// the limits.
 pub(super) fn pictures(history: &History) -> impl Iterator<Item = (u64, u64, i64, &[Limit])> {
@@ -80,9 +104,9 @@ fn given_back_until(history: &History, name: &str, from: u64, to: u64) -> u64 {
             | Request::Patch { name: of, unleased: Some(_), .. }
                 if of == name =>
             {
-                u64::MAX / 4
+                u64::MAX
             }
             _ => 0,
         })
-        .sum()
+        .fold(0, u64::saturating_add)
 }
