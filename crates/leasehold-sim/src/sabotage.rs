@@ -33,13 +33,15 @@ pub enum Sabotage {
     AdmitOneMore,
     /// Limits with decay drain a tenth faster than was asked for.
     DrainFaster,
+    /// Limits with decay drain a hundred times slower than was asked for.
+    DrainSlower,
     /// Leases live on after the deadline that was told.
     OutliveDeadlines,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ReplyBeforeCommit,
         Self::KeepMemoryAfterFailedCommit,
         Self::ForgetReleases,
@@ -52,6 +54,7 @@ impl Sabotage {
         Self::TrustWallClock,
         Self::AdmitOneMore,
         Self::DrainFaster,
+        Self::DrainSlower,
         Self::OutliveDeadlines,
     ];
 
@@ -84,11 +87,15 @@ impl Sabotage {
                 }
                 reply
             }
-            (Self::AdmitOneMore | Self::DrainFaster, Request::Create { .. }) => {
+            (
+                Self::AdmitOneMore | Self::DrainFaster | Self::DrainSlower,
+                Request::Create { .. },
+            ) => {
                 let mut request = request.clone();
                 if let Request::Create { slots, nanos_per_second, .. } = &mut request {
                     match self {
                         Self::DrainFaster => *nanos_per_second += *nanos_per_second / 10,
+                        Self::DrainSlower => *nanos_per_second /= 100,
                         _ if *nanos_per_second == 0 => *slots += 1,
                         _ => {}
                     }

@@ -1,8 +1,10 @@
-//! A rate limit grants no more in any window than its burst and what drains in it.
+//! A rate limit grants no more in any window than its burst and what drains in it; and when
+//! nobody has used it for as long as its burst takes to drain, it refuses nobody.
 
 use std::collections::HashMap;
 
 use super::Evidence;
+use crate::history::{Answer, Exchange};
 use crate::wire::{Reply, Request};
 
 /// Microseconds times nanos per second, in a slot.
@@ -27,6 +29,9 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             _ => {}
         }
     }
+    for (name, (burst, nanos)) in &rates {
+        unexplained_refusals(evidence, name, burst * SLOT / nanos, report);
+    }
     for (name, grants) in &mut grants {
         let Some((burst, nanos)) = rates.get(name) else {
             continue;
@@ -43,6 +48,44 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
                     break;
                 }
             }
+        }
+    }
+}
+
+/// Reports refusals with no grant within the `span` before them that could explain them.
+fn unexplained_refusals(
+    evidence: &Evidence<'_>,
+    name: &str,
+    span: i128,
+    report: &mut dyn FnMut(u64, String),
+) {
+    let history = evidence.history;
+    let span = u64::try_from(span).unwrap_or(u64::MAX);
+    let attempts: Vec<_> = history
+        .exchanges
+        .iter()
+        .filter(|exchange| {
+            matches!(&exchange.request, Request::Increment { name: of, .. } if of == name)
+        })
+        .collect();
+    for (exchange, answer) in attempts.iter().flat_map(|e| e.received().map(move |a| (e, a))) {
+        let Reply::Refused { at } = answer.reply else {
+            continue;
+        };
+        let at = history.when(at, answer.left);
+        let from = at.saturating_sub(span + 1);
+        // The server's clock has not run evenly since a restart.
+        let is_even = history.uptimes.iter().all(|uptime| uptime.from > at || uptime.from < from);
+        let may_have_taken = |other: &&&Exchange| {
+            let is_refused = |answer: &Answer| {
+                matches!(answer.reply, Reply::Refused { .. } | Reply::Unavailable)
+            };
+            let refused = other.replies.iter().filter(|answer| is_refused(answer)).count() as u64;
+            other.sent <= answer.left && other.quiet >= from && refused < other.copies
+        };
+        if is_even && !attempts.iter().any(|other| may_have_taken(&other)) {
+            let what = format!("{name} refused request {:?}", exchange.request);
+            report(answer.left, format!("{what}, and nobody had used it for {span} µs"));
         }
     }
 }
