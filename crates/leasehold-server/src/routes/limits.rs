@@ -59,7 +59,7 @@ async fn create(
 }
 
 async fn read(State(app): State<App>, Path(text): Path<String>) -> Result<Response, ApiError> {
-    let limit = convert::limit_ref(id_or_name(&text)?);
+    let limit = convert::limit_ref(IdOrName::from_path(&text));
     match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
         Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::limit(&view))),
         Outcome::Limit(None) => Err(ApiError::LimitNotFound),
@@ -83,7 +83,7 @@ async fn update(
     Path(text): Path<String>,
     Valid(body): Valid<UpdateLimit>,
 ) -> Result<StatusCode, ApiError> {
-    let limit = convert::limit_ref(id_or_name(&text)?);
+    let limit = convert::limit_ref(IdOrName::from_path(&text));
     let command = match body.reset() {
         // Alone in the body it is an operator's reset, not a number in a form (contract C16).
         Some(slots) => Command::ResetLimit {
@@ -115,7 +115,7 @@ async fn conflict_if_there(
 }
 
 async fn delete(State(app): State<App>, Path(text): Path<String>) -> Result<StatusCode, ApiError> {
-    let limit = convert::limit_ref(id_or_name(&text)?);
+    let limit = convert::limit_ref(IdOrName::from_path(&text));
     match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::All }).await?.keep() {
         Outcome::Deleted(Deleted::Done) => Ok(StatusCode::NO_CONTENT),
         Outcome::Deleted(Deleted::NotFound) => Err(ApiError::LimitNotFound),
@@ -233,14 +233,6 @@ async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant,
         Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
         Acquired::Queued(_) => Err(ApiError::Unexpected),
     }
-}
-
-/// A name cannot have a slash: with one in it, percent-encoded, the path is unknown.
-pub(super) fn id_or_name(text: &str) -> Result<IdOrName, ApiError> {
-    if text.contains('/') {
-        return Err(ApiError::PathNotFound);
-    }
-    Ok(IdOrName::from_path(text))
 }
 
 // A limit may be named as the paths beside it are: `filter`, `increment`, ….

@@ -21,8 +21,11 @@ use crate::extract::Valid;
 use crate::grant::granted;
 use crate::retry;
 
+pub(super) const BASE: &str = "/api/concurrency_limits";
+/// What may follow it where else there is an id.
+pub(super) const NAMED: [&str; 3] = ["filter", "increment", "decrement"];
+
 pub(super) fn add(routes: Routes) -> Routes {
-    const BASE: &str = "/api/concurrency_limits";
     let at = |path: &str| format!("{BASE}{path}");
     routes
         .add(&at("/"), otherwise("POST", post(create)))
@@ -60,7 +63,7 @@ async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response
 }
 
 async fn read_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, ApiError> {
-    read_limit(&app, by_tag(&tag)?).await
+    read_limit(&app, by_tag(&tag)).await
 }
 
 async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, ApiError> {
@@ -79,7 +82,7 @@ async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Respon
 }
 
 async fn delete_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, ApiError> {
-    delete_limit(&app, by_tag(&tag)?).await
+    delete_limit(&app, by_tag(&tag)).await
 }
 
 async fn reset(
@@ -89,7 +92,7 @@ async fn reset(
 ) -> Result<Response, ApiError> {
     let holders = body.slot_override.unwrap_or_default();
     let command = Command::ResetTag {
-        name: convert::tag_name(whole_segment(&tag)?),
+        name: convert::tag_name(&tag),
         holders: holders
             .into_iter()
             .map(|id| (convert::new_lease_id(), convert::task_run(id)))
@@ -191,13 +194,8 @@ fn by_id(text: &str) -> Result<LimitRef, ApiError> {
     Ok(LimitRef::Id(LimitId(id.as_u128())))
 }
 
-fn by_tag(text: &str) -> Result<LimitRef, ApiError> {
-    whole_segment(text).map(|tag| LimitRef::Name(convert::tag_name(tag)))
-}
-
-/// With a slash in it, percent-encoded, the path is unknown.
-fn whole_segment(text: &str) -> Result<&str, ApiError> {
-    if text.contains('/') { Err(ApiError::PathNotFound) } else { Ok(text) }
+fn by_tag(tag: &str) -> LimitRef {
+    LimitRef::Name(convert::tag_name(tag))
 }
 
 fn null() -> Response {
