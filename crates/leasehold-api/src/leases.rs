@@ -1,0 +1,56 @@
+//! Leases as a person looks at them: `/api/leases`. The recorded API has nothing like it.
+
+use uuid::Uuid;
+
+use crate::Timestamp;
+use crate::body::body;
+use crate::rule::REASON;
+use crate::schema::answer;
+
+body! {
+    /// Why a lease is revoked.
+    pub struct RevokeLease: Parameters {
+        /// A sentence that the holder is shown at its next renewal.
+        pub reason: Option<String> = optional("reason", REASON);
+    }
+}
+
+answer! {
+    /// A lease that is held.
+    pub struct Lease {
+        /// The lease's id.
+        pub id: Uuid,
+        /// What it holds, limit by limit.
+        pub limits: Vec<HeldLimit>,
+        /// Who holds it, if it said so.
+        pub holder: Option<LeaseHolder>,
+        /// When it was granted.
+        pub created: Timestamp,
+        /// When it ends unless it is renewed; `null` for a holder that cannot renew.
+        pub deadline: Option<Timestamp>,
+        /// Greater than that of every earlier lease.
+        pub fencing_token: u64,
+    }
+}
+
+answer! {
+    /// Slots of one limit that a lease holds.
+    pub struct HeldLimit {
+        /// The limit's id.
+        pub id: Uuid,
+        /// Its name.
+        pub name: String,
+        /// How many of its slots are held.
+        pub slots: u64,
+    }
+}
+
+answer! {
+    /// Who holds a lease.
+    pub struct LeaseHolder {
+        /// The kind of holder: `task_run`, `flow_run`, `deployment`, or what the holder said.
+        pub r#type: String,
+        /// The holder's id within its kind.
+        pub id: String,
+    }
+}
