@@ -7,27 +7,13 @@ use crate::step::{run, step};
 
 /// Formatting, lints, documentation, licences.
 pub(crate) fn run_all() -> Result<()> {
-    step("formatting", || {
-        run(&mut cargo(&["fmt", "--all", "--check"]))
-    })?;
+    step("formatting", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
     step("lints", || {
-        run(&mut cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ]))
+        run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     })?;
     step("documentation", || {
-        run(cargo(&[
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--document-private-items",
-        ])
-        .env("RUSTDOCFLAGS", "--deny warnings"))
+        run(cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
     step("licences and sources", || {
         if has_cargo_subcommand("deny") {

@@ -23,10 +23,7 @@ pub(crate) fn venv_dir() -> PathBuf {
 
 /// The program under test, as the dev profile builds it.
 pub(crate) fn binary() -> PathBuf {
-    target_dir()
-        .join("debug")
-        .join("leasehold")
-        .with_extension(env::consts::EXE_EXTENSION)
+    target_dir().join("debug").join("leasehold").with_extension(env::consts::EXE_EXTENSION)
 }
 
 /// `cargo` in the workspace's root, with the toolchain that runs us.

@@ -10,10 +10,7 @@ use crate::step::run;
 /// Installs the Debian packages of the programs that are missing among `wanted`, given as
 /// (program, package). Says what to install where it cannot.
 pub(crate) fn install_missing(wanted: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<_> = wanted
-        .iter()
-        .filter(|(program, _)| !has_program(program))
-        .collect();
+    let missing: Vec<_> = wanted.iter().filter(|(program, _)| !has_program(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -11,10 +11,7 @@ pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T>
     println!("\n── {name}");
     let started = Instant::now();
     let outcome = work().with_context(|| format!("step failed: {name}"))?;
-    println!(
-        "── {name}: done in {:.1} s",
-        started.elapsed().as_secs_f64()
-    );
+    println!("── {name}: done in {:.1} s", started.elapsed().as_secs_f64());
     Ok(outcome)
 }
 

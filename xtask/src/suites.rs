@@ -39,9 +39,7 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
             .cloned()
             .collect();
         step("Python environments", || venvs::prepare(&needed))?;
-        step("build", || {
-            run_cargo(&["build", "--workspace", "--all-targets"])
-        })?;
+        step("build", || run_cargo(&["build", "--workspace", "--all-targets"]))?;
     }
     if rust {
         summary.push(("Rust".to_owned(), step("Rust tests", rust_tests)?));
@@ -64,10 +62,7 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
         }
     }
 
-    println!(
-        "\n── all passed in {:.0} s",
-        started.elapsed().as_secs_f64()
-    );
+    println!("\n── all passed in {:.0} s", started.elapsed().as_secs_f64());
     for (suite, closing) in summary {
         println!("{suite}: {closing}");
     }
@@ -87,14 +82,8 @@ fn rust_tests() -> Result<String> {
         });
     }
     let mut passed = 0;
-    let mut command = cargo(&[
-        "test",
-        "--workspace",
-        "--lib",
-        "--bins",
-        "--tests",
-        "--no-fail-fast",
-    ]);
+    let mut command =
+        cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
     let status = run_reading(with_test_environment(&mut command), |line| {
         if line.starts_with("test result:") {
             passed += passed_tests(line).unwrap_or(0);
@@ -147,10 +136,7 @@ fn counted(command: &mut Command, is_closing: impl Fn(&str) -> bool) -> Result<S
 
 /// The number before the word "passed".
 fn passed_tests(line: &str) -> Option<u32> {
-    let words: Vec<_> = line
-        .split([' ', ',', ';', '.'])
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words: Vec<_> = line.split([' ', ',', ';', '.']).filter(|word| !word.is_empty()).collect();
     let at = words.iter().position(|word| *word == "passed")?;
     words.get(at.checked_sub(1)?)?.parse().ok()
 }

@@ -47,15 +47,8 @@ pub(crate) fn all() -> Result<Vec<Venv>> {
     let mut venvs = Vec::new();
     for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let requirements = entry?.path();
-        if requirements
-            .extension()
-            .is_some_and(|extension| extension == "txt")
-        {
-            let name = requirements
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+        if requirements.extension().is_some_and(|extension| extension == "txt") {
+            let name = requirements.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             venvs.push(Venv { name, requirements });
         }
     }
@@ -81,12 +74,7 @@ pub(crate) fn prepare(venvs: &[Venv]) -> Result<()> {
         }
     }
     let stale = Mutex::new(stale);
-    let next = || {
-        stale
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
-    };
+    let next = || stale.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     std::thread::scope(|scope| {
         let makers: Vec<_> = (0..IN_PARALLEL)
             .map(|_| {
@@ -115,21 +103,11 @@ fn make(venv: &Venv, stamp: &str) -> Result<()> {
     quietly(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
     quietly(
         Command::new(venv.python())
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--disable-pip-version-check",
-                "--quiet",
-            ])
+            .args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"])
             .args(["--requirement".as_ref(), venv.requirements.as_os_str()]),
     )?;
     fs::write(stamp_path(venv), stamp)?;
-    println!(
-        "{}: ready after {:.0} s",
-        venv.name,
-        started.elapsed().as_secs_f64()
-    );
+    println!("{}: ready after {:.0} s", venv.name, started.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -165,21 +143,11 @@ fn python_version() -> Result<String> {
 /// The environments that hold a Prefect client of one of `versions`, or of any if there are none.
 pub(crate) fn with_clients(venvs: &[Venv], versions: &[String]) -> Result<Vec<Venv>> {
     let known: Vec<_> = venvs.iter().filter_map(Venv::client_version).collect();
-    if let Some(unknown) = versions
-        .iter()
-        .find(|version| !known.contains(&version.as_str()))
-    {
-        bail!(
-            "no Prefect client {unknown} in tests/venvs; there are {}",
-            known.join(", ")
-        );
+    if let Some(unknown) = versions.iter().find(|version| !known.contains(&version.as_str())) {
+        bail!("no Prefect client {unknown} in tests/venvs; there are {}", known.join(", "));
     }
     let wanted = |version: &str| versions.is_empty() || versions.iter().any(|v| v == version);
-    Ok(venvs
-        .iter()
-        .filter(|venv| venv.client_version().is_some_and(wanted))
-        .cloned()
-        .collect())
+    Ok(venvs.iter().filter(|venv| venv.client_version().is_some_and(wanted)).cloned().collect())
 }
 
 /// Where pytest finds the tests of the clients.

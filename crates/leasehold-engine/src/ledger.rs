@@ -13,7 +13,8 @@ use std::sync::Arc;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
-use self::books::{Entry, Pending, Room};
+pub(crate) use self::books::Room;
+use self::books::{Entry, Pending};
 use self::endings::Endings;
 use crate::changes::{Changes, Resume, Snapshot};
 use crate::command::Command;
@@ -21,6 +22,7 @@ use crate::holder::Holder;
 use crate::lease::{Fence, LeaseId};
 use crate::limit::LimitId;
 use crate::outcome::Outcome;
+use crate::queue::{Called, Queue};
 use crate::time::{Span, Timestamp};
 
 /// All limits and leases. Changes by [`Ledger::step`] alone.
@@ -35,6 +37,7 @@ pub struct Ledger {
     endings: Endings,
     next_fence: Fence,
     pending: Pending,
+    pub(crate) queue: Queue,
 }
 
 /// What a step did.
@@ -44,6 +47,8 @@ pub struct Step {
     pub outcome: Outcome,
     /// The leases that were found past their deadline, before the command was looked at.
     pub expired: Vec<LeaseId>,
+    /// The requests whose wait is over.
+    pub called: Vec<Called>,
 }
 
 impl Ledger {
@@ -67,6 +72,7 @@ impl Ledger {
             by_holder: BTreeMap::new(),
             endings: Endings::default(),
             pending: Pending::default(),
+            queue: Queue::default(),
         };
         let downtime = ledger.now.since(snapshot.at);
         for limit in snapshot.limits {
@@ -95,6 +101,8 @@ impl Ledger {
     /// earlier `now` counts as the latest that was seen.
     pub fn step(&mut self, command: Command, now: Timestamp) -> Step {
         let expired = self.expire_until(self.now.max(now));
+        // Whoever waits for what has come free by now was here before this command.
+        let mut called = self.serve_lines();
         let outcome = match command {
             Command::CreateLimit(create) => Outcome::Created(self.create_limit(create)),
             Command::PutTagLimit { id, name, slots } => {
@@ -121,9 +129,20 @@ impl Ledger {
             Command::Release { lease } => Outcome::Ended(self.release(lease)),
             Command::Revoke { lease, reason } => Outcome::Ended(self.revoke(lease, reason)),
             Command::Read(query) => self.read(query),
+            Command::Abandon(waiter) => {
+                self.abandon(waiter);
+                Outcome::Ticked
+            }
             Command::Tick => Outcome::Ticked,
         };
-        Step { outcome, expired }
+        called.extend(self.serve_lines());
+        Step { outcome, expired, called }
+    }
+
+    /// When something happens by itself next: a lease dies, a rate limit has drained enough for
+    /// somebody who waits, or somebody has waited long enough.
+    pub fn next_wake_up(&self) -> Option<Timestamp> {
+        self.next_deadline().into_iter().chain(self.queue.next_wake_up()).min()
     }
 
     /// When the next lease dies unless it is renewed.

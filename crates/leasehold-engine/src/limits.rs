@@ -100,7 +100,7 @@ impl Ledger {
             let renews = self.lease(lease).is_some_and(|lease| lease.deadline.is_some());
             if is_empty && (scope == Scope::Tags || !renews) {
                 // Revoking a lease that is there cannot fail.
-                let _ = self.revoke(lease, Some("the limit was deleted".into()));
+                let _ = self.revoke(lease, None);
             }
         }
         self.remove_limit(id);

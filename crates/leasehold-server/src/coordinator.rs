@@ -11,10 +11,16 @@
 //! When a commit fails, everything in it and behind it is answered as unavailable, and the
 //! ledger is loaded from the journal again: memory never runs ahead of the disk.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use leasehold_engine::{Acquired, Command, Ledger, Outcome, Span, Timestamp};
+use leasehold_engine::{
+    Acquire, Acquired, Called, Command, Ledger, Outcome, Patience, Span, Ticket, Timestamp,
+    WaiterId,
+};
 use leasehold_journal::{Journal, LoadError};
+use rustc_hash::FxHashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -34,6 +40,8 @@ const RELOAD_DELAY: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Request>,
+    notes: mpsc::UnboundedSender<Note>,
+    next_waiter: Arc<AtomicU64>,
     clock: Clock,
 }
 
@@ -47,7 +55,30 @@ pub struct Answer {
 
 /// Gives a grant back when it is dropped before it was kept.
 #[derive(Debug, Default)]
-pub struct Undo(Option<(Command, mpsc::UnboundedSender<Command>)>);
+pub struct Undo(Option<(Command, mpsc::UnboundedSender<Note>)>);
+
+/// What the coordinator is told that nobody waits for. Never refused for lack of room: there
+/// is at most one for each request.
+#[derive(Debug)]
+enum Note {
+    /// A grant did not reach its client.
+    Undo(Command),
+    /// A client that waited has hung up.
+    Abandon(WaiterId),
+    /// The server is about to stop: nobody waits any longer.
+    SendWaitersAway,
+}
+
+/// How long a request waits, and where in line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wait {
+    /// For how long. Without time it is refused at once, and gets a place to come back to.
+    pub span: Span,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The place that it got when it was refused before.
+    pub place: Option<Ticket>,
+}
 
 /// Why there is no answer. The command may have been carried out all the same only if the
 /// journal failed while it was being made durable.
@@ -77,13 +108,17 @@ struct Coordinator<J> {
     ledger: Ledger,
     clock: Clock,
     writer: Writer<J>,
-    undo: mpsc::UnboundedSender<Command>,
+    notes: mpsc::UnboundedSender<Note>,
+    /// Who waits in the ledger's queue.
+    waiting: FxHashMap<WaiterId, Reply>,
     /// Stepped, and not yet handed to the writer.
     stepped: Vec<(Reply, Outcome)>,
     /// In the commit that is under way.
     committing: Vec<(Reply, Outcome)>,
     /// The latest time that is durable, or about to be.
     committed_at: Timestamp,
+    /// Nobody waits any longer.
+    is_stopping: bool,
 }
 
 /// A coordinator that runs.
@@ -108,19 +143,22 @@ pub fn start<J: Journal + 'static>(
     let committed_at = snapshot.at;
     let ledger = Ledger::restore(snapshot, clock.now());
     let (commands, requests) = mpsc::channel(QUEUE_MAX);
-    let (undo, undone) = mpsc::unbounded_channel();
+    let (notes, noted) = mpsc::unbounded_channel();
     let coordinator = Coordinator {
         ledger,
         clock: clock.clone(),
         writer: Writer::start(journal),
-        undo,
+        notes: notes.clone(),
+        waiting: FxHashMap::default(),
         stepped: Vec::new(),
         committing: Vec::new(),
         committed_at,
+        is_stopping: false,
     };
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(coordinator.run(requests, undone, stopped));
-    Ok((Handle { commands, clock }, Running { stop, task }))
+    let task = tokio::spawn(coordinator.run(requests, noted, stopped));
+    let next_waiter = Arc::default();
+    Ok((Handle { commands, notes, next_waiter, clock }, Running { stop, task }))
 }
 
 impl Running {
@@ -152,10 +190,50 @@ impl Handle {
         })?;
         answer.await.unwrap_or(Err(Unavailable::Stopping))
     }
+
+    /// Takes slots, and waits for them if they are not free. Dropped meanwhile, it leaves the
+    /// line.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unavailable`]; also while it waits, should the journal fail or the server stop.
+    pub async fn acquire(&self, mut acquire: Acquire, wait: Wait) -> Result<Answer, Unavailable> {
+        let waiter = WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed));
+        acquire.patience = Some(Patience {
+            waiter,
+            until: self.clock.now() + wait.span,
+            priority: wait.priority,
+            place: wait.place,
+        });
+        let mut line = InLine { waiter, notes: (wait.span > Span::ZERO).then_some(&self.notes) };
+        let answer = self.send(Command::Acquire(acquire)).await;
+        line.notes = None;
+        answer
+    }
+
+    /// Sends everybody away who waits: the server is about to stop.
+    pub fn send_waiters_away(&self) {
+        // A coordinator that has stopped has nobody waiting.
+        let _ = self.notes.send(Note::SendWaitersAway);
+    }
+}
+
+/// Leaves the line when it is dropped.
+struct InLine<'handle> {
+    waiter: WaiterId,
+    notes: Option<&'handle mpsc::UnboundedSender<Note>>,
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        if let Some(notes) = self.notes {
+            let _ = notes.send(Note::Abandon(self.waiter));
+        }
+    }
 }
 
 impl Answer {
-    fn new(outcome: Outcome, undo: &mpsc::UnboundedSender<Command>) -> Self {
+    fn new(outcome: Outcome, notes: &mpsc::UnboundedSender<Note>) -> Self {
         let command = match &outcome {
             Outcome::Acquired(Acquired::Granted(grant)) => match &grant.lease {
                 Some(lease) => Some(Command::Release { lease: lease.id }),
@@ -163,7 +241,7 @@ impl Answer {
             },
             _ => None,
         };
-        Self { outcome, undo: Undo(command.map(|command| (command, undo.clone()))) }
+        Self { outcome, undo: Undo(command.map(|command| (command, notes.clone()))) }
     }
 
     /// The outcome, and what gives its grant back unless [`Undo::keep`] is called.
@@ -187,8 +265,9 @@ impl Undo {
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        if let Some((command, sender)) = self.0.take() {
-            let _ = sender.send(command);
+        if let Some((command, notes)) = self.0.take() {
+            // A coordinator that has stopped cannot undo; the lease's deadline will.
+            let _ = notes.send(Note::Undo(command));
         }
     }
 }
@@ -197,7 +276,7 @@ impl<J: Journal + 'static> Coordinator<J> {
     async fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
-        mut undone: mpsc::UnboundedReceiver<Command>,
+        mut noted: mpsc::UnboundedReceiver<Note>,
         mut stopped: oneshot::Receiver<()>,
     ) {
         let mut received = Vec::with_capacity(BATCH_MAX);
@@ -210,9 +289,7 @@ impl<J: Journal + 'static> Coordinator<J> {
                 durable = self.writer.done(), if is_busy => {
                     self.committed(durable.is_ok()).await;
                 }
-                Some(command) = undone.recv() => {
-                    self.ledger.step(command, self.clock.now());
-                }
+                Some(note) = noted.recv() => self.heed(note),
                 received_now = requests.recv_many(&mut received, room), if room > 0 => {
                     if received_now == 0 {
                         break;
@@ -220,31 +297,81 @@ impl<J: Journal + 'static> Coordinator<J> {
                     self.step_all(&mut received);
                 }
                 () = self.clock.sleep_until(wake_up), if !is_busy => {
-                    self.ledger.step(Command::Tick, self.clock.now());
+                    self.step(Command::Tick, self.clock.now());
                 }
                 _ = &mut stopped, if !requests.is_closed() => requests.close(),
             }
             self.commit_if_due().await;
         }
-        while let Ok(command) = undone.try_recv() {
-            self.ledger.step(command, self.clock.now());
+        while let Ok(note) = noted.try_recv() {
+            self.heed(note);
         }
+        self.send_waiters_away(Unavailable::Stopping);
         self.finish().await;
     }
 
     fn step_all(&mut self, received: &mut Vec<Request>) {
         let now = self.clock.now();
         for Request { command, reply } in received.drain(..) {
-            let step = self.ledger.step(command, now);
-            self.stepped.push((reply, step.outcome));
+            let waiter = match &command {
+                // Its client has hung up already.
+                Command::Acquire(_) if reply.is_closed() => continue,
+                Command::Acquire(acquire) => acquire.patience.map(|patience| patience.waiter),
+                _ => None,
+            };
+            match (self.step(command, now), waiter) {
+                (Outcome::Acquired(Acquired::Queued(_)), Some(waiter)) if self.is_stopping => {
+                    self.step(Command::Abandon(waiter), now);
+                    let _ = reply.send(Err(Unavailable::Stopping));
+                }
+                (Outcome::Acquired(Acquired::Queued(_)), Some(waiter)) => {
+                    self.waiting.insert(waiter, reply);
+                }
+                (outcome, _) => self.stepped.push((reply, outcome)),
+            }
         }
     }
 
-    /// When a lease dies, or when the journal has to hear that we are alive: as long as there
-    /// is any lease whose deadline a downtime would move.
+    /// Steps the ledger. Those whose wait is over are answered with this step's batch.
+    fn step(&mut self, command: Command, now: Timestamp) -> Outcome {
+        let step = self.ledger.step(command, now);
+        for Called { waiter, outcome } in step.called {
+            // Who is not there any more has left the line, and is not called.
+            if let Some(reply) = self.waiting.remove(&waiter) {
+                self.stepped.push((reply, Outcome::Acquired(outcome)));
+            }
+        }
+        step.outcome
+    }
+
+    fn heed(&mut self, note: Note) {
+        match note {
+            Note::Undo(command) => {
+                self.step(command, self.clock.now());
+            }
+            Note::Abandon(waiter) => {
+                self.waiting.remove(&waiter);
+                self.step(Command::Abandon(waiter), self.clock.now());
+            }
+            Note::SendWaitersAway => {
+                self.is_stopping = true;
+                self.send_waiters_away(Unavailable::Stopping);
+            }
+        }
+    }
+
+    fn send_waiters_away(&mut self, why: Unavailable) {
+        for (waiter, reply) in std::mem::take(&mut self.waiting) {
+            self.ledger.step(Command::Abandon(waiter), self.clock.now());
+            let _ = reply.send(Err(why));
+        }
+    }
+
+    /// When something happens in the ledger by itself, or when the journal has to hear that we
+    /// are alive: as long as there is any lease whose deadline a downtime would move.
     fn next_wake_up(&self) -> Option<Timestamp> {
-        let deadline = self.ledger.next_deadline()?;
-        Some(deadline.min(self.committed_at + HEARTBEAT))
+        let heartbeat = self.ledger.next_deadline().map(|_| self.committed_at + HEARTBEAT);
+        heartbeat.into_iter().chain(self.ledger.next_wake_up()).min()
     }
 
     async fn commit_if_due(&mut self) {
@@ -256,7 +383,7 @@ impl<J: Journal + 'static> Coordinator<J> {
             self.ledger.next_deadline().is_some() && changes.at >= self.committed_at + HEARTBEAT;
         if changes.is_empty() && !is_heartbeat_due {
             // Looked and refused: nothing to wait for, all before it is durable.
-            Self::reply(&mut self.stepped, &self.undo);
+            Self::reply(&mut self.stepped, &self.notes);
             return;
         }
         self.committed_at = changes.at;
@@ -269,11 +396,15 @@ impl<J: Journal + 'static> Coordinator<J> {
 
     async fn committed(&mut self, is_durable: bool) {
         if is_durable {
-            Self::reply(&mut self.committing, &self.undo);
+            Self::reply(&mut self.committing, &self.notes);
             return;
         }
         let unanswered = self.committing.drain(..).chain(self.stepped.drain(..));
         for (reply, _) in unanswered {
+            let _ = reply.send(Err(Unavailable::Journal));
+        }
+        // Their places were in the ledger that is forgotten now.
+        for (_, reply) in self.waiting.drain() {
             let _ = reply.send(Err(Unavailable::Journal));
         }
         self.reload().await;
@@ -297,9 +428,9 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     /// Nobody there any more: dropping the answer gives its grant back.
-    fn reply(answered: &mut Vec<(Reply, Outcome)>, undo: &mpsc::UnboundedSender<Command>) {
+    fn reply(answered: &mut Vec<(Reply, Outcome)>, notes: &mpsc::UnboundedSender<Note>) {
         for (reply, outcome) in answered.drain(..) {
-            let _ = reply.send(Ok(Answer::new(outcome, undo)));
+            let _ = reply.send(Ok(Answer::new(outcome, notes)));
         }
     }
 

@@ -80,8 +80,9 @@ impl Ledger {
     /// Settling applies the decay up to now: what nobody holds drains first, then the oldest
     /// lease. Only then can a lease give back exactly what has not drained yet.
     pub(crate) fn settled_room(&mut self, id: LimitId) -> Option<&mut Room> {
-        let Self { rooms, leases, pending, now, .. } = self;
+        let Self { rooms, leases, pending, now, queue, .. } = self;
         let room = rooms.get_mut(&id)?;
+        queue.touch(id);
         room.touch(*now, pending);
         let mut drained = room.limit.decay.drained(room.limit.settled, *now);
         room.limit.settled = *now;
@@ -125,6 +126,7 @@ impl Ledger {
         let room = self.rooms.remove(&id)?;
         self.names.remove(&room.limit.name);
         self.pending.deleted_limits.push(id);
+        self.queue.touch(id);
         Some(room)
     }
 
@@ -251,6 +253,12 @@ impl Room {
     pub(crate) fn occupied(&self, now: Timestamp) -> Level {
         let drained = self.limit.decay.drained(self.limit.settled, now);
         (self.leased + self.limit.unleased).saturating_sub(drained)
+    }
+
+    /// By how much `slots` more would exceed the limit at `now`.
+    pub(crate) fn excess(&self, slots: u64, now: Timestamp) -> Level {
+        let after = self.occupied(now) + Level::from_slots(slots);
+        after.saturating_sub(Level::from_slots(self.limit.slots))
     }
 
     /// Lets every lease be drained again, from the oldest on.

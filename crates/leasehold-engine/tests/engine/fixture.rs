@@ -81,7 +81,7 @@ impl World {
 
     pub(crate) fn ask(&mut self, mode: Mode, wants: &[(&str, u64)], hold: Hold) -> Acquired {
         let wants = wants.iter().map(|&(name, slots)| Want { name: name.into(), slots }).collect();
-        match self.step(Command::Acquire(Acquire { wants, mode, hold })) {
+        match self.step(Command::Acquire(Acquire { wants, mode, hold, patience: None })) {
             Outcome::Acquired(acquired) => acquired,
             other => panic!("no answer to an acquire: {other:?}"),
         }

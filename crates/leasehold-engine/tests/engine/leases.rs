@@ -210,7 +210,8 @@ fn the_last_endings_are_remembered_and_no_more() {
         let ttl = Span::from_micros(1);
         let hold = Hold::Lease { id: LeaseId(lease), holder: None, ttl };
         let wants = [leasehold_engine::Want { name: "db".into(), slots: 1 }].into();
-        let acquire = leasehold_engine::Acquire { wants, mode: Mode::Concurrency, hold };
+        let mode = Mode::Concurrency;
+        let acquire = leasehold_engine::Acquire { wants, mode, hold, patience: None };
         world.ledger.step(Command::Acquire(acquire), world.now);
         world.now = world.now + ttl;
         changes += world.ledger.take_changes().forgotten.len();

@@ -9,6 +9,7 @@ mod fixture;
 mod leases;
 mod limits;
 mod properties;
+mod queue;
 mod reads;
 mod restart;
 mod tags;

@@ -149,6 +149,7 @@ fn what_came_and_went_between_two_commits_is_not_made_durable() {
             holder: Some(task_run("r")),
             ttl: Span::from_seconds(60),
         },
+        patience: None,
     };
     world.ledger.step(Command::Acquire(acquire), world.now);
     world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);

@@ -46,6 +46,11 @@ impl Routes {
         };
         Self(self.0.route(path, methods).route(&other, routing::any(redirect)))
     }
+
+    /// Adds the path of a WebSocket. Anything else that asks for it finds nothing there.
+    fn add_socket(self, path: &str, methods: MethodRouter<App>) -> Self {
+        Self(self.0.route(path, methods))
+    }
 }
 
 /// Answers 405 to every method that has no handler. `allow` is what the recorded server
@@ -64,6 +69,19 @@ async fn redirect(request: Request) -> Response {
     };
     let location = format!("{}{path}{}", origin(request.headers(), uri), query(uri));
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
+}
+
+/// Whether the recorded server has a route for a path that one of ours matches. It decodes a
+/// path before it looks for the route, so that an encoded slash parts two segments; no segment
+/// is empty; and the id of a tag's limit is a UUID in the route itself.
+pub(crate) fn is_known(path: &str) -> bool {
+    if ["%2F", "%2f", "//"].iter().any(|slash| path.contains(slash)) {
+        return false;
+    }
+    let Some(rest) = path.strip_prefix(tags::BASE) else { return true };
+    let rest = rest.trim_matches('/');
+    let is_id = || leasehold_api::path::tag_limit_id(rest).is_some();
+    rest.is_empty() || rest.contains('/') || tags::NAMED.contains(&rest) || is_id()
 }
 
 fn origin(headers: &HeaderMap, uri: &Uri) -> String {

@@ -36,7 +36,10 @@ fn told(outcome: &Outcome) -> String {
         | Outcome::Ended(Err(gone))
         | Outcome::Lease(Err(gone)) => format!("gone {:?}", gone.0.as_ref().map(how)),
         Outcome::Ticked => "ticked".to_owned(),
-        other @ (Outcome::Limit(_) | Outcome::Limits(_) | Outcome::Leases(_)) => {
+        other @ (Outcome::Limit(_)
+        | Outcome::Limits(_)
+        | Outcome::Leases(_)
+        | Outcome::Waiters(_)) => {
             panic!("no part of the stories: {other:?}")
         }
     }
@@ -61,6 +64,7 @@ fn told_of(acquired: &Acquired) -> String {
             });
             format!("refused by {:?}", blockers.collect::<Vec<_>>())
         }
+        Acquired::Queued(ticket) => format!("queued at {}", ticket.0),
         Acquired::TooManySlots(limit) => format!("too many slots on {}", limit.name),
         Acquired::NotRateLimits(names) => format!("no rate limits {names:?}"),
     }

@@ -131,7 +131,8 @@ fn acquire() -> impl Strategy<Value = Command> {
     let mode = prop_oneof![5 => Just(Mode::Concurrency), 1 => Just(Mode::RateLimit)];
     (wants, mode, hold).prop_map(|(wants, mode, hold)| {
         let want = |(name, slots): (&str, u64)| Want { name: name.into(), slots };
-        Command::Acquire(Acquire { wants: wants.into_iter().map(want).collect(), mode, hold })
+        let wants = wants.into_iter().map(want).collect();
+        Command::Acquire(Acquire { wants, mode, hold, patience: None })
     })
 }
 
