@@ -34,6 +34,26 @@ answer! {
 }
 
 answer! {
+    /// A lease as it stands in the list of a limit.
+    pub struct LimitLease {
+        /// The lease's id.
+        pub id: Uuid,
+        /// How many slots of this limit it holds.
+        pub slots: u64,
+        /// Who holds it, if it said so.
+        pub holder: Option<LeaseHolder>,
+        /// When it was granted.
+        pub created: Timestamp,
+        /// When it ends unless it is renewed; `null` for a holder that cannot renew.
+        pub deadline: Option<Timestamp>,
+        /// Greater than that of every earlier lease.
+        pub fencing_token: u64,
+        /// Everything that it holds, this limit included.
+        pub limits: Vec<HeldLimit>,
+    }
+}
+
+answer! {
     /// Slots of one limit that a lease holds.
     pub struct HeldLimit {
         /// The limit's id.

@@ -37,6 +37,7 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         limits::Acquired::component(),
         tags::TagLimit::component(),
         leases::Lease::component(),
+        leases::LimitLease::component(),
         leases::HeldLimit::component(),
         leases::LeaseHolder::component(),
         leases::Waiter::component(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leasehold_api::leases::{HeldLimit, Lease as WireLease, LeaseHolder, Waiter};
+use leasehold_api::leases::{HeldLimit, Lease as WireLease, LeaseHolder, LimitLease, Waiter};
 use leasehold_api::limits::{self, CreatedLimit, Limit as WireLimit, MinimalLimit as WireMinimal};
 use leasehold_api::path::IdOrName;
 use leasehold_api::tags::TagLimit;
@@ -150,21 +150,42 @@ pub(crate) fn tag_limit(view: &LimitView) -> TagLimit {
 }
 
 pub(crate) fn lease(view: &LeaseView) -> WireLease {
-    let held = view.lease.holdings.iter().zip(&view.names);
     WireLease {
         id: Uuid::from_u128(view.lease.id.0),
-        limits: held
-            .map(|(holding, name)| HeldLimit {
-                id: Uuid::from_u128(holding.limit.0),
-                name: name.as_ref().to_owned(),
-                slots: holding.slots,
-            })
-            .collect(),
+        limits: held(view),
         holder: view.lease.holder.as_ref().map(lease_holder),
         created: timestamp(view.lease.created),
         deadline: view.lease.deadline.map(timestamp),
         fencing_token: view.lease.fence.0,
     }
+}
+
+/// A lease in the list of a limit on which it is.
+pub(crate) fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
+    let on_limit = view.lease.holdings.iter().zip(&view.names).find(|(held, name)| match limit {
+        LimitRef::Id(id) => held.limit == *id,
+        LimitRef::Name(wanted) => *name == wanted,
+    });
+    let lease = lease(view);
+    LimitLease {
+        id: lease.id,
+        slots: on_limit.map_or(0, |(held, _)| held.slots),
+        holder: lease.holder,
+        created: lease.created,
+        deadline: lease.deadline,
+        fencing_token: lease.fencing_token,
+        limits: lease.limits,
+    }
+}
+
+fn held(view: &LeaseView) -> Vec<HeldLimit> {
+    let held = view.lease.holdings.iter().zip(&view.names);
+    held.map(|(holding, name)| HeldLimit {
+        id: Uuid::from_u128(holding.limit.0),
+        name: (**name).to_owned(),
+        slots: holding.slots,
+    })
+    .collect()
 }
 
 pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter {

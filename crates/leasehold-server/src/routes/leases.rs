@@ -48,9 +48,11 @@ async fn of_limit(
     QueryString(page): QueryString<PageQuery>,
 ) -> Result<Response, ApiError> {
     let limit = convert::limit_ref(IdOrName::from_path(&text));
-    match app.ledger().send(Command::Read(Query::Leases(limit, page.of(&app)))).await?.keep() {
+    let query = Query::Leases(limit.clone(), page.of(&app));
+    match app.ledger().send(Command::Read(query)).await?.keep() {
         Outcome::Leases(Some(leases)) => {
-            let leases: Vec<_> = leases.iter().map(convert::lease).collect();
+            let leases: Vec<_> =
+                leases.iter().map(|lease| convert::limit_lease(lease, &limit)).collect();
             Ok(json(StatusCode::OK, &leases))
         }
         Outcome::Leases(None) => Err(ApiError::LimitNotFound),
