@@ -8,13 +8,14 @@
 //!
 //! Nothing is answered before its changes are durable. Whatever arrives while a commit runs
 //! is stepped at once and goes into the next commit, so that many requests share one `fsync`.
-//! When a commit fails, everything in it and behind it is answered as unavailable, and the
-//! ledger is loaded from the journal again: memory never runs ahead of the disk.
+//! When a commit fails, every change in it and behind it is answered as unavailable, and the
+//! ledger is loaded from the journal again: memory never runs ahead of the disk. For a moment
+//! then nothing but reads is looked at, so that a full disk costs neither time nor log.
 
 use std::time::Duration;
 
 use leasehold_engine::{Acquired, Command, Ledger, Outcome, Span, Timestamp};
-use leasehold_journal::{Journal, LoadError};
+use leasehold_journal::{CommitError, Journal, LoadError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -27,6 +28,8 @@ const QUEUE_MAX: usize = 8_192;
 const BATCH_MAX: usize = 4_096;
 /// The journal knows this exactly when the server was up last.
 const HEARTBEAT: Span = Span::from_seconds(1);
+/// How long a journal that could not be written is left alone.
+const PAUSE: Span = Span::from_micros(500_000);
 /// How long to wait before a journal that cannot be loaded is tried again.
 const RELOAD_DELAY: Duration = Duration::from_millis(500);
 
@@ -73,17 +76,31 @@ struct Request {
 
 type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
 
+/// A command that was stepped, and whose answer waits until everything before it is durable.
+struct Stepped {
+    /// Nobody waits for what gives a grant back.
+    reply: Option<Reply>,
+    outcome: Outcome,
+    /// What to step once more if the journal fails: a read is right all the same, and a grant
+    /// that nobody got must not stay.
+    again: Option<Command>,
+}
+
 struct Coordinator<J> {
     ledger: Ledger,
     clock: Clock,
     writer: Writer<J>,
     undo: mpsc::UnboundedSender<Command>,
     /// Stepped, and not yet handed to the writer.
-    stepped: Vec<(Reply, Outcome)>,
+    stepped: Vec<Stepped>,
     /// In the commit that is under way.
-    committing: Vec<(Reply, Outcome)>,
+    committing: Vec<Stepped>,
     /// The latest time that is durable, or about to be.
     committed_at: Timestamp,
+    /// The journal failed, and is not tried again before this.
+    paused_until: Option<Timestamp>,
+    /// Whether the last commit failed.
+    is_failing: bool,
 }
 
 /// A coordinator that runs.
@@ -117,6 +134,8 @@ pub fn start<J: Journal + 'static>(
         stepped: Vec::new(),
         committing: Vec::new(),
         committed_at,
+        paused_until: None,
+        is_failing: false,
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(coordinator.run(requests, undone, stopped));
@@ -208,11 +227,9 @@ impl<J: Journal + 'static> Coordinator<J> {
             tokio::select! {
                 biased;
                 durable = self.writer.done(), if is_busy => {
-                    self.committed(durable.is_ok()).await;
+                    self.committed(durable).await;
                 }
-                Some(command) = undone.recv() => {
-                    self.ledger.step(command, self.clock.now());
-                }
+                Some(command) = undone.recv() => self.step_undone(command),
                 received_now = requests.recv_many(&mut received, room), if room > 0 => {
                     if received_now == 0 {
                         break;
@@ -220,6 +237,7 @@ impl<J: Journal + 'static> Coordinator<J> {
                     self.step_all(&mut received);
                 }
                 () = self.clock.sleep_until(wake_up), if !is_busy => {
+                    self.paused_until = None;
                     self.ledger.step(Command::Tick, self.clock.now());
                 }
                 _ = &mut stopped, if !requests.is_closed() => requests.close(),
@@ -227,7 +245,7 @@ impl<J: Journal + 'static> Coordinator<J> {
             self.commit_if_due().await;
         }
         while let Ok(command) = undone.try_recv() {
-            self.ledger.step(command, self.clock.now());
+            self.step_undone(command);
         }
         self.finish().await;
     }
@@ -235,20 +253,37 @@ impl<J: Journal + 'static> Coordinator<J> {
     fn step_all(&mut self, received: &mut Vec<Request>) {
         let now = self.clock.now();
         for Request { command, reply } in received.drain(..) {
-            let step = self.ledger.step(command, now);
-            self.stepped.push((reply, step.outcome));
+            let again = matches!(command, Command::Read(_)).then(|| command.clone());
+            if again.is_none() && self.paused_until.is_some() {
+                let _ = reply.send(Err(Unavailable::Journal));
+                continue;
+            }
+            let outcome = self.ledger.step(command, now).outcome;
+            self.stepped.push(Stepped { reply: Some(reply), outcome, again });
         }
     }
 
+    fn step_undone(&mut self, command: Command) {
+        let outcome = self.ledger.step(command.clone(), self.clock.now()).outcome;
+        self.stepped.push(Stepped { reply: None, outcome, again: Some(command) });
+    }
+
     /// When a lease dies, or when the journal has to hear that we are alive: as long as there
-    /// is any lease whose deadline a downtime would move.
+    /// is any lease whose deadline a downtime would move. After a failure, when to try again.
     fn next_wake_up(&self) -> Option<Timestamp> {
+        if self.paused_until.is_some() {
+            return self.paused_until;
+        }
         let deadline = self.ledger.next_deadline()?;
         Some(deadline.min(self.committed_at + HEARTBEAT))
     }
 
     async fn commit_if_due(&mut self) {
         if self.writer.is_busy() {
+            return;
+        }
+        if self.paused_until.is_some() {
+            self.answer_reads();
             return;
         }
         let changes = self.ledger.take_changes();
@@ -263,20 +298,45 @@ impl<J: Journal + 'static> Coordinator<J> {
         std::mem::swap(&mut self.stepped, &mut self.committing);
         self.writer.commit(changes);
         if !self.writer.is_busy() {
-            self.committed(false).await;
+            self.committed(Err(Writer::<J>::ended())).await;
         }
     }
 
-    async fn committed(&mut self, is_durable: bool) {
-        if is_durable {
+    async fn committed(&mut self, durable: Result<(), CommitError>) {
+        let Err(error) = durable else {
             Self::reply(&mut self.committing, &self.undo);
+            if std::mem::take(&mut self.is_failing) {
+                tracing::info!("changes can be made durable again");
+            }
             return;
+        };
+        // Said once: as long as the disk is full every attempt fails alike.
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::error!(error = %chain(&error), "changes could not be made durable");
         }
-        let unanswered = self.committing.drain(..).chain(self.stepped.drain(..));
-        for (reply, _) in unanswered {
-            let _ = reply.send(Err(Unavailable::Journal));
+        let mut again = Vec::new();
+        for stepped in self.committing.drain(..).chain(self.stepped.drain(..)) {
+            match (stepped.again, stepped.reply) {
+                (Some(command), reply) => again.push((command, reply)),
+                (None, Some(reply)) => drop(reply.send(Err(Unavailable::Journal))),
+                (None, None) => {}
+            }
         }
         self.reload().await;
+        let now = self.clock.now();
+        self.paused_until = Some(now + PAUSE);
+        for (command, reply) in again {
+            let outcome = self.ledger.step(command.clone(), now).outcome;
+            self.stepped.push(Stepped { reply, outcome, again: Some(command) });
+        }
+        self.answer_reads();
+    }
+
+    /// Answers reads alone: they see what is durable, for since the journal failed nothing
+    /// else has been stepped but time and grants that are given back.
+    fn answer_reads(&mut self) {
+        let mut reads = self.stepped.extract_if(.., |stepped| stepped.reply.is_some()).collect();
+        Self::reply(&mut reads, &self.undo);
     }
 
     /// Forgets what did not become durable.
@@ -297,23 +357,25 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     /// Nobody there any more: dropping the answer gives its grant back.
-    fn reply(answered: &mut Vec<(Reply, Outcome)>, undo: &mpsc::UnboundedSender<Command>) {
-        for (reply, outcome) in answered.drain(..) {
-            let _ = reply.send(Ok(Answer::new(outcome, undo)));
+    fn reply(answered: &mut Vec<Stepped>, undo: &mpsc::UnboundedSender<Command>) {
+        for Stepped { reply, outcome, .. } in answered.drain(..) {
+            if let Some(reply) = reply {
+                let _ = reply.send(Ok(Answer::new(outcome, undo)));
+            }
         }
     }
 
     /// The last commit says up to when we were there to renew with.
     async fn finish(mut self) {
         while self.writer.is_busy() {
-            let is_durable = self.writer.done().await.is_ok();
-            self.committed(is_durable).await;
+            let durable = self.writer.done().await;
+            self.committed(durable).await;
             self.commit_if_due().await;
         }
         self.ledger.step(Command::Tick, self.clock.now());
         self.writer.commit(self.ledger.take_changes());
-        if self.writer.done().await.is_err() {
-            tracing::error!("the last changes could not be made durable");
+        if let Err(error) = self.writer.done().await {
+            tracing::error!(error = %chain(&error), "the last changes could not be made durable");
         }
         self.writer.stop();
     }
