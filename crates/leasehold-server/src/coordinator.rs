@@ -12,6 +12,7 @@
 //! ledger is loaded from the journal again: memory never runs ahead of the disk. For a moment
 //! then nothing but reads is looked at, so that a full disk costs neither time nor log.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use leasehold_engine::{Acquired, Command, Ledger, Outcome, Span, Timestamp};
@@ -21,6 +22,9 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::writer::Writer;
+
+#[cfg(test)]
+mod tests;
 
 /// How many commands may wait to be stepped. Beyond, the server is overloaded and says so.
 const QUEUE_MAX: usize = 8_192;
@@ -86,6 +90,14 @@ struct Stepped {
     again: Option<Command>,
 }
 
+/// Everything that reaches the coordinator from outside.
+struct Inbox {
+    requests: mpsc::Receiver<Request>,
+    /// What gives grants back that nobody got.
+    undone: mpsc::UnboundedReceiver<Command>,
+    stopped: oneshot::Receiver<()>,
+}
+
 struct Coordinator<J> {
     ledger: Ledger,
     clock: Clock,
@@ -101,6 +113,8 @@ struct Coordinator<J> {
     paused_until: Option<Timestamp>,
     /// Whether the last commit failed.
     is_failing: bool,
+    /// The ledger is ahead of the disk for good: it must not be made durable.
+    is_lost: bool,
 }
 
 /// A coordinator that runs.
@@ -136,9 +150,10 @@ pub fn start<J: Journal + 'static>(
         committed_at,
         paused_until: None,
         is_failing: false,
+        is_lost: false,
     };
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(coordinator.run(requests, undone, stopped));
+    let task = tokio::spawn(coordinator.run(Inbox { requests, undone, stopped }));
     Ok((Handle { commands, clock }, Running { stop, task }))
 }
 
@@ -213,12 +228,7 @@ impl Drop for Undo {
 }
 
 impl<J: Journal + 'static> Coordinator<J> {
-    async fn run(
-        mut self,
-        mut requests: mpsc::Receiver<Request>,
-        mut undone: mpsc::UnboundedReceiver<Command>,
-        mut stopped: oneshot::Receiver<()>,
-    ) {
+    async fn run(mut self, mut inbox: Inbox) {
         let mut received = Vec::with_capacity(BATCH_MAX);
         loop {
             let room = BATCH_MAX.saturating_sub(self.stepped.len());
@@ -227,10 +237,10 @@ impl<J: Journal + 'static> Coordinator<J> {
             tokio::select! {
                 biased;
                 durable = self.writer.done(), if is_busy => {
-                    self.committed(durable).await;
+                    self.committed(durable, &mut inbox).await;
                 }
-                Some(command) = undone.recv() => self.step_undone(command),
-                received_now = requests.recv_many(&mut received, room), if room > 0 => {
+                Some(command) = inbox.undone.recv() => self.step_undone(command),
+                received_now = inbox.requests.recv_many(&mut received, room), if room > 0 => {
                     if received_now == 0 {
                         break;
                     }
@@ -240,14 +250,17 @@ impl<J: Journal + 'static> Coordinator<J> {
                     self.paused_until = None;
                     self.ledger.step(Command::Tick, self.clock.now());
                 }
-                _ = &mut stopped, if !requests.is_closed() => requests.close(),
+                _ = &mut inbox.stopped, if !inbox.requests.is_closed() => inbox.requests.close(),
             }
-            self.commit_if_due().await;
+            if self.is_lost {
+                break;
+            }
+            self.commit_if_due(&mut inbox).await;
         }
-        while let Ok(command) = undone.try_recv() {
+        while let Ok(command) = inbox.undone.try_recv() {
             self.step_undone(command);
         }
-        self.finish().await;
+        self.finish(inbox).await;
     }
 
     fn step_all(&mut self, received: &mut Vec<Request>) {
@@ -278,7 +291,7 @@ impl<J: Journal + 'static> Coordinator<J> {
         Some(deadline.min(self.committed_at + HEARTBEAT))
     }
 
-    async fn commit_if_due(&mut self) {
+    async fn commit_if_due(&mut self, inbox: &mut Inbox) {
         if self.writer.is_busy() {
             return;
         }
@@ -298,11 +311,11 @@ impl<J: Journal + 'static> Coordinator<J> {
         std::mem::swap(&mut self.stepped, &mut self.committing);
         self.writer.commit(changes);
         if !self.writer.is_busy() {
-            self.committed(Err(Writer::<J>::ended())).await;
+            self.committed(Err(Writer::<J>::ended()), inbox).await;
         }
     }
 
-    async fn committed(&mut self, durable: Result<(), CommitError>) {
+    async fn committed(&mut self, durable: Result<(), CommitError>, inbox: &mut Inbox) {
         let Err(error) = durable else {
             Self::reply(&mut self.committing, &self.undo);
             if std::mem::take(&mut self.is_failing) {
@@ -322,7 +335,11 @@ impl<J: Journal + 'static> Coordinator<J> {
                 (None, None) => {}
             }
         }
-        self.reload().await;
+        self.reload(inbox).await;
+        if self.is_lost {
+            // Whoever waits for `again` learns from its end that the server is stopping.
+            return;
+        }
         let now = self.clock.now();
         self.paused_until = Some(now + PAUSE);
         for (command, reply) in again {
@@ -339,8 +356,9 @@ impl<J: Journal + 'static> Coordinator<J> {
         Self::reply(&mut reads, &self.undo);
     }
 
-    /// Forgets what did not become durable.
-    async fn reload(&mut self) {
+    /// Forgets what did not become durable. As long as the journal cannot be read, everything
+    /// is answered as unavailable.
+    async fn reload(&mut self, inbox: &mut Inbox) {
         loop {
             match self.writer.load().await {
                 Ok(snapshot) => {
@@ -350,8 +368,11 @@ impl<J: Journal + 'static> Coordinator<J> {
                 }
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "the journal cannot be read");
-                    tokio::time::sleep(RELOAD_DELAY).await;
                 }
+            }
+            if inbox.refuse_for(RELOAD_DELAY).await.is_break() {
+                self.is_lost = true;
+                return;
             }
         }
     }
@@ -366,18 +387,40 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     /// The last commit says up to when we were there to renew with.
-    async fn finish(mut self) {
+    async fn finish(mut self, mut inbox: Inbox) {
         while self.writer.is_busy() {
             let durable = self.writer.done().await;
-            self.committed(durable).await;
-            self.commit_if_due().await;
+            self.committed(durable, &mut inbox).await;
+            if !self.is_lost {
+                self.commit_if_due(&mut inbox).await;
+            }
         }
-        self.ledger.step(Command::Tick, self.clock.now());
-        self.writer.commit(self.ledger.take_changes());
-        if let Err(error) = self.writer.done().await {
-            tracing::error!(error = %chain(&error), "the last changes could not be made durable");
+        if !self.is_lost {
+            self.ledger.step(Command::Tick, self.clock.now());
+            self.writer.commit(self.ledger.take_changes());
+            if let Err(error) = self.writer.done().await {
+                let error = chain(&error);
+                tracing::error!(error, "the last changes could not be made durable");
+            }
         }
         self.writer.stop();
+    }
+}
+
+impl Inbox {
+    /// Answers for a while that nothing is available. Breaks if the server stops meanwhile.
+    async fn refuse_for(&mut self, delay: Duration) -> ControlFlow<()> {
+        let mut delay = std::pin::pin!(tokio::time::sleep(delay));
+        loop {
+            tokio::select! {
+                () = &mut delay => return ControlFlow::Continue(()),
+                request = self.requests.recv() => match request {
+                    Some(request) => drop(request.reply.send(Err(Unavailable::Journal))),
+                    None => return ControlFlow::Break(()),
+                },
+                _ = &mut self.stopped, if !self.requests.is_closed() => self.requests.close(),
+            }
+        }
     }
 }
 
