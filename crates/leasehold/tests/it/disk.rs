@@ -159,6 +159,23 @@ fn a_full_disk_refuses_writes_and_nothing_else_until_there_is_room() {
 }
 
 #[test]
+fn a_server_does_not_start_on_a_full_disk() {
+    let home = Home::new();
+    let disk = home.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mut command = in_namespace(&home);
+    command.arg(
+        "mount -t tmpfs -o size=64k tmpfs \"$0\" && cat /dev/zero > \"$0/ballast\" 2>&-; exec \"$@\"",
+    );
+    command.arg(&disk).arg(env!("CARGO_BIN_EXE_leasehold"));
+    command.args(["server", "start", "--port", "0", "--data-dir"]).arg(disk.join("data"));
+    let ended = run(command);
+    assert_eq!(ended.code, Some(73), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("cannot be written"), "{ended:?}");
+}
+
+#[test]
 fn what_was_acknowledged_on_a_full_disk_survives_kill_9() {
     let home = Home::new();
     let small = OnSmallDisk::start(&home);

@@ -21,6 +21,16 @@ fn it_says_where_it_listens_and_where_its_data_is() {
 }
 
 #[test]
+fn it_says_where_its_data_is_wherever_it_was_started() {
+    let home = Home::new();
+    let mut command = home.leasehold(["server", "start", "--port", "0", "--data-dir", "data"]);
+    command.current_dir(home.path(""));
+    let server = Server::start(command);
+    let data_dir = home.data_dir().display().to_string();
+    assert!(server.announcement().contains(&data_dir), "{}", server.announcement());
+}
+
+#[test]
 fn with_json_everything_that_it_prints_is_json_lines() {
     let home = Home::new();
     let server = home.start(&["--log-format", "json"]);
@@ -42,21 +52,29 @@ fn the_level_of_the_log_can_be_chosen() {
     assert_eq!(home.start(&["--log-level", "error"]).stop(), "");
 }
 
+/// What is printed on a terminal, which `script` is.
+fn on_terminal(home: &Home, script: &str, no_color: Option<&str>) -> String {
+    let mut command = home.command("script", ["-qec", script, "/dev/null"]);
+    command.env("LEASEHOLD", env!("CARGO_BIN_EXE_leasehold")).env("TERM", "xterm-256color");
+    command.envs(no_color.map(|value| ("NO_COLOR", value)));
+    run(command).stdout
+}
+
 #[test]
 fn no_color_is_heeded_where_there_would_be_color() {
-    let home = Home::new();
-    let is_colored = |no_color: Option<&str>| {
-        // `script` gives the program a terminal, and prints what is printed there.
-        let program = env!("CARGO_BIN_EXE_leasehold");
-        let mut command =
-            home.command("script", ["-qec", &format!("{program} server begin"), "/dev/null"]);
-        command.env("TERM", "xterm-256color").envs(no_color.map(|value| ("NO_COLOR", value)));
-        let ended = run(command);
-        assert!(ended.stdout.contains("begin"), "{ended:?}");
-        ended.stdout.contains('\u{1b}')
-    };
-    assert!(is_colored(None));
-    assert!(!is_colored(Some("1")));
+    let errors = "\"$LEASEHOLD\" server begin";
+    let logs = "\"$LEASEHOLD\" server start --port 0 --data-dir \"$HOME\" & \
+                until test -e \"$HOME/leasehold.db\"; do :; done; kill -TERM $!; wait";
+    for (script, printed) in [(errors, "begin"), (logs, "stopped")] {
+        let is_colored = |no_color| {
+            let shown = on_terminal(&Home::new(), script, no_color);
+            assert!(shown.contains(printed), "{shown}");
+            shown.contains('\u{1b}')
+        };
+        assert!(is_colored(None), "{script}");
+        assert!(is_colored(Some("")), "{script}");
+        assert!(!is_colored(Some("1")), "{script}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::env;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -177,7 +177,9 @@ impl Settings {
             host: options.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: options.port.unwrap_or(4200),
             data_dir: match options.data_dir {
-                Some(data_dir) => data_dir,
+                // As a whole path it can be found again, wherever this was started. It is not
+                // one only if the working directory is gone.
+                Some(data_dir) => path::absolute(&data_dir).unwrap_or(data_dir),
                 None => project_dirs()?.data_local_dir().to_owned(),
             },
             log_format: options.log_format.unwrap_or_default(),
