@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::{Home, Server, run};
+use crate::server::program::{Home, Server, run};
 
 #[test]
 fn it_says_where_it_listens_and_where_its_data_is() {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
-use crate::program::{Home, files, run};
+use crate::server::program::{Home, files, run};
 
 /// Runs it, and expects one line on standard error with all the words.
 fn check(command: Command, code: i32, words: &[&str]) {

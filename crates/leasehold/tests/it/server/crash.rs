@@ -20,7 +20,7 @@ use fastrand::Rng;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::program::{Home, eventually};
+use crate::server::program::{Home, eventually};
 use holder::Holder;
 
 const HOLDERS: usize = 6;

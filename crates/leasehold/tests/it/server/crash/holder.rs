@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{SHARED, TAGS};
-use crate::http::{Answer, Client};
+use crate::server::http::{Answer, Client};
 
 const LIMITS: &str = "/api/v2/concurrency_limits";
 /// More leases than this, and it gives one back before it takes another.

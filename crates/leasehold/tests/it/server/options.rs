@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::program::{Home, Server};
+use crate::server::program::{Home, Server};
 
 /// The most results that a list may have on this server.
 fn page_size(server: &Server) -> u64 {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::http::Client;
+use crate::server::http::Client;
 
 /// Longer than a server takes to start, on a machine that is busy with other tests.
 const START_TIMEOUT: Duration = Duration::from_secs(30);

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Client};
-use crate::program::{Home, Server, eventually, run};
+use crate::server::http::{Answer, Client};
+use crate::server::program::{Home, Server, eventually, run};
 
 /// More acquires than a small disk has room for.
 const ACQUIRES_MAX: usize = 20_000;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::program::{Home, eventually};
+use crate::server::program::{Home, eventually};
 
 #[test]
 fn half_a_request_holds_nothing() {

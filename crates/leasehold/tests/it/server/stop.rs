@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::program::{Home, STOP_TIMEOUT};
+use crate::server::program::{Home, STOP_TIMEOUT};
 
 fn check_stops(signal: Signal) {
     let home = Home::new();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::holder::{Held, Holder, Request};
 use super::{SHARED, TAGS};
-use crate::http::Client;
+use crate::server::http::Client;
 
 /// How far this process's clock and the server's may differ: both run on this machine, but
 /// one is slewed while it runs and the other is not.
