@@ -6,34 +6,42 @@ use crate::command::{Acquire, GiveBack, Hold, Mode};
 use crate::decay::Level;
 use crate::holder::Holder;
 use crate::lease::{Holding, Holdings, Lease, LeaseId};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Room};
 use crate::limit::LimitId;
 use crate::outcome::{Acquired, Blocker, Grant, Granted, MinimalLimit, Refusal, Wait};
+use crate::queue::Ticket;
 use crate::time::Timestamp;
 
 /// A limit that was named and exists, and what is wanted of it.
-struct Wanted {
-    limit: LimitId,
-    slots: u64,
-    active: bool,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) limit: LimitId,
+    pub(crate) slots: u64,
 }
 
 impl Ledger {
     pub(crate) fn acquire(&mut self, acquire: Acquire) -> Acquired {
         let wanted = self.wanted(&acquire);
-        if let Hold::Lease { id, .. } | Hold::Holder { id, .. } = acquire.hold
-            && let Some(lease) = self.lease(id)
-        {
+        match (self.refuses(&wanted, &acquire, Ticket::NONE), acquire.patience) {
+            (None, _) => self.grant(&wanted, acquire.hold, Ticket::NONE),
+            (Some(Acquired::Refused(refusal)), Some(patience)) => {
+                self.wait(acquire, wanted, patience, refusal)
+            }
+            (Some(refused), _) => refused,
+        }
+    }
+
+    /// Grants what was found grantable, to whoever has this ticket.
+    pub(crate) fn grant(&mut self, wanted: &[Wanted], hold: Hold, ticket: Ticket) -> Acquired {
+        let limits = self.minimal(wanted);
+        if let Some(lease) = self.lease_of(&hold) {
             let lease = Some(Granted::from(lease));
-            let limits = self.minimal(&wanted);
             return Acquired::Granted(Grant { lease, unleased: None, limits });
         }
-        if let Some(refused) = self.refuses(&wanted, &acquire) {
-            return refused;
-        }
-        let holdings = self.take(&wanted, &acquire.hold);
+        let holdings = self.take(wanted, &hold);
+        self.queue.granted(&holdings, ticket);
         let mut unleased = None;
-        let lease = match acquire.hold {
+        let lease = match hold {
             Hold::Lease { id, holder, ttl } => {
                 self.lease_out(id, holder, holdings, Some(self.now + ttl))
             }
@@ -43,7 +51,15 @@ impl Ledger {
                 None
             }
         };
-        Acquired::Granted(Grant { lease, unleased, limits: self.minimal(&wanted) })
+        Acquired::Granted(Grant { lease, unleased, limits })
+    }
+
+    /// The lease that an acquire asks for, should it be there already.
+    fn lease_of(&self, hold: &Hold) -> Option<&Lease> {
+        match hold {
+            Hold::Lease { id, .. } | Hold::Holder { id, .. } => self.lease(*id),
+            Hold::Unleased => None,
+        }
     }
 
     /// Gives back slots that no lease holds. What leases hold is theirs to give back.
@@ -110,24 +126,29 @@ impl Ledger {
                 continue;
             };
             if wanted.iter().all(|known| known.limit != room.limit.id) {
-                wanted.push(Wanted {
-                    limit: room.limit.id,
-                    slots: want.slots,
-                    active: room.limit.active,
-                });
+                wanted.push(Wanted { limit: room.limit.id, slots: want.slots });
             }
         }
         wanted
     }
 
-    /// Why slots cannot be had, if they cannot. Looks, and changes nothing: a refused attempt
-    /// must not move a rate limit's level.
-    fn refuses(&self, wanted: &[Wanted], acquire: &Acquire) -> Option<Acquired> {
+    /// Why slots cannot be had by whoever has this ticket, if they cannot. Looks, and changes
+    /// nothing: a refused attempt must not move a rate limit's level.
+    pub(crate) fn refuses(
+        &self,
+        wanted: &[Wanted],
+        acquire: &Acquire,
+        ticket: Ticket,
+    ) -> Option<Acquired> {
+        if self.lease_of(&acquire.hold).is_some() {
+            return None;
+        }
         let active = || {
             wanted
                 .iter()
-                .filter(|want| want.active)
+                .filter(|want| !self.is_held_already(want.limit, &acquire.hold))
                 .filter_map(|want| Some((self.rooms.get(&want.limit)?, want.slots)))
+                .filter(|(room, _)| room.limit.active)
         };
         if let Some((room, _)) = active().find(|(room, slots)| *slots > room.limit.slots) {
             return Some(Acquired::TooManySlots(MinimalLimit::from(&room.limit)));
@@ -141,31 +162,33 @@ impl Ledger {
                 return Some(Acquired::NotRateLimits(without_decay));
             }
         }
-        let blockers: SmallVec<[Blocker; 1]> = active()
-            .filter(|(room, _)| !self.is_held_already(room.limit.id, &acquire.hold))
-            .filter_map(|(room, slots)| {
-                let after = room.occupied(self.now) + Level::from_slots(slots);
-                let excess = after.saturating_sub(Level::from_slots(room.limit.slots));
-                (excess > Level::ZERO).then(|| Blocker {
-                    limit: MinimalLimit::from(&room.limit),
-                    wanted: slots,
-                    wait: room.limit.decay.time_to_drain(excess).map_or(
-                        Wait::Release {
-                            occupancy_seconds_average: room.limit.occupancy_seconds_average,
-                        },
-                        Wait::Drain,
-                    ),
-                })
-            })
-            .collect();
-        (!blockers.is_empty()).then_some(Acquired::Refused(Refusal { blockers }))
+        let blockers: SmallVec<[Blocker; 1]> =
+            active().filter_map(|(room, slots)| self.blocks(room, slots, ticket)).collect();
+        let refusal = Refusal { blockers, place: None };
+        (!refusal.blockers.is_empty()).then_some(Acquired::Refused(refusal))
+    }
+
+    /// Whether an active limit has no room for slots, or is kept for somebody who came before.
+    fn blocks(&self, room: &Room, slots: u64, ticket: Ticket) -> Option<Blocker> {
+        let release =
+            Wait::Release { occupancy_seconds_average: room.limit.occupancy_seconds_average };
+        let excess = room.excess(slots, self.now);
+        let wait = if self.queue.is_reserved(room.limit.id, ticket) {
+            release
+        } else if excess > Level::ZERO {
+            room.limit.decay.time_to_drain(excess).map_or(release, Wait::Drain)
+        } else {
+            return None;
+        };
+        Some(Blocker { limit: MinimalLimit::from(&room.limit), wanted: slots, wait })
     }
 
     /// What a grant holds: of the limits wanted, the active ones.
     fn take(&self, wanted: &[Wanted], hold: &Hold) -> Holdings {
         wanted
             .iter()
-            .filter(|want| want.active && !self.is_held_already(want.limit, hold))
+            .filter(|want| !self.is_held_already(want.limit, hold))
+            .filter(|want| self.rooms.get(&want.limit).is_some_and(|room| room.limit.active))
             .map(|want| Holding {
                 limit: want.limit,
                 slots: want.slots,

@@ -8,7 +8,8 @@ use crate::decay::Rate;
 use crate::holder::Holder;
 use crate::lease::LeaseId;
 use crate::limit::LimitId;
-use crate::time::Span;
+use crate::queue::{Ticket, WaiterId};
+use crate::time::{Span, Timestamp};
 
 /// One thing asked of the ledger. Each has its own variant of [`Outcome`](crate::Outcome).
 #[derive(Clone, Debug)]
@@ -47,7 +48,8 @@ pub enum Command {
     ResetTag {
         /// The limit's full name, `tag:` included.
         name: Arc<str>,
-        /// Who holds the tag from now on, and under which lease.
+        /// Who holds the tag from now on, and under which lease. An id that is a live lease's
+        /// already is skipped.
         holders: Vec<(LeaseId, Holder)>,
         /// What the holders of revoked leases are told.
         reason: Option<Arc<str>>,
@@ -90,6 +92,8 @@ pub enum Command {
         /// What its holder is told.
         reason: Option<Arc<str>>,
     },
+    /// Whoever sent a request that waits is gone.
+    Abandon(WaiterId),
     /// Looks, and changes nothing.
     Read(Query),
     /// Nothing but that time has passed: what is due expires.
@@ -151,7 +155,7 @@ pub struct LimitPatch {
 }
 
 /// Slots wanted on one limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Want {
     /// The limit's full name. A name that no limit has is skipped.
     pub name: Arc<str>,
@@ -168,10 +172,25 @@ pub struct Acquire {
     pub mode: Mode,
     /// How the slots are held.
     pub hold: Hold,
+    /// How it waits, if it cannot be granted at once. `None`: it is refused.
+    pub patience: Option<Patience>,
+}
+
+/// How a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// What the request is called by when its wait is over.
+    pub waiter: WaiterId,
+    /// Until when it waits. With no time to wait, its refusal gives it a place to come back to.
+    pub until: Timestamp,
+    /// Higher goes first.
+    pub priority: i32,
+    /// A place that it was given at an earlier refusal, to be kept.
+    pub place: Option<Ticket>,
 }
 
 /// What limits are used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// At most so many at once. Any limit will do.
     Concurrency,
@@ -205,6 +224,17 @@ pub enum Hold {
     Unleased,
 }
 
+impl Hold {
+    /// Who holds the slots, if it was said.
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Lease { holder, .. } => holder.as_ref(),
+            Self::Holder { holder, .. } => Some(holder),
+            Self::Unleased => None,
+        }
+    }
+}
+
 /// Slots given back that were taken without a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GiveBack {
@@ -227,6 +257,8 @@ pub enum Query {
     Leases(LimitRef, Page),
     /// One lease.
     Lease(LeaseId),
+    /// Who waits for a limit, in the order in which they are next.
+    Waiters(LimitRef, Page),
 }
 
 /// Which part of a list.

@@ -9,15 +9,21 @@ use std::sync::Arc;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::outcome::{Gone, Renewed};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 impl Ledger {
-    pub(crate) fn expire(&mut self) -> Vec<LeaseId> {
+    /// Moves the time on to `now`, and ends what has come to its deadline by then.
+    ///
+    /// Each lease ends at its deadline, however late it is that anyone looks: on a limit that
+    /// drains, what the others hold has drained since then, and not what the dead one held.
+    pub(crate) fn expire_until(&mut self, now: Timestamp) -> Vec<LeaseId> {
         let mut expired = Vec::new();
-        while let Some(id) = self.first_overdue() {
+        while let Some((deadline, id)) = self.first_deadline().filter(|(first, _)| *first <= now) {
+            self.now = self.now.max(deadline);
             self.end(id, How::Expired);
             expired.push(id);
         }
+        self.now = now;
         expired
     }
 

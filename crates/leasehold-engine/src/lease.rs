@@ -68,7 +68,7 @@ pub enum How {
 pub struct Ending {
     /// The lease that ended.
     pub lease: LeaseId,
-    /// Its fencing token; endings are in no other order than leases were made.
+    /// Its fencing token. Endings are in the order of their times, then of their fences.
     pub fence: Fence,
     /// When it ended.
     pub at: Timestamp,

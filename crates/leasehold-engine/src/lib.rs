@@ -26,14 +26,15 @@ mod ledger;
 mod limit;
 mod limits;
 mod outcome;
+mod queue;
 mod reads;
 mod tags;
 mod time;
 
 pub use changes::{Changes, Resume, Snapshot};
 pub use command::{
-    Acquire, Command, CreateLimit, GiveBack, Hold, LimitPatch, LimitRef, Mode, Page, Query, Scope,
-    Want,
+    Acquire, Command, CreateLimit, GiveBack, Hold, LimitPatch, LimitRef, Mode, Page, Patience,
+    Query, Scope, Want,
 };
 pub use decay::{Level, Rate};
 pub use holder::Holder;
@@ -44,4 +45,5 @@ pub use outcome::{
     Acquired, Blocker, Created, Deleted, Gone, Grant, Granted, LeaseView, LimitView, MinimalLimit,
     Outcome, Refusal, Renewed, Updated, Wait,
 };
+pub use queue::{Called, OVERTAKES_MAX, Ticket, WaiterId, WaiterView};
 pub use time::{Span, Timestamp};

@@ -72,22 +72,21 @@ impl Ledger {
             return Updated::NotFound;
         };
         let target = Level::from_slots(slots);
-        loop {
-            let Some(room) = self.settled_room(id) else {
-                return Updated::NotFound;
-            };
-            if room.leased <= target {
-                room.limit.unleased = target - room.leased;
-                return Updated::Done;
+        self.settled_room(id);
+        for lease in self.leases_on(id) {
+            if self.rooms.get(&id).is_none_or(|room| room.leased <= target) {
+                break;
             }
-            // More is leased than wanted, so there is an oldest lease.
-            let Some(oldest) = room.leases.values().next().copied() else {
-                return Updated::Done;
-            };
-            if self.revoke(oldest, reason.cloned()).is_err() {
-                return Updated::Done;
+            // One that has drained to nothing has nothing to give.
+            if self.level_on(lease, id) > Level::ZERO {
+                // Revoking a lease that is there cannot fail.
+                let _ = self.revoke(lease, reason.cloned());
             }
         }
+        if let Some(room) = self.settled_room(id) {
+            room.limit.unleased = target.saturating_sub(room.leased);
+        }
+        Updated::Done
     }
 
     pub(crate) fn delete_limit(&mut self, limit: &LimitRef, scope: Scope) -> Deleted {
@@ -101,7 +100,7 @@ impl Ledger {
             let renews = self.lease(lease).is_some_and(|lease| lease.deadline.is_some());
             if is_empty && (scope == Scope::Tags || !renews) {
                 // Revoking a lease that is there cannot fail.
-                let _ = self.revoke(lease, Some("the limit was deleted".into()));
+                let _ = self.revoke(lease, None);
             }
         }
         self.remove_limit(id);
@@ -111,6 +110,13 @@ impl Ledger {
     /// The leases on a limit, oldest first.
     pub(crate) fn leases_on(&self, limit: LimitId) -> Vec<LeaseId> {
         self.rooms.get(&limit).map_or_else(Vec::new, |room| room.leases.values().copied().collect())
+    }
+
+    /// What of a lease's slots on a limit had not drained when the limit was last settled.
+    fn level_on(&self, lease: LeaseId, limit: LimitId) -> Level {
+        let holdings = self.lease(lease).map(|lease| &lease.holdings);
+        let holding = holdings.and_then(|held| held.iter().find(|held| held.limit == limit));
+        holding.map_or(Level::ZERO, |holding| holding.level)
     }
 
     /// Changes how fast a limit drains. Where decay begins or ends, live leases hold all

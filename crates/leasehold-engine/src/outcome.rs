@@ -8,6 +8,7 @@ use crate::command::GiveBack;
 use crate::holder::Holder;
 use crate::lease::{Ending, Fence, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
+use crate::queue::{Ticket, WaiterView};
 use crate::time::{Span, Timestamp};
 
 /// What became of a [`Command`](crate::Command).
@@ -35,7 +36,9 @@ pub enum Outcome {
     Leases(Option<Vec<LeaseView>>),
     /// Of `Query::Lease`.
     Lease(Result<LeaseView, Gone>),
-    /// Of `Tick`.
+    /// Of `Query::Waiters`; `None` if there is no such limit.
+    Waiters(Option<Vec<WaiterView>>),
+    /// Of `Tick` and `Abandon`.
     Ticked,
 }
 
@@ -77,6 +80,8 @@ pub enum Acquired {
     Granted(Grant),
     /// Not all of them are free. Nothing has changed.
     Refused(Refusal),
+    /// Not all of them are free. It waits; the outcome comes with a later step.
+    Queued(Ticket),
     /// More slots than this limit, which is active, will ever have.
     TooManySlots(MinimalLimit),
     /// To be used as rate limits, but these have no decay.
@@ -109,8 +114,11 @@ pub struct Granted {
 /// Why slots were not granted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
-    /// The limits without room for what was wanted; never empty.
+    /// The limits without room for what was wanted, or kept for somebody who came before.
     pub blockers: SmallVec<[Blocker; 1]>,
+    /// The place in line that it keeps, should it come back to wait. `None` if it did not say
+    /// that it waits.
+    pub place: Option<Ticket>,
 }
 
 /// A limit without room.

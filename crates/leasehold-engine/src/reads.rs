@@ -21,6 +21,10 @@ impl Ledger {
                     ids.filter_map(|id| self.lease(*id)).map(|l| self.lease_view(l)).collect()
                 }),
             ),
+            Query::Waiters(limit, page) => Outcome::Waiters(
+                self.find(&limit, Scope::All)
+                    .map(|id| self.waiters_for(id).skip(page.offset).take(page.limit).collect()),
+            ),
             Query::Lease(id) => Outcome::Lease(
                 self.lease(id).map(|lease| self.lease_view(lease)).ok_or_else(|| self.gone(id)),
             ),

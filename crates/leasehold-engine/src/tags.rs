@@ -52,7 +52,7 @@ impl Ledger {
             room.limit.unleased = Level::ZERO;
         }
         for (lease, holder) in holders {
-            if self.holds(&holder, id) {
+            if self.holds(&holder, id) || self.lease(lease).is_some() {
                 continue;
             }
             let holding = Holding { limit: id, slots: 1, level: Level::from_slots(1) };

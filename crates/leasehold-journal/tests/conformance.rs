@@ -78,6 +78,7 @@ fn acquire(lease: u128, names: &[&str]) -> Command {
             holder: Some(Holder::new("process", format!("h{lease}"))),
             ttl: Span::from_seconds(60),
         },
+        patience: None,
     })
 }
 
@@ -108,6 +109,7 @@ fn commands() -> Vec<(i64, Command)> {
                 wants: smallvec![Want { name: "short-lived".into(), slots: 2 }],
                 mode: Mode::Concurrency,
                 hold: Hold::Holder { id: LeaseId(4), holder: Holder::new("task_run", "t") },
+                patience: None,
             }),
         ),
         (70, Command::Tick), // lease 2 expires

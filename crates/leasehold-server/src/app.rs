@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::coordinator::Handle;
 use crate::csrf::CsrfTokens;
 use crate::gate::Gate;
+use crate::places::Places;
 use crate::routes;
 
 /// What every handler has at hand.
@@ -18,6 +19,7 @@ struct Inner {
     ledger: Handle,
     config: Config,
     gate: Gate,
+    places: Places,
 }
 
 impl App {
@@ -25,7 +27,7 @@ impl App {
     pub fn new(ledger: Handle, config: Config) -> Self {
         let csrf = config.is_csrf_protected.then(CsrfTokens::default);
         let gate = Gate::new(config.auth_string.as_deref(), csrf);
-        Self(Arc::new(Inner { ledger, config, gate }))
+        Self(Arc::new(Inner { ledger, config, gate, places: Places::default() }))
     }
 
     /// The router of everything that is served.
@@ -39,6 +41,10 @@ impl App {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    pub(crate) fn places(&self) -> &Places {
+        &self.0.places
     }
 
     pub(crate) fn gate(&self) -> &Gate {

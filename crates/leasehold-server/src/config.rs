@@ -12,6 +12,9 @@ pub struct Config {
     pub auth_string: Option<String>,
     /// Whether writes need a CSRF token.
     pub is_csrf_protected: bool,
+    /// For how long a request that was refused before is held open, in seconds; 0: not at all,
+    /// and clients poll.
+    pub park_seconds: f64,
     /// The longest `Retry-After` of the limits of tags, and the one of the tag API, in seconds.
     pub tag_wait_seconds: f64,
     /// The longest `Retry-After` of all other limits, in seconds.
@@ -24,6 +27,7 @@ impl Default for Config {
             bodies: Settings::default(),
             auth_string: None,
             is_csrf_protected: false,
+            park_seconds: 20.0,
             tag_wait_seconds: 10.0,
             wait_seconds_max: 30.0,
         }

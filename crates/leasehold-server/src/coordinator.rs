@@ -10,21 +10,26 @@
 //! is stepped at once and goes into the next commit, so that many requests share one `fsync`.
 //! When a commit fails, every change in it and behind it is answered as unavailable, and the
 //! ledger is loaded from the journal again: memory never runs ahead of the disk. For a moment
-//! then nothing but reads is looked at, so that a full disk costs neither time nor log.
+//! then the journal is tried only if somebody asks for a change, so that a full disk costs
+//! neither time nor log, and reads go on.
+
+mod handle;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use leasehold_engine::{Acquired, Command, Ledger, Outcome, Span, Timestamp};
+use leasehold_engine::{Acquired, Called, Command, Ledger, Outcome, Span, Timestamp, WaiterId};
 use leasehold_journal::{CommitError, Journal, LoadError};
+use rustc_hash::FxHashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::writer::Writer;
-
-#[cfg(test)]
-mod tests;
+pub use handle::{Answer, Handle, Unavailable, Undo, Wait};
+use handle::{Note, Reply, Request};
 
 /// How many commands may wait to be stepped. Beyond, the server is overloaded and says so.
 const QUEUE_MAX: usize = 8_192;
@@ -32,53 +37,10 @@ const QUEUE_MAX: usize = 8_192;
 const BATCH_MAX: usize = 4_096;
 /// The journal knows this exactly when the server was up last.
 const HEARTBEAT: Span = Span::from_seconds(1);
-/// How long a journal that could not be written is left alone.
+/// How long a journal that could not be written is left alone, unless somebody wants a change.
 const PAUSE: Span = Span::from_micros(500_000);
 /// How long to wait before a journal that cannot be loaded is tried again.
 const RELOAD_DELAY: Duration = Duration::from_millis(500);
-
-/// Sends commands to the coordinator.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    commands: mpsc::Sender<Request>,
-    clock: Clock,
-}
-
-/// What became of a command, durable. Dropped before its grant was [kept](Answer::keep), it
-/// gives the slots back: a client that hung up leaves nothing behind (defect D08).
-#[derive(Debug)]
-pub struct Answer {
-    outcome: Outcome,
-    undo: Undo,
-}
-
-/// Gives a grant back when it is dropped before it was kept.
-#[derive(Debug, Default)]
-pub struct Undo(Option<(Command, mpsc::UnboundedSender<Command>)>);
-
-/// Why there is no answer. The command may have been carried out all the same only if the
-/// journal failed while it was being made durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unavailable {
-    /// Too many commands wait already.
-    #[error("too many requests are waiting")]
-    Overloaded,
-    /// The journal could not make it durable.
-    #[error("the journal cannot be written")]
-    Journal,
-    /// The server is stopping.
-    #[error("the server is stopping")]
-    Stopping,
-}
-
-#[derive(Debug)]
-struct Request {
-    command: Command,
-    reply: Reply,
-}
-
-type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
 
 /// A command that was stepped, and whose answer waits until everything before it is durable.
 struct Stepped {
@@ -93,8 +55,7 @@ struct Stepped {
 /// Everything that reaches the coordinator from outside.
 struct Inbox {
     requests: mpsc::Receiver<Request>,
-    /// What gives grants back that nobody got.
-    undone: mpsc::UnboundedReceiver<Command>,
+    noted: mpsc::UnboundedReceiver<Note>,
     stopped: oneshot::Receiver<()>,
 }
 
@@ -102,19 +63,23 @@ struct Coordinator<J> {
     ledger: Ledger,
     clock: Clock,
     writer: Writer<J>,
-    undo: mpsc::UnboundedSender<Command>,
+    notes: mpsc::UnboundedSender<Note>,
+    /// Who waits in the ledger's queue.
+    waiting: FxHashMap<WaiterId, Reply>,
     /// Stepped, and not yet handed to the writer.
     stepped: Vec<Stepped>,
     /// In the commit that is under way.
     committing: Vec<Stepped>,
     /// The latest time that is durable, or about to be.
     committed_at: Timestamp,
-    /// The journal failed, and is not tried again before this.
+    /// The journal failed, and is not tried again by ourselves before this.
     paused_until: Option<Timestamp>,
     /// Whether the last commit failed.
     is_failing: bool,
     /// The ledger is ahead of the disk for good: it must not be made durable.
     is_lost: bool,
+    /// Nobody waits any longer.
+    is_stopping: bool,
 }
 
 /// A coordinator that runs.
@@ -139,22 +104,24 @@ pub fn start<J: Journal + 'static>(
     let committed_at = snapshot.at;
     let ledger = Ledger::restore(snapshot, clock.now());
     let (commands, requests) = mpsc::channel(QUEUE_MAX);
-    let (undo, undone) = mpsc::unbounded_channel();
+    let (notes, noted) = mpsc::unbounded_channel();
     let coordinator = Coordinator {
         ledger,
         clock: clock.clone(),
         writer: Writer::start(journal),
-        undo,
+        notes: notes.clone(),
+        waiting: FxHashMap::default(),
         stepped: Vec::new(),
         committing: Vec::new(),
         committed_at,
         paused_until: None,
         is_failing: false,
         is_lost: false,
+        is_stopping: false,
     };
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(coordinator.run(Inbox { requests, undone, stopped }));
-    Ok((Handle { commands, clock }, Running { stop, task }))
+    let task = tokio::spawn(coordinator.run(Inbox { requests, noted, stopped }));
+    Ok((Handle::new(commands, notes, clock), Running { stop, task }))
 }
 
 impl Running {
@@ -163,66 +130,6 @@ impl Running {
         drop(self.stop);
         if self.task.await.is_err() {
             tracing::error!("the coordinator has panicked");
-        }
-    }
-}
-
-impl Handle {
-    /// The clock that the ledger goes by.
-    pub fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    /// Carries out a command, and answers when it is durable.
-    ///
-    /// # Errors
-    ///
-    /// See [`Unavailable`]: at once when too much is waiting already.
-    pub async fn send(&self, command: Command) -> Result<Answer, Unavailable> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Request { command, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Unavailable::Stopping,
-        })?;
-        answer.await.unwrap_or(Err(Unavailable::Stopping))
-    }
-}
-
-impl Answer {
-    fn new(outcome: Outcome, undo: &mpsc::UnboundedSender<Command>) -> Self {
-        let command = match &outcome {
-            Outcome::Acquired(Acquired::Granted(grant)) => match &grant.lease {
-                Some(lease) => Some(Command::Release { lease: lease.id }),
-                None => grant.unleased.clone().map(Command::GiveBack),
-            },
-            _ => None,
-        };
-        Self { outcome, undo: Undo(command.map(|command| (command, undo.clone()))) }
-    }
-
-    /// The outcome, and what gives its grant back unless [`Undo::keep`] is called.
-    pub fn into_parts(self) -> (Outcome, Undo) {
-        (self.outcome, self.undo)
-    }
-
-    /// The outcome; should it be a grant, it is kept.
-    pub fn keep(self) -> Outcome {
-        self.undo.keep();
-        self.outcome
-    }
-}
-
-impl Undo {
-    /// The grant has reached whoever asked for it.
-    pub fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        if let Some((command, sender)) = self.0.take() {
-            let _ = sender.send(command);
         }
     }
 }
@@ -239,7 +146,7 @@ impl<J: Journal + 'static> Coordinator<J> {
                 durable = self.writer.done(), if is_busy => {
                     self.committed(durable, &mut inbox).await;
                 }
-                Some(command) = inbox.undone.recv() => self.step_undone(command),
+                Some(note) = inbox.noted.recv() => self.heed(note),
                 received_now = inbox.requests.recv_many(&mut received, room), if room > 0 => {
                     if received_now == 0 {
                         break;
@@ -248,7 +155,7 @@ impl<J: Journal + 'static> Coordinator<J> {
                 }
                 () = self.clock.sleep_until(wake_up), if !is_busy => {
                     self.paused_until = None;
-                    self.ledger.step(Command::Tick, self.clock.now());
+                    self.step(Command::Tick, self.clock.now());
                 }
                 _ = &mut inbox.stopped, if !inbox.requests.is_closed() => inbox.requests.close(),
             }
@@ -257,45 +164,98 @@ impl<J: Journal + 'static> Coordinator<J> {
             }
             self.commit_if_due(&mut inbox).await;
         }
-        while let Ok(command) = inbox.undone.try_recv() {
-            self.step_undone(command);
+        while let Ok(note) = inbox.noted.try_recv() {
+            self.heed(note);
         }
+        self.send_waiters_away(Unavailable::Stopping);
         self.finish(inbox).await;
     }
 
     fn step_all(&mut self, received: &mut Vec<Request>) {
         let now = self.clock.now();
         for Request { command, reply } in received.drain(..) {
-            let again = matches!(command, Command::Read(_)).then(|| command.clone());
-            if again.is_none() && self.paused_until.is_some() {
-                let _ = reply.send(Err(Unavailable::Journal));
-                continue;
+            let waiter = match &command {
+                Command::Read(_) => {
+                    self.step_again(command, Some(reply), now);
+                    continue;
+                }
+                // Its client has hung up already.
+                Command::Acquire(_) if reply.is_closed() => continue,
+                Command::Acquire(acquire) => acquire.patience.map(|patience| patience.waiter),
+                _ => None,
+            };
+            match (self.step(command, now), waiter) {
+                (Outcome::Acquired(Acquired::Queued(_)), Some(waiter)) if self.is_stopping => {
+                    self.step(Command::Abandon(waiter), now);
+                    let _ = reply.send(Err(Unavailable::Stopping));
+                }
+                (Outcome::Acquired(Acquired::Queued(_)), Some(waiter)) => {
+                    self.waiting.insert(waiter, reply);
+                }
+                (outcome, _) => {
+                    self.stepped.push(Stepped { reply: Some(reply), outcome, again: None });
+                }
             }
-            let outcome = self.ledger.step(command, now).outcome;
-            self.stepped.push(Stepped { reply: Some(reply), outcome, again });
         }
     }
 
-    fn step_undone(&mut self, command: Command) {
-        let outcome = self.ledger.step(command.clone(), self.clock.now()).outcome;
-        self.stepped.push(Stepped { reply: None, outcome, again: Some(command) });
+    /// Steps what is stepped once more if the journal fails.
+    fn step_again(&mut self, command: Command, reply: Option<Reply>, now: Timestamp) {
+        let outcome = self.step(command.clone(), now);
+        self.stepped.push(Stepped { reply, outcome, again: Some(command) });
     }
 
-    /// When a lease dies, or when the journal has to hear that we are alive: as long as there
-    /// is any lease whose deadline a downtime would move. After a failure, when to try again.
+    /// Steps the ledger. Those whose wait is over are answered with this step's batch.
+    fn step(&mut self, command: Command, now: Timestamp) -> Outcome {
+        let step = self.ledger.step(command, now);
+        for Called { waiter, outcome } in step.called {
+            // Who is not there any more has left the line, and is not called.
+            if let Some(reply) = self.waiting.remove(&waiter) {
+                let outcome = Outcome::Acquired(outcome);
+                self.stepped.push(Stepped { reply: Some(reply), outcome, again: None });
+            }
+        }
+        step.outcome
+    }
+
+    fn heed(&mut self, note: Note) {
+        match note {
+            Note::Undo(command) => self.step_again(command, None, self.clock.now()),
+            Note::Abandon(waiter) => {
+                self.waiting.remove(&waiter);
+                self.step(Command::Abandon(waiter), self.clock.now());
+            }
+            Note::SendWaitersAway => {
+                self.is_stopping = true;
+                self.send_waiters_away(Unavailable::Stopping);
+            }
+        }
+    }
+
+    fn send_waiters_away(&mut self, why: Unavailable) {
+        for (waiter, reply) in std::mem::take(&mut self.waiting) {
+            self.ledger.step(Command::Abandon(waiter), self.clock.now());
+            let _ = reply.send(Err(why));
+        }
+    }
+
+    /// When something happens in the ledger by itself, or when the journal has to hear that we
+    /// are alive: as long as there is any lease whose deadline a downtime would move. After a
+    /// failure, when to try again.
     fn next_wake_up(&self) -> Option<Timestamp> {
         if self.paused_until.is_some() {
             return self.paused_until;
         }
-        let deadline = self.ledger.next_deadline()?;
-        Some(deadline.min(self.committed_at + HEARTBEAT))
+        let heartbeat = self.ledger.next_deadline().map(|_| self.committed_at + HEARTBEAT);
+        heartbeat.into_iter().chain(self.ledger.next_wake_up()).min()
     }
 
     async fn commit_if_due(&mut self, inbox: &mut Inbox) {
         if self.writer.is_busy() {
             return;
         }
-        if self.paused_until.is_some() {
+        let has_writes = self.stepped.iter().any(|stepped| stepped.again.is_none());
+        if self.paused_until.is_some() && !has_writes {
             self.answer_reads();
             return;
         }
@@ -304,7 +264,7 @@ impl<J: Journal + 'static> Coordinator<J> {
             self.ledger.next_deadline().is_some() && changes.at >= self.committed_at + HEARTBEAT;
         if changes.is_empty() && !is_heartbeat_due {
             // Looked and refused: nothing to wait for, all before it is durable.
-            Self::reply(&mut self.stepped, &self.undo);
+            Self::reply(&mut self.stepped, &self.notes);
             return;
         }
         self.committed_at = changes.at;
@@ -317,7 +277,8 @@ impl<J: Journal + 'static> Coordinator<J> {
 
     async fn committed(&mut self, durable: Result<(), CommitError>, inbox: &mut Inbox) {
         let Err(error) = durable else {
-            Self::reply(&mut self.committing, &self.undo);
+            Self::reply(&mut self.committing, &self.notes);
+            self.paused_until = None;
             if std::mem::take(&mut self.is_failing) {
                 tracing::info!("changes can be made durable again");
             }
@@ -335,6 +296,10 @@ impl<J: Journal + 'static> Coordinator<J> {
                 (None, None) => {}
             }
         }
+        // Their places were in the ledger that is forgotten now.
+        for (_, reply) in self.waiting.drain() {
+            let _ = reply.send(Err(Unavailable::Journal));
+        }
         self.reload(inbox).await;
         if self.is_lost {
             // Whoever waits for `again` learns from its end that the server is stopping.
@@ -343,8 +308,7 @@ impl<J: Journal + 'static> Coordinator<J> {
         let now = self.clock.now();
         self.paused_until = Some(now + PAUSE);
         for (command, reply) in again {
-            let outcome = self.ledger.step(command.clone(), now).outcome;
-            self.stepped.push(Stepped { reply, outcome, again: Some(command) });
+            self.step_again(command, reply, now);
         }
         self.answer_reads();
     }
@@ -352,8 +316,9 @@ impl<J: Journal + 'static> Coordinator<J> {
     /// Answers reads alone: they see what is durable, for since the journal failed nothing
     /// else has been stepped but time and grants that are given back.
     fn answer_reads(&mut self) {
-        let mut reads = self.stepped.extract_if(.., |stepped| stepped.reply.is_some()).collect();
-        Self::reply(&mut reads, &self.undo);
+        let is_read = |stepped: &mut Stepped| matches!(stepped.again, Some(Command::Read(_)));
+        let mut reads = self.stepped.extract_if(.., is_read).collect();
+        Self::reply(&mut reads, &self.notes);
     }
 
     /// Forgets what did not become durable. As long as the journal cannot be read, everything
@@ -378,10 +343,10 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     /// Nobody there any more: dropping the answer gives its grant back.
-    fn reply(answered: &mut Vec<Stepped>, undo: &mpsc::UnboundedSender<Command>) {
+    fn reply(answered: &mut Vec<Stepped>, notes: &mpsc::UnboundedSender<Note>) {
         for Stepped { reply, outcome, .. } in answered.drain(..) {
             if let Some(reply) = reply {
-                let _ = reply.send(Ok(Answer::new(outcome, undo)));
+                let _ = reply.send(Ok(Answer::new(outcome, notes)));
             }
         }
     }

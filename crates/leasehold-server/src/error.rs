@@ -171,20 +171,17 @@ fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> 
 }
 
 /// What a renewal of a dead lease says. The contract's sentence to the byte, unless an
-/// operator took the lease: then its holder is told, for it did nothing wrong.
+/// operator took this very lease: then its holder is told, for it did nothing wrong. Leases
+/// that went with their tag, reset or deleted, have no reason; the contract covers them.
 fn lease_gone(gone: Gone) -> Cow<'static, str> {
     match gone.0 {
-        Some(Ending { how: How::Revoked { reason }, at, .. }) => {
+        Some(Ending { how: How::Revoked { reason: Some(reason) }, at, .. }) => {
             let at = convert::timestamp(at);
-            match reason {
-                Some(reason) => {
-                    format!("Lease not found - it was revoked by an operator at {at}: {reason}")
-                }
-                None => format!("Lease not found - it was revoked by an operator at {at}"),
-            }
-            .into()
+            format!("Lease not found - it was revoked by an operator at {at}: {reason}").into()
         }
-        Some(Ending { how: How::Expired, .. }) | None => bodies::LEASE_NOT_FOUND.into(),
+        Some(Ending { how: How::Revoked { reason: None } | How::Expired, .. }) | None => {
+            bodies::LEASE_NOT_FOUND.into()
+        }
     }
 }
 
@@ -195,6 +192,10 @@ fn lease_not_found(gone: Gone) -> Cow<'static, str> {
         Some(Ending { how: How::Expired, at, .. }) => {
             format!("Lease not found - it expired at {}", convert::timestamp(*at)).into()
         }
-        Some(Ending { how: How::Revoked { .. }, .. }) => lease_gone(gone),
+        Some(Ending { how: How::Revoked { reason: None }, at, .. }) => {
+            let at = convert::timestamp(*at);
+            format!("Lease not found - its tag was reset or deleted at {at}").into()
+        }
+        Some(Ending { how: How::Revoked { reason: Some(_) }, .. }) => lease_gone(gone),
     }
 }

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use crate::app::App;
 use crate::csrf::CsrfTokens;
 use crate::error::ApiError;
+use crate::routes;
 
 const CSRF_TOKEN: &str = "prefect-csrf-token";
 const CSRF_CLIENT: &str = "prefect-csrf-client";
@@ -81,10 +82,12 @@ impl Gate {
     }
 }
 
-/// Lets a request through to its handler, or answers why not.
+/// Lets a request through to its handler, or answers why not. Bodies are not looked at before
+/// the path is known.
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     match app.gate().check(&app, &request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) if routes::is_known(request.uri().path()) => next.run(request).await,
+        Ok(()) => ApiError::PathNotFound.into_response(),
         Err(error) => error.into_response(),
     }
 }

@@ -4,6 +4,7 @@
 //! outcome. The coordinator alone owns the ledger; `convert` alone knows both wire types and
 //! engine types; `error` alone turns failures into HTTP; `clock` alone reads the time.
 
+mod acquire;
 pub mod app;
 pub mod clock;
 pub mod config;
@@ -14,6 +15,7 @@ mod error;
 mod extract;
 mod gate;
 mod grant;
+mod places;
 mod retry;
 mod routes;
 pub mod serve;

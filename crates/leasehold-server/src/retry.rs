@@ -12,10 +12,22 @@ use crate::config::Config;
 /// come back together.
 const JITTER: f64 = 0.3;
 
+/// When a client comes back whose request will be held open then. It does not poll: what it
+/// sleeps is what a freed slot may stand idle.
+const COME_BACK_SECONDS: f64 = 0.02;
+
 /// Seconds until a refused client should try again.
 pub(crate) fn after_seconds(refusal: &Refusal, config: &Config) -> f64 {
     let waits = refusal.blockers.iter().map(|blocker| mean_seconds(blocker, config));
-    waits.fold(0.0, f64::max) * (1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
+    let longest = waits.fold(0.0, f64::max);
+    let mean = if config.park_seconds > 0.0 { longest.min(COME_BACK_SECONDS) } else { longest };
+    mean * (1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
+}
+
+/// Seconds until a client of the tag API should try again: the number that is configured, to
+/// the byte, where it polls.
+pub(crate) fn after_seconds_of_tags(config: &Config) -> f64 {
+    if config.park_seconds > 0.0 { COME_BACK_SECONDS } else { config.tag_wait_seconds }
 }
 
 fn mean_seconds(blocker: &Blocker, config: &Config) -> f64 {
@@ -45,12 +57,20 @@ mod tests {
     }
 
     fn check(blockers: SmallVec<[Blocker; 1]>, mean_seconds: f64) {
-        let refusal = Refusal { blockers };
+        let refusal = Refusal { blockers, place: None };
         for _ in 0..100 {
-            let seconds = after_seconds(&refusal, &Config::default());
+            let polling = Config { park_seconds: 0.0, ..Config::default() };
+            let seconds = after_seconds(&refusal, &polling);
             let range = mean_seconds * 0.7 - 1e-9..=mean_seconds * 1.3 + 1e-9;
             assert!(range.contains(&seconds), "{seconds} is not about {mean_seconds}");
         }
+    }
+
+    #[test]
+    fn who_will_be_held_open_comes_back_shortly() {
+        let blockers = smallvec![blocker("db", 1, 1, held_for(500_000.0))];
+        let refusal = Refusal { blockers, place: None };
+        assert!(after_seconds(&refusal, &Config::default()) < 0.03);
     }
 
     fn held_for(occupancy_seconds_average: f64) -> Wait {

@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server.
     #[command(subcommand)]
-    Server(commands::server::Command),
+    Server(Box<commands::server::Command>),
     /// Print a completion script for a shell.
     Completions(commands::completions::Args),
 }

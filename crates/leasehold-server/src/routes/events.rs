@@ -5,15 +5,17 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::any;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Routes, otherwise};
+use super::Routes;
 use crate::app::App;
+use crate::error::ApiError;
 
 /// The subprotocol of clients that authenticate.
 const SUBPROTOCOL: &str = "prefect";
@@ -27,32 +29,22 @@ const POLICY_VIOLATION: u16 = 1008;
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes
-        .add("/api/events/in", otherwise("GET", get(events_in)))
-        .add("/api/events/out", otherwise("GET", get(events_out)))
-        .add("/api/logs/out", otherwise("GET", get(logs_out)))
+        .add_socket("/api/events/in", any(events_in))
+        .add_socket("/api/events/out", any(events_out))
+        .add_socket("/api/logs/out", any(logs_out))
 }
 
-async fn events_in(
-    State(app): State<App>,
-    headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
-) -> Response {
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+async fn events_in(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
     accept(app, &headers, upgrade, drain)
 }
 
-async fn events_out(
-    State(app): State<App>,
-    headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
-) -> Response {
+async fn events_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
     accept(app, &headers, upgrade, |socket| stand_by(socket, EVENT_FILTERS))
 }
 
-async fn logs_out(
-    State(app): State<App>,
-    headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
-) -> Response {
+async fn logs_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
     accept(app, &headers, upgrade, |socket| stand_by(socket, LOG_FILTERS))
 }
 
@@ -61,12 +53,14 @@ async fn logs_out(
 fn accept<F>(
     app: App,
     headers: &HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
     serve: impl FnOnce(WebSocket) -> F + Send + 'static,
 ) -> Response
 where
     F: Future<Output = ()> + Send,
 {
+    // A plain request: to it, there is nothing here.
+    let Ok(upgrade) = upgrade else { return ApiError::PathNotFound.into_response() };
     let offers = |offer: &str| offer.split(',').any(|offered| offered.trim() == SUBPROTOCOL);
     let speaks = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
@@ -161,13 +155,14 @@ async fn stand_by(mut socket: WebSocket, filters: &'static [&'static str]) {
     while next_text(&mut socket).await.is_some() {}
 }
 
-/// The next text; pings are answered meanwhile. `None` when the client is gone.
+/// The next text; pings are answered meanwhile, and so is a good-bye: that answer is written
+/// when the socket is read again. `None` when the client is gone.
 async fn next_text(socket: &mut WebSocket) -> Option<axum::extract::ws::Utf8Bytes> {
     loop {
         match socket.recv().await? {
             Ok(Message::Text(text)) => return Some(text),
-            Ok(Message::Ping(_) | Message::Pong(_)) => {}
-            Ok(Message::Binary(_) | Message::Close(_)) | Err(_) => return None,
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => {}
+            Ok(Message::Binary(_)) | Err(_) => return None,
         }
     }
 }

@@ -7,11 +7,10 @@ use axum::response::Response;
 use axum::routing::get;
 use leasehold_api::Body;
 use leasehold_api::leases::RevokeLease;
-use leasehold_api::path;
+use leasehold_api::path::{self, IdOrName};
 use leasehold_engine::{Command, Outcome, Query};
 use serde::Deserialize;
 
-use super::limits::id_or_name;
 use super::{Routes, otherwise};
 use crate::app::App;
 use crate::convert;
@@ -37,7 +36,7 @@ async fn of_limit(
     Path(text): Path<String>,
     QueryString(page): QueryString<PageOfLeases>,
 ) -> Result<Response, ApiError> {
-    let limit = convert::limit_ref(id_or_name(&text)?);
+    let limit = convert::limit_ref(IdOrName::from_path(&text));
     let page_size = app.config().bodies.page_size;
     let page = convert::page(page.offset, page.limit.unwrap_or(page_size).min(page_size));
     match app.ledger().send(Command::Read(Query::Leases(limit, page))).await?.keep() {
@@ -71,8 +70,8 @@ async fn revoke(
         raw.bytes(),
         &app.config().bodies,
     )?;
-    let command =
-        Command::Revoke { lease: convert::lease_id(lease_id), reason: body.reason.map(Into::into) };
+    let reason = body.reason.map_or_else(|| "no reason was given".into(), Into::into);
+    let command = Command::Revoke { lease: convert::lease_id(lease_id), reason: Some(reason) };
     match app.ledger().send(command).await?.keep() {
         Outcome::Ended(Ok(_)) => Ok(StatusCode::NO_CONTENT),
         Outcome::Ended(Err(gone)) => Err(ApiError::LeaseNotFound(gone)),

@@ -17,6 +17,7 @@ use leasehold_engine::{
 use uuid::Uuid;
 
 use super::{Routes, otherwise};
+use crate::acquire::{self, Origin};
 use crate::app::App;
 use crate::convert;
 use crate::coordinator::Undo;
@@ -58,7 +59,7 @@ async fn create(
 }
 
 async fn read(State(app): State<App>, Path(text): Path<String>) -> Result<Response, ApiError> {
-    let limit = convert::limit_ref(id_or_name(&text)?);
+    let limit = convert::limit_ref(IdOrName::from_path(&text));
     match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
         Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::limit(&view))),
         Outcome::Limit(None) => Err(ApiError::LimitNotFound),
@@ -82,7 +83,7 @@ async fn update(
     Path(text): Path<String>,
     Valid(body): Valid<UpdateLimit>,
 ) -> Result<StatusCode, ApiError> {
-    let limit = convert::limit_ref(id_or_name(&text)?);
+    let limit = convert::limit_ref(IdOrName::from_path(&text));
     let command = match body.reset() {
         // Alone in the body it is an operator's reset, not a number in a form (contract C16).
         Some(slots) => Command::ResetLimit {
@@ -114,7 +115,7 @@ async fn conflict_if_there(
 }
 
 async fn delete(State(app): State<App>, Path(text): Path<String>) -> Result<StatusCode, ApiError> {
-    let limit = convert::limit_ref(id_or_name(&text)?);
+    let limit = convert::limit_ref(IdOrName::from_path(&text));
     match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::All }).await?.keep() {
         Outcome::Deleted(Deleted::Done) => Ok(StatusCode::NO_CONTENT),
         Outcome::Deleted(Deleted::NotFound) => Err(ApiError::LimitNotFound),
@@ -124,20 +125,23 @@ async fn delete(State(app): State<App>, Path(text): Path<String>) -> Result<Stat
 
 async fn increment(
     State(app): State<App>,
+    origin: Origin,
     Valid(body): Valid<Increment>,
 ) -> Result<Response, ApiError> {
     let acquire = Acquire {
         wants: convert::wants(body.names, body.slots),
         mode: convert::mode(body.mode),
         hold: Hold::Unleased,
+        patience: None,
     };
-    let (grant, undo) = acquired(&app, acquire).await?;
+    let (grant, undo) = acquired(&app, origin, acquire).await?;
     let limits: Vec<_> = grant.limits.iter().map(convert::minimal).collect();
     granted(&limits, undo)
 }
 
 async fn increment_with_lease(
     State(app): State<App>,
+    origin: Origin,
     Valid(body): Valid<IncrementWithLease>,
 ) -> Result<Response, ApiError> {
     let acquire = Acquire {
@@ -148,8 +152,9 @@ async fn increment_with_lease(
             holder: body.holder.as_ref().map(convert::holder),
             ttl: Span::from_seconds_f64(body.lease_duration),
         },
+        patience: None,
     };
-    let (grant, undo) = acquired(&app, acquire).await?;
+    let (grant, undo) = acquired(&app, origin, acquire).await?;
     let body = wire::Acquired {
         lease_id: grant
             .lease
@@ -216,28 +221,18 @@ async fn renew(
 }
 
 /// The grant of an acquire, and what gives it back unless the client gets it.
-async fn acquired(app: &App, acquire: Acquire) -> Result<(Grant, Undo), ApiError> {
-    let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
-    match outcome {
-        Outcome::Acquired(Acquired::Granted(grant)) => Ok((grant, undo)),
-        Outcome::Acquired(Acquired::Refused(refusal)) => {
+async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant, Undo), ApiError> {
+    let (acquired, undo) = acquire::acquire(app, origin, acquire).await?;
+    match acquired {
+        Acquired::Granted(grant) => Ok((grant, undo)),
+        Acquired::Refused(refusal) => {
             let seconds = retry::after_seconds(&refusal, app.config());
             Err(ApiError::Locked(leasehold_api::error::LOCKED.into(), Some(seconds)))
         }
-        Outcome::Acquired(Acquired::TooManySlots(_)) => Err(ApiError::TooManySlots),
-        Outcome::Acquired(Acquired::NotRateLimits(names)) => {
-            Err(ApiError::NotRateLimits(names.join(",")))
-        }
-        _ => Err(ApiError::Unexpected),
+        Acquired::TooManySlots(_) => Err(ApiError::TooManySlots),
+        Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
+        Acquired::Queued(_) => Err(ApiError::Unexpected),
     }
-}
-
-/// A name cannot have a slash: with one in it, percent-encoded, the path is unknown.
-pub(super) fn id_or_name(text: &str) -> Result<IdOrName, ApiError> {
-    if text.contains('/') {
-        return Err(ApiError::PathNotFound);
-    }
-    Ok(IdOrName::from_path(text))
 }
 
 // A limit may be named as the paths beside it are: `filter`, `increment`, ….

@@ -49,12 +49,19 @@ struct Routes {
 
 impl Routes {
     /// Adds a path. The other spelling of its end answers 307 to this one.
-    fn add(mut self, path: &str, methods: MethodRouter<App>) -> Self {
+    fn add(self, path: &str, methods: MethodRouter<App>) -> Self {
         let other = match path.strip_suffix('/') {
             Some(without) => without.to_owned(),
             None => format!("{path}/"),
         };
-        self.router = self.router.route(path, methods).route(&other, routing::any(redirect));
+        let mut routes = self.add_socket(path, methods);
+        routes.router = routes.router.route(&other, routing::any(redirect));
+        routes
+    }
+
+    /// Adds the path of a WebSocket. Anything else that asks for it finds nothing there.
+    fn add_socket(mut self, path: &str, methods: MethodRouter<App>) -> Self {
+        self.router = self.router.route(path, methods);
         #[cfg(test)]
         self.paths.push(path.to_owned());
         self
@@ -77,6 +84,19 @@ async fn redirect(request: Request) -> Response {
     };
     let location = format!("{}{path}{}", origin(request.headers(), uri), query(uri));
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
+}
+
+/// Whether the recorded server has a route for a path that one of ours matches. It decodes a
+/// path before it looks for the route, so that an encoded slash parts two segments; no segment
+/// is empty; and the id of a tag's limit is a UUID in the route itself.
+pub(crate) fn is_known(path: &str) -> bool {
+    if ["%2F", "%2f", "//"].iter().any(|slash| path.contains(slash)) {
+        return false;
+    }
+    let Some(rest) = path.strip_prefix(tags::BASE) else { return true };
+    let rest = rest.trim_matches('/');
+    let is_id = || leasehold_api::path::tag_limit_id(rest).is_some();
+    rest.is_empty() || rest.contains('/') || tags::NAMED.contains(&rest) || is_id()
 }
 
 fn origin(headers: &HeaderMap, uri: &Uri) -> String {

@@ -13,14 +13,19 @@ use leasehold_engine::{
 };
 
 use super::{Routes, otherwise};
+use crate::acquire::{self, Origin};
 use crate::app::App;
 use crate::convert;
 use crate::error::{ApiError, json};
 use crate::extract::Valid;
 use crate::grant::granted;
+use crate::retry;
+
+pub(super) const BASE: &str = "/api/concurrency_limits";
+/// What may follow it where else there is an id.
+pub(super) const NAMED: [&str; 3] = ["filter", "increment", "decrement"];
 
 pub(super) fn add(routes: Routes) -> Routes {
-    const BASE: &str = "/api/concurrency_limits";
     let at = |path: &str| format!("{BASE}{path}");
     routes
         .add(&at("/"), otherwise("POST", post(create)))
@@ -58,7 +63,7 @@ async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response
 }
 
 async fn read_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, ApiError> {
-    read_limit(&app, by_tag(&tag)?).await
+    read_limit(&app, by_tag(&tag)).await
 }
 
 async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, ApiError> {
@@ -77,7 +82,7 @@ async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Respon
 }
 
 async fn delete_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, ApiError> {
-    delete_limit(&app, by_tag(&tag)?).await
+    delete_limit(&app, by_tag(&tag)).await
 }
 
 async fn reset(
@@ -87,12 +92,13 @@ async fn reset(
 ) -> Result<Response, ApiError> {
     let holders = body.slot_override.unwrap_or_default();
     let command = Command::ResetTag {
-        name: convert::tag_name(whole_segment(&tag)?),
+        name: convert::tag_name(&tag),
         holders: holders
             .into_iter()
             .map(|id| (convert::new_lease_id(), convert::task_run(id)))
             .collect(),
-        reason: Some("the tag was reset".into()),
+        // The contract has a sentence of its own for its holders.
+        reason: None,
     };
     match app.ledger().send(command).await?.keep() {
         Outcome::Updated(Updated::Done) => Ok(null()),
@@ -103,6 +109,7 @@ async fn reset(
 
 async fn increment(
     State(app): State<App>,
+    origin: Origin,
     Valid(body): Valid<TagIncrement>,
 ) -> Result<Response, ApiError> {
     let wants = body.names.iter().map(|tag| Want { name: convert::tag_name(tag), slots: 1 });
@@ -113,10 +120,11 @@ async fn increment(
             id: convert::new_lease_id(),
             holder: convert::task_run(body.task_run_id),
         },
+        patience: None,
     };
-    let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
-    match outcome {
-        Outcome::Acquired(Acquired::Granted(grant)) => {
+    let (acquired, undo) = acquire::acquire(&app, origin, acquire).await?;
+    match acquired {
+        Acquired::Granted(grant) => {
             let limits: Vec<_> = grant
                 .limits
                 .iter()
@@ -124,14 +132,15 @@ async fn increment(
                 .collect();
             granted(&limits, undo)
         }
-        Outcome::Acquired(Acquired::Refused(refusal)) => {
+        Acquired::Refused(refusal) => {
             let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
             let tag = convert::bare_tag(full);
             let sentence = format!("Concurrency limit for the {tag} tag has been reached");
-            Err(ApiError::Locked(sentence.into(), Some(app.config().tag_wait_seconds)))
+            let seconds = retry::after_seconds_of_tags(app.config());
+            Err(ApiError::Locked(sentence.into(), Some(seconds)))
         }
         // Without Retry-After: its clients read that as an end, not as a wait.
-        Outcome::Acquired(Acquired::TooManySlots(limit)) => Err(ApiError::Locked(
+        Acquired::TooManySlots(limit) => Err(ApiError::Locked(
             format!(
                 "The concurrency limit on tag \"{}\" is 0 and will deadlock if the task tries to \
                  run again.",
@@ -140,7 +149,7 @@ async fn increment(
             .into(),
             None,
         )),
-        _ => Err(ApiError::Unexpected),
+        Acquired::Queued(_) | Acquired::NotRateLimits(_) => Err(ApiError::Unexpected),
     }
 }
 
@@ -185,13 +194,8 @@ fn by_id(text: &str) -> Result<LimitRef, ApiError> {
     Ok(LimitRef::Id(LimitId(id.as_u128())))
 }
 
-fn by_tag(text: &str) -> Result<LimitRef, ApiError> {
-    whole_segment(text).map(|tag| LimitRef::Name(convert::tag_name(tag)))
-}
-
-/// With a slash in it, percent-encoded, the path is unknown.
-fn whole_segment(text: &str) -> Result<&str, ApiError> {
-    if text.contains('/') { Err(ApiError::PathNotFound) } else { Ok(text) }
+fn by_tag(tag: &str) -> LimitRef {
+    LimitRef::Name(convert::tag_name(tag))
 }
 
 fn null() -> Response {

@@ -10,7 +10,7 @@ use crate::args::{Cli, Command};
 /// Does what the command line asks.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     match cli.command {
-        Command::Server(command) => server::run(command),
+        Command::Server(command) => server::run(*command),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -107,6 +107,10 @@ struct Options {
     /// The longest Retry-After of other limits, in seconds [default: 30].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_WAIT_SECONDS_MAX")]
     wait_seconds_max: Option<f64>,
+    /// How long a request that comes back is held open, in seconds; 0 lets clients poll
+    /// [default: 20].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_PARK_SECONDS")]
+    park_seconds: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -172,6 +176,7 @@ impl Settings {
         server.is_csrf_protected = options.csrf_protection.unwrap_or(server.is_csrf_protected);
         server.tag_wait_seconds = options.tag_wait_seconds.unwrap_or(server.tag_wait_seconds);
         server.wait_seconds_max = options.wait_seconds_max.unwrap_or(server.wait_seconds_max);
+        server.park_seconds = options.park_seconds.unwrap_or(server.park_seconds);
         check(&server)?;
         Ok(Self {
             host: options.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
@@ -205,6 +210,7 @@ impl Options {
             csrf_protection: self.csrf_protection.or(other.csrf_protection),
             tag_wait_seconds: self.tag_wait_seconds.or(other.tag_wait_seconds),
             wait_seconds_max: self.wait_seconds_max.or(other.wait_seconds_max),
+            park_seconds: self.park_seconds.or(other.park_seconds),
         }
     }
 }
@@ -298,7 +304,9 @@ fn check(server: &leasehold_server::Config) -> Result<(), OptionsError> {
     )?;
     within("page-size", bodies.page_size as f64, 1.0, 10_000.0)?;
     within("tag-wait-seconds", server.tag_wait_seconds, 0.0, YEAR_SECONDS)?;
-    within("wait-seconds-max", server.wait_seconds_max, 0.0, YEAR_SECONDS)
+    within("wait-seconds-max", server.wait_seconds_max, 0.0, YEAR_SECONDS)?;
+    // Clients give up a request after 60 s.
+    within("park-seconds", server.park_seconds, 0.0, 55.0)
 }
 
 fn project_dirs() -> Result<ProjectDirs, OptionsError> {

@@ -98,6 +98,7 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     let address = listener.local_addr()?;
 
     let (ledger, running) = coordinator::start(journal, Clock::system).map_err(StartError::Load)?;
+    let waiters = ledger.clone();
     let app = App::new(ledger, settings.server.clone());
     announce(&settings, address);
 
@@ -107,6 +108,7 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
             _ = terminate.recv() => {}
         }
         tracing::info!("stopping");
+        waiters.send_waiters_away();
     })
     .await;
     running.stop().await;

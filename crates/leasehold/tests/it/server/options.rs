@@ -58,7 +58,7 @@ fn every_option_can_stand_in_the_file() {
             "host = \"127.0.0.1\"\nport = 0\ndata_dir = {:?}\nlog_format = \"json\"\nlog_level = \
              \"debug\"\nlease_seconds_min = 1\nlease_seconds_default = 2.5\nlease_seconds_max = \
              9\npage_size = 50\nauth_string = \"admin:secret\"\ncsrf_protection = \
-             true\ntag_wait_seconds = 1\nwait_seconds_max = 2\n",
+             true\ntag_wait_seconds = 1\nwait_seconds_max = 2\npark_seconds = 3\n",
             data_dir.display().to_string()
         ),
     );
@@ -75,7 +75,8 @@ fn every_option_can_stand_in_the_file() {
 #[test]
 fn the_variables_of_prefect_are_honoured() {
     let home = Home::new();
-    let mut command = home.start_command(&[]);
+    // Who is held open is asked to come back at once, whatever else is set.
+    let mut command = home.start_command(&["--park-seconds", "0"]);
     command
         .env("PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS", "7")
         .env("PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS", "0.5");

@@ -105,6 +105,7 @@ fn help_names_flag_variable_and_default_of_every_option() {
         ("csrf-protection", "false"),
         ("tag-wait-seconds", "10"),
         ("wait-seconds-max", "30"),
+        ("park-seconds", "20"),
     ] {
         let (_, about) = help.stdout.split_once(&format!("--{option} <")).unwrap();
         let about = about.split("\n      --").next().unwrap();
