@@ -38,6 +38,7 @@ class LeaseholdServer:
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
+        assert BINARY.exists(), f"{BINARY} is not there; `cargo build` makes it"
         command = [BINARY, "server", "start", "--port", str(self._port)]
         command += ["--data-dir", self._data_dir, *self._options]
         with self.log_path.open("ab") as log:

@@ -104,8 +104,7 @@ class Program:
             raise AssertionError(f"the program still runs after {within_seconds} s") from None
         assert self._process.returncode == exit_code, f"exit code {self._process.returncode}"
         if clean or (clean is None and exit_code == 0):
-            complaints = NOISE.sub("", self.log)
-            assert not complaints, f"the client complains:\n{complaints}"
+            assert_clean(self.log)
         return self
 
 
@@ -125,10 +124,15 @@ class PrefectUser:
             **settings,
         }
         self._programs: list[Program] = []
+        self._commands: Conversation | None = None
+        self._started = 0
 
     def start(self, script: str, *arguments: object) -> Program:
         """Starts one of the programs in `programs/`."""
-        return self._start(script, [sys.executable, str(PROGRAMS / script), *map(str, arguments)])
+        command = [sys.executable, str(PROGRAMS / script), *map(str, arguments)]
+        program = Program(command, self._environment, self._new_path(Path(script).stem))
+        self._programs.append(program)
+        return program
 
     def run(self, script: str, *arguments: object, **expected: Any) -> Program:
         """Runs a program to its end; `expected` as in `Program.finish`."""
@@ -137,29 +141,39 @@ class PrefectUser:
         return program.finish(**expected)
 
     def prefect(self, *arguments: str, exit_code: int = 0) -> str:
-        """Runs the `prefect` command line and answers what it printed."""
-        command = [str(Path(sys.executable).parent / "prefect"), *arguments]
-        program = self._start("prefect", command)
-        program.let_go()
-        return program.finish(exit_code).output
+        """Runs a command of the `prefect` command line and answers what it printed."""
+        if self._commands is None:
+            script = [sys.executable, str(PROGRAMS / "prefect_commands.py")]
+            self._commands = Conversation(script, self._environment)
+        path = self._new_path("prefect")
+        output_path, log_path = path.with_suffix(".output"), path.with_suffix(".log")
+        request = {"arguments": arguments, "output": str(output_path), "log": str(log_path)}
+        ended_with = self._commands.ask(request)
+        assert ended_with == exit_code, f"exit code {ended_with}"
+        if exit_code == 0:
+            assert_clean(log_path.read_text())
+        return output_path.read_text()
 
     def session(self, flavour: str) -> ClientSession:
         """A client object, `sync` or `asyncio`, whose methods the test calls."""
-        return ClientSession(self._environment, flavour)
+        script = [sys.executable, str(PROGRAMS / "client_session.py"), flavour]
+        return ClientSession(Conversation(script, self._environment))
 
     def log_paths(self) -> list[Path]:
-        return [path for it in self._programs for path in (it.output_path, it.log_path)]
+        """What programs printed and logged, in the order of their start."""
+        found = [path for kind in ("output", "log") for path in self._directory.glob(f"*.{kind}")]
+        return sorted(found, key=lambda path: path.stem)
 
     def end_programs(self) -> None:
         """Ends what a failing test left running."""
         for program in self._programs:
             program.kill()
+        if self._commands is not None:
+            self._commands.end()
 
-    def _start(self, name: str, command: list[str]) -> Program:
-        path = self._directory / f"{len(self._programs)}-{Path(name).stem}"
-        program = Program(command, self._environment, path)
-        self._programs.append(program)
-        return program
+    def _new_path(self, name: str) -> Path:
+        self._started += 1
+        return self._directory / f"{self._started:02}-{name}"
 
 
 class ClientError(Exception):
@@ -172,27 +186,43 @@ class ClientError(Exception):
         self.body = body
 
 
-class ClientSession:
-    """A Prefect client object in a process of its own; see `programs/client_session.py`.
+class Conversation:
+    """A process that answers each line of JSON with one of its own."""
 
-    `session.read_concurrency_limit_by_tag(tag="db")` calls that method of the real client.
-    """
-
-    def __init__(self, environment: dict[str, str], flavour: str):
-        self.called: set[str] = set()
+    def __init__(self, command: list[str], environment: dict[str, str]):
         self._process = subprocess.Popen(
-            [sys.executable, str(PROGRAMS / "client_session.py"), flavour],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
             text=True,
         )
 
+    def ask(self, request: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def end(self) -> None:
+        self._process.communicate(timeout=10)
+
+
+class ClientSession:
+    """A Prefect client object in a process of its own; see `programs/client_session.py`.
+
+    `session.read_concurrency_limit_by_tag(tag="db")` calls that method of the real client.
+    """
+
+    def __init__(self, conversation: Conversation):
+        self.called: set[str] = set()
+        self._conversation = conversation
+
     def __enter__(self) -> ClientSession:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=10)
+        self._conversation.end()
 
     def limit_methods(self) -> set[str]:
         """The names of all methods that this version's client has for limits."""
@@ -206,14 +236,16 @@ class ClientSession:
         return call
 
     def _call(self, method: str, arguments: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        request = {"method": method, "arguments": arguments}
-        self._process.stdin.write(json.dumps(request, default=str) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
+        answer = self._conversation.ask({"method": method, "arguments": arguments})
         if "error" in answer:
             raise ClientError(**answer["error"])
         return answer["result"]
+
+
+def assert_clean(log: str) -> None:
+    """A client logged nothing about its server."""
+    complaints = NOISE.sub("", log)
+    assert not complaints, f"the client complains:\n{complaints}"
 
 
 def some_id() -> str:

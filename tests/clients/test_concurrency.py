@@ -71,7 +71,9 @@ def test_a_waiter_gets_the_slot_that_its_holder_gives_back(
     assert server.active_slots("database") == 0
 
 
-@pytest.mark.parametrize("occupy, limit", [(1, 2), (2, 5)])
+@pytest.mark.parametrize(
+    "flavour, occupy, limit", [("sync", 1, 2), ("asyncio", 2, 5)], indirect=["flavour"]
+)
 def test_contending_processes_never_hold_more_than_the_limit(
     server: LeaseholdServer, user: PrefectUser, flavour: str, occupy: int, limit: int
 ) -> None:

@@ -56,11 +56,10 @@ def test_a_lease_is_renewed_on_the_server_that_was_restarted(
 
 
 def end_after_restart(holder: Program) -> None:
-    """Ends a holder whose first renewal may have met a server that was down, and was repeated."""
+    """Ends a holder that may have met a server that was down: it says so, and keeps its lease."""
     holder.let_go()
     holder.finish(clean=False)
     assert "no longer reserved" not in holder.log
-    assert "Unable to connect" not in holder.log
 
 
 @pytest.mark.restarts

@@ -100,7 +100,7 @@ fn rust_tests() -> Result<String> {
 fn client_tests(venv: &Venv, arguments: &[String]) -> Result<String> {
     let mut command = Command::new(venv.python());
     command
-        .args(["-m", "pytest", "--numprocesses", "2"])
+        .args(["-m", "pytest", "--numprocesses", "2", "--dist", "worksteal"])
         .arg(venvs::client_tests())
         .args(arguments)
         .current_dir(root());

@@ -54,3 +54,23 @@ answer! {
         pub id: String,
     }
 }
+
+answer! {
+    /// A request that waits for a limit.
+    pub struct Waiter {
+        /// How many are to be granted before it, plus one.
+        pub position: u64,
+        /// Who waits, if it said so.
+        pub holder: Option<LeaseHolder>,
+        /// How many slots of the limit it wants.
+        pub slots: u64,
+        /// Higher goes first.
+        pub priority: i64,
+        /// Since when it waits.
+        pub since: Timestamp,
+        /// For how long it has waited, in seconds.
+        pub age_seconds: f64,
+        /// The names of the limits that have no room for it.
+        pub blocked_by: Vec<String>,
+    }
+}

@@ -39,6 +39,7 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         leases::Lease::component(),
         leases::HeldLimit::component(),
         leases::LeaseHolder::component(),
+        leases::Waiter::component(),
     ];
     for (name, schema) in bodies.into_iter().chain(answers).chain(errors()) {
         schemas.insert(name.to_owned(), schema);
@@ -169,6 +170,7 @@ macro_rules! shown {
 
 shown! {
     bool => {"type": "boolean"},
+    i64 => {"type": "integer", "format": "int64"},
     u64 => {"type": "integer", "format": "int64", "minimum": 0},
     f64 => {"type": "number"},
     String => {"type": "string"},

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use leasehold_api::leases::{HeldLimit, Lease as WireLease, LeaseHolder};
+use leasehold_api::leases::{HeldLimit, Lease as WireLease, LeaseHolder, Waiter};
 use leasehold_api::limits::{self, CreatedLimit, Limit as WireLimit, MinimalLimit as WireMinimal};
 use leasehold_api::path::IdOrName;
 use leasehold_api::tags::TagLimit;
 use leasehold_engine::{
     CreateLimit, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView,
-    MinimalLimit, Mode, Page, Rate, TAG_PREFIX, Timestamp, Want,
+    MinimalLimit, Mode, Page, Rate, TAG_PREFIX, Timestamp, WaiterView, Want,
 };
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -160,14 +160,27 @@ pub(crate) fn lease(view: &LeaseView) -> WireLease {
                 slots: holding.slots,
             })
             .collect(),
-        holder: view.lease.holder.as_ref().map(|holder| LeaseHolder {
-            r#type: holder.kind.as_ref().to_owned(),
-            id: holder.id.as_ref().to_owned(),
-        }),
+        holder: view.lease.holder.as_ref().map(lease_holder),
         created: timestamp(view.lease.created),
         deadline: view.lease.deadline.map(timestamp),
         fencing_token: view.lease.fence.0,
     }
+}
+
+pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter {
+    Waiter {
+        position,
+        holder: view.holder.as_ref().map(lease_holder),
+        slots: view.slots,
+        priority: view.priority.into(),
+        since: timestamp(view.since),
+        age_seconds: now.since(view.since).as_seconds_f64(),
+        blocked_by: view.blockers.iter().map(|blocker| (*blocker.limit.name).to_owned()).collect(),
+    }
+}
+
+fn lease_holder(holder: &Holder) -> LeaseHolder {
+    LeaseHolder { r#type: (*holder.kind).to_owned(), id: (*holder.id).to_owned() }
 }
 
 /// The id of a lease that holds nothing and is kept nowhere (contract C10): older clients

@@ -1,4 +1,4 @@
-"""Holds slots of global limits until its input ends.
+"""Holds slots of global limits until its input ends, or for a time.
 
 Prints `acquired` and `released`, or `refused` with the error.
 """
@@ -22,18 +22,20 @@ parser.add_argument("--timeout-seconds", type=float)
 parser.add_argument("--max-retries", type=int)
 parser.add_argument("--lease-duration", type=float)
 parser.add_argument("--strict", action="store_true", default=None)
-parser.add_argument("--hold-seconds", type=float, default=float("inf"))
+parser.add_argument("--hold-seconds", type=float)
 
 
-def go_on() -> bool:
-    input_ended = bool(select.select([sys.stdin], [], [], 0)[0])
-    return not input_ended and time.monotonic() < hold_until
+def go_on(since: float) -> bool:
+    if arguments.hold_seconds is not None:
+        return time.monotonic() < since + arguments.hold_seconds
+    return not select.select([sys.stdin], [], [], 0)[0]
 
 
 def hold() -> None:
     with concurrency(arguments.names, **options):
         print("acquired", flush=True)
-        while go_on():
+        since = time.monotonic()
+        while go_on(since):
             time.sleep(0.02)
     print("released", flush=True)
 
@@ -41,13 +43,13 @@ def hold() -> None:
 async def hold_async() -> None:
     async with concurrency_async(arguments.names, **options):
         print("acquired", flush=True)
-        while go_on():
+        since = time.monotonic()
+        while go_on(since):
             await asyncio.sleep(0.02)
     print("released", flush=True)
 
 
 arguments = parser.parse_args()
-hold_until = time.monotonic() + arguments.hold_seconds
 options = {
     name: value
     for name, value in vars(arguments).items()

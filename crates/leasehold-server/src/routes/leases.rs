@@ -8,7 +8,7 @@ use axum::routing::get;
 use leasehold_api::Body;
 use leasehold_api::leases::RevokeLease;
 use leasehold_api::path::{self, IdOrName};
-use leasehold_engine::{Command, Outcome, Query};
+use leasehold_engine::{Command, Outcome, Page, Query};
 use serde::Deserialize;
 
 use super::{Routes, otherwise};
@@ -20,31 +20,62 @@ use crate::extract::Raw;
 pub(super) fn add(routes: Routes) -> Routes {
     routes
         .add("/api/v2/concurrency_limits/{id_or_name}/leases", otherwise("GET", get(of_limit)))
+        .add(
+            "/api/v2/concurrency_limits/{id_or_name}/waiters",
+            otherwise("GET", get(waiters_of_limit)),
+        )
         .add("/api/leases/{lease_id}", otherwise("GET", get(read).delete(revoke)))
 }
 
-/// Which part of a list of leases.
+/// Which part of a list.
 #[derive(Deserialize)]
-struct PageOfLeases {
+struct PageQuery {
     #[serde(default)]
     offset: u64,
     limit: Option<u64>,
 }
 
+impl PageQuery {
+    fn of(&self, app: &App) -> Page {
+        let page_size = app.config().bodies.page_size;
+        convert::page(self.offset, self.limit.unwrap_or(page_size).min(page_size))
+    }
+}
+
 async fn of_limit(
     State(app): State<App>,
     Path(text): Path<String>,
-    QueryString(page): QueryString<PageOfLeases>,
+    QueryString(page): QueryString<PageQuery>,
 ) -> Result<Response, ApiError> {
     let limit = convert::limit_ref(IdOrName::from_path(&text));
-    let page_size = app.config().bodies.page_size;
-    let page = convert::page(page.offset, page.limit.unwrap_or(page_size).min(page_size));
-    match app.ledger().send(Command::Read(Query::Leases(limit, page))).await?.keep() {
+    match app.ledger().send(Command::Read(Query::Leases(limit, page.of(&app)))).await?.keep() {
         Outcome::Leases(Some(leases)) => {
             let leases: Vec<_> = leases.iter().map(convert::lease).collect();
             Ok(json(StatusCode::OK, &leases))
         }
         Outcome::Leases(None) => Err(ApiError::LimitNotFound),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn waiters_of_limit(
+    State(app): State<App>,
+    Path(text): Path<String>,
+    QueryString(page): QueryString<PageQuery>,
+) -> Result<Response, ApiError> {
+    let limit = convert::limit_ref(IdOrName::from_path(&text));
+    let first = page.offset + 1;
+    let query = Query::Waiters(limit, page.of(&app));
+    match app.ledger().send(Command::Read(query)).await?.keep() {
+        Outcome::Waiters(Some(waiters)) => {
+            let now = app.ledger().clock().now();
+            let positions = (first..).zip(&waiters);
+            let waiters: Vec<_> = positions
+                .map(|(position, waiter)| convert::waiter(waiter, position, now))
+                .collect();
+            Ok(json(StatusCode::OK, &waiters))
+        }
+        Outcome::Waiters(None) => Err(ApiError::LimitNotFound),
         _ => Err(ApiError::Unexpected),
     }
 }

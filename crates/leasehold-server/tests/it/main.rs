@@ -11,3 +11,4 @@ mod leases;
 mod replay;
 mod routing;
 mod trouble;
+mod waiting;

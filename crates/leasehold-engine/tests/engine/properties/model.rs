@@ -113,8 +113,8 @@ impl Model {
                 let Some(id) = self.find(limit, *scope) else {
                     return "not found".to_owned();
                 };
-                let why = format!("revoked {:?}", Some("the limit was deleted"));
-                self.strip(id, |lease| *scope == Scope::Tags || lease.deadline.is_none(), &why);
+                let ends = |lease: &Lease| *scope == Scope::Tags || lease.deadline.is_none();
+                self.strip(id, ends, "revoked None");
                 self.limits.retain(|limit| limit.id != id);
                 "done".to_owned()
             }
