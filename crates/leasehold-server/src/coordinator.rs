@@ -8,24 +8,28 @@
 //!
 //! Nothing is answered before its changes are durable. Whatever arrives while a commit runs
 //! is stepped at once and goes into the next commit, so that many requests share one `fsync`.
-//! When a commit fails, everything in it and behind it is answered as unavailable, and the
-//! ledger is loaded from the journal again: memory never runs ahead of the disk.
+//! When a commit fails, every change in it and behind it is answered as unavailable, and the
+//! ledger is loaded from the journal again: memory never runs ahead of the disk. For a moment
+//! then the journal is tried only if somebody asks for a change, so that a full disk costs
+//! neither time nor log, and reads go on.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod handle;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use leasehold_engine::{
-    Acquire, Acquired, Called, Command, Ledger, Outcome, Patience, Span, Ticket, Timestamp,
-    WaiterId,
-};
-use leasehold_journal::{Journal, LoadError};
+use leasehold_engine::{Acquired, Called, Command, Ledger, Outcome, Span, Timestamp, WaiterId};
+use leasehold_journal::{CommitError, Journal, LoadError};
 use rustc_hash::FxHashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::writer::Writer;
+pub use handle::{Answer, Handle, Unavailable, Undo, Wait};
+use handle::{Note, Reply, Request};
 
 /// How many commands may wait to be stepped. Beyond, the server is overloaded and says so.
 const QUEUE_MAX: usize = 8_192;
@@ -33,76 +37,27 @@ const QUEUE_MAX: usize = 8_192;
 const BATCH_MAX: usize = 4_096;
 /// The journal knows this exactly when the server was up last.
 const HEARTBEAT: Span = Span::from_seconds(1);
+/// How long a journal that could not be written is left alone, unless somebody wants a change.
+const PAUSE: Span = Span::from_micros(500_000);
 /// How long to wait before a journal that cannot be loaded is tried again.
 const RELOAD_DELAY: Duration = Duration::from_millis(500);
 
-/// Sends commands to the coordinator.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    commands: mpsc::Sender<Request>,
-    notes: mpsc::UnboundedSender<Note>,
-    next_waiter: Arc<AtomicU64>,
-    clock: Clock,
-}
-
-/// What became of a command, durable. Dropped before its grant was [kept](Answer::keep), it
-/// gives the slots back: a client that hung up leaves nothing behind (defect D08).
-#[derive(Debug)]
-pub struct Answer {
+/// A command that was stepped, and whose answer waits until everything before it is durable.
+struct Stepped {
+    /// Nobody waits for what gives a grant back.
+    reply: Option<Reply>,
     outcome: Outcome,
-    undo: Undo,
+    /// What to step once more if the journal fails: a read is right all the same, and a grant
+    /// that nobody got must not stay.
+    again: Option<Command>,
 }
 
-/// Gives a grant back when it is dropped before it was kept.
-#[derive(Debug, Default)]
-pub struct Undo(Option<(Command, mpsc::UnboundedSender<Note>)>);
-
-/// What the coordinator is told that nobody waits for. Never refused for lack of room: there
-/// is at most one for each request.
-#[derive(Debug)]
-enum Note {
-    /// A grant did not reach its client.
-    Undo(Command),
-    /// A client that waited has hung up.
-    Abandon(WaiterId),
-    /// The server is about to stop: nobody waits any longer.
-    SendWaitersAway,
+/// Everything that reaches the coordinator from outside.
+struct Inbox {
+    requests: mpsc::Receiver<Request>,
+    noted: mpsc::UnboundedReceiver<Note>,
+    stopped: oneshot::Receiver<()>,
 }
-
-/// How long a request waits, and where in line.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Wait {
-    /// For how long. Without time it is refused at once, and gets a place to come back to.
-    pub span: Span,
-    /// Higher goes first.
-    pub priority: i32,
-    /// The place that it got when it was refused before.
-    pub place: Option<Ticket>,
-}
-
-/// Why there is no answer. The command may have been carried out all the same only if the
-/// journal failed while it was being made durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unavailable {
-    /// Too many commands wait already.
-    #[error("too many requests are waiting")]
-    Overloaded,
-    /// The journal could not make it durable.
-    #[error("the journal cannot be written")]
-    Journal,
-    /// The server is stopping.
-    #[error("the server is stopping")]
-    Stopping,
-}
-
-#[derive(Debug)]
-struct Request {
-    command: Command,
-    reply: Reply,
-}
-
-type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
 
 struct Coordinator<J> {
     ledger: Ledger,
@@ -112,11 +67,17 @@ struct Coordinator<J> {
     /// Who waits in the ledger's queue.
     waiting: FxHashMap<WaiterId, Reply>,
     /// Stepped, and not yet handed to the writer.
-    stepped: Vec<(Reply, Outcome)>,
+    stepped: Vec<Stepped>,
     /// In the commit that is under way.
-    committing: Vec<(Reply, Outcome)>,
+    committing: Vec<Stepped>,
     /// The latest time that is durable, or about to be.
     committed_at: Timestamp,
+    /// The journal failed, and is not tried again by ourselves before this.
+    paused_until: Option<Timestamp>,
+    /// Whether the last commit failed.
+    is_failing: bool,
+    /// The ledger is ahead of the disk for good: it must not be made durable.
+    is_lost: bool,
     /// Nobody waits any longer.
     is_stopping: bool,
 }
@@ -153,12 +114,14 @@ pub fn start<J: Journal + 'static>(
         stepped: Vec::new(),
         committing: Vec::new(),
         committed_at,
+        paused_until: None,
+        is_failing: false,
+        is_lost: false,
         is_stopping: false,
     };
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(coordinator.run(requests, noted, stopped));
-    let next_waiter = Arc::default();
-    Ok((Handle { commands, notes, next_waiter, clock }, Running { stop, task }))
+    let task = tokio::spawn(coordinator.run(Inbox { requests, noted, stopped }));
+    Ok((Handle::new(commands, notes, clock), Running { stop, task }))
 }
 
 impl Running {
@@ -171,114 +134,8 @@ impl Running {
     }
 }
 
-impl Handle {
-    /// The clock that the ledger goes by.
-    pub fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    /// Carries out a command, and answers when it is durable.
-    ///
-    /// # Errors
-    ///
-    /// See [`Unavailable`]: at once when too much is waiting already.
-    pub async fn send(&self, command: Command) -> Result<Answer, Unavailable> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Request { command, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Unavailable::Stopping,
-        })?;
-        answer.await.unwrap_or(Err(Unavailable::Stopping))
-    }
-
-    /// Takes slots, and waits for them if they are not free. Dropped meanwhile, it leaves the
-    /// line.
-    ///
-    /// # Errors
-    ///
-    /// See [`Unavailable`]; also while it waits, should the journal fail or the server stop.
-    pub async fn acquire(&self, mut acquire: Acquire, wait: Wait) -> Result<Answer, Unavailable> {
-        let waiter = WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed));
-        acquire.patience = Some(Patience {
-            waiter,
-            until: self.clock.now() + wait.span,
-            priority: wait.priority,
-            place: wait.place,
-        });
-        let mut line = InLine { waiter, notes: (wait.span > Span::ZERO).then_some(&self.notes) };
-        let answer = self.send(Command::Acquire(acquire)).await;
-        line.notes = None;
-        answer
-    }
-
-    /// Sends everybody away who waits: the server is about to stop.
-    pub fn send_waiters_away(&self) {
-        // A coordinator that has stopped has nobody waiting.
-        let _ = self.notes.send(Note::SendWaitersAway);
-    }
-}
-
-/// Leaves the line when it is dropped.
-struct InLine<'handle> {
-    waiter: WaiterId,
-    notes: Option<&'handle mpsc::UnboundedSender<Note>>,
-}
-
-impl Drop for InLine<'_> {
-    fn drop(&mut self) {
-        if let Some(notes) = self.notes {
-            let _ = notes.send(Note::Abandon(self.waiter));
-        }
-    }
-}
-
-impl Answer {
-    fn new(outcome: Outcome, notes: &mpsc::UnboundedSender<Note>) -> Self {
-        let command = match &outcome {
-            Outcome::Acquired(Acquired::Granted(grant)) => match &grant.lease {
-                Some(lease) => Some(Command::Release { lease: lease.id }),
-                None => grant.unleased.clone().map(Command::GiveBack),
-            },
-            _ => None,
-        };
-        Self { outcome, undo: Undo(command.map(|command| (command, notes.clone()))) }
-    }
-
-    /// The outcome, and what gives its grant back unless [`Undo::keep`] is called.
-    pub fn into_parts(self) -> (Outcome, Undo) {
-        (self.outcome, self.undo)
-    }
-
-    /// The outcome; should it be a grant, it is kept.
-    pub fn keep(self) -> Outcome {
-        self.undo.keep();
-        self.outcome
-    }
-}
-
-impl Undo {
-    /// The grant has reached whoever asked for it.
-    pub fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        if let Some((command, notes)) = self.0.take() {
-            // A coordinator that has stopped cannot undo; the lease's deadline will.
-            let _ = notes.send(Note::Undo(command));
-        }
-    }
-}
-
 impl<J: Journal + 'static> Coordinator<J> {
-    async fn run(
-        mut self,
-        mut requests: mpsc::Receiver<Request>,
-        mut noted: mpsc::UnboundedReceiver<Note>,
-        mut stopped: oneshot::Receiver<()>,
-    ) {
+    async fn run(mut self, mut inbox: Inbox) {
         let mut received = Vec::with_capacity(BATCH_MAX);
         loop {
             let room = BATCH_MAX.saturating_sub(self.stepped.len());
@@ -287,33 +144,41 @@ impl<J: Journal + 'static> Coordinator<J> {
             tokio::select! {
                 biased;
                 durable = self.writer.done(), if is_busy => {
-                    self.committed(durable.is_ok()).await;
+                    self.committed(durable, &mut inbox).await;
                 }
-                Some(note) = noted.recv() => self.heed(note),
-                received_now = requests.recv_many(&mut received, room), if room > 0 => {
+                Some(note) = inbox.noted.recv() => self.heed(note),
+                received_now = inbox.requests.recv_many(&mut received, room), if room > 0 => {
                     if received_now == 0 {
                         break;
                     }
                     self.step_all(&mut received);
                 }
                 () = self.clock.sleep_until(wake_up), if !is_busy => {
+                    self.paused_until = None;
                     self.step(Command::Tick, self.clock.now());
                 }
-                _ = &mut stopped, if !requests.is_closed() => requests.close(),
+                _ = &mut inbox.stopped, if !inbox.requests.is_closed() => inbox.requests.close(),
             }
-            self.commit_if_due().await;
+            if self.is_lost {
+                break;
+            }
+            self.commit_if_due(&mut inbox).await;
         }
-        while let Ok(note) = noted.try_recv() {
+        while let Ok(note) = inbox.noted.try_recv() {
             self.heed(note);
         }
         self.send_waiters_away(Unavailable::Stopping);
-        self.finish().await;
+        self.finish(inbox).await;
     }
 
     fn step_all(&mut self, received: &mut Vec<Request>) {
         let now = self.clock.now();
         for Request { command, reply } in received.drain(..) {
             let waiter = match &command {
+                Command::Read(_) => {
+                    self.step_again(command, Some(reply), now);
+                    continue;
+                }
                 // Its client has hung up already.
                 Command::Acquire(_) if reply.is_closed() => continue,
                 Command::Acquire(acquire) => acquire.patience.map(|patience| patience.waiter),
@@ -327,9 +192,17 @@ impl<J: Journal + 'static> Coordinator<J> {
                 (Outcome::Acquired(Acquired::Queued(_)), Some(waiter)) => {
                     self.waiting.insert(waiter, reply);
                 }
-                (outcome, _) => self.stepped.push((reply, outcome)),
+                (outcome, _) => {
+                    self.stepped.push(Stepped { reply: Some(reply), outcome, again: None });
+                }
             }
         }
+    }
+
+    /// Steps what is stepped once more if the journal fails.
+    fn step_again(&mut self, command: Command, reply: Option<Reply>, now: Timestamp) {
+        let outcome = self.step(command.clone(), now);
+        self.stepped.push(Stepped { reply, outcome, again: Some(command) });
     }
 
     /// Steps the ledger. Those whose wait is over are answered with this step's batch.
@@ -338,7 +211,8 @@ impl<J: Journal + 'static> Coordinator<J> {
         for Called { waiter, outcome } in step.called {
             // Who is not there any more has left the line, and is not called.
             if let Some(reply) = self.waiting.remove(&waiter) {
-                self.stepped.push((reply, Outcome::Acquired(outcome)));
+                let outcome = Outcome::Acquired(outcome);
+                self.stepped.push(Stepped { reply: Some(reply), outcome, again: None });
             }
         }
         step.outcome
@@ -346,9 +220,7 @@ impl<J: Journal + 'static> Coordinator<J> {
 
     fn heed(&mut self, note: Note) {
         match note {
-            Note::Undo(command) => {
-                self.step(command, self.clock.now());
-            }
+            Note::Undo(command) => self.step_again(command, None, self.clock.now()),
             Note::Abandon(waiter) => {
                 self.waiting.remove(&waiter);
                 self.step(Command::Abandon(waiter), self.clock.now());
@@ -368,14 +240,23 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     /// When something happens in the ledger by itself, or when the journal has to hear that we
-    /// are alive: as long as there is any lease whose deadline a downtime would move.
+    /// are alive: as long as there is any lease whose deadline a downtime would move. After a
+    /// failure, when to try again.
     fn next_wake_up(&self) -> Option<Timestamp> {
+        if self.paused_until.is_some() {
+            return self.paused_until;
+        }
         let heartbeat = self.ledger.next_deadline().map(|_| self.committed_at + HEARTBEAT);
         heartbeat.into_iter().chain(self.ledger.next_wake_up()).min()
     }
 
-    async fn commit_if_due(&mut self) {
+    async fn commit_if_due(&mut self, inbox: &mut Inbox) {
         if self.writer.is_busy() {
+            return;
+        }
+        let has_writes = self.stepped.iter().any(|stepped| stepped.again.is_none());
+        if self.paused_until.is_some() && !has_writes {
+            self.answer_reads();
             return;
         }
         let changes = self.ledger.take_changes();
@@ -390,28 +271,59 @@ impl<J: Journal + 'static> Coordinator<J> {
         std::mem::swap(&mut self.stepped, &mut self.committing);
         self.writer.commit(changes);
         if !self.writer.is_busy() {
-            self.committed(false).await;
+            self.committed(Err(Writer::<J>::ended()), inbox).await;
         }
     }
 
-    async fn committed(&mut self, is_durable: bool) {
-        if is_durable {
+    async fn committed(&mut self, durable: Result<(), CommitError>, inbox: &mut Inbox) {
+        let Err(error) = durable else {
             Self::reply(&mut self.committing, &self.notes);
+            self.paused_until = None;
+            if std::mem::take(&mut self.is_failing) {
+                tracing::info!("changes can be made durable again");
+            }
             return;
+        };
+        // Said once: as long as the disk is full every attempt fails alike.
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::error!(error = %chain(&error), "changes could not be made durable");
         }
-        let unanswered = self.committing.drain(..).chain(self.stepped.drain(..));
-        for (reply, _) in unanswered {
-            let _ = reply.send(Err(Unavailable::Journal));
+        let mut again = Vec::new();
+        for stepped in self.committing.drain(..).chain(self.stepped.drain(..)) {
+            match (stepped.again, stepped.reply) {
+                (Some(command), reply) => again.push((command, reply)),
+                (None, Some(reply)) => drop(reply.send(Err(Unavailable::Journal))),
+                (None, None) => {}
+            }
         }
         // Their places were in the ledger that is forgotten now.
         for (_, reply) in self.waiting.drain() {
             let _ = reply.send(Err(Unavailable::Journal));
         }
-        self.reload().await;
+        self.reload(inbox).await;
+        if self.is_lost {
+            // Whoever waits for `again` learns from its end that the server is stopping.
+            return;
+        }
+        let now = self.clock.now();
+        self.paused_until = Some(now + PAUSE);
+        for (command, reply) in again {
+            self.step_again(command, reply, now);
+        }
+        self.answer_reads();
     }
 
-    /// Forgets what did not become durable.
-    async fn reload(&mut self) {
+    /// Answers reads alone: they see what is durable, for since the journal failed nothing
+    /// else has been stepped but time and grants that are given back.
+    fn answer_reads(&mut self) {
+        let is_read = |stepped: &mut Stepped| matches!(stepped.again, Some(Command::Read(_)));
+        let mut reads = self.stepped.extract_if(.., is_read).collect();
+        Self::reply(&mut reads, &self.notes);
+    }
+
+    /// Forgets what did not become durable. As long as the journal cannot be read, everything
+    /// is answered as unavailable.
+    async fn reload(&mut self, inbox: &mut Inbox) {
         loop {
             match self.writer.load().await {
                 Ok(snapshot) => {
@@ -421,32 +333,59 @@ impl<J: Journal + 'static> Coordinator<J> {
                 }
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "the journal cannot be read");
-                    tokio::time::sleep(RELOAD_DELAY).await;
                 }
+            }
+            if inbox.refuse_for(RELOAD_DELAY).await.is_break() {
+                self.is_lost = true;
+                return;
             }
         }
     }
 
     /// Nobody there any more: dropping the answer gives its grant back.
-    fn reply(answered: &mut Vec<(Reply, Outcome)>, notes: &mpsc::UnboundedSender<Note>) {
-        for (reply, outcome) in answered.drain(..) {
-            let _ = reply.send(Ok(Answer::new(outcome, notes)));
+    fn reply(answered: &mut Vec<Stepped>, notes: &mpsc::UnboundedSender<Note>) {
+        for Stepped { reply, outcome, .. } in answered.drain(..) {
+            if let Some(reply) = reply {
+                let _ = reply.send(Ok(Answer::new(outcome, notes)));
+            }
         }
     }
 
     /// The last commit says up to when we were there to renew with.
-    async fn finish(mut self) {
+    async fn finish(mut self, mut inbox: Inbox) {
         while self.writer.is_busy() {
-            let is_durable = self.writer.done().await.is_ok();
-            self.committed(is_durable).await;
-            self.commit_if_due().await;
+            let durable = self.writer.done().await;
+            self.committed(durable, &mut inbox).await;
+            if !self.is_lost {
+                self.commit_if_due(&mut inbox).await;
+            }
         }
-        self.ledger.step(Command::Tick, self.clock.now());
-        self.writer.commit(self.ledger.take_changes());
-        if self.writer.done().await.is_err() {
-            tracing::error!("the last changes could not be made durable");
+        if !self.is_lost {
+            self.ledger.step(Command::Tick, self.clock.now());
+            self.writer.commit(self.ledger.take_changes());
+            if let Err(error) = self.writer.done().await {
+                let error = chain(&error);
+                tracing::error!(error, "the last changes could not be made durable");
+            }
         }
         self.writer.stop();
+    }
+}
+
+impl Inbox {
+    /// Answers for a while that nothing is available. Breaks if the server stops meanwhile.
+    async fn refuse_for(&mut self, delay: Duration) -> ControlFlow<()> {
+        let mut delay = std::pin::pin!(tokio::time::sleep(delay));
+        loop {
+            tokio::select! {
+                () = &mut delay => return ControlFlow::Continue(()),
+                request = self.requests.recv() => match request {
+                    Some(request) => drop(request.reply.send(Err(Unavailable::Journal))),
+                    None => return ControlFlow::Break(()),
+                },
+                _ = &mut self.stopped, if !self.requests.is_closed() => self.requests.close(),
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use leasehold_api::Body;
 
@@ -41,6 +42,10 @@ impl FromRequest<App> for Raw {
 
     async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
+        // Refused by the length that it says, before anything of it has come.
+        if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+            return Err(ApiError::BodyTooLarge(BODY_BYTES_MAX));
+        }
         let body = Limited::new(body, BODY_BYTES_MAX);
         let collected = tokio::time::timeout(BODY_TIMEOUT, body.collect())
             .await

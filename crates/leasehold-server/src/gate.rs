@@ -92,9 +92,10 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     }
 }
 
-/// Health checks need no authentication; WebSockets authenticate by their first message.
+/// Health checks need no authentication, and the page that shows the API holds no secrets;
+/// WebSockets authenticate by their first message.
 fn is_open(method: &Method, path: &str) -> bool {
-    method == Method::GET && matches!(path, "/api/health" | "/api/ready")
+    method == Method::GET && matches!(path, "/api/health" | "/api/ready" | "/" | "/docs" | "/docs/")
 }
 
 pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {

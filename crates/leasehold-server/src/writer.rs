@@ -7,8 +7,6 @@ use leasehold_engine::{Changes, Snapshot};
 use leasehold_journal::{CommitError, Journal, LoadError};
 use tokio::sync::mpsc;
 
-use crate::coordinator::chain;
-
 /// A journal on a thread of its own, with at most one commit under way.
 pub(crate) struct Writer<J> {
     work: blocking::Sender<Work>,
@@ -26,10 +24,6 @@ enum Done {
     Committed(Result<(), CommitError>),
     Loaded(Result<Snapshot, LoadError>),
 }
-
-/// The changes are not durable.
-#[derive(Debug)]
-pub(crate) struct NotDurable;
 
 impl<J: Journal + 'static> Writer<J> {
     pub(crate) fn start(mut journal: J) -> Self {
@@ -61,17 +55,18 @@ impl<J: Journal + 'static> Writer<J> {
     }
 
     /// Waits for what [`commit`](Self::commit) began. May be dropped and called again.
-    pub(crate) async fn done(&mut self) -> Result<(), NotDurable> {
+    pub(crate) async fn done(&mut self) -> Result<(), CommitError> {
         let done = self.done.recv().await;
         self.is_busy = false;
         match done {
-            Some(Done::Committed(Ok(()))) => Ok(()),
-            Some(Done::Committed(Err(error))) => {
-                tracing::error!(error = %chain(&error), "changes could not be made durable");
-                Err(NotDurable)
-            }
-            Some(Done::Loaded(_)) | None => Err(NotDurable),
+            Some(Done::Committed(result)) => result,
+            Some(Done::Loaded(_)) | None => Err(Self::ended()),
         }
+    }
+
+    /// Why nothing is durable when the thread is gone.
+    pub(crate) fn ended() -> CommitError {
+        CommitError::Storage("the journal's thread has ended".into())
     }
 
     /// Reads the journal. Nothing else may be under way.

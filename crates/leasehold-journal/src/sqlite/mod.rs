@@ -56,7 +56,13 @@ pub enum OpenError {
         /// Our version.
         known: i64,
     },
-    /// It is no journal, or it is damaged.
+    /// It is a database, but no journal.
+    #[error("the file {} is a database of another program", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no database, or it is damaged.
     #[error("the journal {} cannot be opened", path.display())]
     Storage {
         /// The file.
@@ -92,10 +98,18 @@ impl SqliteJournal {
             TryLockError::Error(source) => unwritable(source),
         })?;
         let path = directory.join(Self::FILE);
-        let mut connection = Connection::open(&path)
-            .map_err(|source| OpenError::Storage { path: path.clone(), source })?;
-        schema::prepare(&mut connection, &path)?;
-        Ok(Self { connection, _lock: lock })
+        let opened = Connection::open(&path)
+            .map_err(|source| OpenError::Storage { path: path.clone(), source })
+            .and_then(|mut connection| {
+                schema::prepare(&mut connection, &path)?;
+                Ok(Self { connection, _lock: lock })
+            });
+        opened.map_err(|error| match error {
+            OpenError::Storage { source, .. } if is_unwritable(&source) => {
+                unwritable(io::Error::other(source))
+            }
+            other => other,
+        })
     }
 
     /// Lets the file grow to so many pages at the most; beyond, commits fail as they do on a
@@ -107,6 +121,15 @@ impl SqliteJournal {
     pub fn limit_pages(&self, pages: Option<u32>) -> rusqlite::Result<()> {
         self.connection.pragma_update(None, "max_page_count", pages.unwrap_or(u32::MAX - 1))
     }
+}
+
+/// Whether the disk or the permissions are to blame, and not what is in the file.
+fn is_unwritable(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{CannotOpen, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure};
+    matches!(
+        error.sqlite_error_code(),
+        Some(CannotOpen | DiskFull | PermissionDenied | ReadOnly | SystemIoFailure)
+    )
 }
 
 impl Journal for SqliteJournal {

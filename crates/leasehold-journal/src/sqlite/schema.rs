@@ -60,12 +60,25 @@ const APPLICATION_ID: i64 = 0x4c45_4153;
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let storage = |source| OpenError::Storage { path: path.to_owned(), source };
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
-    let found: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(storage)?;
+    // Nothing is written before we know that the file is ours.
+    let (found, is_ours) = identify(connection).map_err(storage)?;
+    if !is_ours {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
     if found > known {
         return Err(OpenError::Newer { path: path.to_owned(), found, known });
     }
     configure(connection).and_then(|()| migrate(connection, found)).map_err(storage)
+}
+
+/// The version of the schema, and whether the file is a journal, or empty and becomes one.
+fn identify(connection: &Connection) -> rusqlite::Result<(i64, bool)> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let is_empty: bool =
+        connection
+            .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+    let is_ours = pragma("application_id")? == APPLICATION_ID || is_empty;
+    Ok((pragma("user_version")?, is_ours))
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

@@ -1,9 +1,10 @@
 //! Everything that is served, by path. Each module has the routes of one kind of thing.
 
+mod docs;
 mod events;
 mod leases;
 mod limits;
-
+mod openapi;
 mod system;
 mod tags;
 
@@ -20,22 +21,31 @@ use crate::gate;
 
 /// The router of everything.
 pub(crate) fn router(app: App) -> Router {
-    let routes = Routes(Router::new());
-    let routes = limits::add(routes);
-    let routes = tags::add(routes);
-    let routes = leases::add(routes);
-    let routes = events::add(routes);
-    let routes = system::add(routes);
-
-    routes
-        .0
+    all(&app)
+        .router
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(app.clone(), gate::guard))
         .with_state(app)
 }
 
+fn all(app: &App) -> Routes {
+    let routes = limits::add(Routes::default());
+    let routes = tags::add(routes);
+    let routes = leases::add(routes);
+    let routes = events::add(routes);
+    let routes = system::add(routes);
+    let routes = openapi::add(routes, &app.config().bodies);
+    docs::add(routes)
+}
+
 /// Routes, each of which is known with and without a slash at its end.
-struct Routes(Router<App>);
+#[derive(Default)]
+struct Routes {
+    router: Router<App>,
+    /// What was added, for the test that holds the OpenAPI document to it.
+    #[cfg(test)]
+    paths: Vec<String>,
+}
 
 impl Routes {
     /// Adds a path. The other spelling of its end answers 307 to this one.
@@ -44,12 +54,17 @@ impl Routes {
             Some(without) => without.to_owned(),
             None => format!("{path}/"),
         };
-        Self(self.0.route(path, methods).route(&other, routing::any(redirect)))
+        let mut routes = self.add_socket(path, methods);
+        routes.router = routes.router.route(&other, routing::any(redirect));
+        routes
     }
 
     /// Adds the path of a WebSocket. Anything else that asks for it finds nothing there.
-    fn add_socket(self, path: &str, methods: MethodRouter<App>) -> Self {
-        Self(self.0.route(path, methods))
+    fn add_socket(mut self, path: &str, methods: MethodRouter<App>) -> Self {
+        self.router = self.router.route(path, methods);
+        #[cfg(test)]
+        self.paths.push(path.to_owned());
+        self
     }
 }
 

@@ -4,7 +4,7 @@
 use std::env;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -18,29 +18,36 @@ Every option is also a key of the TOML file, with `_` for `-`:
   lease_seconds_min = 5
   auth_string = \"admin:secret\"
 
-A flag wins over the environment, and the environment over the file. Where none of them says
-anything, these variables of a Prefect server are used:
+A flag wins over its variable, and the variable over the file. Where none of
+them is set, the variables of a Prefect server are honoured:
 
-  PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS            --tag-wait-seconds
-  PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS  --wait-seconds-max
-  PREFECT_SERVER_API_DEFAULT_LIMIT                                  --page-size
-  PREFECT_SERVER_API_AUTH_STRING                                    --auth-string
-  PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED                        --csrf-protection
+  --page-size         PREFECT_SERVER_API_DEFAULT_LIMIT
+  --auth-string       PREFECT_SERVER_API_AUTH_STRING
+  --csrf-protection   PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED
+  --tag-wait-seconds  PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS
+  --wait-seconds-max
+      PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS
 
-Exit codes: 0 stopped as asked; 64 wrong command line; 65 the journal is damaged; 69 the
-address is in use; 73 the data directory cannot be written; 75 another server runs on the
-same data; 76 a newer version wrote the journal; 78 wrong file or environment variable.
+Exit codes:
+   0  stopped as asked, by Ctrl-C or SIGTERM
+  64  the command line is wrong
+  65  the journal is damaged, or is no journal
+  69  the address cannot be listened on
+  73  the data directory cannot be written
+  75  another server runs on the same data
+  76  a newer version wrote the journal
+  78  the file or a variable is wrong
 
 Examples:
   leasehold server start
-  leasehold server start --host 0.0.0.0 --port 8080 --data-dir /var/lib/leasehold
-  leasehold server start --port 0 --log-format json
-  LEASEHOLD_AUTH_STRING=admin:secret leasehold server start --csrf-protection true";
+  leasehold server start --port 0 --data-dir ./data
+  leasehold server start --host 0.0.0.0 --auth-string admin:secret
+  LEASEHOLD_LOG_FORMAT=json leasehold server start";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The TOML file with further options [default: config.toml in the platform's
-    /// configuration directory, if it is there].
+    /// A TOML file with further options [default: config.toml in the platform's configuration
+    /// directory, if it is there].
     #[arg(long, value_name = "FILE", env = "LEASEHOLD_CONFIG")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -57,28 +64,28 @@ struct Options {
     /// The port to listen on; 0 picks one and prints it [default: 4200].
     #[arg(long, value_name = "PORT", env = "LEASEHOLD_PORT")]
     port: Option<u16>,
-    /// Where the journal is [default: the platform's data directory].
+    /// Where everything is kept [default: the platform's data directory].
     #[arg(long, value_name = "DIR", env = "LEASEHOLD_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// How log lines look, on standard error [default: text].
+    /// How the log looks, which goes to standard error [default: text].
     #[arg(long, value_name = "FORMAT", env = "LEASEHOLD_LOG_FORMAT")]
     log_format: Option<LogFormat>,
-    /// Which log lines there are [default: info].
+    /// How much is logged [default: info].
     #[arg(long, value_name = "LEVEL", env = "LEASEHOLD_LOG_LEVEL")]
     log_level: Option<LogLevel>,
-    /// The shortest lease that a client may ask for, in seconds [default: 60].
+    /// The shortest lease that may be asked for, in seconds [default: 60].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_MIN")]
     lease_seconds_min: Option<f64>,
-    /// The length of a lease whose client does not say, in seconds [default: 300].
+    /// The lease of a client that names no length, in seconds [default: 300].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_DEFAULT")]
     lease_seconds_default: Option<f64>,
-    /// The longest lease that a client may ask for, in seconds [default: 86400].
+    /// The longest lease that may be asked for, in seconds [default: 86400].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_MAX")]
     lease_seconds_max: Option<f64>,
-    /// How many results a list has at the most, and unless less is asked for [default: 200].
+    /// The most results that a list has at once [default: 200].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_PAGE_SIZE")]
     page_size: Option<u64>,
-    /// What clients must authenticate with, as `user:password` [default: nothing].
+    /// What clients must authenticate with [default: none].
     #[arg(
         long,
         value_name = "USER:PASSWORD",
@@ -87,17 +94,21 @@ struct Options {
     )]
     auth_string: Option<String>,
     /// Whether writes need a CSRF token [default: false].
-    #[arg(long, value_name = "BOOL", env = "LEASEHOLD_CSRF_PROTECTION")]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "LEASEHOLD_CSRF_PROTECTION",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
     csrf_protection: Option<bool>,
-    /// The longest Retry-After of the limits of tags, and the one of the tag API, in seconds
-    /// [default: 10].
+    /// The longest Retry-After of limits of tags, in seconds [default: 10].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_TAG_WAIT_SECONDS")]
     tag_wait_seconds: Option<f64>,
-    /// The longest Retry-After of all other limits, in seconds [default: 30].
+    /// The longest Retry-After of other limits, in seconds [default: 30].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_WAIT_SECONDS_MAX")]
     wait_seconds_max: Option<f64>,
-    /// For how long a request is held open that was refused before, in seconds; 0 lets clients
-    /// poll [default: 20].
+    /// How long a request that comes back is held open, in seconds; 0 lets clients poll
+    /// [default: 20].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_PARK_SECONDS")]
     park_seconds: Option<f64>,
 }
@@ -135,11 +146,11 @@ pub(super) struct Settings {
 /// Why the options make no sense.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OptionsError {
-    #[error("the file {} cannot be read", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("the file {} is wrong: {source}", path.display())]
-    Malformed { path: PathBuf, source: Box<toml::de::Error> },
-    #[error("the variable {name} is wrong: '{value}' is no {expected}")]
+    #[error("the file {} cannot be read: {error}; make it readable, or name another with --config", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("the file {} is wrong in line {line}: {message}", path.display())]
+    Malformed { path: PathBuf, line: usize, message: String },
+    #[error("the variable {name} is wrong: '{value}' is not {expected}")]
     Variable { name: &'static str, value: String, expected: &'static str },
     #[error("--{option} is {value}, which must be {expected}")]
     OutOfRange { option: &'static str, value: String, expected: String },
@@ -171,7 +182,9 @@ impl Settings {
             host: options.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: options.port.unwrap_or(4200),
             data_dir: match options.data_dir {
-                Some(data_dir) => data_dir,
+                // As a whole path it can be found again, wherever this was started. It is not
+                // one only if the working directory is gone.
+                Some(data_dir) => path::absolute(&data_dir).unwrap_or(data_dir),
                 None => project_dirs()?.data_local_dir().to_owned(),
             },
             log_format: options.log_format.unwrap_or_default(),
@@ -210,12 +223,15 @@ fn read_file(named: Option<PathBuf>) -> Result<Options, OptionsError> {
         None => project_dirs()?.config_dir().join("config.toml"),
     };
     match fs::read_to_string(&path) {
-        Ok(text) => toml::from_str(&text)
-            .map_err(|source| OptionsError::Malformed { path, source: Box::new(source) }),
+        Ok(text) => toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            OptionsError::Malformed { path, line, message: error.message().to_owned() }
+        }),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => {
             Ok(Options::default())
         }
-        Err(source) => Err(OptionsError::Unreadable { path, source }),
+        Err(error) => Err(OptionsError::Unreadable { path, error }),
     }
 }
 
@@ -223,13 +239,13 @@ fn prefect_variables() -> Result<Options, OptionsError> {
     Ok(Options {
         tag_wait_seconds: variable(
             "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS",
-            "number of seconds",
+            "a number of seconds",
         )?,
         wait_seconds_max: variable(
             "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS",
-            "number of seconds",
+            "a number of seconds",
         )?,
-        page_size: variable("PREFECT_SERVER_API_DEFAULT_LIMIT", "number of results")?,
+        page_size: variable("PREFECT_SERVER_API_DEFAULT_LIMIT", "a number of results")?,
         auth_string: variable("PREFECT_SERVER_API_AUTH_STRING", "text")?,
         csrf_protection: variable::<Truth>(
             "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED",

@@ -1,7 +1,7 @@
 //! `leasehold server start`.
 
 use std::error::Error;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -15,37 +15,49 @@ use tracing_subscriber::filter::LevelFilter;
 use super::options::{LogFormat, LogLevel, Settings};
 use crate::exit::Exit;
 
-/// Why the server did not start, each with what to do about it.
+/// Why the server did not start, each with what to do about it. The causes stand before the
+/// advice, so that they are no sources of their own.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error("{source}; {}", advice(.source))]
-    Journal { source: OpenError },
-    #[error("{0}; restore the data directory from a backup, or start with an empty one")]
-    Load(#[from] LoadError),
-    #[error(
-        "{host}:{port} cannot be listened on; stop what uses it, or choose another with --port"
-    )]
-    Listen { host: String, port: u16, source: io::Error },
+    #[error("{}; {}", chain(.0), journal_advice(.0))]
+    Journal(OpenError),
+    #[error("{}; {RESTORE}", chain(.0))]
+    Load(LoadError),
+    #[error("{host}:{port} cannot be listened on: {error}; {}", listen_advice(.error))]
+    Listen { host: String, port: u16, error: io::Error },
     #[error("the runtime failed")]
     Runtime(#[from] io::Error),
 }
 
-fn advice(error: &OpenError) -> &'static str {
+const RESTORE: &str = "restore it from a backup, or choose another directory with --data-dir";
+
+fn journal_advice(error: &OpenError) -> &'static str {
     match error {
-        OpenError::Directory { .. } => "make it writable, or choose another with --data-dir",
+        OpenError::Directory { .. } => {
+            "make it writable, or choose another directory with --data-dir"
+        }
         OpenError::Locked { .. } => "stop that server, or choose another directory with --data-dir",
         OpenError::Newer { .. } => "use the version that wrote it, or a newer one",
-        _ => "restore it from a backup, or choose another directory with --data-dir",
+        OpenError::Foreign { .. } => "choose another directory with --data-dir",
+        _ => RESTORE,
+    }
+}
+
+fn listen_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses it, or choose another with --port",
+        io::ErrorKind::PermissionDenied => "choose a port above 1023 with --port",
+        _ => "choose an address of this machine with --host",
     }
 }
 
 impl StartError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Journal { source: OpenError::Directory { .. } } => Exit::CannotCreate,
-            Self::Journal { source: OpenError::Locked { .. } } => Exit::Busy,
-            Self::Journal { source: OpenError::Newer { .. } } => Exit::Newer,
-            Self::Journal { .. } | Self::Load(_) => Exit::Data,
+            Self::Journal(OpenError::Directory { .. }) => Exit::CannotCreate,
+            Self::Journal(OpenError::Locked { .. }) => Exit::Busy,
+            Self::Journal(OpenError::Newer { .. }) => Exit::Newer,
+            Self::Journal(_) | Self::Load(_) => Exit::Data,
             Self::Listen { .. } => Exit::Unavailable,
             Self::Runtime(_) => Exit::Software,
         }
@@ -78,15 +90,14 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     // Signals first: from here on every one of them stops the server cleanly.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let journal =
-        SqliteJournal::open(&settings.data_dir).map_err(|source| StartError::Journal { source })?;
+    let journal = SqliteJournal::open(&settings.data_dir).map_err(StartError::Journal)?;
     let (host, port) = (settings.host.clone(), settings.port);
     let listener = TcpListener::bind((host.as_str(), port))
         .await
-        .map_err(|source| StartError::Listen { host, port, source })?;
+        .map_err(|error| StartError::Listen { host, port, error })?;
     let address = listener.local_addr()?;
 
-    let (ledger, running) = coordinator::start(journal, Clock::system)?;
+    let (ledger, running) = coordinator::start(journal, Clock::system).map_err(StartError::Load)?;
     let waiters = ledger.clone();
     let app = App::new(ledger, settings.server.clone());
     announce(&settings, address);
@@ -109,22 +120,22 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
 fn announce(settings: &Settings, address: SocketAddr) {
     let base = format!("http://{address}");
     let data = settings.data_dir.display();
-    match settings.log_format {
-        LogFormat::Json => println!(
-            "{}",
-            serde_json::json!({
-                "api_url": format!("{base}/api"),
-                "docs_url": format!("{base}/docs"),
-                "data_dir": data.to_string(),
-            })
-        ),
-        LogFormat::Text => println!(
+    let announcement = match settings.log_format {
+        LogFormat::Json => serde_json::json!({
+            "api_url": format!("{base}/api"),
+            "docs_url": format!("{base}/docs"),
+            "data_dir": data.to_string(),
+        })
+        .to_string(),
+        LogFormat::Text => format!(
             "Leasehold {} is listening.\n\n  API   {base}/api\n  Docs  {base}/docs\n  \
              Data  {data}\n\nClients of Prefect use it with\n\n  export \
              PREFECT_API_URL={base}/api\n\nStop it with Ctrl-C.",
             env!("CARGO_PKG_VERSION"),
         ),
-    }
+    };
+    // Nobody there to read it is no reason not to serve.
+    let _ = writeln!(io::stdout(), "{announcement}");
 }
 
 fn start_logging(format: LogFormat, level: LogLevel) {

@@ -1,0 +1,186 @@
+//! The ways in to the coordinator, and the answers out of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leasehold_engine::{Acquire, Acquired, Command, Outcome, Patience, Span, Ticket, WaiterId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+
+/// Sends commands to the coordinator.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Request>,
+    notes: mpsc::UnboundedSender<Note>,
+    next_waiter: Arc<AtomicU64>,
+    clock: Clock,
+}
+
+/// What became of a command, durable. Dropped before its grant was [kept](Answer::keep), it
+/// gives the slots back: a client that hung up leaves nothing behind (defect D08).
+#[derive(Debug)]
+pub struct Answer {
+    outcome: Outcome,
+    undo: Undo,
+}
+
+/// Gives a grant back when it is dropped before it was kept.
+#[derive(Debug, Default)]
+pub struct Undo(Option<(Command, mpsc::UnboundedSender<Note>)>);
+
+/// What the coordinator is told that nobody waits for. Never refused for lack of room: there
+/// is at most one for each request.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// A grant did not reach its client.
+    Undo(Command),
+    /// A client that waited has hung up.
+    Abandon(WaiterId),
+    /// The server is about to stop: nobody waits any longer.
+    SendWaitersAway,
+}
+
+/// How long a request waits, and where in line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wait {
+    /// For how long. Without time it is refused at once, and gets a place to come back to.
+    pub span: Span,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The place that it got when it was refused before.
+    pub place: Option<Ticket>,
+}
+
+/// Why there is no answer. The command may have been carried out all the same only if the
+/// journal failed while it was being made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// Too many commands wait already.
+    #[error("too many requests are waiting")]
+    Overloaded,
+    /// The journal could not make it durable.
+    #[error("the journal cannot be written")]
+    Journal,
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) command: Command,
+    pub(super) reply: Reply,
+}
+
+pub(super) type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
+
+impl Handle {
+    pub(super) fn new(
+        commands: mpsc::Sender<Request>,
+        notes: mpsc::UnboundedSender<Note>,
+        clock: Clock,
+    ) -> Self {
+        Self { commands, notes, next_waiter: Arc::default(), clock }
+    }
+
+    /// The clock that the ledger goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Carries out a command, and answers when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unavailable`]: at once when too much is waiting already.
+    pub async fn send(&self, command: Command) -> Result<Answer, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send(Request { command, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(Unavailable::Stopping))
+    }
+
+    /// Takes slots, and waits for them if they are not free. Dropped meanwhile, it leaves the
+    /// line.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unavailable`]; also while it waits, should the journal fail or the server stop.
+    pub async fn acquire(&self, mut acquire: Acquire, wait: Wait) -> Result<Answer, Unavailable> {
+        let waiter = WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed));
+        acquire.patience = Some(Patience {
+            waiter,
+            until: self.clock.now() + wait.span,
+            priority: wait.priority,
+            place: wait.place,
+        });
+        let mut line = InLine { waiter, notes: (wait.span > Span::ZERO).then_some(&self.notes) };
+        let answer = self.send(Command::Acquire(acquire)).await;
+        line.notes = None;
+        answer
+    }
+
+    /// Sends everybody away who waits: the server is about to stop.
+    pub fn send_waiters_away(&self) {
+        // A coordinator that has stopped has nobody waiting.
+        let _ = self.notes.send(Note::SendWaitersAway);
+    }
+}
+
+/// Leaves the line when it is dropped.
+struct InLine<'handle> {
+    waiter: WaiterId,
+    notes: Option<&'handle mpsc::UnboundedSender<Note>>,
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        if let Some(notes) = self.notes {
+            let _ = notes.send(Note::Abandon(self.waiter));
+        }
+    }
+}
+
+impl Answer {
+    pub(super) fn new(outcome: Outcome, notes: &mpsc::UnboundedSender<Note>) -> Self {
+        let command = match &outcome {
+            Outcome::Acquired(Acquired::Granted(grant)) => match &grant.lease {
+                Some(lease) => Some(Command::Release { lease: lease.id }),
+                None => grant.unleased.clone().map(Command::GiveBack),
+            },
+            _ => None,
+        };
+        Self { outcome, undo: Undo(command.map(|command| (command, notes.clone()))) }
+    }
+
+    /// The outcome, and what gives its grant back unless [`Undo::keep`] is called.
+    pub fn into_parts(self) -> (Outcome, Undo) {
+        (self.outcome, self.undo)
+    }
+
+    /// The outcome; should it be a grant, it is kept.
+    pub fn keep(self) -> Outcome {
+        self.undo.keep();
+        self.outcome
+    }
+}
+
+impl Undo {
+    /// The grant has reached whoever asked for it.
+    pub fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Some((command, notes)) = self.0.take() {
+            // A coordinator that has stopped cannot undo; the lease's deadline will.
+            let _ = notes.send(Note::Undo(command));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What the coordinator does when the journal fails, with a journal that fails on demand and a
+//! clock that moves on demand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use leasehold_engine::{
+    Acquire, Changes, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Mode, Page, Query, Rate,
+    Scope, Snapshot, Want,
+};
+use leasehold_journal::MemoryJournal;
+
+use super::*;
+
+/// What is wrong with a journal at the moment.
+#[derive(Default)]
+struct Trouble {
+    fails_to_commit: AtomicBool,
+    fails_to_load: AtomicBool,
+    commits_tried: AtomicUsize,
+}
+
+struct Troubled(MemoryJournal, Arc<Trouble>);
+
+impl Journal for Troubled {
+    fn load(&mut self) -> Result<Snapshot, LoadError> {
+        if self.1.fails_to_load.load(Ordering::SeqCst) {
+            return Err(LoadError::Storage("it is broken".into()));
+        }
+        self.0.load()
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), CommitError> {
+        self.1.commits_tried.fetch_add(1, Ordering::SeqCst);
+        if self.1.fails_to_commit.load(Ordering::SeqCst) {
+            return Err(CommitError::Full);
+        }
+        self.0.commit(changes)
+    }
+}
+
+struct Fixture {
+    ledger: Handle,
+    running: Running,
+    trouble: Arc<Trouble>,
+}
+
+impl Fixture {
+    /// With one limit, `db`, of three slots.
+    async fn new() -> Self {
+        let trouble = Arc::new(Trouble::default());
+        let journal = Troubled(MemoryJournal::default(), trouble.clone());
+        let clock = |_| Clock::manual(Timestamp::from_micros(1_000_000));
+        let (ledger, running) = start(journal, clock).unwrap();
+        let limit = CreateLimit {
+            id: LimitId(1),
+            name: "db".into(),
+            slots: 3,
+            active: true,
+            decay: Rate::from_slots_per_second(0.0),
+            unleased: 0,
+            denied_slots: 0,
+        };
+        ledger.send(Command::CreateLimit(limit)).await.unwrap().keep();
+        Self { ledger, running, trouble }
+    }
+
+    async fn acquire(&self, hold: Hold) -> Result<Answer, Unavailable> {
+        let wants = [Want { name: "db".into(), slots: 1 }].into_iter().collect();
+        self.ledger
+            .send(Command::Acquire(Acquire {
+                wants,
+                mode: Mode::Concurrency,
+                hold,
+                patience: None,
+            }))
+            .await
+    }
+
+    async fn taken(&self) -> Result<u64, Unavailable> {
+        let query = Query::Limit(LimitRef::Name("db".into()), Scope::All);
+        match self.ledger.send(Command::Read(query)).await?.keep() {
+            Outcome::Limit(Some(view)) => Ok(view.taken),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn fails_to_commit(&self, fails: bool) {
+        self.trouble.fails_to_commit.store(fails, Ordering::SeqCst);
+    }
+
+    /// Lets the time pass after which the journal is tried again.
+    fn pass_pause(&self) {
+        self.ledger.clock().advance(PAUSE);
+    }
+}
+
+fn lease(id: u128) -> Hold {
+    Hold::Lease { id: LeaseId(id), holder: None, ttl: Span::from_seconds(60) }
+}
+
+#[tokio::test]
+async fn what_could_not_be_made_durable_has_not_happened() {
+    let fixture = Fixture::new().await;
+    fixture.acquire(lease(1)).await.unwrap().keep();
+    fixture.fails_to_commit(true);
+    assert_eq!(fixture.acquire(lease(2)).await.unwrap_err(), Unavailable::Journal);
+    assert_eq!(fixture.taken().await, Ok(1));
+
+    fixture.fails_to_commit(false);
+    fixture.pass_pause();
+    while fixture.acquire(lease(3)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.taken().await, Ok(1), "lease 3 was not kept, and so it was given back");
+}
+
+#[tokio::test]
+async fn a_journal_that_fails_is_left_alone_until_somebody_wants_a_change() {
+    let fixture = Fixture::new().await;
+    fixture.acquire(lease(1)).await.unwrap().keep();
+    fixture.fails_to_commit(true);
+    assert!(fixture.acquire(lease(2)).await.is_err());
+    let tried = fixture.trouble.commits_tried.load(Ordering::SeqCst);
+    for _ in 0..10 {
+        assert_eq!(fixture.taken().await, Ok(1), "reads go on");
+    }
+    assert_eq!(fixture.trouble.commits_tried.load(Ordering::SeqCst), tried);
+}
+
+#[tokio::test]
+async fn a_grant_that_nobody_got_is_given_back_though_the_journal_fails() {
+    let fixture = Fixture::new().await;
+    let answer = fixture.acquire(Hold::Unleased).await.unwrap();
+    fixture.fails_to_commit(true);
+    drop(answer);
+    assert!(fixture.acquire(lease(1)).await.is_err(), "by now it was given back in vain");
+    fixture.fails_to_commit(false);
+    fixture.pass_pause();
+    while fixture.acquire(lease(2)).await.map(Answer::keep).is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.taken().await, Ok(1), "the lease, and no slot without one");
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_read_keeps_nobody_waiting() {
+    let fixture = Fixture::new().await;
+    fixture.fails_to_commit(true);
+    fixture.trouble.fails_to_load.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.acquire(lease(1)).await.unwrap_err(), Unavailable::Journal);
+    assert_eq!(fixture.taken().await, Err(Unavailable::Journal));
+    let page = Page { offset: 0, limit: 10 };
+    let list = fixture.ledger.send(Command::Read(Query::Limits(Scope::All, page))).await;
+    assert_eq!(list.map(Answer::keep), Err(Unavailable::Journal));
+    fixture.running.stop().await;
+}

@@ -1,0 +1,12 @@
+//! `leasehold server`: started on a port of its own and a directory of its own, spoken to over
+//! TCP, and stopped.
+
+mod connections;
+mod crash;
+mod disk;
+mod failures;
+mod http;
+mod options;
+mod output;
+mod program;
+mod stop;

@@ -1,0 +1,130 @@
+//! Where options come from: flag over environment over file over the variables of Prefect.
+
+use serde_json::json;
+
+use crate::server::program::{Home, Server};
+
+/// The most results that a list may have on this server.
+fn page_size(server: &Server) -> u64 {
+    let body = json!({"limit": 100_000});
+    let answer = server.client().post("/api/v2/concurrency_limits/filter", &body);
+    let sentence = answer.json()["detail"].as_str().unwrap().to_owned();
+    let number = sentence.trim_end_matches('.').rsplit(' ').next().unwrap();
+    number.parse().unwrap()
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_over_the_file_over_prefect() {
+    let home = Home::new();
+    let file = home.write("config.toml", "page_size = 3").display().to_string();
+    let check = |arguments: &[&str], variables: &[(&str, &str)], expected| {
+        let mut command = home.start_command(arguments);
+        command.envs(variables.iter().copied());
+        let server = Server::start(command);
+        assert_eq!(page_size(&server), expected, "{arguments:?} {variables:?}");
+        server.stop();
+    };
+    let prefect = ("PREFECT_SERVER_API_DEFAULT_LIMIT", "4");
+    let ours = ("LEASEHOLD_PAGE_SIZE", "2");
+    check(&["--config", &file, "--page-size", "1"], &[ours, prefect], 1);
+    check(&["--config", &file], &[ours, prefect], 2);
+    check(&["--config", &file], &[prefect], 3);
+    check(&[], &[prefect], 4);
+    check(&[], &[], 200);
+}
+
+#[test]
+fn the_file_and_the_data_have_their_usual_places() {
+    let home = Home::new();
+    let config = home.path("config-home");
+    std::fs::create_dir_all(config.join("leasehold")).unwrap();
+    home.write("config-home/leasehold/config.toml", "page_size = 5");
+    let mut command = home.leasehold(["server", "start", "--port", "0"]);
+    command.env("XDG_CONFIG_HOME", &config).env("XDG_DATA_HOME", home.path("data-home"));
+    let server = Server::start(command);
+    assert_eq!(page_size(&server), 5);
+    let data_dir = home.path("data-home/leasehold");
+    assert!(server.announcement().contains(&data_dir.display().to_string()));
+    assert!(data_dir.join("leasehold.db").exists());
+}
+
+#[test]
+fn every_option_can_stand_in_the_file() {
+    let home = Home::new();
+    let data_dir = home.path("elsewhere");
+    let file = home.write(
+        "config.toml",
+        &format!(
+            "host = \"127.0.0.1\"\nport = 0\ndata_dir = {:?}\nlog_format = \"json\"\nlog_level = \
+             \"debug\"\nlease_seconds_min = 1\nlease_seconds_default = 2.5\nlease_seconds_max = \
+             9\npage_size = 50\nauth_string = \"admin:secret\"\ncsrf_protection = \
+             true\ntag_wait_seconds = 1\nwait_seconds_max = 2\npark_seconds = 3\n",
+            data_dir.display().to_string()
+        ),
+    );
+    let mut command = home.leasehold(["server", "start", "--config"]);
+    command.arg(file);
+    let server = Server::start(command);
+    assert!(data_dir.join("leasehold.db").exists());
+    assert!(server.announcement().starts_with('{'), "{}", server.announcement());
+    assert_eq!(server.client().get("/api/version").status, 401);
+    let write = server.client().send("DELETE", "/api/v2/concurrency_limits/x", None).unwrap();
+    assert_eq!(write.status, 403);
+}
+
+#[test]
+fn the_variables_of_prefect_are_honoured() {
+    let home = Home::new();
+    // Who is held open is asked to come back at once, whatever else is set.
+    let mut command = home.start_command(&["--park-seconds", "0"]);
+    command
+        .env("PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS", "7")
+        .env("PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS", "0.5");
+    let server = Server::start(command);
+    let mut client = server.client();
+
+    client.create_limit("tag:db", 1);
+    let tag = |run: &str| json!({"names": ["db"], "task_run_id": run});
+    let increment = "/api/concurrency_limits/increment";
+    let first = tag("00000000-0000-4000-8000-000000000001");
+    assert_eq!(client.post(increment, &first).status, 200);
+    let second = client.post(increment, &tag("00000000-0000-4000-8000-000000000002"));
+    assert_eq!((second.status, second.header("retry-after")), (423, Some("7.0")));
+
+    client.create_limit("disk", 1);
+    assert_eq!(client.acquire(&["disk"], 1).status, 200);
+    let refused = client.acquire(&["disk"], 1);
+    let seconds: f64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((0.3..0.7).contains(&seconds), "{seconds}");
+}
+
+#[test]
+fn authentication_and_csrf_protection_come_from_variables_of_prefect_too() {
+    let home = Home::new();
+    let mut command = home.start_command(&[]);
+    command
+        .env("PREFECT_SERVER_API_AUTH_STRING", "admin:secret")
+        .env("PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED", "True");
+    let server = Server::start(command);
+    let mut client = server.client();
+    assert_eq!(client.get("/api/version").status, 401);
+    assert_eq!(client.get("/api/health").status, 200);
+    // The page holds nothing of this server; what it shows does.
+    assert_eq!(client.get("/docs").status, 200);
+    assert_eq!(client.get("/").header("location"), Some("/docs"));
+    assert_eq!(client.get("/api/openapi.json").status, 401);
+    let write = client.send("DELETE", "/api/v2/concurrency_limits/x", None).unwrap();
+    assert_eq!((write.status, write.json()["detail"].as_str()), (403, Some("Missing CSRF token.")));
+}
+
+#[test]
+fn an_operator_may_allow_shorter_leases() {
+    let home = Home::new();
+    let server = home.start(&["--lease-seconds-min", "0.5"]);
+    let mut client = server.client();
+    client.create_limit("db", 1);
+    let acquire = |seconds: f64| json!({"names": ["db"], "slots": 1, "lease_duration": seconds});
+    let path = "/api/v2/concurrency_limits/increment-with-lease";
+    assert_eq!(client.post(path, &acquire(0.4)).status, 422);
+    assert_eq!(client.post(path, &acquire(0.5)).status, 200);
+}
