@@ -107,7 +107,7 @@ async fn a_redirect_leads_back_through_the_proxy_that_the_client_came_through() 
 async fn unknown_paths_are_not_found_whatever_the_method() {
     let app = TestApp::start();
     for path in [
-        "/",
+        "/nope",
         "/api",
         "/api/",
         "/api/nope",
