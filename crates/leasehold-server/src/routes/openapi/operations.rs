@@ -116,7 +116,7 @@ fn leases() -> Vec<Operation> {
             "List who holds a limit",
         )
         .about("Oldest first.")
-        .answers(200, list("Lease"), "A page of leases."),
+        .answers(200, list("LimitLease"), "A page of leases."),
         listing(
             "/api/v2/concurrency_limits/{id_or_name}/waiters",
             "list_waiters",
