@@ -1,0 +1,34 @@
+//! One module per command.
+
+pub(crate) mod locks;
+pub(crate) mod redis_scan;
+pub(crate) mod run;
+mod redis_flags;
+
+use crate::args::{Cli, Command};
+use crate::exit::{self, Failure};
+use clap::CommandFactory;
+use std::process::ExitCode;
+
+/// Runs what the command line asks for.
+pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Run(args) => block_on(run::run(args)),
+        Command::Locks(command) => block_on(locks::run(command)),
+        Command::RedisScan(args) => block_on(redis_scan::run(args)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Warden(args) => run::warden(&args),
+    }
+}
+
+/// One thread is enough for a program that waits, and none of its timers stands behind another's work.
+fn block_on<F: Future<Output = Result<ExitCode, Failure>>>(future: F) -> Result<ExitCode, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(exit::OS, format!("failed to start: {error}")))?
+        .block_on(future)
+}

@@ -1,0 +1,254 @@
+//! The command's process group: started as one, told as one, ended as one.
+
+use crate::exit::{self, Failure};
+use crate::output;
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::unistd::Pid;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::signal::unix::{self, SignalKind};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// The exit code of a program that a signal ended, as in a shell.
+pub(super) fn code_of_signal(signal: Signal) -> u8 {
+    u8::try_from(128 + signal as i32).unwrap_or(u8::MAX)
+}
+
+/// Signals to pass on to the command.
+pub(super) struct Signals {
+    streams: Vec<(Signal, unix::Signal)>,
+}
+
+const PASSED_ON: [Signal; 6] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+impl Signals {
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let mut streams = Vec::new();
+        for signal in PASSED_ON {
+            let stream = unix::signal(SignalKind::from_raw(signal as i32))
+                .map_err(|error| Failure::new(exit::OS, format!("failed to listen for {signal}: {error}")))?;
+            streams.push((signal, stream));
+        }
+        Ok(Self { streams })
+    }
+
+    pub(super) fn is_stop(signal: Signal) -> bool {
+        matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT)
+    }
+
+    /// The next signal of any kind.
+    pub(super) async fn next(&mut self) -> Signal {
+        std::future::poll_fn(|context| {
+            for (signal, stream) in &mut self.streams {
+                if stream.poll_recv(context).is_ready() {
+                    return std::task::Poll::Ready(*signal);
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+
+    /// The next signal that asks to stop. The others have nobody to go to yet.
+    pub(super) async fn stop(&mut self) -> Signal {
+        loop {
+            let signal = self.next().await;
+            if Self::is_stop(signal) {
+                return signal;
+            }
+        }
+    }
+
+    /// A signal that asks to stop and has come already.
+    pub(super) fn stop_now(&mut self) -> Option<Signal> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut arrived = self.streams.iter_mut().filter(|(signal, _)| Self::is_stop(*signal));
+        arrived.find_map(|(signal, stream)| stream.poll_recv(&mut context).is_ready().then_some(*signal))
+    }
+}
+
+/// A running command with everything that it has started and that did not leave its process group.
+pub(super) struct Group {
+    child: Child,
+    group: Pid,
+    kill_at: Option<Instant>,
+    warden: Option<Warden>,
+    terminal: Option<Terminal>,
+}
+
+impl Group {
+    pub(super) fn spawn(command: &[OsString], grace: Duration) -> Result<Self, Failure> {
+        let Some((program, arguments)) = command.split_first() else {
+            return Err(Failure::new(exit::USAGE, "no command to run"));
+        };
+        let warden = Warden::spawn(grace);
+        let child = Command::new(program).args(arguments).process_group(0).spawn().map_err(|error| {
+            let code = if error.kind() == std::io::ErrorKind::NotFound { exit::NOT_FOUND } else { exit::CANNOT_RUN };
+            Failure::new(code, format!("failed to run {}: {error}", program.to_string_lossy()))
+        })?;
+        let group = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .map(Pid::from_raw)
+            .ok_or_else(|| Failure::new(exit::OS, "the command has no process id"))?;
+        let terminal = Terminal::give_to(group);
+        let mut spawned = Self { child, group, kill_at: None, warden, terminal };
+        if let Some(warden) = &mut spawned.warden {
+            warden.watch(group);
+        }
+        Ok(spawned)
+    }
+
+    pub(super) fn pass_on(&self, signal: Signal) {
+        self.signal(signal);
+    }
+
+    /// SIGTERM now and SIGKILL after the grace.
+    pub(super) fn terminate(&mut self, grace: Duration) {
+        self.signal(Signal::SIGTERM);
+        // A stopped process would not see the SIGTERM.
+        self.signal(Signal::SIGCONT);
+        self.kill_after(grace);
+    }
+
+    pub(super) fn kill_after(&mut self, grace: Duration) {
+        let at = Instant::now() + grace;
+        self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Waits for the command itself to end; kills the group when its time is up.
+    pub(super) async fn wait(&mut self) -> Result<u8, Failure> {
+        loop {
+            let kill_at = self.kill_at;
+            tokio::select! {
+                biased;
+                status = self.child.wait() => {
+                    let status = status
+                        .map_err(|error| Failure::new(exit::OS, format!("failed to wait for the command: {error}")))?;
+                    self.terminal = None;
+                    return Ok(code_of(status));
+                }
+                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
+                    self.signal(Signal::SIGKILL);
+                    self.kill_at = None;
+                }
+            }
+        }
+    }
+
+    /// D29: what the command left running in its group is ended before the lock is given back.
+    pub(super) async fn end_leftovers(&mut self, grace: Duration) {
+        if self.is_empty() {
+            return;
+        }
+        output::say("the command has left processes behind, ending them");
+        self.signal(Signal::SIGTERM);
+        self.signal(Signal::SIGCONT);
+        let kill_at = self.kill_at.unwrap_or_else(|| Instant::now() + grace);
+        while !self.is_empty() {
+            if Instant::now() >= kill_at {
+                self.signal(Signal::SIGKILL);
+                // What is dead and not yet reaped still counts as there; that is for its new parent to do.
+                let reaped_by = Instant::now() + Duration::from_millis(500);
+                while !self.is_empty() && Instant::now() < reaped_by {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        killpg(self.group, None) == Err(Errno::ESRCH)
+    }
+
+    fn signal(&self, signal: Signal) {
+        match killpg(self.group, signal) {
+            // A group that has ended needs no telling.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => output::say(&format!("failed to send {signal} to the command: {error}")),
+        }
+    }
+}
+
+fn code_of(status: ExitStatus) -> u8 {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    u8::try_from(code).unwrap_or(exit::NO)
+}
+
+/// The terminal belongs to the command while it runs, so that it can read from it and Ctrl-C goes to it.
+struct Terminal {
+    back_to: Pid,
+}
+
+impl Terminal {
+    fn give_to(group: Pid) -> Option<Self> {
+        let stdin = std::io::stdin();
+        let ours = nix::unistd::getpgrp();
+        if !stdin.is_terminal() || nix::unistd::tcgetpgrp(&stdin) != Ok(ours) {
+            return None;
+        }
+        set_foreground(group).then_some(Self { back_to: ours })
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        set_foreground(self.back_to);
+    }
+}
+
+/// From the background this would stop us with SIGTTOU, which is why it is blocked meanwhile.
+fn set_foreground(group: Pid) -> bool {
+    let mut stopping = SigSet::empty();
+    stopping.add(Signal::SIGTTOU);
+    let Ok(before) = SigSet::thread_get_mask() else { return false };
+    if stopping.thread_block().is_err() {
+        return false;
+    }
+    let set = nix::unistd::tcsetpgrp(std::io::stdin(), group).is_ok();
+    // A mask that was read a moment ago can be set again.
+    let _ = before.thread_set_mask();
+    set
+}
+
+/// A process that outlives us if we are killed, and then ends the command's group: D29.
+struct Warden {
+    _process: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Warden {
+    fn spawn(grace: Duration) -> Option<Self> {
+        let program = std::env::current_exe().ok()?;
+        let mut process = Command::new(program)
+            .args(["warden", "--grace-ms", &grace.as_millis().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .ok()?;
+        let stdin = process.stdin.take();
+        Some(Self { _process: process, stdin })
+    }
+
+    fn watch(&mut self, group: Pid) {
+        if let Some(mut stdin) = self.stdin.take() {
+            // The pipe stays open for as long as we live; its end is what the warden waits for.
+            tokio::spawn(async move {
+                if stdin.write_all(format!("{group}\n").as_bytes()).await.is_ok() {
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    }
+}
