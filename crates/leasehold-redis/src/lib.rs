@@ -27,32 +27,48 @@
 //! lose a lock in a failover.
 
 mod address;
+mod census;
+mod cleanup;
 mod expiry;
 mod fault;
+mod fleet;
 mod follower;
 mod guard;
 mod half;
+mod holders;
 mod holding;
 mod keys;
 mod lock;
 mod lock_id;
+mod observation;
 mod phase;
 mod python_json;
 mod redis_connection;
+mod scan;
+mod scan_log;
 mod scripts;
 mod semaphore;
 mod transport;
+mod undo;
 mod waiting;
 
 pub use address::{Address, AddressError};
+pub use census::{Census, CensusOptions, LockEntry, OldLockState, SemaphoreEntry, SemaphoreMember};
+pub use cleanup::{CleanupError, CleanupOptions, CleanupReport, cleanup};
 pub use expiry::{LOCK_FOREVER, OldExpiry, python_float};
 pub use fault::Fault;
+pub use fleet::{Fleet, MoveError, MoveRule, Process};
 pub use follower::{Follower, FollowerOptions};
 pub use guard::{Guard, Lost, ReleaseError};
+pub use holders::Holder;
 pub use keys::Keys;
 pub use lock::{AcquireError, Lock, Wait};
 pub use lock_id::{LockIdError, keyed_lock_id, lock_id};
+pub use observation::{Observation, Verdict};
 pub use phase::{Mechanism, Phase, PhaseState, UnknownName};
 pub use python_json::{JsonError, PythonJson};
 pub use redis_connection::{KeyWatch, Redis};
+pub use scan::{ScanOptions, ScanProgress, ScanSummary, TypeTotal, scan};
+pub use scan_log::{ScanLine, ScanLineError};
 pub use semaphore::{Refusal, Semaphore, SemaphoreError};
+pub use undo::{UndoError, UndoReport, undo};

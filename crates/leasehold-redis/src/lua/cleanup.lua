@@ -1,5 +1,5 @@
--- KEYS: old locks. ARGV: ttl in seconds, 'dead' or 'force'. For each key what was done: 1 given
--- the TTL, 0 left alone because it is alive, -1 left alone because it has a TTL, -2 gone, -3 not a string.
+-- KEYS: old locks. ARGV: ttl in seconds, 0 to only look; 'dead' or 'force'. For each key its length when it is given the
+-- TTL, -1 when it has one already, -2 gone, -3 not a string, -4 alive.
 local t = now()
 local answers = {}
 for i, key in ipairs(KEYS) do
@@ -12,10 +12,10 @@ for i, key in ipairs(KEYS) do
   elseif redis.call('PTTL', key) ~= -1 then
     answers[i] = -1
   elseif ARGV[2] ~= 'force' and expiry_of(redis.call('GET', key)) >= t then
-    answers[i] = 0
+    answers[i] = -4
   else
-    redis.call('EXPIRE', key, ARGV[1])
-    answers[i] = 1
+    answers[i] = redis.call('STRLEN', key)
+    if ARGV[1] ~= '0' then redis.call('EXPIRE', key, ARGV[1]) end
   end
 end
 return answers
