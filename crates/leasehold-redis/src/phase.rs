@@ -18,6 +18,9 @@ pub enum Mechanism {
 pub type Phase = Mechanism;
 
 impl Mechanism {
+    /// All of them, in the order of the way from old to token.
+    pub const ALL: [Self; 3] = [Self::Old, Self::Dual, Self::Token];
+
     /// The name in flags, keys and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -13,12 +13,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a command under a lock
     Run(run::Args),
     /// See which locks a Redis holds, and move a fleet from TaskTiger's old locks to token locks
     #[command(subcommand)]
     Locks(locks::Command),
-    /// Scan the keys of a Redis: types, TTLs and sizes; set or take TTLs
     RedisScan(redis_scan::Args),
     /// Print a shell's completion script
     #[command(after_help = "Examples:\n  leasehold completions bash > /etc/bash_completion.d/leasehold\n  \

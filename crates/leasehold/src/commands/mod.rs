@@ -1,9 +1,10 @@
 //! One module per command.
 
 pub(crate) mod locks;
+mod redis_flags;
 pub(crate) mod redis_scan;
 pub(crate) mod run;
-mod redis_flags;
+mod scan_files;
 
 use crate::args::{Cli, Command};
 use crate::exit::{self, Failure};
@@ -31,4 +32,9 @@ fn block_on<F: Future<Output = Result<ExitCode, Failure>>>(future: F) -> Result<
         .build()
         .map_err(|error| Failure::new(exit::OS, format!("failed to start: {error}")))?
         .block_on(future)
+}
+
+/// This host's name, for those who ask who holds a lock.
+fn hostname() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "unknown".to_owned())
 }

@@ -14,15 +14,11 @@ pub(super) async fn acquire(args: &Args) -> Result<Guard, Failure> {
             Lock::new(&redis, &args.lock, mechanism).keys(args.redis.keys())
         }
         None => {
-            let mut options = FollowerOptions::new("leasehold run", hostname());
+            let mut options = FollowerOptions::new("leasehold run", crate::commands::hostname());
             options.longest_ttl = args.ttl;
             let follower = Follower::join(&redis, args.redis.keys(), options).await?;
             Lock::following(&follower, &args.lock)
         }
     };
     lock.ttl(args.ttl).notice(args.notice()).acquire(args.wait()).await.map_err(|error| not_acquired(&error))
-}
-
-fn hostname() -> String {
-    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "unknown".to_owned())
 }
