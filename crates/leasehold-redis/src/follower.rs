@@ -220,8 +220,9 @@ impl Inner {
         loop {
             let pause = self.options.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                biased;
                 () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
             }
             if let Err(fault) = self.beat().await {
                 tracing::debug!(%fault, "a heartbeat failed, trying again");

@@ -48,6 +48,8 @@ mod scan;
 mod scan_log;
 mod scripts;
 mod semaphore;
+#[cfg(test)]
+mod simulation;
 mod transport;
 mod undo;
 mod waiting;
