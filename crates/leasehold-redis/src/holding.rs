@@ -4,6 +4,7 @@ use crate::fault::Fault;
 use crate::follower::Entry;
 use crate::guard::{Held, Lost, Renewal};
 use crate::half::{ANY_PHASE, Allowed, Half, Kind, Renewed, Spot, Taken};
+use crate::lock::fresh_token;
 use crate::phase::{Mechanism, Phase};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -78,6 +79,7 @@ impl Holding {
     /// Told before it is done: we never claim a half that may already be gone.
     async fn drop_half(&mut self, kind: Kind) {
         let Some(half) = self.half_mut(kind).take() else { return };
+        self.token = fresh_token();
         self.tell();
         if let Err(fault) = self.spot.give_back(kind, &half.value).await {
             tracing::debug!(%fault, "a half that is not needed any more runs out by itself");

@@ -148,11 +148,10 @@ impl Lock {
     pub async fn acquire(&self, wait: Wait) -> Result<Guard, AcquireError> {
         let started = Instant::now();
         let deadline = wait.deadline();
-        let token = uuid::Uuid::new_v4().simple().to_string();
         let mut waiting: Option<Waiting> = None;
         let mut moves = 0;
         loop {
-            let outcome = self.attempt_to_the_end(token.clone()).await;
+            let outcome = self.attempt_to_the_end().await;
             let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let left = match outcome {
                 Ok(Attempt::Held(guard)) => return Ok(guard),
@@ -201,9 +200,9 @@ impl Lock {
     }
 
     /// An attempt goes to its end even when its caller goes away, so that what it was granted is given back.
-    async fn attempt_to_the_end(&self, token: String) -> Result<Attempt, Fault> {
+    async fn attempt_to_the_end(&self) -> Result<Attempt, Fault> {
         let lock = self.clone();
-        let attempt = tokio::spawn(async move { lock.attempt(token).await });
+        let attempt = tokio::spawn(async move { lock.attempt(fresh_token()).await });
         attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))
     }
 
@@ -273,6 +272,11 @@ impl Lock {
             let _ = spot.give_back(Kind::Token, &token).await;
         });
     }
+}
+
+/// Each attempt has its own: a release of an earlier one that arrives late must not touch a later one.
+pub(crate) fn fresh_token() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 fn just(phase: Phase) -> Allowed {

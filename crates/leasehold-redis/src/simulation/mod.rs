@@ -25,7 +25,7 @@ use store::Server;
 use tokio::time::{Instant, sleep, timeout};
 
 const IDS: [&str; 2] = ["a", "b"];
-const VIRTUAL_TIME: Duration = Duration::from_secs(12);
+const VIRTUAL_TIME: Duration = Duration::from_secs(8);
 
 fn seeds() -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
@@ -75,7 +75,7 @@ struct World {
 
 impl World {
     fn new() -> Arc<Self> {
-        let ttl = Duration::from_millis(fastrand::u64(200..1_500));
+        let ttl = Duration::from_millis(fastrand::u64(150..600));
         Arc::new(Self {
             server: Arc::new(Server::start()),
             referee: Referee::default(),
@@ -138,7 +138,7 @@ async fn live(world: Arc<World>, name: String, lock: impl AsyncLockMaker) {
         let maker = lock.begin(line.redis()).await;
         while born.elapsed() < life && !world.is_over() {
             if fastrand::u8(..8) == 0 {
-                line.silence(world.ttl.mul_f64(fastrand::f64() * 3.0));
+                line.silence(world.ttl.mul_f64(fastrand::f64() * 8.0));
             }
             let id = IDS[fastrand::usize(..IDS.len())];
             if let Some(lock) = maker.as_ref().map(|maker| maker(id, world.ttl)) {
@@ -172,7 +172,7 @@ struct Following;
 impl AsyncLockMaker for Following {
     async fn begin(&self, redis: Redis) -> Option<LockMaker> {
         let mut options = FollowerOptions::new("simulated", "nowhere");
-        options.heartbeat = Duration::from_millis(fastrand::u64(50..500));
+        options.heartbeat = Duration::from_millis(fastrand::u64(20..200));
         options.gone_after = options.heartbeat * 3;
         options.longest_ttl = Duration::from_millis(10);
         let follower = Follower::join(&redis, Keys::default(), options).await.ok()?;
@@ -180,15 +180,18 @@ impl AsyncLockMaker for Following {
     }
 }
 
-/// Moves the phase back and forth by the rules, with pauses of any length between looking and moving.
+/// Moves the phase to one end and then to the other by the rules, with pauses of any length between looking and moving.
 async fn operate(world: Arc<World>) {
+    let mut forward = fastrand::bool();
     while !world.is_over() {
         let redis = Line::new(Arc::clone(&world.server), world.weather).redis();
-        sleep(world.ttl.mul_f64(fastrand::f64() * 2.0)).await;
+        sleep(world.ttl.mul_f64(fastrand::f64() * 0.5)).await;
         let Ok(fleet) = Fleet::read(&redis, &Keys::default()).await else { continue };
         let from = fleet.phase.phase;
-        let step = if fastrand::bool() { from.next().or(from.previous()) } else { from.previous().or(from.next()) };
-        let Some(to) = step else { continue };
+        let Some(to) = (if forward { from.next() } else { from.previous() }) else {
+            forward = !forward;
+            continue;
+        };
         let mut observation = Observation::new(from, to, world.ttl);
         // An operator who goes away in the middle leaves nothing half done.
         let patience = world.ttl.mul_f64(fastrand::f64() * 12.0);
@@ -202,14 +205,16 @@ async fn operate(world: Arc<World>) {
 async fn move_when_safe(redis: &Redis, from: Phase, to: Phase, observation: &mut Observation, ttl: Duration) -> bool {
     let keys = Keys::default();
     loop {
-        sleep(ttl.mul_f64(fastrand::f64() * 0.3)).await;
+        sleep(ttl.mul_f64(fastrand::f64() * 0.1)).await;
         let Ok(fleet) = Fleet::read(redis, &keys).await else { continue };
         if fleet.phase.phase != from {
             return false;
         }
         let Ok(census) = Census::take(redis, &keys, &fleet, &CensusOptions::default(), |_| {}).await else { continue };
         if observation.judge(&fleet, &census, Instant::now()) == Verdict::Safe {
-            sleep(ttl.mul_f64(fastrand::f64() * 2.0)).await;
+            if fastrand::u8(..4) == 0 {
+                sleep(ttl.mul_f64(fastrand::f64() * 2.0)).await;
+            }
             return fleet.move_to(redis, &keys, to, MoveRule::Confirmed, "simulated").await.is_ok();
         }
     }

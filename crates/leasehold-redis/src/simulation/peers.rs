@@ -12,13 +12,14 @@ use tokio::time::sleep;
 pub(super) struct Peer {
     world: Arc<World>,
     mechanism: Mechanism,
-    /// Seconds by which its clock is ahead. Within the notice that our holders get, which is what the notice is for.
+    /// Seconds by which its clock is ahead. Within half of the notice that our holders get: a loser whose clock is behind
+    /// pushes a winner's expiry back by that, and a peer whose clock is ahead sees it early by the other half.
     skew: f64,
 }
 
 impl Peer {
     pub(super) fn new(world: &Arc<World>, mechanism: Mechanism) -> Self {
-        let bound = world.ttl.as_secs_f64() / 10.0 - 0.005;
+        let bound = world.ttl.as_secs_f64() / 20.0 - 0.003;
         Self { world: Arc::clone(world), mechanism, skew: (fastrand::f64() * 2.0 - 1.0) * bound }
     }
 
@@ -55,12 +56,10 @@ impl Peer {
         if !acquired {
             return;
         }
-        // A clock that is behind lets its owner believe for longer than the others do; that is the peer's own fault.
-        let (world, skew) = (Arc::clone(&self.world), self.skew.max(0.0));
-        let believes = Arc::new(move || {
-            let now = world.server.store.now_seconds();
-            now + skew < until && now < until
-        });
+        // A peer has no notice: what others do to its expiry in the last tenth is its own fault.
+        let world = Arc::clone(&self.world);
+        let believed_until = until - world.ttl.as_secs_f64() / 10.0;
+        let believes = Arc::new(move || world.server.store.now_seconds() < believed_until);
         let number = self.world.referee.claim(id, "old peer", Claim::Peer(believes));
         sleep(self.world.ttl.mul_f64(fastrand::f64() * 1.2)).await;
         self.world.referee.withdraw(id, number);

@@ -37,7 +37,11 @@ impl Referee {
         let claims = claims.entry(id.to_owned()).or_default();
         claims.retain(|(_, _, claim)| claim.is_held());
         if claim.is_held() {
-            let others: Vec<&str> = claims.iter().map(|(_, who, _)| who.as_str()).collect();
+            // Peers with skewed clocks get into each other's way by themselves.
+            let is_ours = matches!(claim, Claim::Ours(_));
+            let counts = |other: &Claim| is_ours || matches!(other, Claim::Ours(_));
+            let others = claims.iter().filter(|(_, _, other)| counts(other));
+            let others: Vec<&str> = others.map(|(_, who, _)| who.as_str()).collect();
             assert!(others.is_empty(), "two holders of {id}: {who} beside {others:?}");
             *self.grants.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         }
