@@ -26,7 +26,13 @@ pub struct CleanupOptions {
 
 impl Default for CleanupOptions {
     fn default() -> Self {
-        Self { ttl_seconds: 300, force: false, dry_run: false, pace: Duration::from_millis(2), count: 1_000 }
+        Self {
+            ttl_seconds: 300,
+            force: false,
+            dry_run: false,
+            pace: Duration::from_millis(2),
+            count: 1_000,
+        }
     }
 }
 
@@ -72,10 +78,17 @@ pub async fn cleanup(
     let mut cursor = 0_u64;
     loop {
         let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(keys.pattern("lock")).arg("COUNT").arg(options.count);
+        scan.arg(cursor)
+            .arg("MATCH")
+            .arg(keys.pattern("lock"))
+            .arg("COUNT")
+            .arg(options.count);
         let (next, found): (u64, Vec<Vec<u8>>) = redis.query(scan).await?;
         // Names that are no text are nobody's lock.
-        let found: Vec<String> = found.into_iter().filter_map(|key| String::from_utf8(key).ok()).collect();
+        let found: Vec<String> = found
+            .into_iter()
+            .filter_map(|key| String::from_utf8(key).ok())
+            .collect();
         for chunk in found.chunks(500) {
             clean_chunk(redis, options, chunk, log, &mut report).await?;
         }
@@ -117,7 +130,11 @@ async fn clean_chunk(
     }
     log.write_all(lines.as_bytes())?;
     log.flush()?;
-    let done = if options.dry_run { plan } else { answers(ask(options.ttl_seconds.to_string()).await?)? };
+    let done = if options.dry_run {
+        plan
+    } else {
+        answers(ask(options.ttl_seconds.to_string()).await?)?
+    };
     for answer in done {
         match answer {
             Answer::Change { .. } => report.changed += 1,
@@ -139,7 +156,9 @@ enum Answer {
 }
 
 fn answers(value: Value) -> Result<Vec<Answer>, Fault> {
-    let Value::Array(fields) = value else { return Err(Fault::unexpected(format!("{value:?}"))) };
+    let Value::Array(fields) = value else {
+        return Err(Fault::unexpected(format!("{value:?}")));
+    };
     let read = |field: Value| match field {
         Value::Int(size) if size >= 0 => Ok(Answer::Change { size }),
         Value::Int(-1) => Ok(Answer::HasTtl),

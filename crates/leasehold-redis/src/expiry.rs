@@ -51,7 +51,11 @@ fn read_python_float(text: &str) -> Option<f64> {
 /// Python allows single underscores between digits.
 fn without_underscores(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
-    let is_digit = |index: Option<usize>| index.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
+    let is_digit = |index: Option<usize>| {
+        index
+            .and_then(|i| bytes.get(i))
+            .is_some_and(u8::is_ascii_digit)
+    };
     for (index, byte) in bytes.iter().enumerate() {
         if *byte == b'_' && !(is_digit(index.checked_sub(1)) && is_digit(index.checked_add(1))) {
             return None;
@@ -105,11 +109,24 @@ mod tests {
 
     #[test]
     fn values_read_as_in_python() {
-        assert_eq!(OldExpiry::read(b"1795209900.8035727"), OldExpiry::Until(1_795_209_900.803_572_7));
+        assert_eq!(
+            OldExpiry::read(b"1795209900.8035727"),
+            OldExpiry::Until(1_795_209_900.803_572_7)
+        );
         assert_eq!(OldExpiry::read(b" 17_95 "), OldExpiry::Until(1795.0));
         assert_eq!(OldExpiry::read(b""), OldExpiry::Until(1.0));
         assert_eq!(OldExpiry::read(b"1e3"), OldExpiry::Until(1000.0));
-        for forever in [&b"2147483649.0"[..], b"a token", b"0x10", b"1__0", b"nan", b"inf", b"\xff", b"1e", b"infinite"] {
+        for forever in [
+            &b"2147483649.0"[..],
+            b"a token",
+            b"0x10",
+            b"1__0",
+            b"nan",
+            b"inf",
+            b"\xff",
+            b"1e",
+            b"infinite",
+        ] {
             assert_eq!(OldExpiry::read(forever), OldExpiry::Forever, "{forever:?}");
         }
     }

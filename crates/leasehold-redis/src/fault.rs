@@ -23,7 +23,9 @@ pub enum Fault {
         cause: String,
     },
     /// Keys of one step are on different nodes of a cluster.
-    #[error("{cause}; on a cluster, use a prefix with a hash tag, such as {{t}}, so that all its keys share a slot")]
+    #[error(
+        "{cause}; on a cluster, use a prefix with a hash tag, such as {{t}}, so that all its keys share a slot"
+    )]
     CrossSlot {
         /// What Redis said.
         cause: String,
@@ -44,7 +46,9 @@ pub enum Fault {
 
 impl Fault {
     pub(crate) fn unexpected(cause: impl Into<String>) -> Self {
-        Self::Unexpected { cause: cause.into() }
+        Self::Unexpected {
+            cause: cause.into(),
+        }
     }
 
     /// Whether trying again later can help without anybody changing anything.

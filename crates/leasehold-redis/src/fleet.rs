@@ -85,7 +85,10 @@ impl Fleet {
         let mut all = redis::cmd("HGETALL");
         all.arg(keys.processes());
         let heartbeats: BTreeMap<String, String> = redis.query(all).await?;
-        let processes = heartbeats.into_iter().filter_map(|(id, beat)| Process::read(id, &beat, now_ms)).collect();
+        let processes = heartbeats
+            .into_iter()
+            .filter_map(|(id, beat)| Process::read(id, &beat, now_ms))
+            .collect();
         Ok(Self { phase, processes })
     }
 
@@ -96,13 +99,19 @@ impl Fleet {
 
     /// The living processes that have not confirmed the phase.
     pub fn unconfirmed(&self) -> impl Iterator<Item = &Process> {
-        self.alive().filter(|process| process.confirmed != self.phase.epoch)
+        self.alive()
+            .filter(|process| process.confirmed != self.phase.epoch)
     }
 
     /// The longest ttl that a living process uses.
     #[must_use]
     pub fn longest_ttl(&self) -> Duration {
-        Duration::from_millis(self.alive().map(|process| process.longest_ttl_ms).max().unwrap_or(0))
+        Duration::from_millis(
+            self.alive()
+                .map(|process| process.longest_ttl_ms)
+                .max()
+                .unwrap_or(0),
+        )
     }
 
     /// Changes the phase in one step, if it is still the one that was read and `rule` holds. Answers the new epoch.
@@ -122,9 +131,18 @@ impl Fleet {
             MoveRule::Nobody => "nobody",
             MoveRule::Force => "force",
         };
-        let args = vec![self.phase.epoch.to_string(), phase.as_str().to_owned(), by.to_owned(), rule.to_owned()];
-        let answer = redis.run(&PHASE_MOVE, vec![keys.phase(), keys.processes()], args).await?;
-        let Value::Array(fields) = &answer else { return Err(Fault::unexpected(format!("{answer:?}")).into()) };
+        let args = vec![
+            self.phase.epoch.to_string(),
+            phase.as_str().to_owned(),
+            by.to_owned(),
+            rule.to_owned(),
+        ];
+        let answer = redis
+            .run(&PHASE_MOVE, vec![keys.phase(), keys.processes()], args)
+            .await?;
+        let Value::Array(fields) = &answer else {
+            return Err(Fault::unexpected(format!("{answer:?}")).into());
+        };
         match fields.as_slice() {
             [Value::Int(1), Value::Int(epoch)] => Ok(u64::try_from(*epoch).unwrap_or(0)),
             [Value::Int(0), Value::Int(epoch)] => Err(MoveError::MovedMeanwhile { epoch: *epoch }),

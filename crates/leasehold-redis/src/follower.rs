@@ -96,8 +96,13 @@ struct Told {
 
 enum Doing {
     /// An attempt whose outcome is not known yet, begun in this epoch.
-    Attempt { epoch: u64 },
-    Holding { id: String, mechanism: Mechanism },
+    Attempt {
+        epoch: u64,
+    },
+    Holding {
+        id: String,
+        mechanism: Mechanism,
+    },
 }
 
 impl Doing {
@@ -117,7 +122,10 @@ impl Doing {
 impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let view = *self.inner.view.borrow();
-        f.debug_struct("Follower").field("id", &self.inner.id).field("view", &view).finish()
+        f.debug_struct("Follower")
+            .field("id", &self.inner.id)
+            .field("view", &view)
+            .finish()
     }
 }
 
@@ -132,16 +140,25 @@ impl Follower {
             keys,
             id: uuid::Uuid::new_v4().simple().to_string(),
             options,
-            view: watch::Sender::new(View { epoch: 0, phase: Phase::Token }),
+            view: watch::Sender::new(View {
+                epoch: 0,
+                phase: Phase::Token,
+            }),
             told: Mutex::new(Told::default()),
             wake: Notify::new(),
         });
         let state = inner.read_phase().await?;
-        inner.saw(View { epoch: state.epoch, phase: state.phase });
+        inner.saw(View {
+            epoch: state.epoch,
+            phase: state.phase,
+        });
         inner.beat().await?;
         let beating = Arc::clone(&inner);
         let task = tokio::spawn(async move { beating.keep_beating().await }).abort_handle();
-        let beat = Arc::new(Beat { task, inner: Arc::clone(&inner) });
+        let beat = Arc::new(Beat {
+            task,
+            inner: Arc::clone(&inner),
+        });
         Ok(Self { inner, _beat: beat })
     }
 
@@ -168,7 +185,10 @@ impl Follower {
     /// Reads the phase now instead of with the next heartbeat.
     pub(crate) async fn look(&self) -> Result<(), Fault> {
         let state = self.inner.read_phase().await?;
-        self.inner.saw(View { epoch: state.epoch, phase: state.phase });
+        self.inner.saw(View {
+            epoch: state.epoch,
+            phase: state.phase,
+        });
         Ok(())
     }
 
@@ -178,9 +198,15 @@ impl Follower {
         let mut told = self.inner.told();
         told.next += 1;
         let number = told.next;
-        told.entries.insert(number, Doing::Attempt { epoch: view.epoch });
+        told.entries
+            .insert(number, Doing::Attempt { epoch: view.epoch });
         drop(told);
-        Entry { follower: self.clone(), number, began_in: view.phase, changes }
+        Entry {
+            follower: self.clone(),
+            number,
+            began_in: view.phase,
+            changes,
+        }
     }
 }
 
@@ -286,8 +312,9 @@ pub(crate) async fn read_phase(redis: &Redis, keys: &Keys) -> Result<PhaseState,
     let raw: Option<String> = redis.query(get).await?;
     match raw {
         None => Ok(PhaseState::absent()),
-        Some(raw) => PhaseState::parse(&raw)
-            .ok_or_else(|| Fault::unexpected(format!("{} holds {raw:?}, which is no phase", keys.phase()))),
+        Some(raw) => PhaseState::parse(&raw).ok_or_else(|| {
+            Fault::unexpected(format!("{} holds {raw:?}, which is no phase", keys.phase()))
+        }),
     }
 }
 
@@ -299,7 +326,9 @@ fn read_view(answer: &Value) -> Result<View, Fault> {
     {
         return Ok(View { epoch, phase });
     }
-    Err(Fault::unexpected(format!("the phase key holds no phase: {answer:?}")))
+    Err(Fault::unexpected(format!(
+        "the phase key holds no phase: {answer:?}"
+    )))
 }
 
 /// One attempt or one held lock, in what its process tells.
@@ -313,13 +342,27 @@ pub(crate) struct Entry {
 impl Entry {
     /// For an attempt the phase that it began in; later the phase of the fleet.
     pub(crate) fn phase(&self) -> Phase {
-        let held = matches!(self.follower.inner.told().entries.get(&self.number), Some(Doing::Holding { .. }));
-        if held { self.follower.phase() } else { self.began_in }
+        let held = matches!(
+            self.follower.inner.told().entries.get(&self.number),
+            Some(Doing::Holding { .. })
+        );
+        if held {
+            self.follower.phase()
+        } else {
+            self.began_in
+        }
     }
 
     pub(crate) fn holds(&self, id: &str, mechanism: Mechanism) {
-        let doing = Doing::Holding { id: id.to_owned(), mechanism };
-        self.follower.inner.told().entries.insert(self.number, doing);
+        let doing = Doing::Holding {
+            id: id.to_owned(),
+            mechanism,
+        };
+        self.follower
+            .inner
+            .told()
+            .entries
+            .insert(self.number, doing);
         self.follower.inner.wake.notify_one();
     }
 

@@ -48,7 +48,11 @@ impl fmt::Display for Holder {
         match self {
             Self::Process { name, host, pid } => write!(f, "{name}, pid {pid} on {host}"),
             Self::Task { task, func, queue } => {
-                write!(f, "task {} of {func} in queue {queue}", task.get(..8).unwrap_or(task))
+                write!(
+                    f,
+                    "task {} of {func} in queue {queue}",
+                    task.get(..8).unwrap_or(task)
+                )
             }
             Self::Worker { doing } => write!(f, "a worker {doing}"),
         }
@@ -64,8 +68,17 @@ pub(crate) async fn holders(
     let mut found = task_holders(redis, keys).await?;
     for process in processes.iter().filter(|process| process.is_alive) {
         for id in process.holding.keys() {
-            let Process { name, host, pid, .. } = process;
-            found.insert(id.clone(), Holder::Process { name: name.clone(), host: host.clone(), pid: *pid });
+            let Process {
+                name, host, pid, ..
+            } = process;
+            found.insert(
+                id.clone(),
+                Holder::Process {
+                    name: name.clone(),
+                    host: host.clone(),
+                    pid: *pid,
+                },
+            );
         }
     }
     Ok(found)
@@ -74,9 +87,13 @@ pub(crate) async fn holders(
 /// Who takes the locks that have names instead of hashes.
 pub(crate) fn housekeeping(id: &str) -> Option<Holder> {
     if id == "queue_expired_tasks" {
-        Some(Holder::Worker { doing: "requeueing expired tasks" })
+        Some(Holder::Worker {
+            doing: "requeueing expired tasks",
+        })
     } else if id.starts_with("queue_scheduled_tasks:") || id == "queue_scheduled_tasks" {
-        Some(Holder::Worker { doing: "moving scheduled tasks" })
+        Some(Holder::Worker {
+            doing: "moving scheduled tasks",
+        })
     } else {
         None
     }
@@ -95,7 +112,9 @@ async fn task_holders(redis: &Redis, keys: &Keys) -> Result<HashMap<String, Hold
     for queue in queues {
         let mut range = redis::cmd("ZRANGE");
         range.arg(keys.active_tasks(&queue)).arg(0).arg(TASKS_MAX);
-        let Ok(tasks) = redis.query::<Vec<String>>(range).await else { continue };
+        let Ok(tasks) = redis.query::<Vec<String>>(range).await else {
+            continue;
+        };
         for chunk in tasks.chunks(500) {
             let mut get = redis::cmd("MGET");
             for task in chunk {
@@ -103,9 +122,18 @@ async fn task_holders(redis: &Redis, keys: &Keys) -> Result<HashMap<String, Hold
             }
             let values: Vec<Value> = redis.query(get).await?;
             for (task, value) in chunk.iter().zip(values) {
-                let Value::BulkString(json) = value else { continue };
+                let Value::BulkString(json) = value else {
+                    continue;
+                };
                 if let Some((id, func)) = lock_of_task(&String::from_utf8_lossy(&json)) {
-                    found.insert(id, Holder::Task { task: task.clone(), func, queue: queue.clone() });
+                    found.insert(
+                        id,
+                        Holder::Task {
+                            task: task.clone(),
+                            func,
+                            queue: queue.clone(),
+                        },
+                    );
                 }
             }
         }
@@ -120,8 +148,14 @@ fn lock_of_task(json: &str) -> Option<(String, String)> {
         return None;
     }
     let func = task.get("func")?.as_text()?;
-    let args = task.get("args").cloned().unwrap_or(PythonJson::List(Vec::new()));
-    let kwargs = task.get("kwargs").cloned().unwrap_or(PythonJson::Dict(std::collections::BTreeMap::new()));
+    let args = task
+        .get("args")
+        .cloned()
+        .unwrap_or(PythonJson::List(Vec::new()));
+    let kwargs = task
+        .get("kwargs")
+        .cloned()
+        .unwrap_or(PythonJson::Dict(std::collections::BTreeMap::new()));
     let id = match task.get("lock_key") {
         Some(PythonJson::List(names)) if !names.is_empty() => {
             let names: Vec<String> = names.iter().filter_map(PythonJson::as_text).collect();

@@ -50,7 +50,9 @@ impl Holding {
 
     /// Takes or gives back a half as the phase wants it. `false` when that has to be tried again.
     async fn adapt(&mut self) -> Result<bool, Fault> {
-        let Some(phase) = self.entry.as_ref().map(Entry::phase) else { return Ok(true) };
+        let Some(phase) = self.entry.as_ref().map(Entry::phase) else {
+            return Ok(true);
+        };
         match phase {
             Phase::Dual => {
                 let missing = match self.mechanism() {
@@ -78,7 +80,9 @@ impl Holding {
 
     /// Told before it is done: we never claim a half that may already be gone.
     async fn drop_half(&mut self, kind: Kind) {
-        let Some(half) = self.half_mut(kind).take() else { return };
+        let Some(half) = self.half_mut(kind).take() else {
+            return;
+        };
         self.token = fresh_token();
         self.tell();
         if let Err(fault) = self.spot.give_back(kind, &half.value).await {
@@ -102,17 +106,27 @@ impl Holding {
 impl Held for Holding {
     fn until(&self) -> Option<Instant> {
         let halves = [&self.old_half, &self.token_half];
-        halves.into_iter().flatten().filter_map(|half| half.until).min()
+        halves
+            .into_iter()
+            .flatten()
+            .filter_map(|half| half.until)
+            .min()
     }
 
     async fn renew(&mut self) -> Result<Renewal, Fault> {
         let adapted = self.adapt().await?;
         if self.spot.ttl.is_none() {
-            return Ok(if adapted { Renewal::Kept } else { Renewal::KeptForNow });
+            return Ok(if adapted {
+                Renewal::Kept
+            } else {
+                Renewal::KeptForNow
+            });
         }
         let good_in = self.good_in();
         for kind in [Kind::Token, Kind::Old] {
-            let Some(half) = self.half_mut(kind).clone() else { continue };
+            let Some(half) = self.half_mut(kind).clone() else {
+                continue;
+            };
             match self.spot.renew(&half, good_in).await? {
                 Renewed::Yes(half) => *self.half_mut(kind) = Some(half),
                 Renewed::NotOurs => return Ok(Renewal::Lost(Lost::TakenAway)),
@@ -122,7 +136,11 @@ impl Held for Holding {
                 }
             }
         }
-        Ok(if adapted { Renewal::Kept } else { Renewal::KeptForNow })
+        Ok(if adapted {
+            Renewal::Kept
+        } else {
+            Renewal::KeptForNow
+        })
     }
 
     async fn woken(&mut self) {
@@ -137,7 +155,9 @@ impl Held for Holding {
         let mut ours = true;
         let mut first_fault = None;
         for kind in [Kind::Old, Kind::Token] {
-            let Some(half) = self.half_mut(kind).take() else { continue };
+            let Some(half) = self.half_mut(kind).take() else {
+                continue;
+            };
             match self.spot.give_back(kind, &half.value).await {
                 Ok(released) => ours &= released,
                 Err(fault) => first_fault = first_fault.or(Some(fault)),

@@ -54,7 +54,9 @@ pub enum AcquireError {
         fault: Fault,
     },
     /// The phase key holds something that is no phase.
-    #[error("the phase key {key} holds no phase that this version knows; see `leasehold locks status`")]
+    #[error(
+        "the phase key {key} holds no phase that this version knows; see `leasehold locks status`"
+    )]
     PhaseUnknown {
         /// The name of the phase key.
         key: String,
@@ -85,19 +87,38 @@ impl Lock {
     /// A lock with prefix `t`, a ttl of 60 s, and always the same mechanism.
     #[must_use]
     pub fn new(redis: &Redis, id: impl Into<String>, mechanism: Mechanism) -> Self {
-        Self::with_policy(redis.clone(), Keys::default(), id.into(), Policy::Fixed(mechanism))
+        Self::with_policy(
+            redis.clone(),
+            Keys::default(),
+            id.into(),
+            Policy::Fixed(mechanism),
+        )
     }
 
     /// A lock with the mechanism of the phase that `follower` sees, and its prefix.
     #[must_use]
     pub fn following(follower: &Follower, id: impl Into<String>) -> Self {
         let policy = Policy::Follow(follower.clone());
-        Self::with_policy(follower.redis().clone(), follower.keys().clone(), id.into(), policy)
+        Self::with_policy(
+            follower.redis().clone(),
+            follower.keys().clone(),
+            id.into(),
+            policy,
+        )
     }
 
     fn with_policy(redis: Redis, keys: Keys, id: String, policy: Policy) -> Self {
-        let spot = Spot { redis, keys, id, ttl: Some(Duration::from_secs(60)) };
-        Self { spot, policy, notice: None }
+        let spot = Spot {
+            redis,
+            keys,
+            id,
+            ttl: Some(Duration::from_secs(60)),
+        };
+        Self {
+            spot,
+            policy,
+            notice: None,
+        }
     }
 
     /// Other keys than those under `t`.
@@ -164,7 +185,10 @@ impl Lock {
                     None
                 }
                 Ok(Attempt::Busy { .. }) if is_over => {
-                    return Err(AcquireError::NotInTime { id: self.spot.id.clone(), waited: started.elapsed() });
+                    return Err(AcquireError::NotInTime {
+                        id: self.spot.id.clone(),
+                        waited: started.elapsed(),
+                    });
                 }
                 Ok(Attempt::Busy { left }) => left,
                 Err(fault) if is_over || !fault.is_passing() => return Err(self.failed(fault)),
@@ -182,16 +206,23 @@ impl Lock {
     }
 
     fn failed(&self, fault: Fault) -> AcquireError {
-        AcquireError::Fault { id: self.spot.id.clone(), fault }
+        AcquireError::Fault {
+            id: self.spot.id.clone(),
+            fault,
+        }
     }
 
     fn watched(&self) -> Vec<String> {
-        [Kind::Old, Kind::Token].map(|kind| self.spot.key(kind)).to_vec()
+        [Kind::Old, Kind::Token]
+            .map(|kind| self.spot.key(kind))
+            .to_vec()
     }
 
     async fn follow(&self, phase: &str) -> Result<(), AcquireError> {
         if phase.parse::<Phase>().is_err() {
-            return Err(AcquireError::PhaseUnknown { key: self.spot.keys.phase() });
+            return Err(AcquireError::PhaseUnknown {
+                key: self.spot.keys.phase(),
+            });
         }
         if let Policy::Follow(follower) = &self.policy {
             follower.look().await.map_err(|fault| self.failed(fault))?;
@@ -203,7 +234,9 @@ impl Lock {
     async fn attempt_to_the_end(&self) -> Result<Attempt, Fault> {
         let lock = self.clone();
         let attempt = tokio::spawn(async move { lock.attempt(fresh_token()).await });
-        attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))
+        attempt
+            .await
+            .unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))
     }
 
     async fn attempt(&self, token: String) -> Result<Attempt, Fault> {
@@ -214,7 +247,11 @@ impl Lock {
                 (entry.phase(), Some(entry))
             }
         };
-        let allowed = if entry.is_some() { just(mechanism) } else { ANY_PHASE };
+        let allowed = if entry.is_some() {
+            just(mechanism)
+        } else {
+            ANY_PHASE
+        };
         let token_half = if mechanism.has_token_half() {
             match self.spot.take(Kind::Token, &token, allowed).await {
                 Ok(Taken::Yes(half)) => Some(half),
@@ -244,7 +281,13 @@ impl Lock {
         Ok(self.held(token, old_half, token_half, entry))
     }
 
-    fn held(&self, token: String, old_half: Option<Half>, token_half: Option<Half>, entry: Option<Entry>) -> Attempt {
+    fn held(
+        &self,
+        token: String,
+        old_half: Option<Half>,
+        token_half: Option<Half>,
+        entry: Option<Entry>,
+    ) -> Attempt {
         if let Some(entry) = &entry {
             let mechanism = match (&old_half, &token_half) {
                 (Some(_), Some(_)) => Mechanism::Dual,
@@ -254,8 +297,17 @@ impl Lock {
             entry.holds(&self.spot.id, mechanism);
         }
         let ttl = self.spot.ttl;
-        let notice = self.notice.unwrap_or(default_notice(ttl)).min(ttl.unwrap_or(Duration::ZERO) / 2);
-        let holding = Holding { spot: self.spot.clone(), token, old_half, token_half, entry };
+        let notice = self
+            .notice
+            .unwrap_or(default_notice(ttl))
+            .min(ttl.unwrap_or(Duration::ZERO) / 2);
+        let holding = Holding {
+            spot: self.spot.clone(),
+            token,
+            old_half,
+            token_half,
+            entry,
+        };
         let guard = Guard::start(holding, ttl, notice);
         if guard.is_held() {
             return Attempt::Held(guard);

@@ -16,9 +16,15 @@ pub enum LockIdError {
 /// The id of the lock of a task with `lock=True`.
 #[must_use]
 pub fn lock_id(func: &str, args: &PythonJson, kwargs: &PythonJson) -> String {
-    let entries = [("func", PythonJson::str(func)), ("args", args.clone()), ("kwargs", kwargs.clone())];
-    let dict: BTreeMap<Vec<u32>, PythonJson> =
-        entries.into_iter().map(|(key, value)| (key.chars().map(u32::from).collect(), value)).collect();
+    let entries = [
+        ("func", PythonJson::str(func)),
+        ("args", args.clone()),
+        ("kwargs", kwargs.clone()),
+    ];
+    let dict: BTreeMap<Vec<u32>, PythonJson> = entries
+        .into_iter()
+        .map(|(key, value)| (key.chars().map(u32::from).collect(), value))
+        .collect();
     let digest = Sha256::digest(PythonJson::Dict(dict).dumps().as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -32,9 +38,18 @@ pub fn keyed_lock_id<'a>(
     kwargs: &PythonJson,
     lock_key: impl IntoIterator<Item = &'a str>,
 ) -> Result<String, LockIdError> {
-    let PythonJson::Dict(_) = kwargs else { return Err(LockIdError::KwargsNoObject) };
-    let named = lock_key
-        .into_iter()
-        .map(|key| (key.chars().map(u32::from).collect(), kwargs.get(key).cloned().unwrap_or(PythonJson::Null)));
-    Ok(lock_id(func, &PythonJson::Null, &PythonJson::Dict(named.collect())))
+    let PythonJson::Dict(_) = kwargs else {
+        return Err(LockIdError::KwargsNoObject);
+    };
+    let named = lock_key.into_iter().map(|key| {
+        (
+            key.chars().map(u32::from).collect(),
+            kwargs.get(key).cloned().unwrap_or(PythonJson::Null),
+        )
+    });
+    Ok(lock_id(
+        func,
+        &PythonJson::Null,
+        &PythonJson::Dict(named.collect()),
+    ))
 }

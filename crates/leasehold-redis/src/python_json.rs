@@ -46,7 +46,12 @@ impl PythonJson {
     /// # Errors
     /// When the text is no JSON.
     pub fn parse(text: &str) -> Result<Self, JsonError> {
-        let mut reader = Reader { bytes: text.as_bytes(), text, at: 0, depth: 0 };
+        let mut reader = Reader {
+            bytes: text.as_bytes(),
+            text,
+            at: 0,
+            depth: 0,
+        };
         reader.skip_space();
         let value = reader.value()?;
         reader.skip_space();
@@ -202,7 +207,10 @@ impl Reader<'_> {
         }
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Result<PythonJson, JsonError>) -> Result<PythonJson, JsonError> {
+    fn nested(
+        &mut self,
+        read: fn(&mut Self) -> Result<PythonJson, JsonError>,
+    ) -> Result<PythonJson, JsonError> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err(self.error("nested too deeply"));
@@ -286,9 +294,13 @@ impl Reader<'_> {
         }
         if !is_float {
             let digits = &self.text[start..whole_end];
-            return Ok(PythonJson::Int(if digits == "-0" { "0" } else { digits }.to_owned()));
+            return Ok(PythonJson::Int(
+                if digits == "-0" { "0" } else { digits }.to_owned(),
+            ));
         }
-        let value = self.text[start..self.at].parse().map_err(|_| self.error("expected a number"))?;
+        let value = self.text[start..self.at]
+            .parse()
+            .map_err(|_| self.error("expected a number"))?;
         Ok(PythonJson::Float(value))
     }
 
@@ -320,7 +332,9 @@ impl Reader<'_> {
     }
 
     fn escape(&mut self, points: &mut Vec<u32>) -> Result<(), JsonError> {
-        let Some(&kind) = self.bytes.get(self.at) else { return Err(self.error("the string does not end")) };
+        let Some(&kind) = self.bytes.get(self.at) else {
+            return Err(self.error("the string does not end"));
+        };
         self.at += 1;
         let point = match kind {
             b'"' | b'\\' | b'/' => u32::from(kind),
@@ -349,10 +363,15 @@ impl Reader<'_> {
     }
 
     fn unit(&mut self) -> Result<u32, JsonError> {
-        let digits = self.bytes.get(self.at..self.at + 4).ok_or_else(|| self.error("expected four hex digits"))?;
+        let digits = self
+            .bytes
+            .get(self.at..self.at + 4)
+            .ok_or_else(|| self.error("expected four hex digits"))?;
         let mut unit = 0;
         for digit in digits {
-            let digit = char::from(*digit).to_digit(16).ok_or_else(|| self.error("expected four hex digits"))?;
+            let digit = char::from(*digit)
+                .to_digit(16)
+                .ok_or_else(|| self.error("expected four hex digits"))?;
             unit = unit * 16 + digit;
         }
         self.at += 4;
@@ -370,13 +389,22 @@ mod tests {
 
     #[test]
     fn dumps_as_python_does() {
-        check(r#"{"b":1,"a":[1.0,2e3,null,true]}"#, r#"{"a": [1.0, 2000.0, null, true], "b": 1}"#);
+        check(
+            r#"{"b":1,"a":[1.0,2e3,null,true]}"#,
+            r#"{"a": [1.0, 2000.0, null, true], "b": 1}"#,
+        );
         check("\"é\u{1f600}\u{7f}\"", r#""\u00e9\ud83d\ude00\u007f""#);
         check(r#""\ud83d\ude00 \ud800 \/""#, r#""\ud83d\ude00 \ud800 /""#);
         check("-0", "0");
         check("-0.0", "-0.0");
-        check("123456789012345678901234567890", "123456789012345678901234567890");
-        check("[NaN, Infinity, -Infinity, 1e400]", "[NaN, Infinity, -Infinity, Infinity]");
+        check(
+            "123456789012345678901234567890",
+            "123456789012345678901234567890",
+        );
+        check(
+            "[NaN, Infinity, -Infinity, 1e400]",
+            "[NaN, Infinity, -Infinity, Infinity]",
+        );
         check("[1e16, 0.00001, 1e22]", "[1e+16, 1e-05, 1e+22]");
         check(r#"{"a":1,"a":2}"#, r#"{"a": 2}"#);
         check("[]", "[]");
@@ -385,12 +413,28 @@ mod tests {
 
     #[test]
     fn keys_sort_by_code_points_and_not_by_utf16() {
-        check("{\"\u{1f600}\":1,\"\u{ffff}\":2}", r#"{"\uffff": 2, "\ud83d\ude00": 1}"#);
+        check(
+            "{\"\u{1f600}\":1,\"\u{ffff}\":2}",
+            r#"{"\uffff": 2, "\ud83d\ude00": 1}"#,
+        );
     }
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for text in ["", "01", "1.", "[1,]", "{\"a\"}", "\"\u{1}\"", "\"a", "nul", "[", "1 2", "\"\\u12\"", "\"\\x\""] {
+        for text in [
+            "",
+            "01",
+            "1.",
+            "[1,]",
+            "{\"a\"}",
+            "\"\u{1}\"",
+            "\"a",
+            "nul",
+            "[",
+            "1 2",
+            "\"\\u12\"",
+            "\"\\x\"",
+        ] {
             assert!(PythonJson::parse(text).is_err(), "{text:?}");
         }
         assert!(PythonJson::parse(&"[".repeat(100_000)).is_err());

@@ -9,7 +9,9 @@ use futures_util::stream::{BoxStream, StreamExt};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, TlsMode, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, TlsMode, Value,
+};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,10 +53,19 @@ impl Redis {
         let transport: Arc<dyn Transport> = match &address.place {
             Place::Server(info) => {
                 let client = Client::open(info.clone())?;
-                let manager = ConnectionManager::new_with_config(client.clone(), manager_config()).await?;
-                Arc::new(Server { client, manager, db: address.db() })
+                let manager =
+                    ConnectionManager::new_with_config(client.clone(), manager_config()).await?;
+                Arc::new(Server {
+                    client,
+                    manager,
+                    db: address.db(),
+                })
             }
-            Place::Sentinels { sentinels, master, node } => {
+            Place::Sentinels {
+                sentinels,
+                master,
+                node,
+            } => {
                 let node_info = SentinelNodeConnectionInfo::default()
                     .set_redis_connection_info(node.redis_settings().clone());
                 let node_info = if matches!(node.addr(), redis::ConnectionAddr::TcpTls { .. }) {
@@ -68,7 +79,11 @@ impl Redis {
                     Some(node_info),
                     SentinelServerType::Master,
                 )?;
-                let mastered = Sentinels { client: Mutex::new(client), current: Mutex::new(None), db: address.db() };
+                let mastered = Sentinels {
+                    client: Mutex::new(client),
+                    current: Mutex::new(None),
+                    db: address.db(),
+                };
                 mastered.connection().await?;
                 Arc::new(mastered)
             }
@@ -78,7 +93,9 @@ impl Redis {
                     .connection_timeout(CONNECTION_TIMEOUT)
                     .retries(2)
                     .build()?;
-                Arc::new(Cluster { connection: client.get_async_connection().await? })
+                Arc::new(Cluster {
+                    connection: client.get_async_connection().await?,
+                })
             }
         };
         Ok(Self { transport })
@@ -90,7 +107,12 @@ impl Redis {
         self.transport.is_cluster()
     }
 
-    pub(crate) async fn run(&self, step: &'static Step, keys: Vec<String>, args: Vec<String>) -> Result<Value, Fault> {
+    pub(crate) async fn run(
+        &self,
+        step: &'static Step,
+        keys: Vec<String>,
+        args: Vec<String>,
+    ) -> Result<Value, Fault> {
         Ok(self.transport.script(step, keys, args).await?)
     }
 
@@ -161,7 +183,12 @@ struct Server {
 impl Transport for Server {
     fn command(&self, command: Cmd) -> Reply<'_, Value> {
         let mut connection = self.manager.clone();
-        Box::pin(async move { connection.send_packed_command(&command).await?.extract_error() })
+        Box::pin(async move {
+            connection
+                .send_packed_command(&command)
+                .await?
+                .extract_error()
+        })
     }
 
     fn pipeline(&self, pipeline: Pipeline) -> Reply<'_, Vec<Value>> {
@@ -169,7 +196,12 @@ impl Transport for Server {
         Box::pin(async move { run_pipeline(&mut connection, &pipeline).await })
     }
 
-    fn script(&self, step: &'static Step, keys: Vec<String>, args: Vec<String>) -> Reply<'_, Value> {
+    fn script(
+        &self,
+        step: &'static Step,
+        keys: Vec<String>,
+        args: Vec<String>,
+    ) -> Reply<'_, Value> {
         let mut connection = self.manager.clone();
         Box::pin(async move { run_script(&mut connection, step, keys, args).await })
     }
@@ -191,8 +223,11 @@ impl Transport for Server {
 }
 
 async fn notification_flags<C: redis::aio::ConnectionLike>(connection: &mut C) -> Option<String> {
-    let config: RedisResult<Vec<String>> =
-        redis::cmd("CONFIG").arg("GET").arg("notify-keyspace-events").query_async(connection).await;
+    let config: RedisResult<Vec<String>> = redis::cmd("CONFIG")
+        .arg("GET")
+        .arg("notify-keyspace-events")
+        .query_async(connection)
+        .await;
     config.ok()?.into_iter().nth(1)
 }
 
@@ -204,9 +239,14 @@ fn notifies_of_keys(flags: &str) -> bool {
 async fn subscribe(client: &Client, db: i64, keys: &[String]) -> Option<KeyWatch> {
     let mut pubsub = client.get_async_pubsub().await.ok()?;
     for key in keys {
-        pubsub.subscribe(format!("__keyspace@{db}__:{key}")).await.ok()?;
+        pubsub
+            .subscribe(format!("__keyspace@{db}__:{key}"))
+            .await
+            .ok()?;
     }
-    Some(KeyWatch { changes: pubsub.into_on_message().map(|_| ()).boxed() })
+    Some(KeyWatch {
+        changes: pubsub.into_on_message().map(|_| ()).boxed(),
+    })
 }
 
 /// The master that the sentinels name. When the connection breaks, they are asked again.
@@ -222,7 +262,12 @@ impl Sentinels {
         if let Some(connection) = current.as_ref() {
             return Ok(connection.clone());
         }
-        let connection = self.client.lock().await.get_async_connection_with_config(&async_config()).await?;
+        let connection = self
+            .client
+            .lock()
+            .await
+            .get_async_connection_with_config(&async_config())
+            .await?;
         *current = Some(connection.clone());
         Ok(connection)
     }
@@ -243,7 +288,10 @@ impl Transport for Sentinels {
     fn command(&self, command: Cmd) -> Reply<'_, Value> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
-            let result = connection.send_packed_command(&command).await.and_then(Value::extract_error);
+            let result = connection
+                .send_packed_command(&command)
+                .await
+                .and_then(Value::extract_error);
             self.seen(result).await
         })
     }
@@ -256,7 +304,12 @@ impl Transport for Sentinels {
         })
     }
 
-    fn script(&self, step: &'static Step, keys: Vec<String>, args: Vec<String>) -> Reply<'_, Value> {
+    fn script(
+        &self,
+        step: &'static Step,
+        keys: Vec<String>,
+        args: Vec<String>,
+    ) -> Reply<'_, Value> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
             let result = run_script(&mut connection, step, keys, args).await;
@@ -296,7 +349,12 @@ impl Transport for Cluster {
         Box::pin(async move { run_pipeline(&mut connection, &pipeline).await })
     }
 
-    fn script(&self, step: &'static Step, keys: Vec<String>, args: Vec<String>) -> Reply<'_, Value> {
+    fn script(
+        &self,
+        step: &'static Step,
+        keys: Vec<String>,
+        args: Vec<String>,
+    ) -> Reply<'_, Value> {
         let mut connection = self.connection.clone();
         Box::pin(async move { run_script(&mut connection, step, keys, args).await })
     }

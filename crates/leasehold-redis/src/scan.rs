@@ -25,7 +25,13 @@ pub struct ScanOptions {
 
 impl Default for ScanOptions {
     fn default() -> Self {
-        Self { pattern: None, ttl: None, delay: Duration::from_millis(100), count: 1_000, dry_run: false }
+        Self {
+            pattern: None,
+            ttl: None,
+            delay: Duration::from_millis(100),
+            count: 1_000,
+            dry_run: false,
+        }
     }
 }
 
@@ -81,8 +87,12 @@ pub async fn scan(
     progress: &mut impl ScanProgress,
 ) -> Result<ScanSummary, crate::CleanupError> {
     if redis.is_cluster() {
-        let cause = "a scan reads one server: ask each master of the cluster by its own redis:// address";
-        return Err(Fault::Refused { cause: cause.to_owned() }.into());
+        let cause =
+            "a scan reads one server: ask each master of the cluster by its own redis:// address";
+        return Err(Fault::Refused {
+            cause: cause.to_owned(),
+        }
+        .into());
     }
     let mut summary = ScanSummary::default();
     let mut cursor = 0_u64;
@@ -136,7 +146,16 @@ async fn scan_batch(
         let left_ms: i64 = read(answers.next())?;
         // Gone between the SCAN and the question.
         if kind != "none" {
-            seen.push((ScanLine { key, kind, ttl, new_ttl: new_ttl(options.ttl, ttl), size: -1 }, now_ms + left_ms));
+            seen.push((
+                ScanLine {
+                    key,
+                    kind,
+                    ttl,
+                    new_ttl: new_ttl(options.ttl, ttl),
+                    size: -1,
+                },
+                now_ms + left_ms,
+            ));
         }
     }
     sizes(redis, &mut seen).await?;
@@ -208,10 +227,13 @@ fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, Fault> {
 fn count(line: &ScanLine, summary: &mut ScanSummary) {
     let size = u64::try_from(line.size).unwrap_or(0);
     summary.keys += 1;
-    let mut add = |totals: fn(&mut ScanSummary) -> &mut BTreeMap<String, TypeTotal>, name: String| {
+    let mut add = |totals: fn(&mut ScanSummary) -> &mut BTreeMap<String, TypeTotal>,
+                   name: String| {
         let totals = totals(summary);
         let is_known = totals.contains_key(&name) || totals.len() < PREFIXES_MAX;
-        let total = totals.entry(if is_known { name } else { "(other)".to_owned() }).or_default();
+        let total = totals
+            .entry(if is_known { name } else { "(other)".to_owned() })
+            .or_default();
         total.keys += 1;
         total.size += size;
     };

@@ -5,7 +5,13 @@ use std::sync::LazyLock;
 
 /// A script with its text, so that a simulation can run the same text without Redis.
 pub(crate) struct Step {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the simulation runs the text; Redis gets the compiled script"))]
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "the simulation runs the text; Redis gets the compiled script"
+        )
+    )]
     pub(crate) text: &'static str,
     pub(crate) script: LazyLock<Script>,
 }

@@ -64,18 +64,39 @@ struct Place {
 }
 
 enum Answer {
-    Yes { count: u64, left: Duration },
-    No { refusal: Refusal, left: Option<Duration> },
+    Yes {
+        count: u64,
+        left: Duration,
+    },
+    No {
+        refusal: Refusal,
+        left: Option<Duration>,
+    },
     Gone,
 }
 
 impl Semaphore {
     /// A semaphore with `size` places and a ttl of 60 s. `holder` has to be unique among all that want a place.
     #[must_use]
-    pub fn new(redis: &Redis, keys: &Keys, queue: &str, holder: impl Into<String>, size: u64) -> Self {
+    pub fn new(
+        redis: &Redis,
+        keys: &Keys,
+        queue: &str,
+        holder: impl Into<String>,
+        size: u64,
+    ) -> Self {
         let key = keys.semaphore(queue);
         let ttl = Duration::from_secs(60);
-        Self { place: Place { redis: redis.clone(), key, queue: queue.to_owned(), holder: holder.into(), size, ttl } }
+        Self {
+            place: Place {
+                redis: redis.clone(),
+                key,
+                queue: queue.to_owned(),
+                holder: holder.into(),
+                size,
+                ttl,
+            },
+        }
     }
 
     /// How long a place outlives its holder's last renewal.
@@ -92,7 +113,9 @@ impl Semaphore {
     pub async fn try_acquire(&self) -> Result<Result<(Guard, u64), Refusal>, Fault> {
         let place = self.place.clone();
         let attempt = tokio::spawn(async move { place.attempt().await });
-        let (answer, _) = attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))?;
+        let (answer, _) = attempt
+            .await
+            .unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))?;
         Ok(answer)
     }
 
@@ -111,22 +134,31 @@ impl Semaphore {
         loop {
             let place = self.place.clone();
             let attempt = tokio::spawn(async move { place.attempt().await });
-            let outcome = attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())));
+            let outcome = attempt
+                .await
+                .unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())));
             let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let left = match outcome {
                 Ok((Ok((guard, _)), _)) => return Ok(guard),
                 Ok((Err(refusal), _)) if is_over => {
-                    return Err(SemaphoreError::NotInTime { queue: queue.clone(), refusal });
+                    return Err(SemaphoreError::NotInTime {
+                        queue: queue.clone(),
+                        refusal,
+                    });
                 }
                 Ok((Err(_), left)) => left,
                 Err(fault) if is_over || !fault.is_passing() => {
-                    return Err(SemaphoreError::Fault { queue: queue.clone(), fault });
+                    return Err(SemaphoreError::Fault {
+                        queue: queue.clone(),
+                        fault,
+                    });
                 }
                 Err(_) => None,
             };
             let waiting = match &mut waiting {
                 Some(waiting) => waiting,
-                None => waiting.insert(Waiting::start(&self.place.redis, vec![self.place.key.clone()]).await),
+                None => waiting
+                    .insert(Waiting::start(&self.place.redis, vec![self.place.key.clone()]).await),
             };
             waiting.pause(left, deadline).await;
         }
@@ -136,9 +168,16 @@ impl Semaphore {
     ///
     /// # Errors
     /// When Redis cannot be asked.
-    pub async fn set_system_lock(redis: &Redis, keys: &Keys, queue: &str, ttl: Duration) -> Result<(), Fault> {
+    pub async fn set_system_lock(
+        redis: &Redis,
+        keys: &Keys,
+        queue: &str,
+        ttl: Duration,
+    ) -> Result<(), Fault> {
         let args = vec![ttl.as_secs_f64().to_string()];
-        redis.run(&SEMAPHORE_SYSTEM_LOCK, vec![keys.semaphore(queue)], args).await?;
+        redis
+            .run(&SEMAPHORE_SYSTEM_LOCK, vec![keys.semaphore(queue)], args)
+            .await?;
         Ok(())
     }
 
@@ -146,7 +185,11 @@ impl Semaphore {
     ///
     /// # Errors
     /// When Redis cannot be asked.
-    pub async fn system_lock(redis: &Redis, keys: &Keys, queue: &str) -> Result<Option<f64>, Fault> {
+    pub async fn system_lock(
+        redis: &Redis,
+        keys: &Keys,
+        queue: &str,
+    ) -> Result<Option<f64>, Fault> {
         let mut score = redis::cmd("ZSCORE");
         score.arg(keys.semaphore(queue)).arg("SYSTEM_LOCK");
         redis.query(score).await
@@ -161,8 +204,17 @@ impl Place {
         match self.ask("acquire").await? {
             Answer::Yes { count, left } => {
                 let ttl = self.ttl;
-                let member = Member { place: self, until: sent_at + left };
-                Ok((Ok((Guard::start(member, Some(ttl), default_notice(Some(ttl))), count)), None))
+                let member = Member {
+                    place: self,
+                    until: sent_at + left,
+                };
+                Ok((
+                    Ok((
+                        Guard::start(member, Some(ttl), default_notice(Some(ttl))),
+                        count,
+                    )),
+                    None,
+                ))
             }
             Answer::No { refusal, left } => Ok((Err(refusal), left)),
             Answer::Gone => Err(Fault::unexpected("an acquire cannot find its place gone")),
@@ -170,17 +222,36 @@ impl Place {
     }
 
     async fn ask(&self, verb: &str) -> Result<Answer, Fault> {
-        let args = vec![self.holder.clone(), self.size.to_string(), self.ttl.as_secs_f64().to_string(), verb.to_owned()];
-        let answer = self.redis.run(&SEMAPHORE_ACQUIRE, vec![self.key.clone()], args).await?;
-        let Value::Array(fields) = &answer else { return Err(Fault::unexpected(format!("{answer:?}"))) };
+        let args = vec![
+            self.holder.clone(),
+            self.size.to_string(),
+            self.ttl.as_secs_f64().to_string(),
+            verb.to_owned(),
+        ];
+        let answer = self
+            .redis
+            .run(&SEMAPHORE_ACQUIRE, vec![self.key.clone()], args)
+            .await?;
+        let Value::Array(fields) = &answer else {
+            return Err(Fault::unexpected(format!("{answer:?}")));
+        };
         let [Value::Int(acquired), Value::Int(count), Value::Int(left)] = fields.as_slice() else {
             return Err(Fault::unexpected(format!("{answer:?}")));
         };
         let left = u64::try_from(*left).ok().map(Duration::from_millis);
         Ok(match (acquired, u64::try_from(*count)) {
-            (1, Ok(count)) => Answer::Yes { count, left: left.unwrap_or(self.ttl) },
-            (_, Ok(count)) => Answer::No { refusal: Refusal::Full { count }, left },
-            (_, Err(_)) if *count == -1 => Answer::No { refusal: Refusal::SystemLock, left },
+            (1, Ok(count)) => Answer::Yes {
+                count,
+                left: left.unwrap_or(self.ttl),
+            },
+            (_, Ok(count)) => Answer::No {
+                refusal: Refusal::Full { count },
+                left,
+            },
+            (_, Err(_)) if *count == -1 => Answer::No {
+                refusal: Refusal::SystemLock,
+                left,
+            },
             _ => Answer::Gone,
         })
     }
@@ -205,7 +276,10 @@ impl Held for Member {
                 self.until = sent_at + left;
                 Ok(Renewal::Kept)
             }
-            Answer::No { refusal: Refusal::SystemLock, .. } => Ok(Renewal::Lost(Lost::SystemLock)),
+            Answer::No {
+                refusal: Refusal::SystemLock,
+                ..
+            } => Ok(Renewal::Lost(Lost::SystemLock)),
             Answer::No { .. } | Answer::Gone => Ok(Renewal::Lost(Lost::TakenAway)),
         }
     }

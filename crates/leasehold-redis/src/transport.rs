@@ -14,7 +14,8 @@ pub(crate) trait Transport: Send + Sync {
     /// Several commands in one round trip; the first error answer fails all.
     fn pipeline(&self, pipeline: Pipeline) -> Reply<'_, Vec<Value>>;
 
-    fn script(&self, step: &'static Step, keys: Vec<String>, args: Vec<String>) -> Reply<'_, Value>;
+    fn script(&self, step: &'static Step, keys: Vec<String>, args: Vec<String>)
+    -> Reply<'_, Value>;
 
     /// Tells of changes of these keys, where Redis has its keyspace notifications on and lets us hear them.
     fn watch(&self, keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>>;

@@ -58,7 +58,10 @@ pub async fn undo(
         if line.is_empty() {
             continue;
         }
-        let line: ScanLine = line.parse().map_err(|cause| UndoError::Line { number: index + 1, cause })?;
+        let line: ScanLine = line.parse().map_err(|cause| UndoError::Line {
+            number: index + 1,
+            cause,
+        })?;
         match line.new_ttl {
             Some(new_ttl) if new_ttl != line.ttl && line.ttl >= -1 => changed.push((line, new_ttl)),
             _ => report.untouched += 1,
@@ -84,7 +87,9 @@ async fn undo_chunk(
     let mut change = redis::pipe();
     let mut changes = 0;
     for ((line, new_ttl), left_ms) in chunk.iter().zip(lefts) {
-        let Value::Int(left_ms) = left_ms else { return Err(Fault::unexpected(format!("{left_ms:?}"))) };
+        let Value::Int(left_ms) = left_ms else {
+            return Err(Fault::unexpected(format!("{left_ms:?}")));
+        };
         let was_given = *new_ttl >= 0 && line.ttl == -1;
         match left_ms {
             -2 => {

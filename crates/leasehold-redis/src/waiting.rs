@@ -19,15 +19,26 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) async fn start(redis: &Redis, keys: Vec<String>) -> Self {
-        Self { pause: FIRST_PAUSE, watch: redis.transport.watch(keys).await }
+        Self {
+            pause: FIRST_PAUSE,
+            watch: redis.transport.watch(keys).await,
+        }
     }
 
     /// Waits until trying again makes sense, at most until `deadline`. `left` is what the lock in the way has left.
     pub(crate) async fn pause(&mut self, left: Option<Duration>, deadline: Option<Instant>) {
-        let longest = if self.watch.is_some() { LONGEST_PAUSE_WATCHING } else { LONGEST_PAUSE };
+        let longest = if self.watch.is_some() {
+            LONGEST_PAUSE_WATCHING
+        } else {
+            LONGEST_PAUSE
+        };
         let jittered = self.pause.mul_f64(0.5 + fastrand::f64());
         self.pause = (self.pause * 2).min(longest);
-        let mut pause = if self.watch.is_some() { longest } else { jittered };
+        let mut pause = if self.watch.is_some() {
+            longest
+        } else {
+            jittered
+        };
         if let Some(left) = left {
             pause = pause.min(left + Duration::from_millis(1 + fastrand::u64(..5)));
         }

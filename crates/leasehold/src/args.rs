@@ -5,7 +5,12 @@ use clap::{Parser, Subcommand};
 
 /// Concurrency limits, rate limits and locks in which every slot is held on a lease.
 #[derive(Debug, Parser)]
-#[command(name = "leasehold", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "leasehold",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -19,8 +24,10 @@ pub(crate) enum Command {
     Locks(locks::Command),
     RedisScan(redis_scan::Args),
     /// Print a shell's completion script
-    #[command(after_help = "Examples:\n  leasehold completions bash > /etc/bash_completion.d/leasehold\n  \
-                            leasehold completions zsh > \"${fpath[1]}/_leasehold\"")]
+    #[command(
+        after_help = "Examples:\n  leasehold completions bash > /etc/bash_completion.d/leasehold\n  \
+                            leasehold completions zsh > \"${fpath[1]}/_leasehold\""
+    )]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,

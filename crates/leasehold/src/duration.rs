@@ -11,9 +11,13 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let number_end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(wrong)?;
         let number: f64 = rest[..number_end].parse().map_err(|_| wrong())?;
-        let unit_end = rest[number_end..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| number_end + at);
+        let unit_end = rest[number_end..]
+            .find(|c: char| c.is_ascii_digit())
+            .map_or(rest.len(), |at| number_end + at);
         let unit = match &rest[number_end..unit_end] {
             "ms" => 0.001,
             "s" => 1.0,
@@ -26,7 +30,11 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         total = total.checked_add(part).ok_or_else(wrong)?;
         rest = &rest[unit_end..];
     }
-    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+    if text.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(total)
+    }
 }
 
 /// Reads a length of time that is longer than nothing.
@@ -54,10 +62,27 @@ mod tests {
 
     #[test]
     fn lengths_are_read_as_written() {
-        for (text, ms) in [("0", 0), ("1.5", 1_500), ("500ms", 500), ("90s", 90_000), ("10m", 600_000), ("1h30m", 5_400_000)] {
+        for (text, ms) in [
+            ("0", 0),
+            ("1.5", 1_500),
+            ("500ms", 500),
+            ("90s", 90_000),
+            ("10m", 600_000),
+            ("1h30m", 5_400_000),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for text in ["", "-1", "m", "10 m", "10x", "1h30", "nan", "1e400", "99999999999999999999d"] {
+        for text in [
+            "",
+            "-1",
+            "m",
+            "10 m",
+            "10x",
+            "1h30",
+            "nan",
+            "1e400",
+            "99999999999999999999d",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse_positive("0s").is_err());

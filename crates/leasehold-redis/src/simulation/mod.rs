@@ -28,7 +28,11 @@ const IDS: [&str; 2] = ["a", "b"];
 const VIRTUAL_TIME: Duration = Duration::from_secs(8);
 
 fn seeds() -> Vec<u64> {
-    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|value| value.parse::<u64>().unwrap())
+    };
     match number("LEASEHOLD_SIM_SEED") {
         Some(seed) => vec![seed],
         None => (0..number("LEASEHOLD_SIM_SCHEDULES").unwrap_or(1_000)).collect(),
@@ -42,14 +46,21 @@ fn each_seed<F: Future<Output = Arc<World>>>(schedule: fn(u64) -> F) {
     for seed in seeds() {
         let outcome = std::panic::catch_unwind(|| {
             fastrand::seed(seed);
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .unwrap();
             let world = runtime.block_on(schedule(seed));
             runtime.shutdown_background();
             world
         });
         match outcome {
             Ok(world) => {
-                assert!(!world.is_spoilt(), "seed {seed}: a task panicked, see above");
+                assert!(
+                    !world.is_spoilt(),
+                    "seed {seed}: a task panicked, see above"
+                );
                 grants += world.referee.grants();
                 moves += *world.moves.lock().unwrap();
             }
@@ -60,7 +71,10 @@ fn each_seed<F: Future<Output = Arc<World>>>(schedule: fn(u64) -> F) {
         }
     }
     eprintln!("{grants} grants, {moves} changes of the phase");
-    assert!(grants > 0, "schedules in which nobody holds anything show nothing");
+    assert!(
+        grants > 0,
+        "schedules in which nobody holds anything show nothing"
+    );
 }
 
 struct World {
@@ -79,7 +93,11 @@ impl World {
         Arc::new(Self {
             server: Arc::new(Server::start()),
             referee: Referee::default(),
-            weather: Weather { slow: fastrand::u8(..15), lost: fastrand::u8(..8), slowest: ttl * 2 },
+            weather: Weather {
+                slow: fastrand::u8(..15),
+                lost: fastrand::u8(..8),
+                slowest: ttl * 2,
+            },
             ttl,
             ends: Instant::now() + VIRTUAL_TIME,
             moves: std::sync::Mutex::new(0),
@@ -96,11 +114,19 @@ impl World {
     }
 
     /// Runs beside the others; a panic spoils the world instead of going unnoticed.
-    fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+    fn spawn(
+        self: &Arc<Self>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
         let world = Arc::clone(self);
         tokio::spawn(async move {
-            if tokio::spawn(task).await.is_err_and(|error| error.is_panic()) {
-                world.spoilt.store(true, std::sync::atomic::Ordering::Relaxed);
+            if tokio::spawn(task)
+                .await
+                .is_err_and(|error| error.is_panic())
+            {
+                world
+                    .spoilt
+                    .store(true, std::sync::atomic::Ordering::Relaxed);
             }
         })
     }
@@ -108,12 +134,24 @@ impl World {
 
 /// Holds a lock for a while, believes it for as long as the guard says so, and ends in one of three ways.
 async fn hold(world: &Arc<World>, lock: &Lock, id: &str, who: &str) {
-    let wait = if fastrand::bool() { Wait::No } else { Wait::AtMost(world.ttl * fastrand::u32(1..4)) };
+    let wait = if fastrand::bool() {
+        Wait::No
+    } else {
+        Wait::AtMost(world.ttl * fastrand::u32(1..4))
+    };
     // Now and then the caller gives up in the middle.
-    let patience = if fastrand::u8(..5) == 0 { world.ttl.mul_f64(fastrand::f64()) } else { world.ttl * 20 };
-    let Ok(Ok(guard)) = timeout(patience, lock.acquire(wait)).await else { return };
+    let patience = if fastrand::u8(..5) == 0 {
+        world.ttl.mul_f64(fastrand::f64())
+    } else {
+        world.ttl * 20
+    };
+    let Ok(Ok(guard)) = timeout(patience, lock.acquire(wait)).await else {
+        return;
+    };
     let guard = Arc::new(guard);
-    let number = world.referee.claim(id, who, Claim::Ours(Arc::clone(&guard)));
+    let number = world
+        .referee
+        .claim(id, who, Claim::Ours(Arc::clone(&guard)));
     let length = world.ttl.mul_f64(fastrand::f64() * 4.0);
     tokio::select! {
         biased;
@@ -162,7 +200,9 @@ struct Fixed(Mechanism);
 impl AsyncLockMaker for Fixed {
     async fn begin(&self, redis: Redis) -> Option<LockMaker> {
         let mechanism = self.0;
-        Some(Box::new(move |id, ttl| Lock::new(&redis, id, mechanism).ttl(ttl)))
+        Some(Box::new(move |id, ttl| {
+            Lock::new(&redis, id, mechanism).ttl(ttl)
+        }))
     }
 }
 
@@ -175,8 +215,12 @@ impl AsyncLockMaker for Following {
         options.heartbeat = Duration::from_millis(fastrand::u64(20..200));
         options.gone_after = options.heartbeat * 3;
         options.longest_ttl = Duration::from_millis(10);
-        let follower = Follower::join(&redis, Keys::default(), options).await.ok()?;
-        Some(Box::new(move |id, ttl| Lock::following(&follower, id).ttl(ttl)))
+        let follower = Follower::join(&redis, Keys::default(), options)
+            .await
+            .ok()?;
+        Some(Box::new(move |id, ttl| {
+            Lock::following(&follower, id).ttl(ttl)
+        }))
     }
 }
 
@@ -186,9 +230,15 @@ async fn operate(world: Arc<World>) {
     while !world.is_over() {
         let redis = Line::new(Arc::clone(&world.server), world.weather).redis();
         sleep(world.ttl.mul_f64(fastrand::f64() * 0.5)).await;
-        let Ok(fleet) = Fleet::read(&redis, &Keys::default()).await else { continue };
+        let Ok(fleet) = Fleet::read(&redis, &Keys::default()).await else {
+            continue;
+        };
         let from = fleet.phase.phase;
-        let Some(to) = (if forward { from.next() } else { from.previous() }) else {
+        let Some(to) = (if forward {
+            from.next()
+        } else {
+            from.previous()
+        }) else {
             forward = !forward;
             continue;
         };
@@ -202,20 +252,35 @@ async fn operate(world: Arc<World>) {
     }
 }
 
-async fn move_when_safe(redis: &Redis, from: Phase, to: Phase, observation: &mut Observation, ttl: Duration) -> bool {
+async fn move_when_safe(
+    redis: &Redis,
+    from: Phase,
+    to: Phase,
+    observation: &mut Observation,
+    ttl: Duration,
+) -> bool {
     let keys = Keys::default();
     loop {
         sleep(ttl.mul_f64(fastrand::f64() * 0.1)).await;
-        let Ok(fleet) = Fleet::read(redis, &keys).await else { continue };
+        let Ok(fleet) = Fleet::read(redis, &keys).await else {
+            continue;
+        };
         if fleet.phase.phase != from {
             return false;
         }
-        let Ok(census) = Census::take(redis, &keys, &fleet, &CensusOptions::default(), |_| {}).await else { continue };
+        let Ok(census) =
+            Census::take(redis, &keys, &fleet, &CensusOptions::default(), |_| {}).await
+        else {
+            continue;
+        };
         if observation.judge(&fleet, &census, Instant::now()) == Verdict::Safe {
             if fastrand::u8(..4) == 0 {
                 sleep(ttl.mul_f64(fastrand::f64() * 2.0)).await;
             }
-            return fleet.move_to(redis, &keys, to, MoveRule::Confirmed, "simulated").await.is_ok();
+            return fleet
+                .move_to(redis, &keys, to, MoveRule::Confirmed, "simulated")
+                .await
+                .is_ok();
         }
     }
 }
@@ -223,12 +288,32 @@ async fn move_when_safe(redis: &Redis, from: Phase, to: Phase, observation: &mut
 async fn phases_schedule(_seed: u64) -> Arc<World> {
     let world = World::new();
     let first = Mechanism::ALL[fastrand::usize(..3)];
-    let line = Line::new(Arc::clone(&world.server), Weather { slow: 0, lost: 0, slowest: Duration::ZERO });
+    let line = Line::new(
+        Arc::clone(&world.server),
+        Weather {
+            slow: 0,
+            lost: 0,
+            slowest: Duration::ZERO,
+        },
+    );
     let fleet = Fleet::read(&line.redis(), &Keys::default()).await.unwrap();
-    fleet.move_to(&line.redis(), &Keys::default(), first, MoveRule::Nobody, "simulated").await.unwrap();
+    fleet
+        .move_to(
+            &line.redis(),
+            &Keys::default(),
+            first,
+            MoveRule::Nobody,
+            "simulated",
+        )
+        .await
+        .unwrap();
     let mut tasks = vec![world.spawn(operate(Arc::clone(&world)))];
     for number in 0..fastrand::usize(2..5) {
-        tasks.push(world.spawn(live(Arc::clone(&world), format!("process {number}"), Following)));
+        tasks.push(world.spawn(live(
+            Arc::clone(&world),
+            format!("process {number}"),
+            Following,
+        )));
     }
     for task in tasks {
         task.await.unwrap();
@@ -238,11 +323,23 @@ async fn phases_schedule(_seed: u64) -> Arc<World> {
 
 async fn mechanisms_schedule(seed: u64) -> Arc<World> {
     let world = World::new();
-    let beside_dual = if seed.is_multiple_of(2) { Mechanism::Old } else { Mechanism::Token };
+    let beside_dual = if seed.is_multiple_of(2) {
+        Mechanism::Old
+    } else {
+        Mechanism::Token
+    };
     let mut tasks = Vec::new();
     for number in 0..fastrand::usize(2..4) {
-        let mechanism = if fastrand::bool() { Mechanism::Dual } else { beside_dual };
-        tasks.push(world.spawn(live(Arc::clone(&world), format!("{mechanism} {number}"), Fixed(mechanism))));
+        let mechanism = if fastrand::bool() {
+            Mechanism::Dual
+        } else {
+            beside_dual
+        };
+        tasks.push(world.spawn(live(
+            Arc::clone(&world),
+            format!("{mechanism} {number}"),
+            Fixed(mechanism),
+        )));
     }
     for _ in 0..fastrand::usize(..3) {
         let peer = peers::Peer::new(&world, beside_dual);
@@ -269,8 +366,13 @@ fn never_two_holders_among_mechanisms_that_exclude() {
 fn two_holders_among_mechanisms_that_do_not_exclude_are_seen() {
     async fn schedule(_seed: u64) -> Arc<World> {
         let world = World::new();
-        let tasks = [Mechanism::Old, Mechanism::Token]
-            .map(|mechanism| world.spawn(live(Arc::clone(&world), mechanism.to_string(), Fixed(mechanism))));
+        let tasks = [Mechanism::Old, Mechanism::Token].map(|mechanism| {
+            world.spawn(live(
+                Arc::clone(&world),
+                mechanism.to_string(),
+                Fixed(mechanism),
+            ))
+        });
         for task in tasks {
             task.await.unwrap();
         }
@@ -278,7 +380,11 @@ fn two_holders_among_mechanisms_that_do_not_exclude_are_seen() {
     }
     let is_seen = (0..20).any(|seed| {
         fastrand::seed(seed);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
         runtime.block_on(schedule(seed)).is_spoilt()
     });
     assert!(is_seen);

@@ -42,39 +42,66 @@ impl Store {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|_, entry| entry.expires_at_ms.is_none_or(|at| at > now_ms));
         let text = |index: usize| String::from_utf8(args[index].clone()).unwrap();
-        let number = |index: usize| text(index).parse::<u64>().unwrap_or_else(|_| panic!("{args:?}"));
+        let number = |index: usize| {
+            text(index)
+                .parse::<u64>()
+                .unwrap_or_else(|_| panic!("{args:?}"))
+        };
         match text(0).to_ascii_uppercase().as_str() {
             "TIME" => {
                 let micros = self.now_micros();
-                Value::Array(vec![bulk((micros / 1_000_000).to_string()), bulk((micros % 1_000_000).to_string())])
+                Value::Array(vec![
+                    bulk((micros / 1_000_000).to_string()),
+                    bulk((micros % 1_000_000).to_string()),
+                ])
             }
             "GET" => get(&entries, &args[1]),
             "MGET" => Value::Array(args[1..].iter().map(|key| get(&entries, key)).collect()),
             "SET" => {
                 let expires_at_ms = (args.len() > 3 && text(3) == "PX").then(|| now_ms + number(4));
-                entries.insert(args[1].clone(), Entry { stored: Stored::Text(args[2].clone()), expires_at_ms });
+                entries.insert(
+                    args[1].clone(),
+                    Entry {
+                        stored: Stored::Text(args[2].clone()),
+                        expires_at_ms,
+                    },
+                );
                 Value::Okay
             }
             "SETNX" => {
                 let is_free = !entries.contains_key(&args[1]);
                 if is_free {
                     let stored = Stored::Text(args[2].clone());
-                    entries.insert(args[1].clone(), Entry { stored, expires_at_ms: None });
+                    entries.insert(
+                        args[1].clone(),
+                        Entry {
+                            stored,
+                            expires_at_ms: None,
+                        },
+                    );
                 }
                 Value::Int(i64::from(is_free))
             }
             "GETSET" => {
                 let before = get(&entries, &args[1]);
                 let stored = Stored::Text(args[2].clone());
-                entries.insert(args[1].clone(), Entry { stored, expires_at_ms: None });
+                entries.insert(
+                    args[1].clone(),
+                    Entry {
+                        stored,
+                        expires_at_ms: None,
+                    },
+                );
                 before
             }
             "DEL" => Value::Int(i64::from(entries.remove(&args[1]).is_some())),
-            "PTTL" => Value::Int(match entries.get(&args[1]).map(|entry| entry.expires_at_ms) {
-                None => -2,
-                Some(None) => -1,
-                Some(Some(at)) => i64::try_from(at - now_ms).unwrap(),
-            }),
+            "PTTL" => Value::Int(
+                match entries.get(&args[1]).map(|entry| entry.expires_at_ms) {
+                    None => -2,
+                    Some(None) => -1,
+                    Some(Some(at)) => i64::try_from(at - now_ms).unwrap(),
+                },
+            ),
             "PEXPIRE" => match entries.get_mut(&args[1]) {
                 None => Value::Int(0),
                 Some(entry) => {
@@ -86,13 +113,22 @@ impl Store {
                 hash(&mut entries, &args[1]).insert(args[2].clone(), args[3].clone());
                 Value::Int(1)
             }
-            "HDEL" => Value::Int(i64::from(hash(&mut entries, &args[1]).remove(&args[2]).is_some())),
+            "HDEL" => Value::Int(i64::from(
+                hash(&mut entries, &args[1]).remove(&args[2]).is_some(),
+            )),
             "HGETALL" => {
                 let fields = hash(&mut entries, &args[1]).iter();
-                Value::Array(fields.flat_map(|(name, value)| [bulk(name), bulk(value)]).collect())
+                Value::Array(
+                    fields
+                        .flat_map(|(name, value)| [bulk(name), bulk(value)])
+                        .collect(),
+                )
             }
             "SMEMBERS" => Value::Array(Vec::new()),
-            "SCAN" => Value::Array(vec![bulk("0"), Value::Array(entries.keys().map(bulk).collect())]),
+            "SCAN" => Value::Array(vec![
+                bulk("0"),
+                Value::Array(entries.keys().map(bulk).collect()),
+            ]),
             other => panic!("the store in memory has no {other}"),
         }
     }
@@ -105,8 +141,14 @@ fn get(entries: &BTreeMap<Vec<u8>, Entry>, key: &[u8]) -> Value {
     }
 }
 
-fn hash<'a>(entries: &'a mut BTreeMap<Vec<u8>, Entry>, key: &[u8]) -> &'a mut BTreeMap<Vec<u8>, Vec<u8>> {
-    let empty = Entry { stored: Stored::Hash(BTreeMap::new()), expires_at_ms: None };
+fn hash<'a>(
+    entries: &'a mut BTreeMap<Vec<u8>, Entry>,
+    key: &[u8],
+) -> &'a mut BTreeMap<Vec<u8>, Vec<u8>> {
+    let empty = Entry {
+        stored: Stored::Hash(BTreeMap::new()),
+        expires_at_ms: None,
+    };
     match &mut entries.entry(key.to_vec()).or_insert(empty).stored {
         Stored::Hash(fields) => fields,
         Stored::Text(_) => panic!("no hash"),
@@ -126,7 +168,10 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start() -> Self {
-        let store = Arc::new(Store { entries: Mutex::new(BTreeMap::new()), started: Instant::now() });
+        let store = Arc::new(Store {
+            entries: Mutex::new(BTreeMap::new()),
+            started: Instant::now(),
+        });
         let lua = Lua::new();
         let called = Arc::clone(&store);
         let call = lua
@@ -138,13 +183,24 @@ impl Server {
         let redis = lua.create_table().unwrap();
         redis.set("call", call).unwrap();
         lua.globals().set("redis", redis).unwrap();
-        Self { store, lua, compiled: Mutex::new(HashMap::new()) }
+        Self {
+            store,
+            lua,
+            compiled: Mutex::new(HashMap::new()),
+        }
     }
 
-    pub(super) fn script(&self, step: &'static Step, keys: Vec<String>, args: Vec<String>) -> Value {
+    pub(super) fn script(
+        &self,
+        step: &'static Step,
+        keys: Vec<String>,
+        args: Vec<String>,
+    ) -> Value {
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        let function =
-            compiled.entry(step.text).or_insert_with(|| self.lua.load(step.text).into_function().unwrap()).clone();
+        let function = compiled
+            .entry(step.text)
+            .or_insert_with(|| self.lua.load(step.text).into_function().unwrap())
+            .clone();
         drop(compiled);
         self.lua.globals().set("KEYS", keys).unwrap();
         self.lua.globals().set("ARGV", args).unwrap();
@@ -185,7 +241,9 @@ fn from_lua(value: mlua::Value) -> Value {
         mlua::Value::Integer(number) => Value::Int(number),
         mlua::Value::Number(number) => Value::Int(number as i64),
         mlua::Value::String(text) => bulk(&*text.as_bytes()),
-        mlua::Value::Table(table) => Value::Array(items(&table).into_iter().map(from_lua).collect()),
+        mlua::Value::Table(table) => {
+            Value::Array(items(&table).into_iter().map(from_lua).collect())
+        }
         _ => Value::Nil,
     }
 }

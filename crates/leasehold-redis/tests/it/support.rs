@@ -25,16 +25,33 @@ impl RedisServer {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
         let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
             .args(["--hz", "100", "--dir"])
             .arg(dir.path())
             .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("these tests need redis-server (apt-get install redis-server): {error}"));
-        let server = Self { process, port, _dir: dir };
-        wait_for("redis-server to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+            .unwrap_or_else(|error| {
+                panic!("these tests need redis-server (apt-get install redis-server): {error}")
+            });
+        let server = Self {
+            process,
+            port,
+            _dir: dir,
+        };
+        wait_for("redis-server to listen", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         server
     }
 
@@ -49,7 +66,10 @@ impl RedisServer {
 
     /// A connection beside the crate's, to look at what it wrote.
     pub(crate) fn raw(&self) -> redis::Connection {
-        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+        redis::Client::open(self.url())
+            .unwrap()
+            .get_connection()
+            .unwrap()
     }
 
     pub(crate) fn signal(&self, signal: &str) {
@@ -65,18 +85,28 @@ impl Drop for RedisServer {
 }
 
 pub(crate) fn send_signal(pid: u32, signal: &str) {
-    let status = Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap();
+    let status = Command::new("kill")
+        .args(["-s", signal, &pid.to_string()])
+        .status()
+        .unwrap();
     assert!(status.success(), "kill -s {signal} {pid}");
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(20), "waited 20 s for {what}");
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "waited 20 s for {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -116,13 +146,18 @@ impl Venv {
         lock.lock().unwrap();
         let imports = || {
             let mut import = Command::new(&python);
-            import.args(["-c", "import tasktiger, redis"]).stdout(Stdio::null()).stderr(Stdio::null());
+            import
+                .args(["-c", "import tasktiger, redis"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             import.status().is_ok_and(|status| status.success())
         };
         if !imports() {
             let _ = std::fs::remove_dir_all(&venv);
             run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-            run(Command::new(venv.join("bin/pip")).args(["install", "-q"]).args(self.packages()));
+            run(Command::new(venv.join("bin/pip"))
+                .args(["install", "-q"])
+                .args(self.packages()));
             assert!(imports(), "{} has no tasktiger and redis", venv.display());
         }
         python
@@ -130,8 +165,13 @@ impl Venv {
 }
 
 fn run(command: &mut Command) {
-    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(status.success(), "{command:?} failed: the tests need the real peers from PyPI");
+    let status = command
+        .status()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        status.success(),
+        "{command:?} failed: the tests need the real peers from PyPI"
+    );
 }
 
 /// A Python process that holds real locks.
@@ -148,7 +188,7 @@ impl Peer {
 
     pub(crate) fn with_skew(server: &RedisServer, venv: Venv, skew: f64) -> Self {
         let mut process = Command::new(venv.python())
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/peer.py"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../leasehold-redis/tests/it/peer.py"))
             .args([server.port.to_string(), skew.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -159,7 +199,11 @@ impl Peer {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "the peer did not start");
-        Self { process, stdin, stdout }
+        Self {
+            process,
+            stdin,
+            stdout,
+        }
     }
 
     pub(crate) fn ask(&mut self, command: &Value) -> Value {
@@ -193,9 +237,16 @@ impl Peer {
 }
 
 /// Whole seconds as Python ints, as TaskTiger's settings have them.
-#[expect(clippy::cast_possible_truncation, reason = "timeouts of tests are small")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "timeouts of tests are small"
+)]
 fn number(timeout: f64) -> Value {
-    if timeout.fract() == 0.0 { json!(timeout as i64) } else { json!(timeout) }
+    if timeout.fract() == 0.0 {
+        json!(timeout as i64)
+    } else {
+        json!(timeout)
+    }
 }
 
 impl Drop for Peer {

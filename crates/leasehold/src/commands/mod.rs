@@ -18,7 +18,12 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Locks(command) => block_on(locks::run(command)),
         Command::RedisScan(args) => block_on(redis_scan::run(args)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "leasehold",
+                &mut std::io::stdout(),
+            );
             Ok(ExitCode::SUCCESS)
         }
         Command::Warden(args) => run::warden(&args),
@@ -36,5 +41,8 @@ fn block_on<F: Future<Output = Result<ExitCode, Failure>>>(future: F) -> Result<
 
 /// This host's name, for those who ask who holds a lock.
 fn hostname() -> String {
-    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "unknown".to_owned())
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "unknown".to_owned())
 }

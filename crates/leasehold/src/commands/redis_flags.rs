@@ -7,7 +7,12 @@ use leasehold_redis::{Address, Keys, Redis};
 #[derive(Debug, Args)]
 pub(crate) struct RedisFlags {
     /// Address of the Redis: redis://, rediss:// for TLS, redis+sentinel://, redis+cluster://
-    #[arg(long, env = "LEASEHOLD_REDIS", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "LEASEHOLD_REDIS",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     redis: String,
 
     /// Prefix of the keys, as TaskTiger's REDIS_PREFIX
@@ -26,7 +31,9 @@ impl RedisFlags {
 }
 
 pub(crate) fn address(url: &str) -> Result<Address, Failure> {
-    url.parse().map_err(|error: leasehold_redis::AddressError| Failure::new(exit::USAGE, error.to_string()))
+    url.parse().map_err(|error: leasehold_redis::AddressError| {
+        Failure::new(exit::USAGE, error.to_string())
+    })
 }
 
 pub(crate) async fn connect(address: &Address) -> Result<Redis, Failure> {

@@ -4,7 +4,9 @@ use crate::commands::redis_flags::{address, connect};
 use crate::commands::scan_files::{Deadlines, LogFile, stop_on_ctrl_c, undo_from};
 use crate::exit::{self, Failure};
 use crate::output::{self, Paint};
-use leasehold_redis::{Address, CleanupError, ScanLine, ScanOptions, ScanProgress, ScanSummary, TypeTotal};
+use leasehold_redis::{
+    Address, CleanupError, ScanLine, ScanOptions, ScanProgress, ScanSummary, TypeTotal,
+};
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -93,7 +95,8 @@ impl Args {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.ttl.is_some() && args.pattern.is_none() {
-        let message = "--ttl needs --match, so that not every key gets a TTL; --match '*' if that is meant";
+        let message =
+            "--ttl needs --match, so that not every key gets a TTL; --match '*' if that is meant";
         return Err(Failure::new(exit::USAGE, message));
     }
     let address = args.address()?;
@@ -115,16 +118,25 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         started: Instant::now(),
     };
     if !args.json {
-        let what = args.pattern.as_ref().map_or("all keys".to_owned(), |pattern| format!("keys matching {pattern}"));
+        let what = args
+            .pattern
+            .as_ref()
+            .map_or("all keys".to_owned(), |pattern| {
+                format!("keys matching {pattern}")
+            });
         output::say(&format!("scanning {what} of {address}"));
     }
     let summary = leasehold_redis::scan(&redis, &options, &mut progress).await;
     output::progress_end();
     let summary = summary.map_err(|error| match error {
-        CleanupError::Log(error) => Failure::new(exit::IO, format!("failed to write {}: {error}", args.file.display())),
-        CleanupError::Fault(fault) => {
-            Failure::new(exit::code_of(&fault), format!("{fault}; what was changed is in {}", args.file.display()))
-        }
+        CleanupError::Log(error) => Failure::new(
+            exit::IO,
+            format!("failed to write {}: {error}", args.file.display()),
+        ),
+        CleanupError::Fault(fault) => Failure::new(
+            exit::code_of(&fault),
+            format!("{fault}; what was changed is in {}", args.file.display()),
+        ),
         other => Failure::new(exit::UNAVAILABLE, other.to_string()),
     })?;
     if args.json {
@@ -156,7 +168,10 @@ impl ScanProgress for Progress {
             printed.flush()?;
         } else {
             let seconds = self.started.elapsed().as_secs();
-            output::progress(&format!("{} keys, {} changed, {seconds} s", so_far.keys, so_far.changed));
+            output::progress(&format!(
+                "{} keys, {} changed, {seconds} s",
+                so_far.keys, so_far.changed
+            ));
         }
         Ok(!self.stop.load(Ordering::Relaxed))
     }
@@ -166,14 +181,26 @@ fn print(args: &Args, summary: &ScanSummary, took: Duration) {
     let paint = Paint::detect();
     table("type", &summary.by_type, paint);
     table("prefix", &summary.by_prefix, paint);
-    let changed = if args.dry_run { "would be changed" } else { "changed" };
+    let changed = if args.dry_run {
+        "would be changed"
+    } else {
+        "changed"
+    };
     let took = crate::duration::show(took);
-    output::line(&format!("{} keys in {took}, {} {changed}; the log is {}", summary.keys, summary.changed, args.file.display()));
+    output::line(&format!(
+        "{} keys in {took}, {} {changed}; the log is {}",
+        summary.keys,
+        summary.changed,
+        args.file.display()
+    ));
     if summary.interrupted {
         output::line("ended by Ctrl-C before the last key");
     }
     if summary.changed > 0 && !args.dry_run {
-        output::line(&format!("undo: leasehold redis-scan … --undo {}", args.file.display()));
+        output::line(&format!(
+            "undo: leasehold redis-scan … --undo {}",
+            args.file.display()
+        ));
     }
 }
 
@@ -190,7 +217,12 @@ fn table(name: &str, totals: &BTreeMap<String, TypeTotal>, paint: Paint) {
         output::line(&format!("{:>12}  {:>14}  {name}", total.keys, total.size));
     }
     if rows.len() > ROWS_MAX {
-        output::line(&format!("{:>12}  {:>14}  in {} more", "", "", rows.len() - ROWS_MAX));
+        output::line(&format!(
+            "{:>12}  {:>14}  in {} more",
+            "",
+            "",
+            rows.len() - ROWS_MAX
+        ));
     }
     output::line("");
 }

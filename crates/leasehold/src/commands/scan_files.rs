@@ -29,8 +29,12 @@ pub(crate) struct LogFile {
 
 impl LogFile {
     pub(crate) fn create(path: &Path, deadlines: Deadlines) -> Result<Self, Failure> {
-        let failed =
-            |error: io::Error| Failure::new(exit::IO, format!("failed to create {}: {error}", path.display()));
+        let failed = |error: io::Error| {
+            Failure::new(
+                exit::IO,
+                format!("failed to create {}: {error}", path.display()),
+            )
+        };
         let beside = deadlines_path(path);
         // Deadlines of an earlier scan do not belong to this one.
         match std::fs::remove_file(&beside) {
@@ -38,7 +42,11 @@ impl LogFile {
             _ => {}
         }
         let log = BufWriter::new(File::create(path).map_err(failed)?);
-        Ok(Self { log, deadlines_path: (deadlines == Deadlines::Beside).then_some(beside), deadlines: None })
+        Ok(Self {
+            log,
+            deadlines_path: (deadlines == Deadlines::Beside).then_some(beside),
+            deadlines: None,
+        })
     }
 
     pub(crate) fn line(&mut self, line: &ScanLine, expires_at_ms: Option<i64>) -> io::Result<()> {
@@ -50,7 +58,14 @@ impl LogFile {
                 None => self.deadlines.insert(BufWriter::new(File::create(path)?)),
             };
             // The same line with the deadline as its last field.
-            writeln!(file, "{}", ScanLine { size: at_ms, ..line.clone() })?;
+            writeln!(
+                file,
+                "{}",
+                ScanLine {
+                    size: at_ms,
+                    ..line.clone()
+                }
+            )?;
         }
         writeln!(self.log, "{line}")
     }
@@ -77,19 +92,29 @@ fn deadlines_path(log: &Path) -> PathBuf {
 
 /// Puts back what the log says, and tells what was done.
 pub(crate) async fn undo_from(redis: &Redis, path: &Path, json: bool) -> Result<ExitCode, Failure> {
-    let failed = |error: io::Error| Failure::new(exit::IO, format!("failed to read {}: {error}", path.display()));
+    let failed = |error: io::Error| {
+        Failure::new(
+            exit::IO,
+            format!("failed to read {}: {error}", path.display()),
+        )
+    };
     let log = File::open(path).map_err(failed)?;
     let deadlines = read_deadlines(&deadlines_path(path)).map_err(failed)?;
-    let report = leasehold_redis::undo(redis, BufReader::new(log), &deadlines).await.map_err(|error| match error {
-        UndoError::Fault(fault) => Failure::from(fault),
-        other => Failure::new(exit::BAD_DATA, format!("{}: {other}", path.display())),
-    })?;
+    let report = leasehold_redis::undo(redis, BufReader::new(log), &deadlines)
+        .await
+        .map_err(|error| match error {
+            UndoError::Fault(fault) => Failure::from(fault),
+            other => Failure::new(exit::BAD_DATA, format!("{}: {other}", path.display())),
+        })?;
     if json {
         output::line(&serde_json::to_string(&report).unwrap_or_default());
     } else {
         output::line(&format!("{} keys are as they were", report.restored));
         if report.untouched > 0 {
-            output::line(&format!("{} left alone: unchanged then, or changed by others since", report.untouched));
+            output::line(&format!(
+                "{} left alone: unchanged then, or changed by others since",
+                report.untouched
+            ));
         }
         if report.gone > 0 {
             output::line(&format!("{} are gone and cannot be put back", report.gone));

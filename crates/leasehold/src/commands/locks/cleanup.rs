@@ -64,17 +64,25 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let stop = crate::commands::scan_files::stop_on_ctrl_c();
     let mut log = LogFile::create(&args.file, Deadlines::None)?;
-    let report = leasehold_redis::cleanup(&place.redis, &place.keys, &options, &mut log, |so_far| {
-        output::progress(&format!("{} keys given a TTL, {} alive", so_far.changed, so_far.alive));
-        !stop.load(std::sync::atomic::Ordering::Relaxed)
-    })
-    .await;
+    let report =
+        leasehold_redis::cleanup(&place.redis, &place.keys, &options, &mut log, |so_far| {
+            output::progress(&format!(
+                "{} keys given a TTL, {} alive",
+                so_far.changed, so_far.alive
+            ));
+            !stop.load(std::sync::atomic::Ordering::Relaxed)
+        })
+        .await;
     output::progress_end();
     let report = report.map_err(|error| match error {
-        CleanupError::Log(error) => Failure::new(exit::IO, format!("failed to write {}: {error}", args.file.display())),
-        CleanupError::Fault(fault) => {
-            Failure::new(exit::code_of(&fault), format!("{fault}; what was changed is in {}", args.file.display()))
-        }
+        CleanupError::Log(error) => Failure::new(
+            exit::IO,
+            format!("failed to write {}: {error}", args.file.display()),
+        ),
+        CleanupError::Fault(fault) => Failure::new(
+            exit::code_of(&fault),
+            format!("{fault}; what was changed is in {}", args.file.display()),
+        ),
         other => Failure::new(exit::UNAVAILABLE, other.to_string()),
     })?;
     print(&args, &report);
@@ -87,7 +95,10 @@ fn print(args: &Args, report: &CleanupReport) {
         return;
     }
     let would = if args.dry_run { "would get" } else { "got" };
-    output::line(&format!("{} dead old keys {would} a TTL of {} s", report.changed, args.ttl));
+    output::line(&format!(
+        "{} dead old keys {would} a TTL of {} s",
+        report.changed, args.ttl
+    ));
     for (count, what) in [
         (report.alive, "left alone: somebody holds them"),
         (report.had_ttl, "left alone: they have a TTL already"),
@@ -101,6 +112,10 @@ fn print(args: &Args, report: &CleanupReport) {
         output::line("ended before the last key");
     }
     if report.changed > 0 && !args.dry_run {
-        output::line(&format!("undo within {} s: leasehold locks cleanup --undo {}", args.ttl, args.file.display()));
+        output::line(&format!(
+            "undo within {} s: leasehold locks cleanup --undo {}",
+            args.ttl,
+            args.file.display()
+        ));
     }
 }

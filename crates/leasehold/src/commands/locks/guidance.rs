@@ -5,14 +5,20 @@ use leasehold_redis::{Census, Fleet, Mechanism};
 /// Where the fleet stands, told by the live locks: those of workers that are not ours too.
 pub(super) fn workers(census: &Census) -> &'static str {
     let live = |mechanism| census.count(mechanism) > 0;
-    match (live(Mechanism::Old), live(Mechanism::Dual), live(Mechanism::Token)) {
+    match (
+        live(Mechanism::Old),
+        live(Mechanism::Dual),
+        live(Mechanism::Token),
+    ) {
         (false, false, false) => "no lock is held",
         (true, false, false) => "all locks are old locks",
         (true, true, false) => "some workers use old locks and some use both",
         (false, true, false) => "all workers use both locks",
         (false, true, true) => "some workers use both locks and some use token locks",
         (false, false, true) => "all locks are token locks",
-        (true, _, true) => "DANGER: old and token locks are both in use, and do not exclude each other",
+        (true, _, true) => {
+            "DANGER: old and token locks are both in use, and do not exclude each other"
+        }
     }
 }
 
@@ -46,7 +52,11 @@ pub(super) fn next_step(fleet: &Fleet, census: &Census) -> String {
 pub(super) fn after_move(phase: Mechanism) -> &'static str {
     match phase {
         Mechanism::Old => "workers that are not ours: TaskTiger up to 0.12",
-        Mechanism::Dual => "workers that are not ours: deploy both locks to every one (TaskTiger: commit cf600449)",
-        Mechanism::Token => "workers that are not ours: deploy token locks now (TaskTiger 0.13 and later)",
+        Mechanism::Dual => {
+            "workers that are not ours: deploy both locks to every one (TaskTiger: commit cf600449)"
+        }
+        Mechanism::Token => {
+            "workers that are not ours: deploy token locks now (TaskTiger 0.13 and later)"
+        }
     }
 }

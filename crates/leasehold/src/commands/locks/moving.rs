@@ -92,7 +92,12 @@ pub(super) async fn rollback(args: RollbackArgs) -> Result<ExitCode, Failure> {
     go(args.how, args.to.as_deref(), Phase::previous, Phase::Old).await
 }
 
-async fn go(how: How, to: Option<&str>, step: fn(Phase) -> Option<Phase>, end: Phase) -> Result<ExitCode, Failure> {
+async fn go(
+    how: How,
+    to: Option<&str>,
+    step: fn(Phase) -> Option<Phase>,
+    end: Phase,
+) -> Result<ExitCode, Failure> {
     let place = how.place.connect().await?;
     let deadline = Instant::now() + how.wait;
     let mut fleet = Fleet::read(&place.redis, &place.keys).await?;
@@ -104,19 +109,31 @@ async fn go(how: How, to: Option<&str>, step: fn(Phase) -> Option<Phase>, end: P
     };
     if from == target {
         if fleet.phase.epoch == 0 {
-            output::say("no phase was ever set, which means token; `rollback --to old` begins a migration");
+            output::say(
+                "no phase was ever set, which means token; `rollback --to old` begins a migration",
+            );
         }
         return finish(&how, &place, from, &fleet);
     }
     if !is_ahead(from, target, step) {
-        return Err(Failure::new(exit::USAGE, format!("the phase is {from}: {target} does not lie in this direction")));
+        return Err(Failure::new(
+            exit::USAGE,
+            format!("the phase is {from}: {target} does not lie in this direction"),
+        ));
     }
     if how.downtime {
         move_downtime(&how, &place, &fleet, target, deadline).await?;
-        return finish(&how, &place, from, &Fleet::read(&place.redis, &place.keys).await?);
+        return finish(
+            &how,
+            &place,
+            from,
+            &Fleet::read(&place.redis, &place.keys).await?,
+        );
     }
     while fleet.phase.phase != target {
-        let Some(next) = step(fleet.phase.phase) else { break };
+        let Some(next) = step(fleet.phase.phase) else {
+            break;
+        };
         fleet = move_one(&how, &place, next, deadline).await?;
     }
     finish(&how, &place, from, &fleet)
@@ -127,7 +144,12 @@ fn is_ahead(from: Phase, target: Phase, step: fn(Phase) -> Option<Phase>) -> boo
 }
 
 /// Waits until it is safe and changes the phase, then waits for the processes to follow.
-async fn move_one(how: &How, place: &Place, to: Phase, deadline: Instant) -> Result<Fleet, Failure> {
+async fn move_one(
+    how: &How,
+    place: &Place,
+    to: Phase,
+    deadline: Instant,
+) -> Result<Fleet, Failure> {
     let mut fleet = Fleet::read(&place.redis, &place.keys).await?;
     let from = fleet.phase.phase;
     let mut observation = Observation::new(from, to, how.longest_timeout);
@@ -141,8 +163,15 @@ async fn move_one(how: &How, place: &Place, to: Phase, deadline: Instant) -> Res
             observation.judge(&fleet, &census, Instant::now())
         };
         if verdict == Verdict::Safe {
-            let rule = if how.force { MoveRule::Force } else { MoveRule::Confirmed };
-            match fleet.move_to(&place.redis, &place.keys, to, rule, &whoami()).await {
+            let rule = if how.force {
+                MoveRule::Force
+            } else {
+                MoveRule::Confirmed
+            };
+            match fleet
+                .move_to(&place.redis, &place.keys, to, rule, &whoami())
+                .await
+            {
                 Ok(_) => break,
                 Err(MoveError::NotConfirmed { .. }) => {}
                 Err(error) => return Err(moved_not(&error)),
@@ -150,7 +179,9 @@ async fn move_one(how: &How, place: &Place, to: Phase, deadline: Instant) -> Res
         }
         pause(how, place, to, &verdict, deadline).await?;
     }
-    output::say(&format!("the phase is {to} now; waiting for the processes to follow"));
+    output::say(&format!(
+        "the phase is {to} now; waiting for the processes to follow"
+    ));
     follow(how, place, deadline).await
 }
 
@@ -164,7 +195,9 @@ async fn follow(how: &How, place: &Place, deadline: Instant) -> Result<Fleet, Fa
             return Ok(fleet);
         }
         if Instant::now() >= patience {
-            output::say(&format!("{unconfirmed} process(es) have not confirmed yet; `leasehold locks status` shows which"));
+            output::say(&format!(
+                "{unconfirmed} process(es) have not confirmed yet; `leasehold locks status` shows which"
+            ));
             return Ok(fleet);
         }
         output::progress(&format!("{unconfirmed} process(es) have not confirmed yet"));
@@ -172,7 +205,13 @@ async fn follow(how: &How, place: &Place, deadline: Instant) -> Result<Fleet, Fa
     }
 }
 
-async fn move_downtime(how: &How, place: &Place, first: &Fleet, to: Phase, deadline: Instant) -> Result<(), Failure> {
+async fn move_downtime(
+    how: &How,
+    place: &Place,
+    first: &Fleet,
+    to: Phase,
+    deadline: Instant,
+) -> Result<(), Failure> {
     let mut fleet = first.clone();
     loop {
         let (read, census) = place.look().await?;
@@ -181,7 +220,10 @@ async fn move_downtime(how: &How, place: &Place, first: &Fleet, to: Phase, deadl
         }
         let verdict = Observation::judge_downtime(&fleet, &census);
         if verdict == Verdict::Safe {
-            match fleet.move_to(&place.redis, &place.keys, to, MoveRule::Nobody, &whoami()).await {
+            match fleet
+                .move_to(&place.redis, &place.keys, to, MoveRule::Nobody, &whoami())
+                .await
+            {
                 Ok(_) => return Ok(()),
                 Err(MoveError::NotConfirmed { .. }) => {}
                 Err(error) => return Err(moved_not(&error)),
@@ -192,7 +234,13 @@ async fn move_downtime(how: &How, place: &Place, first: &Fleet, to: Phase, deadl
 }
 
 /// Shows what stands in the way, and looks again later; or ends when the time is over.
-async fn pause(how: &How, place: &Place, to: Phase, verdict: &Verdict, deadline: Instant) -> Result<(), Failure> {
+async fn pause(
+    how: &How,
+    place: &Place,
+    to: Phase,
+    verdict: &Verdict,
+    deadline: Instant,
+) -> Result<(), Failure> {
     let told = tell(to, verdict);
     if Instant::now() >= deadline {
         output::progress_end();
@@ -200,7 +248,10 @@ async fn pause(how: &How, place: &Place, to: Phase, verdict: &Verdict, deadline:
             let at = place.redis.time().await?;
             super::status::print_verdict(to, verdict, at, Paint::detect());
         }
-        return Err(Failure::new(exit::NO, format!("the phase was not changed: {told}")));
+        return Err(Failure::new(
+            exit::NO,
+            format!("the phase was not changed: {told}"),
+        ));
     }
     output::progress(&told);
     tokio::select! {
@@ -215,11 +266,21 @@ async fn pause(how: &How, place: &Place, to: Phase, verdict: &Verdict, deadline:
 fn tell(to: Phase, verdict: &Verdict) -> String {
     match verdict {
         Verdict::Watching { left } => {
-            format!("watching for another {} that nobody is in the way of {to}", duration::show(*left))
+            format!(
+                "watching for another {} that nobody is in the way of {to}",
+                duration::show(*left)
+            )
         }
         Verdict::Blocked { by, .. } => {
-            let more = if by.len() > 1 { format!(" and {} more", by.len() - 1) } else { String::new() };
-            format!("{}{more}", by.first().map_or("something is in the way", String::as_str))
+            let more = if by.len() > 1 {
+                format!(" and {} more", by.len() - 1)
+            } else {
+                String::new()
+            };
+            format!(
+                "{}{more}",
+                by.first().map_or("something is in the way", String::as_str)
+            )
         }
         _ => "a process has not confirmed yet".to_owned(),
     }
@@ -228,8 +289,12 @@ fn tell(to: Phase, verdict: &Verdict) -> String {
 fn say_risk(from: Phase, to: Phase) {
     let risk = match to {
         Phase::Dual => "a process that is paused may lose a lock that it holds",
-        Phase::Token => "whoever holds an old lock is not seen by those who take token locks: two may hold at once",
-        Phase::Old => "whoever holds a token lock is not seen by those who take old locks: two may hold at once",
+        Phase::Token => {
+            "whoever holds an old lock is not seen by those who take token locks: two may hold at once"
+        }
+        Phase::Old => {
+            "whoever holds a token lock is not seen by those who take old locks: two may hold at once"
+        }
     };
     output::say(&format!("forced from {from} to {to}: {risk}"));
 }
@@ -246,7 +311,10 @@ fn finish(how: &How, place: &Place, from: Phase, fleet: &Fleet) -> Result<ExitCo
     output::progress_end();
     let phase = fleet.phase.phase;
     if how.json {
-        let unconfirmed: Vec<&str> = fleet.unconfirmed().map(|process| process.id.as_str()).collect();
+        let unconfirmed: Vec<&str> = fleet
+            .unconfirmed()
+            .map(|process| process.id.as_str())
+            .collect();
         let answer = json!({
             "prefix": place.keys.prefix(), "from": from.as_str(), "phase": phase.as_str(), "epoch": fleet.phase.epoch,
             "unconfirmed": unconfirmed,

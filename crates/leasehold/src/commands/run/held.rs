@@ -9,8 +9,9 @@ pub(super) async fn acquire(args: &Args) -> Result<Guard, Failure> {
     let redis = args.redis.connect().await?;
     let lock = match &args.mechanism {
         Some(name) => {
-            let mechanism: Mechanism =
-                name.parse().map_err(|error: UnknownName| Failure::new(exit::USAGE, error.to_string()))?;
+            let mechanism: Mechanism = name
+                .parse()
+                .map_err(|error: UnknownName| Failure::new(exit::USAGE, error.to_string()))?;
             Lock::new(&redis, &args.lock, mechanism).keys(args.redis.keys())
         }
         None => {
@@ -20,5 +21,9 @@ pub(super) async fn acquire(args: &Args) -> Result<Guard, Failure> {
             Lock::following(&follower, &args.lock)
         }
     };
-    lock.ttl(args.ttl).notice(args.notice()).acquire(args.wait()).await.map_err(|error| not_acquired(&error))
+    lock.ttl(args.ttl)
+        .notice(args.notice())
+        .acquire(args.wait())
+        .await
+        .map_err(|error| not_acquired(&error))
 }

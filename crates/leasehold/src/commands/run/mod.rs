@@ -102,7 +102,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         let _ = guard.release().await;
         return Ok(ExitCode::from(process::code_of_signal(signal)));
     }
-    let group = match Group::spawn(&args.command, args.grace) {
+    let group = match Group::spawn(&args.command, args.notice().saturating_sub(args.margin())) {
         Ok(group) => group,
         Err(failure) => {
             let _ = guard.release().await;
@@ -115,18 +115,31 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     {
         output::say(&error.to_string());
     }
-    let code = if ended.lost && ended.code == 0 { exit::LOCK_LOST } else { ended.code };
+    let code = if ended.lost && ended.code == 0 {
+        exit::LOCK_LOST
+    } else {
+        ended.code
+    };
     Ok(ExitCode::from(code))
 }
 
-async fn supervise(args: &Args, mut group: Group, guard: &Guard, signals: &mut Signals) -> Result<Ended, Failure> {
+async fn supervise(
+    args: &Args,
+    mut group: Group,
+    guard: &Guard,
+    signals: &mut Signals,
+) -> Result<Ended, Failure> {
     let mut lost = false;
     let mut told_to_stop = false;
+    let mut reports = tokio::time::interval(args.ttl / 20);
+    reports.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    group.tell_warden(guard.time_left()).await;
     let code = loop {
         tokio::select! {
             biased;
             loss = guard.lost(), if !lost => {
                 lost = true;
+                group.tell_warden(None).await;
                 output::say(&format!("lock {:?} is lost, stopping the command: {loss}", args.lock));
                 group.terminate(args.notice().saturating_sub(args.margin()));
             }
@@ -139,9 +152,11 @@ async fn supervise(args: &Args, mut group: Group, guard: &Guard, signals: &mut S
                 }
                 told_to_stop |= is_stop;
             }
+            _ = reports.tick(), if !lost => group.tell_warden(guard.time_left()).await,
             code = group.wait() => break code?,
         }
     };
+    group.tell_warden(None).await;
     let leftovers = async {
         loop {
             let loss = guard.lost().await;

@@ -25,22 +25,32 @@ pub(super) struct Signals {
     streams: Vec<(Signal, unix::Signal)>,
 }
 
-const PASSED_ON: [Signal; 6] =
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+const PASSED_ON: [Signal; 6] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
 
 impl Signals {
     pub(super) fn listen() -> Result<Self, Failure> {
         let mut streams = Vec::new();
         for signal in PASSED_ON {
-            let stream = unix::signal(SignalKind::from_raw(signal as i32))
-                .map_err(|error| Failure::new(exit::OS, format!("failed to listen for {signal}: {error}")))?;
+            let stream = unix::signal(SignalKind::from_raw(signal as i32)).map_err(|error| {
+                Failure::new(exit::OS, format!("failed to listen for {signal}: {error}"))
+            })?;
             streams.push((signal, stream));
         }
         Ok(Self { streams })
     }
 
     pub(super) fn is_stop(signal: Signal) -> bool {
-        matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT)
+        matches!(
+            signal,
+            Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT
+        )
     }
 
     /// The next signal of any kind.
@@ -69,8 +79,13 @@ impl Signals {
     /// A signal that asks to stop and has come already.
     pub(super) fn stop_now(&mut self) -> Option<Signal> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let mut arrived = self.streams.iter_mut().filter(|(signal, _)| Self::is_stop(*signal));
-        arrived.find_map(|(signal, stream)| stream.poll_recv(&mut context).is_ready().then_some(*signal))
+        let mut arrived = self
+            .streams
+            .iter_mut()
+            .filter(|(signal, _)| Self::is_stop(*signal));
+        arrived.find_map(|(signal, stream)| {
+            stream.poll_recv(&mut context).is_ready().then_some(*signal)
+        })
     }
 }
 
@@ -89,21 +104,42 @@ impl Group {
             return Err(Failure::new(exit::USAGE, "no command to run"));
         };
         let warden = Warden::spawn(grace);
-        let child = Command::new(program).args(arguments).process_group(0).spawn().map_err(|error| {
-            let code = if error.kind() == std::io::ErrorKind::NotFound { exit::NOT_FOUND } else { exit::CANNOT_RUN };
-            Failure::new(code, format!("failed to run {}: {error}", program.to_string_lossy()))
-        })?;
+        let child = Command::new(program)
+            .args(arguments)
+            .process_group(0)
+            .spawn()
+            .map_err(|error| {
+                let code = if error.kind() == std::io::ErrorKind::NotFound {
+                    exit::NOT_FOUND
+                } else {
+                    exit::CANNOT_RUN
+                };
+                Failure::new(
+                    code,
+                    format!("failed to run {}: {error}", program.to_string_lossy()),
+                )
+            })?;
         let group = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw)
             .ok_or_else(|| Failure::new(exit::OS, "the command has no process id"))?;
         let terminal = Terminal::give_to(group);
-        let mut spawned = Self { child, group, kill_at: None, warden, terminal };
-        if let Some(warden) = &mut spawned.warden {
-            warden.watch(group);
+        Ok(Self {
+            child,
+            group,
+            kill_at: None,
+            warden,
+            terminal,
+        })
+    }
+
+    /// The warden ends the group when it hears nothing more for `left`; `None` when only our end counts.
+    pub(super) async fn tell_warden(&mut self, left: Option<Duration>) {
+        if let Some(warden) = &mut self.warden {
+            let left_ms = left.map_or_else(|| "-".to_owned(), |left| left.as_millis().to_string());
+            warden.tell(format!("{} {left_ms}\n", self.group)).await;
         }
-        Ok(spawned)
     }
 
     pub(super) fn pass_on(&self, signal: Signal) {
@@ -180,7 +216,9 @@ impl Group {
 }
 
 fn code_of(status: ExitStatus) -> u8 {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    let code = status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     u8::try_from(code).unwrap_or(exit::NO)
 }
 
@@ -210,7 +248,9 @@ impl Drop for Terminal {
 fn set_foreground(group: Pid) -> bool {
     let mut stopping = SigSet::empty();
     stopping.add(Signal::SIGTTOU);
-    let Ok(before) = SigSet::thread_get_mask() else { return false };
+    let Ok(before) = SigSet::thread_get_mask() else {
+        return false;
+    };
     if stopping.thread_block().is_err() {
         return false;
     }
@@ -220,7 +260,8 @@ fn set_foreground(group: Pid) -> bool {
     set
 }
 
-/// A process that outlives us if we are killed, and then ends the command's group: D29.
+/// A process that outlives us, and ends the command's group when it does not hear from us in time: because we were
+/// killed, or are stopped while the lock runs out. D29.
 struct Warden {
     _process: Child,
     stdin: Option<ChildStdin>,
@@ -238,17 +279,20 @@ impl Warden {
             .spawn()
             .ok()?;
         let stdin = process.stdin.take();
-        Some(Self { _process: process, stdin })
+        Some(Self {
+            _process: process,
+            stdin,
+        })
     }
 
-    fn watch(&mut self, group: Pid) {
-        if let Some(mut stdin) = self.stdin.take() {
-            // The pipe stays open for as long as we live; its end is what the warden waits for.
-            tokio::spawn(async move {
-                if stdin.write_all(format!("{group}\n").as_bytes()).await.is_ok() {
-                    std::future::pending::<()>().await;
-                }
-            });
+    /// Tells something, unless the pipe is full: then the warden does not run, and we are not to hang on it.
+    async fn tell(&mut self, line: String) {
+        if let Some(stdin) = &mut self.stdin {
+            tokio::select! {
+                biased;
+                _ = stdin.write_all(line.as_bytes()) => {}
+                () = std::future::ready(()) => {}
+            }
         }
     }
 }

@@ -1,0 +1,14 @@
+//! The real binary, a real Redis, and real peers.
+
+mod chaos;
+mod cleanup;
+mod migration;
+mod program;
+mod run;
+mod scan;
+#[path = "../../../leasehold-redis/tests/it/support.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the tests of leasehold-redis, which use more of it"
+)]
+mod support;
