@@ -6,3 +6,4 @@ mod guards;
 mod ids;
 mod semaphores;
 mod support;
+mod workers;
