@@ -92,15 +92,11 @@ impl FromStr for Address {
         let (scheme, rest) = url
             .split_once("://")
             .ok_or_else(|| unreadable("no scheme".to_owned()))?;
-        let (tls, kind) = match scheme.split_once('+') {
-            Some((tls @ ("redis" | "rediss"), kind @ ("sentinel" | "cluster"))) => (tls, kind),
-            _ => {
-                let info = connection(url).map_err(unreadable)?;
-                return Ok(Self {
-                    place: Place::Server(info),
-                    shown,
-                });
-            }
+        let Some((tls @ ("redis" | "rediss"), kind @ ("sentinel" | "cluster"))) =
+            scheme.split_once('+')
+        else {
+            let place = Place::Server(connection(url).map_err(unreadable)?);
+            return Ok(Self { place, shown });
         };
         let (login, rest) = match rest.rsplit_once('@') {
             Some((login, rest)) => (format!("{login}@"), rest),

@@ -372,7 +372,7 @@ impl Entry {
 
     pub(crate) async fn phase_changed(&mut self) {
         if self.changes.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -94,7 +94,7 @@ impl Spot {
                 vec![token.to_owned(), self.ttl_arg(kind), names(allowed)],
             ),
         };
-        match read(self.redis.run(step, keys, args).await?)? {
+        match read(&self.redis.run(step, keys, args).await?)? {
             Answer::Yes { value, left } => Ok(Taken::Yes(Half {
                 kind,
                 value,
@@ -114,7 +114,7 @@ impl Spot {
             Kind::Token => &TOKEN_RENEW,
         };
         let args = vec![half.value.clone(), self.ttl_arg(kind), names(allowed)];
-        match read(self.redis.run(step, keys, args).await?)? {
+        match read(&self.redis.run(step, keys, args).await?)? {
             Answer::Yes { value, left } => Ok(Renewed::Yes(Half {
                 kind,
                 value,
@@ -157,8 +157,8 @@ enum Answer {
     PhaseMoved(String),
 }
 
-fn read(value: Value) -> Result<Answer, Fault> {
-    let Value::Array(fields) = &value else {
+fn read(value: &Value) -> Result<Answer, Fault> {
+    let Value::Array(fields) = value else {
         return Err(Fault::unexpected(format!("{value:?}")));
     };
     match fields.as_slice() {

@@ -285,7 +285,7 @@ impl Held for Member {
     }
 
     async fn woken(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn release(&mut self) -> Result<bool, Fault> {

@@ -20,9 +20,12 @@ impl Claim {
     }
 }
 
+/// A claim with its number and who made it.
+type Numbered = (u64, String, Claim);
+
 #[derive(Default)]
 pub(super) struct Referee {
-    claims: Mutex<HashMap<String, Vec<(u64, String, Claim)>>>,
+    claims: Mutex<HashMap<String, Vec<Numbered>>>,
     next: Mutex<u64>,
     grants: Mutex<u64>,
 }

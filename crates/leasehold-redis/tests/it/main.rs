@@ -1,5 +1,7 @@
 //! Against a real Redis and the real peers from PyPI in other processes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bytes;
 mod exclusion;
 mod guards;

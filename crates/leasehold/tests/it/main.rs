@@ -1,5 +1,7 @@
 //! The real binary, a real Redis, and real peers.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod chaos;
 mod cleanup;
 mod migration;

@@ -209,17 +209,17 @@ fn commands_are_dead_before_anyone_else_can_have_the_lock() {
         let left: u64 = raw.pttl("t:lockv2:a").unwrap();
         let free_at = std::time::SystemTime::now() + Duration::from_millis(left);
         if victim == "redis" {
-            server.signal("STOP")
+            server.signal("STOP");
         } else {
-            send_signal(run.id(), "STOP")
+            send_signal(run.id(), "STOP");
         }
         // Renewals that were on their way can only have made it later.
         std::thread::sleep(Duration::from_millis(left + 200));
         let last_seen = std::fs::metadata(&alive).unwrap().modified().unwrap();
         if victim == "redis" {
-            server.signal("CONT")
+            server.signal("CONT");
         } else {
-            send_signal(run.id(), "CONT")
+            send_signal(run.id(), "CONT");
         }
         assert!(
             last_seen < free_at + Duration::from_millis(20),
