@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// A Redis that is slower than this counts as unreachable; short enough for several tries within a lock's time.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -249,26 +250,55 @@ async fn subscribe(client: &Client, db: i64, keys: &[String]) -> Option<KeyWatch
     })
 }
 
-/// The master that the sentinels name. When the connection breaks, they are asked again.
+/// The master that the sentinels name. They are asked again when the connection breaks, and now and then: after a
+/// failover the old master takes writes until it learns of it, and what it takes is lost.
 struct Sentinels {
     client: Mutex<SentinelClient>,
-    current: Mutex<Option<MultiplexedConnection>>,
+    current: Mutex<Option<Master>>,
     db: i64,
 }
+
+struct Master {
+    address: redis::ConnectionAddr,
+    connection: MultiplexedConnection,
+    asked_at: Instant,
+}
+
+/// For so long the sentinels' last answer is good.
+const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
 
 impl Sentinels {
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         let mut current = self.current.lock().await;
-        if let Some(connection) = current.as_ref() {
-            return Ok(connection.clone());
+        if let Some(master) = current.as_ref()
+            && master.asked_at.elapsed() < SENTINELS_ASKED_EVERY
+        {
+            return Ok(master.connection.clone());
         }
-        let connection = self
-            .client
-            .lock()
-            .await
-            .get_async_connection_with_config(&async_config())
+        let named = self.client.lock().await.async_get_client().await;
+        let client = match (named, current.as_mut()) {
+            (Ok(client), Some(master))
+                if *client.get_connection_info().addr() != master.address =>
+            {
+                client
+            }
+            (Ok(client), None) => client,
+            // The same master, or no answer from the sentinels: go on with the connection that works.
+            (_, Some(master)) => {
+                master.asked_at = Instant::now();
+                return Ok(master.connection.clone());
+            }
+            (Err(error), None) => return Err(error),
+        };
+        let connection = client
+            .get_multiplexed_async_connection_with_config(&async_config())
             .await?;
-        *current = Some(connection.clone());
+        let address = client.get_connection_info().addr().clone();
+        *current = Some(Master {
+            address,
+            connection: connection.clone(),
+            asked_at: Instant::now(),
+        });
         Ok(connection)
     }
 

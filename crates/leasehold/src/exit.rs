@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 /// The answer is no: it is not safe to go on, or not everything could be done.
 pub(crate) const NO: u8 = 1;
-/// The command line makes no sense. Also what clap exits with, as 2, for flags that it does not know.
+/// The command line makes no sense.
 pub(crate) const USAGE: u8 = 64;
 /// A file that was to be read is not what it should be.
 pub(crate) const BAD_DATA: u8 = 65;
@@ -25,6 +25,13 @@ pub(crate) const NOT_PERMITTED: u8 = 77;
 pub(crate) const CANNOT_RUN: u8 = 126;
 /// As in a shell: there is no such command.
 pub(crate) const NOT_FOUND: u8 = 127;
+
+/// Help and versions were asked for and are no failure; anything else about the command line is.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    // Where the terminal is gone, there is nobody left to tell.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+}
 
 /// Why the program ends without having done what it was asked to.
 #[derive(Debug, thiserror::Error)]

@@ -10,9 +10,8 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
-    match commands::dispatch(cli) {
-        Ok(code) => code,
-        Err(failure) => failure.report(),
+    match args::Cli::try_parse() {
+        Ok(cli) => commands::dispatch(cli).unwrap_or_else(|failure| failure.report()),
+        Err(error) => exit::usage(&error),
     }
 }

@@ -91,7 +91,7 @@ async fn d28_unreachable_is_told_apart_and_told_before_anyone_else_can_have_it()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dropped_guards_give_back_and_cancelled_acquires_leave_nothing() {
+async fn d08_dropped_guards_give_back_and_cancelled_acquires_leave_nothing() {
     let server = RedisServer::start();
     let redis = server.connect().await;
     let mut raw = server.raw();

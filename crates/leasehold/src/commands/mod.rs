@@ -8,6 +8,7 @@ mod scan_files;
 
 use crate::args::{Cli, Command};
 use crate::exit::{self, Failure};
+use crate::output;
 use clap::CommandFactory;
 use std::process::ExitCode;
 
@@ -18,12 +19,9 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Locks(command) => block_on(locks::run(command)),
         Command::RedisScan(args) => block_on(redis_scan::run(args)),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "leasehold",
-                &mut std::io::stdout(),
-            );
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Warden(args) => run::warden(&args),

@@ -29,7 +29,7 @@ Examples:
   leasehold redis-scan --host localhost --undo redis-stats.log")]
 pub(crate) struct Args {
     /// Host of the Redis
-    #[arg(long, required_unless_present = "url")]
+    #[arg(long)]
     host: Option<String>,
 
     /// Port of the Redis
@@ -88,7 +88,10 @@ impl Args {
             // The host that is typed wins over the address in the environment.
             (_, Some(host)) => Address::server(host, self.port, self.db)
                 .map_err(|error| Failure::new(exit::USAGE, error.to_string())),
-            (None, None) => Err(Failure::new(exit::USAGE, "--host or --url is needed")),
+            (None, None) => Err(Failure::new(
+                exit::USAGE,
+                "which Redis? give --host or --url, or set LEASEHOLD_REDIS",
+            )),
         }
     }
 }

@@ -14,3 +14,4 @@ mod scan;
     reason = "shared with the tests of leasehold-redis, which use more of it"
 )]
 mod support;
+mod tls;

@@ -18,7 +18,8 @@ use tokio::time::Instant;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:
-    0  the fleet is in the new phase      1  it is not safe to go on, and the wait is over
+    0  the fleet is in the new phase
+    1  it is not safe to go on, and the wait is over
 
 Examples:
   leasehold locks advance --redis redis://localhost
@@ -40,7 +41,8 @@ pub(crate) struct AdvanceArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:
-    0  the fleet is in the new phase      1  it is not safe to go on, and the wait is over
+    0  the fleet is in the new phase
+    1  it is not safe to go on, and the wait is over
 
 Examples:
   leasehold locks rollback --redis redis://localhost

@@ -27,14 +27,17 @@ use std::time::Duration;
 #[command(after_help = "\
 Exit codes:
   the command's own; 128 + N when signal N ended it
-   75  the lock was not to be had in time        76  the lock was lost, and the command still ended with 0
-   69  Redis cannot be reached                   77  Redis refused the login
-  126  the command cannot be run                127  there is no such command
+   69  Redis cannot be reached
+   75  the lock was not to be had in time
+   76  the lock was lost, and the command still ended with 0
+   77  Redis refused the login
+  126  the command cannot be run
+  127  there is no such command
 
 Examples:
   leasehold run --redis redis://localhost --lock nightly -- ./report.sh
   leasehold run --redis redis://localhost --lock nightly --wait 0 -- ./report.sh
-  leasehold run --redis rediss://ops@redis.example.org --lock import --ttl 2m --wait 10m -- make import")]
+  leasehold run --lock import --ttl 2m --wait 10m -- make import")]
 pub(crate) struct Args {
     #[command(flatten)]
     redis: RedisFlags,
