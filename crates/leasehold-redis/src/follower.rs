@@ -63,7 +63,7 @@ pub(crate) struct Description {
 #[derive(Clone)]
 pub struct Follower {
     inner: Arc<Inner>,
-    _beat: Arc<Beat>,
+    beat: Arc<Beat>,
 }
 
 struct Beat {
@@ -154,12 +154,12 @@ impl Follower {
         });
         inner.beat().await?;
         let beating = Arc::clone(&inner);
-        let task = tokio::spawn(async move { beating.keep_beating().await }).abort_handle();
+        let task = tokio::spawn(async move { beating.keepbeating().await }).abort_handle();
         let beat = Arc::new(Beat {
             task,
             inner: Arc::clone(&inner),
         });
-        Ok(Self { inner, _beat: beat })
+        Ok(Self { inner, beat })
     }
 
     /// The phase that this process applies.
@@ -172,6 +172,16 @@ impl Follower {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.inner.id
+    }
+
+    /// Leaves the list of processes at once, instead of when the last heartbeat has run out. For the end of a program:
+    /// a follower that is dropped leaves in the background.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; the heartbeat runs out by itself.
+    pub async fn leave(self) -> Result<(), Fault> {
+        self.beat.task.abort();
+        self.inner.leave().await
     }
 
     pub(crate) fn redis(&self) -> &Redis {
@@ -216,10 +226,8 @@ impl Drop for Beat {
         let inner = Arc::clone(&self.inner);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let mut leave = redis::cmd("HDEL");
-                leave.arg(inner.keys.processes()).arg(&inner.id);
                 // Best effort: the heartbeat runs out by itself.
-                let _: Result<i64, Fault> = inner.redis.query(leave).await;
+                let _ = inner.leave().await;
             });
         }
     }
@@ -228,6 +236,12 @@ impl Drop for Beat {
 impl Inner {
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn leave(&self) -> Result<(), Fault> {
+        let mut leave = redis::cmd("HDEL");
+        leave.arg(self.keys.processes()).arg(&self.id);
+        self.redis.query::<i64>(leave).await.map(|_| ())
     }
 
     async fn read_phase(&self) -> Result<PhaseState, Fault> {
@@ -242,7 +256,7 @@ impl Inner {
         });
     }
 
-    async fn keep_beating(&self) {
+    async fn keepbeating(&self) {
         loop {
             let pause = self.options.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
             tokio::select! {

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// A redis-server of this test alone, on a free port, stopped at the end.
@@ -135,6 +136,13 @@ impl Venv {
 
     /// The interpreter, from the directory that the test set-up names, or made here on first use.
     pub(crate) fn python(self) -> PathBuf {
+        static FOUND: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+        FOUND[usize::from(self == Self::TaskTiger026)]
+            .get_or_init(|| self.find_python())
+            .clone()
+    }
+
+    fn find_python(self) -> PathBuf {
         let dir = std::env::var_os("LEASEHOLD_TEST_VENV_DIR").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venvs"),
             PathBuf::from,

@@ -142,13 +142,22 @@ fn old_workers_stand_in_the_way_until_they_are_gone() {
 
 #[test]
 fn downtime_is_refused_while_anything_is_alive() {
-    let server = RedisServer::start();
-    ok(&server, &["locks", "rollback", "--downtime"]);
+    // Without a phase, which means token, and then from old.
+    for has_phase in [false, true] {
+        let server = RedisServer::start();
+        if has_phase {
+            ok(&server, &["locks", "rollback", "--downtime"]);
+        }
+        check_downtime(&server, has_phase);
+    }
+}
+
+fn check_downtime(server: &RedisServer, has_phase: bool) {
     let args = ["locks", "advance", "--downtime", "--wait", "0"];
+    let mut peer = Peer::start(server, Venv::TaskTiger012);
     for mechanism in ["old", "dual", "token"] {
-        let mut peer = Peer::start(&server, Venv::TaskTiger012);
         assert!(peer.acquire(mechanism, "a", 30.0));
-        let refused = output(&server, &args);
+        let refused = output(server, &args);
         assert_eq!(refused.status.code(), Some(1), "{mechanism}");
         assert!(
             stderr(&refused).contains("lock a is held"),
@@ -157,23 +166,27 @@ fn downtime_is_refused_while_anything_is_alive() {
         );
         peer.release("a");
     }
-    let mut peer = Peer::start(&server, Venv::TaskTiger026);
     let holder = serde_json::json!({"op": "semaphore", "name": "q", "holder": "w", "timeout": 30, "size": 1});
     peer.ask(&holder);
-    let refused = output(&server, &args);
+    let refused = output(server, &args);
     assert!(
         refused.status.code() == Some(1) && stderr(&refused).contains("semaphore of queue q"),
         "{}",
         stderr(&refused)
     );
     peer.ask(&serde_json::json!({"op": "semaphore-release", "name": "q", "holder": "w"}));
-    let run = spawn(&server, &["run", "--lock", "b", "--", "sleep", "60"]);
-    wait_for("the program", || server.raw().exists("t:lock:b").unwrap());
-    assert_eq!(output(&server, &args).status.code(), Some(1));
+    let run = spawn(server, &["run", "--lock", "b", "--", "sleep", "60"]);
+    wait_for("the program", || {
+        server
+            .raw()
+            .exists(if has_phase { "t:lock:b" } else { "t:lockv2:b" })
+            .unwrap()
+    });
+    assert_eq!(output(server, &args).status.code(), Some(1));
     send_signal(run.id(), "TERM");
     run.wait_with_output().unwrap();
-    ok(&server, &["locks", "advance", "--downtime"]);
-    assert_eq!(status(&server)["phase"]["phase"], "token");
+    ok(server, &["locks", "advance", "--downtime"]);
+    assert_eq!(status(server)["phase"]["phase"], "token");
 }
 
 #[test]

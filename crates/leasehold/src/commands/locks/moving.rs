@@ -109,7 +109,8 @@ async fn go(
         None if how.downtime => end,
         None => step(from).unwrap_or(end),
     };
-    if from == target {
+    // With everything down, being there already is still to be checked: workers that are not ours know no phase.
+    if from == target && !how.downtime {
         if fleet.phase.epoch == 0 {
             output::say(
                 "no phase was ever set, which means token; `rollback --to old` begins a migration",
@@ -117,7 +118,7 @@ async fn go(
         }
         return finish(&how, &place, from, &fleet);
     }
-    if !is_ahead(from, target, step) {
+    if from != target && !is_ahead(from, target, step) {
         return Err(Failure::new(
             exit::USAGE,
             format!("the phase is {from}: {target} does not lie in this direction"),
@@ -324,6 +325,9 @@ fn finish(how: &How, place: &Place, from: Phase, fleet: &Fleet) -> Result<ExitCo
         output::line(&answer.to_string());
     } else if from == phase {
         output::line(&format!("the phase is {phase} already"));
+        if how.downtime {
+            output::line(guidance::after_move(phase));
+        }
     } else {
         output::line(&format!("the phase is {phase}, it was {from}"));
         output::line(guidance::after_move(phase));

@@ -95,25 +95,25 @@ struct Ended {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
-    let guard = tokio::select! {
+    let held = tokio::select! {
         biased;
         // D29: nothing starts once we were told to stop.
         signal = signals.stop() => return Ok(ExitCode::from(process::code_of_signal(signal))),
-        guard = held::acquire(&args) => guard?,
+        held = held::acquire(&args) => held?,
     };
     if let Some(signal) = signals.stop_now() {
-        let _ = guard.release().await;
+        let _ = held.release().await;
         return Ok(ExitCode::from(process::code_of_signal(signal)));
     }
     let group = match Group::spawn(&args.command, args.notice().saturating_sub(args.margin())) {
         Ok(group) => group,
         Err(failure) => {
-            let _ = guard.release().await;
+            let _ = held.release().await;
             return Err(failure);
         }
     };
-    let ended = supervise(&args, group, &guard, &mut signals).await?;
-    if let Err(error) = guard.release().await
+    let ended = supervise(&args, group, &held.guard, &mut signals).await?;
+    if let Err(error) = held.release().await
         && !ended.lost
     {
         output::say(&error.to_string());
