@@ -1,5 +1,6 @@
 //! One key of a lock: the old half or the token half. A lock holds one of them, or both.
 
+use crate::expiry::OldExpiry;
 use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::phase::Phase;
@@ -123,6 +124,22 @@ impl Spot {
             Answer::No { .. } => Ok(Renewed::NotOurs),
             Answer::PhaseMoved(phase) => Ok(Renewed::PhaseMoved(phase)),
         }
+    }
+
+    /// Whether somebody holds the old lock, and for how long if that is known. Only looks.
+    pub(crate) async fn old_lock_in_the_way(&self) -> Result<Option<Option<Duration>>, Fault> {
+        let mut get = redis::cmd("GET");
+        get.arg(self.key(Kind::Old));
+        let value: Option<Vec<u8>> = self.redis.query(get).await?;
+        let Some(value) = value else { return Ok(None) };
+        let now = self.redis.time().await?;
+        Ok(match OldExpiry::read(&value) {
+            OldExpiry::Forever => Some(None),
+            OldExpiry::Until(until) if until >= now => {
+                Some(Duration::try_from_secs_f64(until - now).ok())
+            }
+            OldExpiry::Until(_) => None,
+        })
     }
 
     /// Deletes the key if it is still what we wrote. `false` when it was not ours any more.

@@ -12,6 +12,9 @@ use crate::waiting::Waiting;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// So often the phase may have moved under an attempt before the next one waits.
+const MOVES_IN_A_ROW: u32 = 5;
+
 /// How long to wait for a lock that somebody else has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
@@ -172,31 +175,31 @@ impl Lock {
         let mut waiting: Option<Waiting> = None;
         let mut moves = 0;
         loop {
-            let outcome = self.attempt_to_the_end().await;
+            let outcome = self.attempt_to_the_end(waiting.is_some()).await;
             let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let left = match outcome {
                 Ok(Attempt::Held(guard)) => return Ok(guard),
-                Ok(Attempt::PhaseMoved(phase)) => {
+                // A phase that moves on and on, or cannot be read, is waited for like a lock.
+                Ok(Attempt::PhaseMoved(phase)) if moves < MOVES_IN_A_ROW => {
                     self.follow(&phase).await?;
                     moves += 1;
-                    if moves < 10 {
-                        continue;
-                    }
-                    None
+                    continue;
                 }
-                Ok(Attempt::Busy { .. }) if is_over => {
+                Ok(Attempt::Busy { .. } | Attempt::PhaseMoved(_)) if is_over => {
                     return Err(AcquireError::NotInTime {
                         id: self.spot.id.clone(),
                         waited: started.elapsed(),
                     });
                 }
                 Ok(Attempt::Busy { left }) => left,
+                Ok(Attempt::PhaseMoved(_)) => None,
                 Err(fault) if is_over || !fault.is_passing() => return Err(self.failed(fault)),
                 Err(fault) => {
                     tracing::debug!(%fault, "an attempt failed, trying again");
                     None
                 }
             };
+            moves = 0;
             let waiting = match &mut waiting {
                 Some(waiting) => waiting,
                 None => waiting.insert(Waiting::start(&self.spot.redis, self.watched()).await),
@@ -225,21 +228,27 @@ impl Lock {
             });
         }
         if let Policy::Follow(follower) = &self.policy {
-            follower.look().await.map_err(|fault| self.failed(fault))?;
+            match follower.look().await {
+                // The next attempt is refused again, and waits.
+                Err(fault) if fault.is_passing() => {
+                    tracing::debug!(%fault, "the phase could not be read");
+                }
+                looked => looked.map_err(|fault| self.failed(fault))?,
+            }
         }
         Ok(())
     }
 
     /// An attempt goes to its end even when its caller goes away, so that what it was granted is given back.
-    async fn attempt_to_the_end(&self) -> Result<Attempt, Fault> {
+    async fn attempt_to_the_end(&self, again: bool) -> Result<Attempt, Fault> {
         let lock = self.clone();
-        let attempt = tokio::spawn(async move { lock.attempt(fresh_token()).await });
+        let attempt = tokio::spawn(async move { lock.attempt(fresh_token(), again).await });
         attempt
             .await
             .unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))
     }
 
-    async fn attempt(&self, token: String) -> Result<Attempt, Fault> {
+    async fn attempt(&self, token: String, again: bool) -> Result<Attempt, Fault> {
         let (mechanism, entry) = match &self.policy {
             Policy::Fixed(mechanism) => (*mechanism, None),
             Policy::Follow(follower) => {
@@ -252,6 +261,12 @@ impl Lock {
         } else {
             ANY_PHASE
         };
+        if again && mechanism == Mechanism::Dual {
+            // Whoever waits does not take the token lock again and again only to give it back: that would wake all others.
+            if let Some(left) = self.spot.old_lock_in_the_way().await? {
+                return Ok(Attempt::Busy { left });
+            }
+        }
         let token_half = if mechanism.has_token_half() {
             match self.spot.take(Kind::Token, &token, allowed).await {
                 Ok(Taken::Yes(half)) => Some(half),

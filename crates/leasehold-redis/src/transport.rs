@@ -20,6 +20,6 @@ pub(crate) trait Transport: Send + Sync {
     /// Tells of changes of these keys, where Redis has its keyspace notifications on and lets us hear them.
     fn watch(&self, keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>>;
 
-    /// Every node that holds keys of its own, each able to be scanned; just this one where there is no cluster.
+    /// Whether keys live on several nodes, so that a walk over one of them is not all.
     fn is_cluster(&self) -> bool;
 }

@@ -15,11 +15,13 @@ const LONGEST_PAUSE_WATCHING: Duration = Duration::from_secs(5);
 pub(crate) struct Waiting {
     pause: Duration,
     watch: Option<KeyWatch>,
+    is_fresh: bool,
 }
 
 impl Waiting {
     pub(crate) async fn start(redis: &Redis, keys: Vec<String>) -> Self {
         Self {
+            is_fresh: true,
             pause: FIRST_PAUSE,
             watch: redis.transport.watch(keys).await,
         }
@@ -27,6 +29,11 @@ impl Waiting {
 
     /// Waits until trying again makes sense, at most until `deadline`. `left` is what the lock in the way has left.
     pub(crate) async fn pause(&mut self, left: Option<Duration>, deadline: Option<Instant>) {
+        let is_fresh = std::mem::replace(&mut self.is_fresh, false);
+        if is_fresh && self.watch.is_some() {
+            // What changed before we listened was not heard.
+            return;
+        }
         let longest = if self.watch.is_some() {
             LONGEST_PAUSE_WATCHING
         } else {

@@ -11,7 +11,7 @@ const TTL: Duration = Duration::from_secs(30);
 fn peers_of(mechanism: Mechanism) -> &'static [Venv] {
     match mechanism {
         Mechanism::Old | Mechanism::Dual => &[Venv::TaskTiger012],
-        Mechanism::Token => &[Venv::TaskTiger012, Venv::TaskTiger026],
+        Mechanism::Token => &[Venv::TaskTiger012, Venv::TaskTiger026, Venv::RedisPy],
     }
 }
 
@@ -19,8 +19,8 @@ fn peers_of(mechanism: Mechanism) -> &'static [Venv] {
 async fn table_holds_against_real_peers_and_among_ours() {
     let server = RedisServer::start();
     let redis = server.connect().await;
-    let mut peers =
-        [Venv::TaskTiger012, Venv::TaskTiger026].map(|venv| (venv, Peer::start(&server, venv)));
+    let mut peers = [Venv::TaskTiger012, Venv::TaskTiger026, Venv::RedisPy]
+        .map(|venv| (venv, Peer::start(&server, venv)));
     for ours in MECHANISMS {
         for theirs in MECHANISMS {
             let excludes = ours.excludes(theirs);

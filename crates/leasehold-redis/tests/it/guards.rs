@@ -187,3 +187,34 @@ async fn guards_survive_a_restart_of_their_connection() {
     }
     guard.release().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_dual_locks_do_not_keep_each_other_awake() {
+    let server = RedisServer::with_options(&["--notify-keyspace-events", "KA"]);
+    let redis = server.connect().await;
+    let mut raw = server.raw();
+    let _guard = Lock::new(&redis, "a", Mechanism::Old)
+        .try_acquire()
+        .await
+        .unwrap()
+        .unwrap();
+    let mut waiters = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let lock = Lock::new(&redis, "a", Mechanism::Dual);
+        waiters
+            .spawn(async move { drop(lock.acquire(Wait::AtMost(Duration::from_secs(3))).await) });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut executed = || -> u64 {
+        let info: String = redis::cmd("INFO").arg("stats").query(&mut raw).unwrap();
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix("total_commands_processed:"));
+        line.unwrap().parse().unwrap()
+    };
+    let before = executed();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let commands = executed() - before;
+    assert!(commands < 100, "{commands} commands by five who only wait");
+    waiters.join_all().await;
+}

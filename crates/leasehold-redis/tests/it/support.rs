@@ -117,6 +117,7 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 pub(crate) enum Venv {
     TaskTiger012,
     TaskTiger026,
+    RedisPy,
 }
 
 impl Venv {
@@ -124,6 +125,7 @@ impl Venv {
         match self {
             Self::TaskTiger012 => "tasktiger-0.12",
             Self::TaskTiger026 => "tasktiger-0.26",
+            Self::RedisPy => "redis-py",
         }
     }
 
@@ -131,15 +133,24 @@ impl Venv {
         match self {
             Self::TaskTiger012 => &["tasktiger==0.12", "redis<4"],
             Self::TaskTiger026 => &["tasktiger==0.26.3", "redis"],
+            Self::RedisPy => &["redis"],
         }
     }
 
     /// The interpreter, from the directory that the test set-up names, or made here on first use.
     pub(crate) fn python(self) -> PathBuf {
-        static FOUND: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
-        FOUND[usize::from(self == Self::TaskTiger026)]
+        static FOUND: [OnceLock<PathBuf>; 3] = [const { OnceLock::new() }; 3];
+        FOUND[self as usize]
             .get_or_init(|| self.find_python())
             .clone()
+    }
+
+    fn imports(self) -> &'static str {
+        if self == Self::RedisPy {
+            "import redis"
+        } else {
+            "import tasktiger, redis"
+        }
     }
 
     fn find_python(self) -> PathBuf {
@@ -155,7 +166,7 @@ impl Venv {
         let imports = || {
             let mut import = Command::new(&python);
             import
-                .args(["-c", "import tasktiger, redis"])
+                .args(["-c", self.imports()])
                 .stdout(Stdio::null())
                 .stderr(Stdio::null());
             import.status().is_ok_and(|status| status.success())
@@ -166,7 +177,12 @@ impl Venv {
             run(Command::new(venv.join("bin/pip"))
                 .args(["install", "-q"])
                 .args(self.packages()));
-            assert!(imports(), "{} has no tasktiger and redis", venv.display());
+            assert!(
+                imports(),
+                "{} cannot do: {}",
+                venv.display(),
+                self.imports()
+            );
         }
         python
     }
