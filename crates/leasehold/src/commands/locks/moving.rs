@@ -156,6 +156,7 @@ async fn move_one(
     let mut fleet = Fleet::read(&place.redis, &place.keys).await?;
     let from = fleet.phase.phase;
     let mut observation = Observation::new(from, to, how.longest_timeout);
+    let mut told = String::new();
     loop {
         let verdict = if how.force {
             say_risk(from, to);
@@ -180,7 +181,7 @@ async fn move_one(
                 Err(error) => return Err(moved_not(&error)),
             }
         }
-        pause(how, place, to, &verdict, deadline).await?;
+        pause(how, place, to, &verdict, deadline, &mut told).await?;
     }
     output::say(&format!(
         "the phase is {to} now; waiting for the processes to follow"
@@ -216,6 +217,7 @@ async fn move_downtime(
     deadline: Instant,
 ) -> Result<(), Failure> {
     let mut fleet = first.clone();
+    let mut told = String::new();
     loop {
         let (read, census) = place.look().await?;
         if read.phase == fleet.phase {
@@ -232,7 +234,7 @@ async fn move_downtime(
                 Err(error) => return Err(moved_not(&error)),
             }
         }
-        pause(how, place, to, &verdict, deadline).await?;
+        pause(how, place, to, &verdict, deadline, &mut told).await?;
     }
 }
 
@@ -243,6 +245,7 @@ async fn pause(
     to: Phase,
     verdict: &Verdict,
     deadline: Instant,
+    told_before: &mut String,
 ) -> Result<(), Failure> {
     let told = tell(to, verdict);
     if Instant::now() >= deadline {
@@ -256,13 +259,29 @@ async fn pause(
             format!("the phase was not changed: {told}"),
         ));
     }
-    output::progress(&told);
+    if output::progress_is_seen() {
+        output::progress(&told);
+    } else {
+        tell_once(verdict, &told, told_before);
+    }
     tokio::select! {
         () = tokio::time::sleep(how.interval) => Ok(()),
         _ = tokio::signal::ctrl_c() => {
             output::progress_end();
             Err(Failure::new(130, format!("ended by Ctrl-C, the phase was not changed: {told}")))
         }
+    }
+}
+
+/// In a log, only what is news.
+fn tell_once(verdict: &Verdict, told: &str, told_before: &mut String) {
+    let kind = match verdict {
+        Verdict::Blocked { by, .. } => format!("{} in the way", by.len()),
+        _ => "watching".to_owned(),
+    };
+    if *told_before != kind {
+        output::say(told);
+        *told_before = kind;
     }
 }
 

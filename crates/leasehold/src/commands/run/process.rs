@@ -234,7 +234,12 @@ impl Terminal {
         if !stdin.is_terminal() || nix::unistd::tcgetpgrp(&stdin) != Ok(ours) {
             return None;
         }
-        set_foreground(group).then_some(Self { back_to: ours })
+        if !set_foreground(group) {
+            return None;
+        }
+        // It may have been stopped for reading before the terminal was its own; a group that has ended needs nothing.
+        let _ = killpg(group, Signal::SIGCONT);
+        Some(Self { back_to: ours })
     }
 }
 
