@@ -136,13 +136,13 @@ async fn supervise(
     let mut told_to_stop = false;
     let mut reports = tokio::time::interval(args.ttl / 20);
     reports.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    group.tell_warden(guard.time_left()).await;
+    group.tell_warden(guard.time_left());
     let code = loop {
         tokio::select! {
             biased;
             loss = guard.lost(), if !lost => {
                 lost = true;
-                group.tell_warden(None).await;
+                group.tell_warden(None);
                 output::say(&format!("lock {:?} is lost, stopping the command: {loss}", args.lock));
                 group.terminate(args.notice().saturating_sub(args.margin()));
             }
@@ -155,11 +155,11 @@ async fn supervise(
                 }
                 told_to_stop |= is_stop;
             }
-            _ = reports.tick(), if !lost => group.tell_warden(guard.time_left()).await,
+            _ = reports.tick(), if !lost => group.tell_warden(guard.time_left()),
             code = group.wait() => break code?,
         }
     };
-    group.tell_warden(None).await;
+    group.tell_warden(None);
     let leftovers = async {
         loop {
             let loss = guard.lost().await;

@@ -3,15 +3,15 @@
 use crate::exit::{self, Failure};
 use crate::output;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -124,21 +124,24 @@ impl Group {
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw)
             .ok_or_else(|| Failure::new(exit::OS, "the command has no process id"))?;
-        let terminal = Terminal::give_to(group);
-        Ok(Self {
+        let mut spawned = Self {
             child,
             group,
             kill_at: None,
             warden,
-            terminal,
-        })
+            terminal: None,
+        };
+        // Before anything else: from here on the command does not outlive us.
+        spawned.tell_warden(None);
+        spawned.terminal = Terminal::give_to(group);
+        Ok(spawned)
     }
 
     /// The warden ends the group when it hears nothing more for `left`; `None` when only our end counts.
-    pub(super) async fn tell_warden(&mut self, left: Option<Duration>) {
+    pub(super) fn tell_warden(&mut self, left: Option<Duration>) {
         if let Some(warden) = &mut self.warden {
             let left_ms = left.map_or_else(|| "-".to_owned(), |left| left.as_millis().to_string());
-            warden.tell(format!("{} {left_ms}\n", self.group)).await;
+            warden.tell(&format!("{} {left_ms}\n", self.group));
         }
     }
 
@@ -268,36 +271,37 @@ fn set_foreground(group: Pid) -> bool {
 /// A process that outlives us, and ends the command's group when it does not hear from us in time: because we were
 /// killed, or are stopped while the lock runs out. D29.
 struct Warden {
-    _process: Child,
-    stdin: Option<ChildStdin>,
+    process: std::process::Child,
+    stdin: std::process::ChildStdin,
 }
 
 impl Warden {
     fn spawn(grace: Duration) -> Option<Self> {
         let program = std::env::current_exe().ok()?;
-        let mut process = Command::new(program)
+        let mut command = std::process::Command::new(program);
+        command
             .args(["warden", "--grace-ms", &grace.as_millis().to_string()])
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true)
+            .stdout(Stdio::null());
+        let mut process = std::os::unix::process::CommandExt::process_group(&mut command, 0)
             .spawn()
             .ok()?;
-        let stdin = process.stdin.take();
-        Some(Self {
-            _process: process,
-            stdin,
-        })
+        let stdin = process.stdin.take()?;
+        // A full pipe means that the warden does not run, and we are not to hang on it.
+        fcntl(&stdin, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).ok()?;
+        Some(Self { process, stdin })
     }
 
-    /// Tells something, unless the pipe is full: then the warden does not run, and we are not to hang on it.
-    async fn tell(&mut self, line: String) {
-        if let Some(stdin) = &mut self.stdin {
-            tokio::select! {
-                biased;
-                _ = stdin.write_all(line.as_bytes()) => {}
-                () = std::future::ready(()) => {}
-            }
-        }
+    fn tell(&mut self, line: &str) {
+        // What it misses it takes for silence, and acts on.
+        let _ = self.stdin.write_all(line.as_bytes());
+    }
+}
+
+impl Drop for Warden {
+    fn drop(&mut self) {
+        // It has ended already only if something else ended it.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
