@@ -1,3 +1,32 @@
-//! `cargo xtask`: what CI runs and what a newcomer runs.
+//! `cargo xtask`: what CI runs and what a newcomer runs, from one place.
+//!
+//! It knows which tests there are and what they need installed; it refuses to know how any of
+//! them works.
 
-fn main() {}
+mod arguments;
+mod checks;
+mod environment;
+mod packages;
+mod step;
+mod suites;
+mod venvs;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::arguments::{Arguments, Task, TestArguments};
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Test(arguments) => suites::run_wanted(&arguments),
+        Task::Ci => checks::run_all().and_then(|()| suites::run_wanted(&TestArguments::default())),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

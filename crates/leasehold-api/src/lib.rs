@@ -1,1 +1,28 @@
-//! Wire types and their validation. Knows JSON and nothing of the engine, HTTP or time.
+//! Wire types of the HTTP API and their validation. Knows JSON and nothing of the engine, of HTTP
+//! or of time.
+//!
+//! A request body is declared once, with the rule of each field ([`limits`], [`tags`],
+//! [`leases`]). The same declaration reads a body, explains what is wrong with it and writes its
+//! JSON Schema ([`schema`]).
+//!
+//! The rules are those of the limits contract: the API was recorded from a server that reads JSON
+//! as Python does and coerces values as pydantic does (`"3"`, `2.0` and `true` are integers), and
+//! its clients see the answers. Everything that differs on purpose is named where it is done.
+
+mod body;
+pub mod error;
+mod json;
+pub mod leases;
+pub mod limits;
+pub mod path;
+mod rule;
+pub mod schema;
+pub mod tags;
+pub mod timestamp;
+pub mod validation;
+
+pub use body::{Body, Patch, Settings};
+pub use json::Json;
+pub use schema::schemas;
+pub use timestamp::Timestamp;
+pub use validation::{Invalid, missing_query};

@@ -1,1 +1,49 @@
-//! The rules: limits, slots, leases and their deadlines. Pure: no I/O, no clock, no randomness, no async.
+//! The rules of limits and leases.
+//!
+//! A **limit** has slots; a **lease** holds slots on one or more limits for a **holder**,
+//! until its **deadline**. Occupancy is the sum of the live leases (and of the slots that
+//! clients without leases took): there is no second counter that could drift from it.
+//!
+//! ```text
+//!   Command, now ──▶ Ledger::step ──▶ Step { outcome, expired }
+//!                        │
+//!                        └─ Ledger::take_changes ──▶ Changes, to be made durable
+//!                                                       before any outcome is told
+//! ```
+//!
+//! The crate is deterministic: ids and time arrive as arguments, so the same commands give
+//! the same ledger on every machine. It knows nothing of files, sockets, clocks, random
+//! numbers, SQL or JSON.
+
+mod admission;
+mod changes;
+mod command;
+mod decay;
+mod expiry;
+mod holder;
+mod lease;
+mod ledger;
+mod limit;
+mod limits;
+mod outcome;
+mod queue;
+mod reads;
+mod tags;
+mod time;
+
+pub use changes::{Changes, Resume, Snapshot};
+pub use command::{
+    Acquire, Command, CreateLimit, GiveBack, Hold, LimitPatch, LimitRef, Mode, Page, Patience,
+    Query, Scope, Want,
+};
+pub use decay::{Level, Rate};
+pub use holder::Holder;
+pub use lease::{Ending, Fence, Holding, Holdings, How, Lease, LeaseId};
+pub use ledger::{Ledger, Step};
+pub use limit::{Limit, LimitId, TAG_PREFIX};
+pub use outcome::{
+    Acquired, Blocker, Created, Deleted, Gone, Grant, Granted, LeaseView, LimitView, MinimalLimit,
+    Outcome, Refusal, Renewed, Updated, Wait,
+};
+pub use queue::{Called, OVERTAKES_MAX, Ticket, WaiterId, WaiterView};
+pub use time::{Span, Timestamp};

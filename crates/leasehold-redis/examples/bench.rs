@@ -18,11 +18,7 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new("redis-server")
             .args([
                 "--port",
@@ -52,21 +48,12 @@ impl Drop for Server {
 }
 
 fn main() {
-    let seconds: f64 = std::env::args()
-        .nth(1)
-        .map_or(5.0, |seconds| seconds.parse().unwrap());
+    let seconds: f64 = std::env::args().nth(1).map_or(5.0, |seconds| seconds.parse().unwrap());
     let server = Server::start();
     let theirs = |what: &str, venv: &str| theirs(&server, what, venv, seconds);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let redis = runtime
-        .block_on(Redis::connect(
-            &format!("redis://127.0.0.1:{}", server.port)
-                .parse()
-                .unwrap(),
-        ))
+        .block_on(Redis::connect(&format!("redis://127.0.0.1:{}", server.port).parse().unwrap()))
         .unwrap();
     let length = Duration::from_secs_f64(seconds);
     let ours = |mechanism, tasks| runtime.block_on(locks(&redis, mechanism, tasks, length));
@@ -76,21 +63,13 @@ fn main() {
     println!("{peer:>10.0}         redis-py Lock");
     report("token lock", ours(Mechanism::Token, 1), peer);
     report("token lock, 32 at a time", ours(Mechanism::Token, 32), peer);
-    report(
-        "dual lock (no peer; beside redis-py's)",
-        ours(Mechanism::Dual, 1),
-        peer,
-    );
+    report("dual lock (no peer; beside redis-py's)", ours(Mechanism::Dual, 1), peer);
     let peer = theirs("old", "tasktiger-0.12");
     println!("{peer:>10.0}         TaskTiger 0.12 Lock");
     report("old lock", ours(Mechanism::Old, 1), peer);
     let peer = theirs("semaphore", "tasktiger-0.26");
     println!("{peer:>10.0}         TaskTiger 0.26 Semaphore");
-    report(
-        "semaphore",
-        runtime.block_on(semaphores(&redis, length)),
-        peer,
-    );
+    report("semaphore", runtime.block_on(semaphores(&redis, length)), peer);
 }
 
 fn report(what: &str, ours: f64, theirs: f64) {
@@ -109,16 +88,9 @@ fn theirs(server: &Server, what: &str, venv: &str, seconds: f64) -> f64 {
         .stderr(Stdio::inherit())
         .output()
         .unwrap_or_else(|error| {
-            panic!(
-                "{}: {error}; the tests of this crate make it",
-                python.display()
-            )
+            panic!("{}: {error}; the tests of this crate make it", python.display())
         });
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap()
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
 /// Pairs per second of so many tasks, each with a lock of its own.
@@ -130,13 +102,7 @@ async fn locks(redis: &Redis, mechanism: Mechanism, tasks: usize, length: Durati
         running.push(tokio::spawn(async move {
             let mut pairs = 0_u32;
             while started.elapsed() < length {
-                lock.try_acquire()
-                    .await
-                    .unwrap()
-                    .unwrap()
-                    .release()
-                    .await
-                    .unwrap();
+                lock.try_acquire().await.unwrap().unwrap().release().await.unwrap();
                 pairs += 1;
             }
             pairs

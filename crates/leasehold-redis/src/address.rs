@@ -20,11 +20,7 @@ pub struct Address {
 #[derive(Clone)]
 pub(crate) enum Place {
     Server(ConnectionInfo),
-    Sentinels {
-        sentinels: Vec<ConnectionInfo>,
-        master: String,
-        node: ConnectionInfo,
-    },
+    Sentinels { sentinels: Vec<ConnectionInfo>, master: String, node: ConnectionInfo },
     Cluster(Vec<ConnectionInfo>),
 }
 
@@ -50,11 +46,7 @@ impl Address {
     /// # Errors
     /// When host and port make no URL.
     pub fn server(host: &str, port: u16, db: i64) -> Result<Self, AddressError> {
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         format!("redis://{host}:{port}/{db}").parse()
     }
 
@@ -85,13 +77,9 @@ impl FromStr for Address {
 
     fn from_str(url: &str) -> Result<Self, AddressError> {
         let shown = without_password(url);
-        let unreadable = |cause: String| AddressError::Unreadable {
-            url: shown.clone(),
-            cause,
-        };
-        let (scheme, rest) = url
-            .split_once("://")
-            .ok_or_else(|| unreadable("no scheme".to_owned()))?;
+        let unreadable = |cause: String| AddressError::Unreadable { url: shown.clone(), cause };
+        let (scheme, rest) =
+            url.split_once("://").ok_or_else(|| unreadable("no scheme".to_owned()))?;
         let Some((tls @ ("redis" | "rediss"), kind @ ("sentinel" | "cluster"))) =
             scheme.split_once('+')
         else {
@@ -108,10 +96,8 @@ impl FromStr for Address {
             return Err(unreadable("no host".to_owned()));
         }
         let place = if kind == "cluster" {
-            let nodes: Result<Vec<_>, _> = hosts
-                .iter()
-                .map(|host| connection(&format!("{tls}://{login}{host}/")))
-                .collect();
+            let nodes: Result<Vec<_>, _> =
+                hosts.iter().map(|host| connection(&format!("{tls}://{login}{host}/"))).collect();
             Place::Cluster(nodes.map_err(unreadable)?)
         } else {
             let (master, db) = path.split_once('/').unwrap_or((path, "0"));
@@ -135,19 +121,12 @@ impl FromStr for Address {
 }
 
 fn connection(url: &str) -> Result<ConnectionInfo, String> {
-    url.into_connection_info()
-        .map_err(|error| error.to_string())
+    url.into_connection_info().map_err(|error| error.to_string())
 }
 
 fn with_port(host: &str, port: u16) -> String {
-    let has_port = host
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if has_port {
-        host.to_owned()
-    } else {
-        format!("{host}:{port}")
-    }
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if has_port { host.to_owned() } else { format!("{host}:{port}") }
 }
 
 fn without_password(url: &str) -> String {
@@ -171,26 +150,17 @@ mod tests {
     fn passwords_are_never_shown() {
         let address: Address = "rediss://ops:hunter2@example.org:6380/3".parse().unwrap();
         assert_eq!(address.to_string(), "rediss://ops:***@example.org:6380/3");
-        assert_eq!(
-            format!("{address:?}"),
-            "Address(rediss://ops:***@example.org:6380/3)"
-        );
+        assert_eq!(format!("{address:?}"), "Address(rediss://ops:***@example.org:6380/3)");
         assert_eq!(address.db(), 3);
     }
 
     #[test]
     fn sentinels_and_clusters_are_read() {
         let address: Address = "redis+sentinel://:pw@a,b:26380/mymaster/2".parse().unwrap();
-        let Place::Sentinels {
-            sentinels, master, ..
-        } = &address.place
-        else {
+        let Place::Sentinels { sentinels, master, .. } = &address.place else {
             panic!("{address:?}")
         };
-        assert_eq!(
-            (sentinels.len(), master.as_str(), address.db()),
-            (2, "mymaster", 2)
-        );
+        assert_eq!((sentinels.len(), master.as_str(), address.db()), (2, "mymaster", 2));
         let address: Address = "redis+cluster://a:7000,b:7001".parse().unwrap();
         assert!(matches!(&address.place, Place::Cluster(nodes) if nodes.len() == 2));
     }
@@ -199,10 +169,7 @@ mod tests {
     fn likely_mistakes_are_named() {
         assert!("localhost:6379".parse::<Address>().is_err());
         assert!("http://localhost".parse::<Address>().is_err());
-        let error = "redis+sentinel://a"
-            .parse::<Address>()
-            .unwrap_err()
-            .to_string();
+        let error = "redis+sentinel://a".parse::<Address>().unwrap_err().to_string();
         assert!(error.contains("no name of the master"), "{error}");
     }
 }

@@ -23,10 +23,7 @@ pub struct CensusOptions {
 
 impl Default for CensusOptions {
     fn default() -> Self {
-        Self {
-            pace: Duration::from_millis(2),
-            count: 1_000,
-        }
+        Self { pace: Duration::from_millis(2), count: 1_000 }
     }
 }
 
@@ -113,9 +110,7 @@ impl Census {
     ) -> Result<Self, Fault> {
         if redis.is_cluster() {
             let cause = "a census reads one server: ask each master of the cluster by its own redis:// address";
-            return Err(Fault::Refused {
-                cause: cause.to_owned(),
-            });
+            return Err(Fault::Refused { cause: cause.to_owned() });
         }
         let mut counting = Counting {
             redis,
@@ -129,21 +124,14 @@ impl Census {
         let mut seen = 0;
         loop {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(pattern(keys))
-                .arg("COUNT")
-                .arg(options.count);
+            scan.arg(cursor).arg("MATCH").arg(pattern(keys)).arg("COUNT").arg(options.count);
             let (next, found): (u64, Vec<Vec<u8>>) = redis.query(scan).await?;
             let mut ids = BTreeSet::new();
             for key in found {
                 let Ok(key) = String::from_utf8(key) else {
                     continue;
                 };
-                if let Some(id) = keys
-                    .id_of("lock", &key)
-                    .or_else(|| keys.id_of("lockv2", &key))
-                {
+                if let Some(id) = keys.id_of("lock", &key).or_else(|| keys.id_of("lockv2", &key)) {
                     ids.insert(id.to_owned());
                 } else if let Some(queue) = keys.id_of("qslock", &key) {
                     queues.insert(queue.to_owned());
@@ -163,12 +151,7 @@ impl Census {
         let old = counting.old;
         name_holders(redis, keys, fleet, &mut live).await?;
         let semaphores = semaphores(redis, keys, queues).await?;
-        Ok(Self {
-            at: redis.time().await?,
-            live,
-            old,
-            semaphores,
-        })
+        Ok(Self { at: redis.time().await?, live, old, semaphores })
     }
 
     /// How many live locks there are of a mechanism.
@@ -179,9 +162,7 @@ impl Census {
 
     /// The live locks of a mechanism.
     pub fn of(&self, mechanism: Mechanism) -> impl Iterator<Item = &LockEntry> {
-        self.live
-            .iter()
-            .filter(move |entry| entry.mechanism == mechanism)
+        self.live.iter().filter(move |entry| entry.mechanism == mechanism)
     }
 
     /// The holders of semaphores that are alive.
@@ -238,10 +219,7 @@ impl Counting<'_> {
     /// Looks again at locks that have one half only. A dual lock looks like that for a moment, while it is taken, given
     /// back or running out.
     async fn settle(&mut self) -> Result<(), Fault> {
-        let halves = self
-            .live
-            .values()
-            .filter(|entry| entry.mechanism != Mechanism::Dual);
+        let halves = self.live.values().filter(|entry| entry.mechanism != Mechanism::Dual);
         let ids: Vec<String> = halves.map(|entry| entry.id.clone()).collect();
         if ids.is_empty() {
             return Ok(());
@@ -276,11 +254,8 @@ struct Pair {
 
 impl Pair {
     fn entry(&self) -> Option<LockEntry> {
-        let old = self
-            .old
-            .as_deref()
-            .map(OldExpiry::read)
-            .filter(|expiry| expiry.is_live_at(self.at));
+        let old =
+            self.old.as_deref().map(OldExpiry::read).filter(|expiry| expiry.is_live_at(self.at));
         let token_until = self.token.as_ref().map(|_| {
             let left = u32::try_from(self.token_ttl_ms).ok()?;
             Some(self.at + f64::from(left) / 1_000.0)
@@ -293,10 +268,9 @@ impl Pair {
             (None, None) => return None,
             (Some(until), None) => (Mechanism::Old, until),
             (None, Some(until)) => (Mechanism::Token, until),
-            (Some(old), Some(token)) => (
-                Mechanism::Dual,
-                old.zip(token).map(|(old, token)| old.max(token)),
-            ),
+            (Some(old), Some(token)) => {
+                (Mechanism::Dual, old.zip(token).map(|(old, token)| old.max(token)))
+            }
         };
         Some(LockEntry {
             id: self.id.clone(),
@@ -314,10 +288,7 @@ async fn read_pairs(redis: &Redis, keys: &Keys, ids: &[String]) -> Result<Vec<Pa
     pipeline.atomic();
     pipeline.cmd("TIME");
     for id in ids {
-        pipeline
-            .cmd("MGET")
-            .arg(keys.old_lock(id))
-            .arg(keys.token_lock(id));
+        pipeline.cmd("MGET").arg(keys.old_lock(id)).arg(keys.token_lock(id));
         pipeline.cmd("PTTL").arg(keys.old_lock(id));
         pipeline.cmd("PTTL").arg(keys.token_lock(id));
     }
@@ -329,22 +300,13 @@ async fn read_pairs(redis: &Redis, keys: &Keys, ids: &[String]) -> Result<Vec<Pa
         let (old, token): (Option<Vec<u8>>, Option<Vec<u8>>) = next(&mut answers)?;
         let old_ttl_ms = next(&mut answers)?;
         let token_ttl_ms = next(&mut answers)?;
-        pairs.push(Pair {
-            id: id.clone(),
-            old,
-            old_ttl_ms,
-            token,
-            token_ttl_ms,
-            at,
-        });
+        pairs.push(Pair { id: id.clone(), old, old_ttl_ms, token, token_ttl_ms, at });
     }
     Ok(pairs)
 }
 
 fn next<T: redis::FromRedisValue>(answers: &mut impl Iterator<Item = Value>) -> Result<T, Fault> {
-    let value = answers
-        .next()
-        .ok_or_else(|| Fault::unexpected("fewer answers than questions"))?;
+    let value = answers.next().ok_or_else(|| Fault::unexpected("fewer answers than questions"))?;
     T::from_redis_value(value).map_err(|error| Fault::unexpected(error.to_string()))
 }
 
@@ -359,10 +321,7 @@ async fn name_holders(
         known = holders(redis, keys, &fleet.processes).await?;
     }
     for entry in live {
-        entry.holder = known
-            .get(&entry.id)
-            .cloned()
-            .or_else(|| housekeeping(&entry.id));
+        entry.holder = known.get(&entry.id).cloned().or_else(|| housekeeping(&entry.id));
     }
     Ok(())
 }
@@ -376,11 +335,7 @@ async fn semaphores(
     let mut entries = Vec::new();
     for queue in queues {
         let mut range = redis::cmd("ZRANGE");
-        range
-            .arg(keys.semaphore(&queue))
-            .arg(0)
-            .arg(-1)
-            .arg("WITHSCORES");
+        range.arg(keys.semaphore(&queue)).arg(0).arg(-1).arg("WITHSCORES");
         // A key of this name that is no sorted set is no semaphore.
         let Ok(members) = redis.query::<Vec<(String, f64)>>(range).await else {
             continue;
@@ -390,10 +345,7 @@ async fn semaphores(
             until,
             is_live: until > now,
         });
-        entries.push(SemaphoreEntry {
-            queue,
-            holders: holders.collect(),
-        });
+        entries.push(SemaphoreEntry { queue, holders: holders.collect() });
     }
     Ok(entries)
 }

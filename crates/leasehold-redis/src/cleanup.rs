@@ -78,17 +78,11 @@ pub async fn cleanup(
     let mut cursor = 0_u64;
     loop {
         let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor)
-            .arg("MATCH")
-            .arg(keys.pattern("lock"))
-            .arg("COUNT")
-            .arg(options.count);
+        scan.arg(cursor).arg("MATCH").arg(keys.pattern("lock")).arg("COUNT").arg(options.count);
         let (next, found): (u64, Vec<Vec<u8>>) = redis.query(scan).await?;
         // Names that are no text are nobody's lock.
-        let found: Vec<String> = found
-            .into_iter()
-            .filter_map(|key| String::from_utf8(key).ok())
-            .collect();
+        let found: Vec<String> =
+            found.into_iter().filter_map(|key| String::from_utf8(key).ok()).collect();
         for chunk in found.chunks(500) {
             clean_chunk(redis, options, chunk, log, &mut report).await?;
         }
@@ -130,11 +124,8 @@ async fn clean_chunk(
     }
     log.write_all(lines.as_bytes())?;
     log.flush()?;
-    let done = if options.dry_run {
-        plan
-    } else {
-        answers(ask(options.ttl_seconds.to_string()).await?)?
-    };
+    let done =
+        if options.dry_run { plan } else { answers(ask(options.ttl_seconds.to_string()).await?)? };
     for answer in done {
         match answer {
             Answer::Change { .. } => report.changed += 1,

@@ -51,11 +51,8 @@ fn read_python_float(text: &str) -> Option<f64> {
 /// Python allows single underscores between digits.
 fn without_underscores(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
-    let is_digit = |index: Option<usize>| {
-        index
-            .and_then(|i| bytes.get(i))
-            .is_some_and(u8::is_ascii_digit)
-    };
+    let is_digit =
+        |index: Option<usize>| index.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
     for (index, byte) in bytes.iter().enumerate() {
         if *byte == b'_' && !(is_digit(index.checked_sub(1)) && is_digit(index.checked_add(1))) {
             return None;

@@ -46,9 +46,7 @@ pub enum Fault {
 
 impl Fault {
     pub(crate) fn unexpected(cause: impl Into<String>) -> Self {
-        Self::Unexpected {
-            cause: cause.into(),
-        }
+        Self::Unexpected { cause: cause.into() }
     }
 
     /// Whether trying again later can help without anybody changing anything.

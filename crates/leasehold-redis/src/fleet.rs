@@ -99,19 +99,13 @@ impl Fleet {
 
     /// The living processes that have not confirmed the phase.
     pub fn unconfirmed(&self) -> impl Iterator<Item = &Process> {
-        self.alive()
-            .filter(|process| process.confirmed != self.phase.epoch)
+        self.alive().filter(|process| process.confirmed != self.phase.epoch)
     }
 
     /// The longest ttl that a living process uses.
     #[must_use]
     pub fn longest_ttl(&self) -> Duration {
-        Duration::from_millis(
-            self.alive()
-                .map(|process| process.longest_ttl_ms)
-                .max()
-                .unwrap_or(0),
-        )
+        Duration::from_millis(self.alive().map(|process| process.longest_ttl_ms).max().unwrap_or(0))
     }
 
     /// Changes the phase in one step, if it is still the one that was read and `rule` holds. Answers the new epoch.
@@ -137,9 +131,7 @@ impl Fleet {
             by.to_owned(),
             rule.to_owned(),
         ];
-        let answer = redis
-            .run(&PHASE_MOVE, vec![keys.phase(), keys.processes()], args)
-            .await?;
+        let answer = redis.run(&PHASE_MOVE, vec![keys.phase(), keys.processes()], args).await?;
         let Value::Array(fields) = &answer else {
             return Err(Fault::unexpected(format!("{answer:?}")).into());
         };

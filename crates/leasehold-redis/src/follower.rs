@@ -122,10 +122,7 @@ impl Doing {
 impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let view = *self.inner.view.borrow();
-        f.debug_struct("Follower")
-            .field("id", &self.inner.id)
-            .field("view", &view)
-            .finish()
+        f.debug_struct("Follower").field("id", &self.inner.id).field("view", &view).finish()
     }
 }
 
@@ -140,25 +137,16 @@ impl Follower {
             keys,
             id: uuid::Uuid::new_v4().simple().to_string(),
             options,
-            view: watch::Sender::new(View {
-                epoch: 0,
-                phase: Phase::Token,
-            }),
+            view: watch::Sender::new(View { epoch: 0, phase: Phase::Token }),
             told: Mutex::new(Told::default()),
             wake: Notify::new(),
         });
         let state = inner.read_phase().await?;
-        inner.saw(View {
-            epoch: state.epoch,
-            phase: state.phase,
-        });
+        inner.saw(View { epoch: state.epoch, phase: state.phase });
         inner.beat().await?;
         let beating = Arc::clone(&inner);
         let task = tokio::spawn(async move { beating.keepbeating().await }).abort_handle();
-        let beat = Arc::new(Beat {
-            task,
-            inner: Arc::clone(&inner),
-        });
+        let beat = Arc::new(Beat { task, inner: Arc::clone(&inner) });
         Ok(Self { inner, beat })
     }
 
@@ -195,10 +183,7 @@ impl Follower {
     /// Reads the phase now instead of with the next heartbeat.
     pub(crate) async fn look(&self) -> Result<(), Fault> {
         let state = self.inner.read_phase().await?;
-        self.inner.saw(View {
-            epoch: state.epoch,
-            phase: state.phase,
-        });
+        self.inner.saw(View { epoch: state.epoch, phase: state.phase });
         Ok(())
     }
 
@@ -208,15 +193,9 @@ impl Follower {
         let mut told = self.inner.told();
         told.next += 1;
         let number = told.next;
-        told.entries
-            .insert(number, Doing::Attempt { epoch: view.epoch });
+        told.entries.insert(number, Doing::Attempt { epoch: view.epoch });
         drop(told);
-        Entry {
-            follower: self.clone(),
-            number,
-            began_in: view.phase,
-            changes,
-        }
+        Entry { follower: self.clone(), number, began_in: view.phase, changes }
     }
 }
 
@@ -340,9 +319,7 @@ fn read_view(answer: &Value) -> Result<View, Fault> {
     {
         return Ok(View { epoch, phase });
     }
-    Err(Fault::unexpected(format!(
-        "the phase key holds no phase: {answer:?}"
-    )))
+    Err(Fault::unexpected(format!("the phase key holds no phase: {answer:?}")))
 }
 
 /// One attempt or one held lock, in what its process tells.
@@ -360,23 +337,12 @@ impl Entry {
             self.follower.inner.told().entries.get(&self.number),
             Some(Doing::Holding { .. })
         );
-        if held {
-            self.follower.phase()
-        } else {
-            self.began_in
-        }
+        if held { self.follower.phase() } else { self.began_in }
     }
 
     pub(crate) fn holds(&self, id: &str, mechanism: Mechanism) {
-        let doing = Doing::Holding {
-            id: id.to_owned(),
-            mechanism,
-        };
-        self.follower
-            .inner
-            .told()
-            .entries
-            .insert(self.number, doing);
+        let doing = Doing::Holding { id: id.to_owned(), mechanism };
+        self.follower.inner.told().entries.insert(self.number, doing);
         self.follower.inner.wake.notify_one();
     }
 

@@ -89,9 +89,7 @@ impl Shared {
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard")
-            .field("held", &self.is_held())
-            .finish()
+        f.debug_struct("Guard").field("held", &self.is_held()).finish()
     }
 }
 
@@ -99,18 +97,10 @@ impl Guard {
     /// Starts to keep `held` alive. `notice` is how long before anyone else can have it the holder is told.
     pub(crate) fn start<H: Held>(held: H, ttl: Option<Duration>, notice: Duration) -> Self {
         let deadline = deadline_of(&held, notice);
-        let shared = Arc::new(Shared {
-            deadline: Mutex::new(deadline),
-        });
+        let shared = Arc::new(Shared { deadline: Mutex::new(deadline) });
         let (lost_sender, lost) = watch::channel(None);
         let (release, released) = oneshot::channel();
-        let keeper = Keeper {
-            held,
-            shared: Arc::clone(&shared),
-            lost: lost_sender,
-            ttl,
-            notice,
-        };
+        let keeper = Keeper { held, shared: Arc::clone(&shared), lost: lost_sender, ttl, notice };
         let task = tokio::spawn(keeper.run(released));
         #[cfg(not(test))]
         drop(task);
@@ -127,20 +117,13 @@ impl Guard {
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.lost.borrow().is_none()
-            && self
-                .shared
-                .deadline()
-                .is_none_or(|deadline| Instant::now() < deadline)
+            && self.shared.deadline().is_none_or(|deadline| Instant::now() < deadline)
     }
 
     /// How long the holder can go on if Redis were not to be reached from now on; `None` without a ttl.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        Some(
-            self.shared
-                .deadline()?
-                .saturating_duration_since(Instant::now()),
-        )
+        Some(self.shared.deadline()?.saturating_duration_since(Instant::now()))
     }
 
     /// Resolves when the lock is lost, and not before. Can be dropped and called again.
@@ -163,9 +146,7 @@ impl Guard {
             // A keeper that is gone drops the reply, which the next line sees.
             let _ = release.send(reply);
         }
-        answer
-            .await
-            .unwrap_or(Err(ReleaseError::Lost(Lost::Overslept)))
+        answer.await.unwrap_or(Err(ReleaseError::Lost(Lost::Overslept)))
     }
 
     /// As if the process had crashed: nothing is given back and nothing is renewed.
@@ -176,8 +157,7 @@ impl Guard {
 }
 
 fn deadline_of<H: Held>(held: &H, notice: Duration) -> Option<Instant> {
-    held.until()
-        .map(|until| until.checked_sub(notice).unwrap_or(until))
+    held.until().map(|until| until.checked_sub(notice).unwrap_or(until))
 }
 
 struct Keeper<H> {
@@ -223,19 +203,15 @@ impl<H: Held> Keeper<H> {
             match renewal {
                 // The deadline passed while we asked: Redis is too slow, which is as good as away.
                 None => {
-                    let fault = last_fault.take().unwrap_or(Fault::Unreachable {
-                        cause: "no answer in time".to_owned(),
-                    });
+                    let fault = last_fault
+                        .take()
+                        .unwrap_or(Fault::Unreachable { cause: "no answer in time".to_owned() });
                     return self.lose(Lost::Unreachable(fault), released).await;
                 }
                 Some(Ok(Renewal::Lost(loss))) => return self.lose(loss, released).await,
                 Some(Ok(kept)) => {
                     last_fault = None;
-                    *self
-                        .shared
-                        .deadline
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner) =
+                    *self.shared.deadline.lock().unwrap_or_else(PoisonError::into_inner) =
                         deadline_of(&self.held, self.notice);
                     next = match kept {
                         Renewal::KeptForNow => Some(self.soon()),
@@ -259,13 +235,9 @@ impl<H: Held> Keeper<H> {
     }
 
     fn soon(&self) -> Instant {
-        let pause = self.ttl.map_or(Duration::from_secs(1), |ttl| {
-            (ttl / 30).min(Duration::from_secs(1))
-        });
-        Instant::now()
-            + pause
-                .max(Duration::from_millis(5))
-                .mul_f64(0.5 + fastrand::f64())
+        let pause =
+            self.ttl.map_or(Duration::from_secs(1), |ttl| (ttl / 30).min(Duration::from_secs(1)));
+        Instant::now() + pause.max(Duration::from_millis(5)).mul_f64(0.5 + fastrand::f64())
     }
 
     async fn lose(self, loss: Lost, released: oneshot::Receiver<ReleaseReply>) {

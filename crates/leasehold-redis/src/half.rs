@@ -90,17 +90,14 @@ impl Spot {
         let keys = self.script_keys(kind, allowed);
         let (step, args) = match kind {
             Kind::Old => (&OLD_ACQUIRE, vec![self.ttl_arg(kind), names(allowed)]),
-            Kind::Token => (
-                &TOKEN_ACQUIRE,
-                vec![token.to_owned(), self.ttl_arg(kind), names(allowed)],
-            ),
+            Kind::Token => {
+                (&TOKEN_ACQUIRE, vec![token.to_owned(), self.ttl_arg(kind), names(allowed)])
+            }
         };
         match read(&self.redis.run(step, keys, args).await?)? {
-            Answer::Yes { value, left } => Ok(Taken::Yes(Half {
-                kind,
-                value,
-                until: left.map(|left| sent_at + left),
-            })),
+            Answer::Yes { value, left } => {
+                Ok(Taken::Yes(Half { kind, value, until: left.map(|left| sent_at + left) }))
+            }
             Answer::No { left } => Ok(Taken::Busy { left }),
             Answer::PhaseMoved(phase) => Ok(Taken::PhaseMoved(phase)),
         }
@@ -116,11 +113,9 @@ impl Spot {
         };
         let args = vec![half.value.clone(), self.ttl_arg(kind), names(allowed)];
         match read(&self.redis.run(step, keys, args).await?)? {
-            Answer::Yes { value, left } => Ok(Renewed::Yes(Half {
-                kind,
-                value,
-                until: left.map(|left| sent_at + left),
-            })),
+            Answer::Yes { value, left } => {
+                Ok(Renewed::Yes(Half { kind, value, until: left.map(|left| sent_at + left) }))
+            }
             Answer::No { .. } => Ok(Renewed::NotOurs),
             Answer::PhaseMoved(phase) => Ok(Renewed::PhaseMoved(phase)),
         }
@@ -144,10 +139,7 @@ impl Spot {
 
     /// Deletes the key if it is still what we wrote. `false` when it was not ours any more.
     pub(crate) async fn give_back(&self, kind: Kind, value: &str) -> Result<bool, Fault> {
-        let answer = self
-            .redis
-            .run(&RELEASE, vec![self.key(kind)], vec![value.to_owned()])
-            .await?;
+        let answer = self.redis.run(&RELEASE, vec![self.key(kind)], vec![value.to_owned()]).await?;
         match answer {
             Value::Int(released) => Ok(released == 1),
             other => Err(Fault::unexpected(format!("{other:?}"))),
@@ -156,21 +148,12 @@ impl Spot {
 }
 
 fn names(allowed: Allowed) -> String {
-    allowed
-        .iter()
-        .map(|phase| phase.as_str())
-        .collect::<Vec<_>>()
-        .join(",")
+    allowed.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(",")
 }
 
 enum Answer {
-    Yes {
-        value: String,
-        left: Option<Duration>,
-    },
-    No {
-        left: Option<Duration>,
-    },
+    Yes { value: String, left: Option<Duration> },
+    No { left: Option<Duration> },
     PhaseMoved(String),
 }
 
@@ -184,12 +167,10 @@ fn read(value: &Value) -> Result<Answer, Fault> {
             left: milliseconds(*left),
         }),
         [Value::Int(0)] => Ok(Answer::No { left: None }),
-        [Value::Int(0), _, Value::Int(left)] => Ok(Answer::No {
-            left: milliseconds(*left),
-        }),
-        [Value::Int(-1), Value::BulkString(phase)] => Ok(Answer::PhaseMoved(
-            String::from_utf8_lossy(phase).into_owned(),
-        )),
+        [Value::Int(0), _, Value::Int(left)] => Ok(Answer::No { left: milliseconds(*left) }),
+        [Value::Int(-1), Value::BulkString(phase)] => {
+            Ok(Answer::PhaseMoved(String::from_utf8_lossy(phase).into_owned()))
+        }
         _ => Err(Fault::unexpected(format!("{value:?}"))),
     }
 }

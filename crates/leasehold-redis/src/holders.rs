@@ -48,11 +48,7 @@ impl fmt::Display for Holder {
         match self {
             Self::Process { name, host, pid } => write!(f, "{name}, pid {pid} on {host}"),
             Self::Task { task, func, queue } => {
-                write!(
-                    f,
-                    "task {} of {func} in queue {queue}",
-                    task.get(..8).unwrap_or(task)
-                )
+                write!(f, "task {} of {func} in queue {queue}", task.get(..8).unwrap_or(task))
             }
             Self::Worker { doing } => write!(f, "a worker {doing}"),
         }
@@ -68,16 +64,10 @@ pub(crate) async fn holders(
     let mut found = task_holders(redis, keys).await?;
     for process in processes.iter().filter(|process| process.is_alive) {
         for id in process.holding.keys() {
-            let Process {
-                name, host, pid, ..
-            } = process;
+            let Process { name, host, pid, .. } = process;
             found.insert(
                 id.clone(),
-                Holder::Process {
-                    name: name.clone(),
-                    host: host.clone(),
-                    pid: *pid,
-                },
+                Holder::Process { name: name.clone(), host: host.clone(), pid: *pid },
             );
         }
     }
@@ -87,13 +77,9 @@ pub(crate) async fn holders(
 /// Who takes the locks that have names instead of hashes.
 pub(crate) fn housekeeping(id: &str) -> Option<Holder> {
     if id == "queue_expired_tasks" {
-        Some(Holder::Worker {
-            doing: "requeueing expired tasks",
-        })
+        Some(Holder::Worker { doing: "requeueing expired tasks" })
     } else if id.starts_with("queue_scheduled_tasks:") || id == "queue_scheduled_tasks" {
-        Some(Holder::Worker {
-            doing: "moving scheduled tasks",
-        })
+        Some(Holder::Worker { doing: "moving scheduled tasks" })
     } else {
         None
     }
@@ -128,11 +114,7 @@ async fn task_holders(redis: &Redis, keys: &Keys) -> Result<HashMap<String, Hold
                 if let Some((id, func)) = lock_of_task(&String::from_utf8_lossy(&json)) {
                     found.insert(
                         id,
-                        Holder::Task {
-                            task: task.clone(),
-                            func,
-                            queue: queue.clone(),
-                        },
+                        Holder::Task { task: task.clone(), func, queue: queue.clone() },
                     );
                 }
             }
@@ -148,14 +130,9 @@ fn lock_of_task(json: &str) -> Option<(String, String)> {
         return None;
     }
     let func = task.get("func")?.as_text()?;
-    let args = task
-        .get("args")
-        .cloned()
-        .unwrap_or(PythonJson::List(Vec::new()));
-    let kwargs = task
-        .get("kwargs")
-        .cloned()
-        .unwrap_or(PythonJson::Dict(std::collections::BTreeMap::new()));
+    let args = task.get("args").cloned().unwrap_or(PythonJson::List(Vec::new()));
+    let kwargs =
+        task.get("kwargs").cloned().unwrap_or(PythonJson::Dict(std::collections::BTreeMap::new()));
     let id = match task.get("lock_key") {
         Some(PythonJson::List(names)) if !names.is_empty() => {
             let names: Vec<String> = names.iter().filter_map(PythonJson::as_text).collect();

@@ -106,21 +106,13 @@ impl Holding {
 impl Held for Holding {
     fn until(&self) -> Option<Instant> {
         let halves = [&self.old_half, &self.token_half];
-        halves
-            .into_iter()
-            .flatten()
-            .filter_map(|half| half.until)
-            .min()
+        halves.into_iter().flatten().filter_map(|half| half.until).min()
     }
 
     async fn renew(&mut self) -> Result<Renewal, Fault> {
         let adapted = self.adapt().await?;
         if self.spot.ttl.is_none() {
-            return Ok(if adapted {
-                Renewal::Kept
-            } else {
-                Renewal::KeptForNow
-            });
+            return Ok(if adapted { Renewal::Kept } else { Renewal::KeptForNow });
         }
         let good_in = self.good_in();
         for kind in [Kind::Token, Kind::Old] {
@@ -136,11 +128,7 @@ impl Held for Holding {
                 }
             }
         }
-        Ok(if adapted {
-            Renewal::Kept
-        } else {
-            Renewal::KeptForNow
-        })
+        Ok(if adapted { Renewal::Kept } else { Renewal::KeptForNow })
     }
 
     async fn woken(&mut self) {

@@ -16,9 +16,7 @@ impl Keys {
     /// The keys under `prefix`, without the colon that follows it.
     #[must_use]
     pub fn new(prefix: impl Into<String>) -> Self {
-        Self {
-            prefix: prefix.into(),
-        }
+        Self { prefix: prefix.into() }
     }
 
     /// The prefix, without its colon.

@@ -90,38 +90,19 @@ impl Lock {
     /// A lock with prefix `t`, a ttl of 60 s, and always the same mechanism.
     #[must_use]
     pub fn new(redis: &Redis, id: impl Into<String>, mechanism: Mechanism) -> Self {
-        Self::with_policy(
-            redis.clone(),
-            Keys::default(),
-            id.into(),
-            Policy::Fixed(mechanism),
-        )
+        Self::with_policy(redis.clone(), Keys::default(), id.into(), Policy::Fixed(mechanism))
     }
 
     /// A lock with the mechanism of the phase that `follower` sees, and its prefix.
     #[must_use]
     pub fn following(follower: &Follower, id: impl Into<String>) -> Self {
         let policy = Policy::Follow(follower.clone());
-        Self::with_policy(
-            follower.redis().clone(),
-            follower.keys().clone(),
-            id.into(),
-            policy,
-        )
+        Self::with_policy(follower.redis().clone(), follower.keys().clone(), id.into(), policy)
     }
 
     fn with_policy(redis: Redis, keys: Keys, id: String, policy: Policy) -> Self {
-        let spot = Spot {
-            redis,
-            keys,
-            id,
-            ttl: Some(Duration::from_secs(60)),
-        };
-        Self {
-            spot,
-            policy,
-            notice: None,
-        }
+        let spot = Spot { redis, keys, id, ttl: Some(Duration::from_secs(60)) };
+        Self { spot, policy, notice: None }
     }
 
     /// Other keys than those under `t`.
@@ -209,23 +190,16 @@ impl Lock {
     }
 
     fn failed(&self, fault: Fault) -> AcquireError {
-        AcquireError::Fault {
-            id: self.spot.id.clone(),
-            fault,
-        }
+        AcquireError::Fault { id: self.spot.id.clone(), fault }
     }
 
     fn watched(&self) -> Vec<String> {
-        [Kind::Old, Kind::Token]
-            .map(|kind| self.spot.key(kind))
-            .to_vec()
+        [Kind::Old, Kind::Token].map(|kind| self.spot.key(kind)).to_vec()
     }
 
     async fn follow(&self, phase: &str) -> Result<(), AcquireError> {
         if phase.parse::<Phase>().is_err() {
-            return Err(AcquireError::PhaseUnknown {
-                key: self.spot.keys.phase(),
-            });
+            return Err(AcquireError::PhaseUnknown { key: self.spot.keys.phase() });
         }
         if let Policy::Follow(follower) = &self.policy {
             match follower.look().await {
@@ -243,9 +217,7 @@ impl Lock {
     async fn attempt_to_the_end(&self, again: bool) -> Result<Attempt, Fault> {
         let lock = self.clone();
         let attempt = tokio::spawn(async move { lock.attempt(fresh_token(), again).await });
-        attempt
-            .await
-            .unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))
+        attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))
     }
 
     async fn attempt(&self, token: String, again: bool) -> Result<Attempt, Fault> {
@@ -256,11 +228,7 @@ impl Lock {
                 (entry.phase(), Some(entry))
             }
         };
-        let allowed = if entry.is_some() {
-            just(mechanism)
-        } else {
-            ANY_PHASE
-        };
+        let allowed = if entry.is_some() { just(mechanism) } else { ANY_PHASE };
         if again && mechanism == Mechanism::Dual {
             // Whoever waits does not take the token lock again and again only to give it back: that would wake all others.
             if let Some(left) = self.spot.old_lock_in_the_way().await? {
@@ -312,17 +280,9 @@ impl Lock {
             entry.holds(&self.spot.id, mechanism);
         }
         let ttl = self.spot.ttl;
-        let notice = self
-            .notice
-            .unwrap_or(default_notice(ttl))
-            .min(ttl.unwrap_or(Duration::ZERO) / 2);
-        let holding = Holding {
-            spot: self.spot.clone(),
-            token,
-            old_half,
-            token_half,
-            entry,
-        };
+        let notice =
+            self.notice.unwrap_or(default_notice(ttl)).min(ttl.unwrap_or(Duration::ZERO) / 2);
+        let holding = Holding { spot: self.spot.clone(), token, old_half, token_half, entry };
         let guard = Guard::start(holding, ttl, notice);
         if guard.is_held() {
             return Attempt::Held(guard);

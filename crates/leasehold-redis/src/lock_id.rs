@@ -16,11 +16,8 @@ pub enum LockIdError {
 /// The id of the lock of a task with `lock=True`.
 #[must_use]
 pub fn lock_id(func: &str, args: &PythonJson, kwargs: &PythonJson) -> String {
-    let entries = [
-        ("func", PythonJson::str(func)),
-        ("args", args.clone()),
-        ("kwargs", kwargs.clone()),
-    ];
+    let entries =
+        [("func", PythonJson::str(func)), ("args", args.clone()), ("kwargs", kwargs.clone())];
     let dict: BTreeMap<Vec<u32>, PythonJson> = entries
         .into_iter()
         .map(|(key, value)| (key.chars().map(u32::from).collect(), value))
@@ -42,14 +39,7 @@ pub fn keyed_lock_id<'a>(
         return Err(LockIdError::KwargsNoObject);
     };
     let named = lock_key.into_iter().map(|key| {
-        (
-            key.chars().map(u32::from).collect(),
-            kwargs.get(key).cloned().unwrap_or(PythonJson::Null),
-        )
+        (key.chars().map(u32::from).collect(), kwargs.get(key).cloned().unwrap_or(PythonJson::Null))
     });
-    Ok(lock_id(
-        func,
-        &PythonJson::Null,
-        &PythonJson::Dict(named.collect()),
-    ))
+    Ok(lock_id(func, &PythonJson::Null, &PythonJson::Dict(named.collect())))
 }

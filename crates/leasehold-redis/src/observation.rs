@@ -40,12 +40,7 @@ impl Observation {
     /// within it, or holds nothing.
     #[must_use]
     pub fn new(from: Phase, to: Phase, longest: Duration) -> Self {
-        Self {
-            from,
-            to,
-            needed: longest,
-            quiet_since: None,
-        }
+        Self { from, to, needed: longest, quiet_since: None }
     }
 
     /// The mechanism that the new phase does not exclude; `None` where it excludes all that the old phase allows.
@@ -62,9 +57,8 @@ impl Observation {
     /// Takes in what is there at `now`, and judges.
     pub fn judge(&mut self, fleet: &Fleet, census: &Census, now: Instant) -> Verdict {
         let unsafe_mechanism = self.unsafe_mechanism();
-        let in_the_way: Vec<&LockEntry> = unsafe_mechanism
-            .map(|mechanism| census.of(mechanism).collect())
-            .unwrap_or_default();
+        let in_the_way: Vec<&LockEntry> =
+            unsafe_mechanism.map(|mechanism| census.of(mechanism).collect()).unwrap_or_default();
         if in_the_way.is_empty() {
             self.quiet_since.get_or_insert(now);
         } else {
@@ -87,16 +81,9 @@ impl Observation {
             return Verdict::Safe;
         }
         let needed = self.needed.max(fleet.longest_ttl());
-        let quiet = self
-            .quiet_since
-            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        if quiet > needed {
-            Verdict::Safe
-        } else {
-            Verdict::Watching {
-                left: needed - quiet,
-            }
-        }
+        let quiet =
+            self.quiet_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        if quiet > needed { Verdict::Safe } else { Verdict::Watching { left: needed - quiet } }
     }
 
     /// For the downtime way: everything that is alive stands in the way.
@@ -105,10 +92,7 @@ impl Observation {
         let mut by: Vec<String> = fleet
             .alive()
             .map(|process| {
-                format!(
-                    "{}, pid {} on {}, is alive",
-                    process.name, process.pid, process.host
-                )
+                format!("{}, pid {} on {}, is alive", process.name, process.pid, process.host)
             })
             .collect();
         by.extend(census.live.iter().map(|entry| describe(entry, census.at)));
@@ -135,13 +119,6 @@ fn describe(entry: &LockEntry, at: f64) -> String {
         Some(until) => format!("for another {:.0} s", (until - at).max(0.0)),
         None => "for ever".to_owned(),
     };
-    let holder = entry
-        .holder
-        .as_ref()
-        .map(|holder| format!(", by {holder}"))
-        .unwrap_or_default();
-    format!(
-        "{} lock {} is held {left}{holder}",
-        entry.mechanism, entry.id
-    )
+    let holder = entry.holder.as_ref().map(|holder| format!(", by {holder}")).unwrap_or_default();
+    format!("{} lock {} is held {left}{holder}", entry.mechanism, entry.id)
 }

@@ -34,10 +34,7 @@ impl Mechanism {
     /// Whether two holders with these mechanisms exclude each other.
     #[must_use]
     pub fn excludes(self, other: Self) -> bool {
-        !matches!(
-            (self, other),
-            (Self::Old, Self::Token) | (Self::Token, Self::Old)
-        )
+        !matches!((self, other), (Self::Old, Self::Token) | (Self::Token, Self::Old))
     }
 
     /// The phase after this one on the way from old to token.
@@ -110,12 +107,7 @@ impl PhaseState {
     /// Where no phase key is: token.
     #[must_use]
     pub fn absent() -> Self {
-        Self {
-            epoch: 0,
-            phase: Phase::Token,
-            changed_at_ms: None,
-            by: None,
-        }
+        Self { epoch: 0, phase: Phase::Token, changed_at_ms: None, by: None }
     }
 
     pub(crate) fn parse(raw: &str) -> Option<Self> {

@@ -46,12 +46,7 @@ impl PythonJson {
     /// # Errors
     /// When the text is no JSON.
     pub fn parse(text: &str) -> Result<Self, JsonError> {
-        let mut reader = Reader {
-            bytes: text.as_bytes(),
-            text,
-            at: 0,
-            depth: 0,
-        };
+        let mut reader = Reader { bytes: text.as_bytes(), text, at: 0, depth: 0 };
         reader.skip_space();
         let value = reader.value()?;
         reader.skip_space();
@@ -294,13 +289,10 @@ impl Reader<'_> {
         }
         if !is_float {
             let digits = &self.text[start..whole_end];
-            return Ok(PythonJson::Int(
-                if digits == "-0" { "0" } else { digits }.to_owned(),
-            ));
+            return Ok(PythonJson::Int(if digits == "-0" { "0" } else { digits }.to_owned()));
         }
-        let value = self.text[start..self.at]
-            .parse()
-            .map_err(|_| self.error("expected a number"))?;
+        let value =
+            self.text[start..self.at].parse().map_err(|_| self.error("expected a number"))?;
         Ok(PythonJson::Float(value))
     }
 
@@ -389,22 +381,13 @@ mod tests {
 
     #[test]
     fn dumps_as_python_does() {
-        check(
-            r#"{"b":1,"a":[1.0,2e3,null,true]}"#,
-            r#"{"a": [1.0, 2000.0, null, true], "b": 1}"#,
-        );
+        check(r#"{"b":1,"a":[1.0,2e3,null,true]}"#, r#"{"a": [1.0, 2000.0, null, true], "b": 1}"#);
         check("\"é\u{1f600}\u{7f}\"", r#""\u00e9\ud83d\ude00\u007f""#);
         check(r#""\ud83d\ude00 \ud800 \/""#, r#""\ud83d\ude00 \ud800 /""#);
         check("-0", "0");
         check("-0.0", "-0.0");
-        check(
-            "123456789012345678901234567890",
-            "123456789012345678901234567890",
-        );
-        check(
-            "[NaN, Infinity, -Infinity, 1e400]",
-            "[NaN, Infinity, -Infinity, Infinity]",
-        );
+        check("123456789012345678901234567890", "123456789012345678901234567890");
+        check("[NaN, Infinity, -Infinity, 1e400]", "[NaN, Infinity, -Infinity, Infinity]");
         check("[1e16, 0.00001, 1e22]", "[1e+16, 1e-05, 1e+22]");
         check(r#"{"a":1,"a":2}"#, r#"{"a": 2}"#);
         check("[]", "[]");
@@ -413,10 +396,7 @@ mod tests {
 
     #[test]
     fn keys_sort_by_code_points_and_not_by_utf16() {
-        check(
-            "{\"\u{1f600}\":1,\"\u{ffff}\":2}",
-            r#"{"\uffff": 2, "\ud83d\ude00": 1}"#,
-        );
+        check("{\"\u{1f600}\":1,\"\u{ffff}\":2}", r#"{"\uffff": 2, "\ud83d\ude00": 1}"#);
     }
 
     #[test]

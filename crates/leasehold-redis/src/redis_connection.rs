@@ -56,17 +56,9 @@ impl Redis {
                 let client = Client::open(info.clone())?;
                 let manager =
                     ConnectionManager::new_with_config(client.clone(), manager_config()).await?;
-                Arc::new(Server {
-                    client,
-                    manager,
-                    db: address.db(),
-                })
+                Arc::new(Server { client, manager, db: address.db() })
             }
-            Place::Sentinels {
-                sentinels,
-                master,
-                node,
-            } => {
+            Place::Sentinels { sentinels, master, node } => {
                 let node_info = SentinelNodeConnectionInfo::default()
                     .set_redis_connection_info(node.redis_settings().clone());
                 let node_info = if matches!(node.addr(), redis::ConnectionAddr::TcpTls { .. }) {
@@ -94,9 +86,7 @@ impl Redis {
                     .connection_timeout(CONNECTION_TIMEOUT)
                     .retries(2)
                     .build()?;
-                Arc::new(Cluster {
-                    connection: client.get_async_connection().await?,
-                })
+                Arc::new(Cluster { connection: client.get_async_connection().await? })
             }
         };
         Ok(Self { transport })
@@ -184,12 +174,7 @@ struct Server {
 impl Transport for Server {
     fn command(&self, command: Cmd) -> Reply<'_, Value> {
         let mut connection = self.manager.clone();
-        Box::pin(async move {
-            connection
-                .send_packed_command(&command)
-                .await?
-                .extract_error()
-        })
+        Box::pin(async move { connection.send_packed_command(&command).await?.extract_error() })
     }
 
     fn pipeline(&self, pipeline: Pipeline) -> Reply<'_, Vec<Value>> {
@@ -224,11 +209,8 @@ impl Transport for Server {
 }
 
 async fn notification_flags<C: redis::aio::ConnectionLike>(connection: &mut C) -> Option<String> {
-    let config: RedisResult<Vec<String>> = redis::cmd("CONFIG")
-        .arg("GET")
-        .arg("notify-keyspace-events")
-        .query_async(connection)
-        .await;
+    let config: RedisResult<Vec<String>> =
+        redis::cmd("CONFIG").arg("GET").arg("notify-keyspace-events").query_async(connection).await;
     config.ok()?.into_iter().nth(1)
 }
 
@@ -240,14 +222,9 @@ fn notifies_of_keys(flags: &str) -> bool {
 async fn subscribe(client: &Client, db: i64, keys: &[String]) -> Option<KeyWatch> {
     let mut pubsub = client.get_async_pubsub().await.ok()?;
     for key in keys {
-        pubsub
-            .subscribe(format!("__keyspace@{db}__:{key}"))
-            .await
-            .ok()?;
+        pubsub.subscribe(format!("__keyspace@{db}__:{key}")).await.ok()?;
     }
-    Some(KeyWatch {
-        changes: pubsub.into_on_message().map(|_| ()).boxed(),
-    })
+    Some(KeyWatch { changes: pubsub.into_on_message().map(|_| ()).boxed() })
 }
 
 /// The master that the sentinels name. They are asked again when the connection breaks, and now and then: after a
@@ -290,15 +267,11 @@ impl Sentinels {
             }
             (Err(error), None) => return Err(error),
         };
-        let connection = client
-            .get_multiplexed_async_connection_with_config(&async_config())
-            .await?;
+        let connection =
+            client.get_multiplexed_async_connection_with_config(&async_config()).await?;
         let address = client.get_connection_info().addr().clone();
-        *current = Some(Master {
-            address,
-            connection: connection.clone(),
-            asked_at: Instant::now(),
-        });
+        *current =
+            Some(Master { address, connection: connection.clone(), asked_at: Instant::now() });
         Ok(connection)
     }
 
@@ -318,10 +291,8 @@ impl Transport for Sentinels {
     fn command(&self, command: Cmd) -> Reply<'_, Value> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
-            let result = connection
-                .send_packed_command(&command)
-                .await
-                .and_then(Value::extract_error);
+            let result =
+                connection.send_packed_command(&command).await.and_then(Value::extract_error);
             self.seen(result).await
         })
     }

@@ -89,10 +89,7 @@ pub async fn scan(
     if redis.is_cluster() {
         let cause =
             "a scan reads one server: ask each master of the cluster by its own redis:// address";
-        return Err(Fault::Refused {
-            cause: cause.to_owned(),
-        }
-        .into());
+        return Err(Fault::Refused { cause: cause.to_owned() }.into());
     }
     let mut summary = ScanSummary::default();
     let mut cursor = 0_u64;
@@ -147,13 +144,7 @@ async fn scan_batch(
         // Gone between the SCAN and the question.
         if kind != "none" {
             seen.push((
-                ScanLine {
-                    key,
-                    kind,
-                    ttl,
-                    new_ttl: new_ttl(options.ttl, ttl),
-                    size: -1,
-                },
+                ScanLine { key, kind, ttl, new_ttl: new_ttl(options.ttl, ttl), size: -1 },
                 now_ms + left_ms,
             ));
         }
@@ -231,9 +222,7 @@ fn count(line: &ScanLine, summary: &mut ScanSummary) {
                    name: String| {
         let totals = totals(summary);
         let is_known = totals.contains_key(&name) || totals.len() < PREFIXES_MAX;
-        let total = totals
-            .entry(if is_known { name } else { "(other)".to_owned() })
-            .or_default();
+        let total = totals.entry(if is_known { name } else { "(other)".to_owned() }).or_default();
         total.keys += 1;
         total.size += size;
     };

@@ -60,18 +60,12 @@ impl FromStr for ScanLine {
     fn from_str(line: &str) -> Result<Self, ScanLineError> {
         let wrong = || ScanLineError(line.to_owned());
         let mut words = line.trim_end_matches(['\r', '\n']).rsplitn(5, ' ');
-        let size = words
-            .next()
-            .and_then(|word| word.parse().ok())
-            .ok_or_else(wrong)?;
+        let size = words.next().and_then(|word| word.parse().ok()).ok_or_else(wrong)?;
         let new_ttl = match words.next().ok_or_else(wrong)? {
             "None" => None,
             word => Some(word.parse().map_err(|_| wrong())?),
         };
-        let ttl = words
-            .next()
-            .and_then(|word| word.parse().ok())
-            .ok_or_else(wrong)?;
+        let ttl = words.next().and_then(|word| word.parse().ok()).ok_or_else(wrong)?;
         let kind = words.next().ok_or_else(wrong)?;
         let name = words.next().ok_or_else(wrong)?;
         let (name, kind) = match (python_bytes(name), python_bytes(kind)) {
@@ -94,11 +88,7 @@ fn python_bytes(word: &str) -> Option<&str> {
     inside
         .strip_prefix('\'')
         .and_then(|inside| inside.strip_suffix('\''))
-        .or_else(|| {
-            inside
-                .strip_prefix('"')
-                .and_then(|inside| inside.strip_suffix('"'))
-        })
+        .or_else(|| inside.strip_prefix('"').and_then(|inside| inside.strip_suffix('"')))
 }
 
 fn read_name(text: &str) -> Option<Vec<u8>> {
@@ -134,58 +124,18 @@ mod tests {
         let line: ScanLine = text.parse().unwrap();
         assert_eq!(
             line,
-            ScanLine {
-                key: key.to_vec(),
-                kind: kind.to_owned(),
-                ttl,
-                new_ttl,
-                size
-            },
+            ScanLine { key: key.to_vec(), kind: kind.to_owned(), ttl, new_ttl, size },
             "{text}"
         );
     }
 
     #[test]
     fn lines_are_read_as_meant_and_as_the_python_script_wrote_them() {
-        check(
-            "t:lock:a string -1 300 1",
-            b"t:lock:a",
-            "string",
-            -1,
-            Some(300),
-            1,
-        );
-        check(
-            "t:lock:a b c string 12 None 5",
-            b"t:lock:a b c",
-            "string",
-            12,
-            None,
-            5,
-        );
-        check(
-            "b't:lock:a' b'string' -1 300 -1",
-            b"t:lock:a",
-            "string",
-            -1,
-            Some(300),
-            -1,
-        );
-        check(
-            r"b't:\xff\'\n' b'hash' -1 None -1",
-            b"t:\xff'\n",
-            "hash",
-            -1,
-            None,
-            -1,
-        );
-        for text in [
-            "",
-            "a",
-            "a string x 1 1",
-            "a string 1 1",
-            r"a\q string 1 1 1",
-        ] {
+        check("t:lock:a string -1 300 1", b"t:lock:a", "string", -1, Some(300), 1);
+        check("t:lock:a b c string 12 None 5", b"t:lock:a b c", "string", 12, None, 5);
+        check("b't:lock:a' b'string' -1 300 -1", b"t:lock:a", "string", -1, Some(300), -1);
+        check(r"b't:\xff\'\n' b'hash' -1 None -1", b"t:\xff'\n", "hash", -1, None, -1);
+        for text in ["", "a", "a string x 1 1", "a string 1 1", r"a\q string 1 1 1"] {
             assert!(text.parse::<ScanLine>().is_err(), "{text}");
         }
     }

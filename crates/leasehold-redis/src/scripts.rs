@@ -7,10 +7,7 @@ use std::sync::LazyLock;
 pub(crate) struct Step {
     #[cfg_attr(
         not(test),
-        expect(
-            dead_code,
-            reason = "the simulation runs the text; Redis gets the compiled script"
-        )
+        expect(dead_code, reason = "the simulation runs the text; Redis gets the compiled script")
     )]
     pub(crate) text: &'static str,
     pub(crate) script: LazyLock<Script>,

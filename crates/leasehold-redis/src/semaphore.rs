@@ -64,14 +64,8 @@ struct Place {
 }
 
 enum Answer {
-    Yes {
-        count: u64,
-        left: Duration,
-    },
-    No {
-        refusal: Refusal,
-        left: Option<Duration>,
-    },
+    Yes { count: u64, left: Duration },
+    No { refusal: Refusal, left: Option<Duration> },
     Gone,
 }
 
@@ -113,9 +107,8 @@ impl Semaphore {
     pub async fn try_acquire(&self) -> Result<Result<(Guard, u64), Refusal>, Fault> {
         let place = self.place.clone();
         let attempt = tokio::spawn(async move { place.attempt().await });
-        let (answer, _) = attempt
-            .await
-            .unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))?;
+        let (answer, _) =
+            attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))?;
         Ok(answer)
     }
 
@@ -134,24 +127,17 @@ impl Semaphore {
         loop {
             let place = self.place.clone();
             let attempt = tokio::spawn(async move { place.attempt().await });
-            let outcome = attempt
-                .await
-                .unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())));
+            let outcome =
+                attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())));
             let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let left = match outcome {
                 Ok((Ok((guard, _)), _)) => return Ok(guard),
                 Ok((Err(refusal), _)) if is_over => {
-                    return Err(SemaphoreError::NotInTime {
-                        queue: queue.clone(),
-                        refusal,
-                    });
+                    return Err(SemaphoreError::NotInTime { queue: queue.clone(), refusal });
                 }
                 Ok((Err(_), left)) => left,
                 Err(fault) if is_over || !fault.is_passing() => {
-                    return Err(SemaphoreError::Fault {
-                        queue: queue.clone(),
-                        fault,
-                    });
+                    return Err(SemaphoreError::Fault { queue: queue.clone(), fault });
                 }
                 Err(_) => None,
             };
@@ -175,9 +161,7 @@ impl Semaphore {
         ttl: Duration,
     ) -> Result<(), Fault> {
         let args = vec![ttl.as_secs_f64().to_string()];
-        redis
-            .run(&SEMAPHORE_SYSTEM_LOCK, vec![keys.semaphore(queue)], args)
-            .await?;
+        redis.run(&SEMAPHORE_SYSTEM_LOCK, vec![keys.semaphore(queue)], args).await?;
         Ok(())
     }
 
@@ -204,17 +188,8 @@ impl Place {
         match self.ask("acquire").await? {
             Answer::Yes { count, left } => {
                 let ttl = self.ttl;
-                let member = Member {
-                    place: self,
-                    until: sent_at + left,
-                };
-                Ok((
-                    Ok((
-                        Guard::start(member, Some(ttl), default_notice(Some(ttl))),
-                        count,
-                    )),
-                    None,
-                ))
+                let member = Member { place: self, until: sent_at + left };
+                Ok((Ok((Guard::start(member, Some(ttl), default_notice(Some(ttl))), count)), None))
             }
             Answer::No { refusal, left } => Ok((Err(refusal), left)),
             Answer::Gone => Err(Fault::unexpected("an acquire cannot find its place gone")),
@@ -228,10 +203,7 @@ impl Place {
             self.ttl.as_secs_f64().to_string(),
             verb.to_owned(),
         ];
-        let answer = self
-            .redis
-            .run(&SEMAPHORE_ACQUIRE, vec![self.key.clone()], args)
-            .await?;
+        let answer = self.redis.run(&SEMAPHORE_ACQUIRE, vec![self.key.clone()], args).await?;
         let Value::Array(fields) = &answer else {
             return Err(Fault::unexpected(format!("{answer:?}")));
         };
@@ -240,18 +212,9 @@ impl Place {
         };
         let left = u64::try_from(*left).ok().map(Duration::from_millis);
         Ok(match (acquired, u64::try_from(*count)) {
-            (1, Ok(count)) => Answer::Yes {
-                count,
-                left: left.unwrap_or(self.ttl),
-            },
-            (_, Ok(count)) => Answer::No {
-                refusal: Refusal::Full { count },
-                left,
-            },
-            (_, Err(_)) if *count == -1 => Answer::No {
-                refusal: Refusal::SystemLock,
-                left,
-            },
+            (1, Ok(count)) => Answer::Yes { count, left: left.unwrap_or(self.ttl) },
+            (_, Ok(count)) => Answer::No { refusal: Refusal::Full { count }, left },
+            (_, Err(_)) if *count == -1 => Answer::No { refusal: Refusal::SystemLock, left },
             _ => Answer::Gone,
         })
     }
@@ -276,10 +239,7 @@ impl Held for Member {
                 self.until = sent_at + left;
                 Ok(Renewal::Kept)
             }
-            Answer::No {
-                refusal: Refusal::SystemLock,
-                ..
-            } => Ok(Renewal::Lost(Lost::SystemLock)),
+            Answer::No { refusal: Refusal::SystemLock, .. } => Ok(Renewal::Lost(Lost::SystemLock)),
             Answer::No { .. } | Answer::Gone => Ok(Renewal::Lost(Lost::TakenAway)),
         }
     }

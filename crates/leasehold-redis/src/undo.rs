@@ -58,10 +58,8 @@ pub async fn undo(
         if line.is_empty() {
             continue;
         }
-        let line: ScanLine = line.parse().map_err(|cause| UndoError::Line {
-            number: index + 1,
-            cause,
-        })?;
+        let line: ScanLine =
+            line.parse().map_err(|cause| UndoError::Line { number: index + 1, cause })?;
         match line.new_ttl {
             Some(new_ttl) if new_ttl != line.ttl && line.ttl >= -1 => changed.push((line, new_ttl)),
             _ => report.untouched += 1,

@@ -20,11 +20,7 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) async fn start(redis: &Redis, keys: Vec<String>) -> Self {
-        Self {
-            is_fresh: true,
-            pause: FIRST_PAUSE,
-            watch: redis.transport.watch(keys).await,
-        }
+        Self { is_fresh: true, pause: FIRST_PAUSE, watch: redis.transport.watch(keys).await }
     }
 
     /// Waits until trying again makes sense, at most until `deadline`. `left` is what the lock in the way has left.
@@ -34,18 +30,10 @@ impl Waiting {
             // What changed before we listened was not heard.
             return;
         }
-        let longest = if self.watch.is_some() {
-            LONGEST_PAUSE_WATCHING
-        } else {
-            LONGEST_PAUSE
-        };
+        let longest = if self.watch.is_some() { LONGEST_PAUSE_WATCHING } else { LONGEST_PAUSE };
         let jittered = self.pause.mul_f64(0.5 + fastrand::f64());
         self.pause = (self.pause * 2).min(longest);
-        let mut pause = if self.watch.is_some() {
-            longest
-        } else {
-            jittered
-        };
+        let mut pause = if self.watch.is_some() { longest } else { jittered };
         if let Some(left) = left {
             pause = pause.min(left + Duration::from_millis(1 + fastrand::u64(..5)));
         }

@@ -1,1 +1,26 @@
-//! The server: one coordinator that owns the ledger, and the HTTP routes in front of it.
+//! The Leasehold server.
+//!
+//! Handlers parse and validate, send a command to the [`coordinator`], and render its
+//! outcome. The coordinator alone owns the ledger; `convert` alone knows both wire types and
+//! engine types; `error` alone turns failures into HTTP; `clock` alone reads the time.
+
+mod acquire;
+pub mod app;
+pub mod clock;
+pub mod config;
+mod convert;
+pub mod coordinator;
+mod csrf;
+mod error;
+mod extract;
+mod gate;
+mod grant;
+mod places;
+mod retry;
+mod routes;
+pub mod serve;
+mod writer;
+
+pub use app::App;
+pub use clock::Clock;
+pub use config::Config;

@@ -11,9 +11,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {
-        let number_end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(wrong)?;
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
         let number: f64 = rest[..number_end].parse().map_err(|_| wrong())?;
         let unit_end = rest[number_end..]
             .find(|c: char| c.is_ascii_digit())
@@ -30,11 +28,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         total = total.checked_add(part).ok_or_else(wrong)?;
         rest = &rest[unit_end..];
     }
-    if text.is_empty() {
-        Err(wrong())
-    } else {
-        Ok(total)
-    }
+    if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
 
 /// Reads a length of time that is longer than nothing.
@@ -72,17 +66,8 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for text in [
-            "",
-            "-1",
-            "m",
-            "10 m",
-            "10x",
-            "1h30",
-            "nan",
-            "1e400",
-            "99999999999999999999d",
-        ] {
+        for text in ["", "-1", "m", "10 m", "10x", "1h30", "nan", "1e400", "99999999999999999999d"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse_positive("0s").is_err());

@@ -6,12 +6,11 @@ mod duration;
 mod exit;
 mod output;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match args::Cli::try_parse() {
-        Ok(cli) => commands::dispatch(cli).unwrap_or_else(|failure| failure.report()),
-        Err(error) => exit::usage(&error),
+    match args::parse() {
+        Ok(cli) => commands::run(cli),
+        Err(exit) => exit,
     }
 }

@@ -22,9 +22,7 @@ pub(crate) struct Paint {
 impl Paint {
     pub(crate) fn detect() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self {
-            on: wanted && std::io::stdout().is_terminal(),
-        }
+        Self { on: wanted && std::io::stdout().is_terminal() }
     }
 
     pub(crate) fn good(self, text: &str) -> String {
@@ -40,11 +38,7 @@ impl Paint {
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.on {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 

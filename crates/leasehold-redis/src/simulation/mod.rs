@@ -28,11 +28,7 @@ const IDS: [&str; 2] = ["a", "b"];
 const VIRTUAL_TIME: Duration = Duration::from_secs(8);
 
 fn seeds() -> Vec<u64> {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|value| value.parse::<u64>().unwrap())
-    };
+    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     match number("LEASEHOLD_SIM_SEED") {
         Some(seed) => vec![seed],
         None => (0..number("LEASEHOLD_SIM_SCHEDULES").unwrap_or(1_000)).collect(),
@@ -57,10 +53,7 @@ fn each_seed<F: Future<Output = Arc<World>>>(schedule: fn(u64) -> F) {
         });
         match outcome {
             Ok(world) => {
-                assert!(
-                    !world.is_spoilt(),
-                    "seed {seed}: a task panicked, see above"
-                );
+                assert!(!world.is_spoilt(), "seed {seed}: a task panicked, see above");
                 grants += world.referee.grants();
                 moves += *world.moves.lock().unwrap();
             }
@@ -71,10 +64,7 @@ fn each_seed<F: Future<Output = Arc<World>>>(schedule: fn(u64) -> F) {
         }
     }
     eprintln!("{grants} grants, {moves} changes of the phase");
-    assert!(
-        grants > 0,
-        "schedules in which nobody holds anything show nothing"
-    );
+    assert!(grants > 0, "schedules in which nobody holds anything show nothing");
 }
 
 struct World {
@@ -120,13 +110,8 @@ impl World {
     ) -> tokio::task::JoinHandle<()> {
         let world = Arc::clone(self);
         tokio::spawn(async move {
-            if tokio::spawn(task)
-                .await
-                .is_err_and(|error| error.is_panic())
-            {
-                world
-                    .spoilt
-                    .store(true, std::sync::atomic::Ordering::Relaxed);
+            if tokio::spawn(task).await.is_err_and(|error| error.is_panic()) {
+                world.spoilt.store(true, std::sync::atomic::Ordering::Relaxed);
             }
         })
     }
@@ -134,24 +119,16 @@ impl World {
 
 /// Holds a lock for a while, believes it for as long as the guard says so, and ends in one of three ways.
 async fn hold(world: &Arc<World>, lock: &Lock, id: &str, who: &str) {
-    let wait = if fastrand::bool() {
-        Wait::No
-    } else {
-        Wait::AtMost(world.ttl * fastrand::u32(1..4))
-    };
+    let wait =
+        if fastrand::bool() { Wait::No } else { Wait::AtMost(world.ttl * fastrand::u32(1..4)) };
     // Now and then the caller gives up in the middle.
-    let patience = if fastrand::u8(..5) == 0 {
-        world.ttl.mul_f64(fastrand::f64())
-    } else {
-        world.ttl * 20
-    };
+    let patience =
+        if fastrand::u8(..5) == 0 { world.ttl.mul_f64(fastrand::f64()) } else { world.ttl * 20 };
     let Ok(Ok(guard)) = timeout(patience, lock.acquire(wait)).await else {
         return;
     };
     let guard = Arc::new(guard);
-    let number = world
-        .referee
-        .claim(id, who, Claim::Ours(Arc::clone(&guard)));
+    let number = world.referee.claim(id, who, Claim::Ours(Arc::clone(&guard)));
     let length = world.ttl.mul_f64(fastrand::f64() * 4.0);
     tokio::select! {
         biased;
@@ -200,9 +177,7 @@ struct Fixed(Mechanism);
 impl AsyncLockMaker for Fixed {
     async fn begin(&self, redis: Redis) -> Option<LockMaker> {
         let mechanism = self.0;
-        Some(Box::new(move |id, ttl| {
-            Lock::new(&redis, id, mechanism).ttl(ttl)
-        }))
+        Some(Box::new(move |id, ttl| Lock::new(&redis, id, mechanism).ttl(ttl)))
     }
 }
 
@@ -215,12 +190,8 @@ impl AsyncLockMaker for Following {
         options.heartbeat = Duration::from_millis(fastrand::u64(20..200));
         options.gone_after = options.heartbeat * 3;
         options.longest_ttl = Duration::from_millis(10);
-        let follower = Follower::join(&redis, Keys::default(), options)
-            .await
-            .ok()?;
-        Some(Box::new(move |id, ttl| {
-            Lock::following(&follower, id).ttl(ttl)
-        }))
+        let follower = Follower::join(&redis, Keys::default(), options).await.ok()?;
+        Some(Box::new(move |id, ttl| Lock::following(&follower, id).ttl(ttl)))
     }
 }
 
@@ -234,11 +205,7 @@ async fn operate(world: Arc<World>) {
             continue;
         };
         let from = fleet.phase.phase;
-        let Some(to) = (if forward {
-            from.next()
-        } else {
-            from.previous()
-        }) else {
+        let Some(to) = (if forward { from.next() } else { from.previous() }) else {
             forward = !forward;
             continue;
         };
@@ -277,10 +244,7 @@ async fn move_when_safe(
             if fastrand::u8(..4) == 0 {
                 sleep(ttl.mul_f64(fastrand::f64() * 2.0)).await;
             }
-            return fleet
-                .move_to(redis, &keys, to, MoveRule::Confirmed, "simulated")
-                .await
-                .is_ok();
+            return fleet.move_to(redis, &keys, to, MoveRule::Confirmed, "simulated").await.is_ok();
         }
     }
 }
@@ -288,32 +252,16 @@ async fn move_when_safe(
 async fn phases_schedule(_seed: u64) -> Arc<World> {
     let world = World::new();
     let first = Mechanism::ALL[fastrand::usize(..3)];
-    let line = Line::new(
-        Arc::clone(&world.server),
-        Weather {
-            slow: 0,
-            lost: 0,
-            slowest: Duration::ZERO,
-        },
-    );
+    let line =
+        Line::new(Arc::clone(&world.server), Weather { slow: 0, lost: 0, slowest: Duration::ZERO });
     let fleet = Fleet::read(&line.redis(), &Keys::default()).await.unwrap();
     fleet
-        .move_to(
-            &line.redis(),
-            &Keys::default(),
-            first,
-            MoveRule::Nobody,
-            "simulated",
-        )
+        .move_to(&line.redis(), &Keys::default(), first, MoveRule::Nobody, "simulated")
         .await
         .unwrap();
     let mut tasks = vec![world.spawn(operate(Arc::clone(&world)))];
     for number in 0..fastrand::usize(2..5) {
-        tasks.push(world.spawn(live(
-            Arc::clone(&world),
-            format!("process {number}"),
-            Following,
-        )));
+        tasks.push(world.spawn(live(Arc::clone(&world), format!("process {number}"), Following)));
     }
     for task in tasks {
         task.await.unwrap();
@@ -323,18 +271,10 @@ async fn phases_schedule(_seed: u64) -> Arc<World> {
 
 async fn mechanisms_schedule(seed: u64) -> Arc<World> {
     let world = World::new();
-    let beside_dual = if seed.is_multiple_of(2) {
-        Mechanism::Old
-    } else {
-        Mechanism::Token
-    };
+    let beside_dual = if seed.is_multiple_of(2) { Mechanism::Old } else { Mechanism::Token };
     let mut tasks = Vec::new();
     for number in 0..fastrand::usize(2..4) {
-        let mechanism = if fastrand::bool() {
-            Mechanism::Dual
-        } else {
-            beside_dual
-        };
+        let mechanism = if fastrand::bool() { Mechanism::Dual } else { beside_dual };
         tasks.push(world.spawn(live(
             Arc::clone(&world),
             format!("{mechanism} {number}"),
@@ -367,11 +307,7 @@ fn two_holders_among_mechanisms_that_do_not_exclude_are_seen() {
     async fn schedule(_seed: u64) -> Arc<World> {
         let world = World::new();
         let tasks = [Mechanism::Old, Mechanism::Token].map(|mechanism| {
-            world.spawn(live(
-                Arc::clone(&world),
-                mechanism.to_string(),
-                Fixed(mechanism),
-            ))
+            world.spawn(live(Arc::clone(&world), mechanism.to_string(), Fixed(mechanism)))
         });
         for task in tasks {
             task.await.unwrap();

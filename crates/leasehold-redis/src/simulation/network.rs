@@ -29,31 +29,19 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(server: Arc<Server>, weather: Weather) -> Arc<Self> {
-        Arc::new(Self {
-            server,
-            weather,
-            silent_until: Mutex::new(Instant::now()),
-        })
+        Arc::new(Self { server, weather, silent_until: Mutex::new(Instant::now()) })
     }
 
     pub(super) fn redis(self: &Arc<Self>) -> Redis {
-        Redis {
-            transport: Arc::new(Endpoint(Arc::clone(self))),
-        }
+        Redis { transport: Arc::new(Endpoint(Arc::clone(self))) }
     }
 
     pub(super) fn silence(&self, length: Duration) {
-        *self
-            .silent_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now() + length;
+        *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + length;
     }
 
     async fn delay(&self) {
-        let silent_until = *self
-            .silent_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let silent_until = *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
         sleep_until(silent_until).await;
         let longest = if fastrand::u8(..100) < self.weather.slow {
             self.weather.slowest
@@ -100,11 +88,9 @@ fn parts(command: &Cmd) -> Vec<Vec<u8>> {
 
 impl Transport for Endpoint {
     fn command(&self, command: Cmd) -> Reply<'_, Value> {
-        Box::pin(async move {
-            self.0
-                .request(move |server| server.store.call(&parts(&command)))
-                .await
-        })
+        Box::pin(
+            async move { self.0.request(move |server| server.store.call(&parts(&command))).await },
+        )
     }
 
     fn pipeline(&self, pipeline: Pipeline) -> Reply<'_, Vec<Value>> {
@@ -112,10 +98,7 @@ impl Transport for Endpoint {
         Box::pin(async move {
             self.0
                 .request(move |server| {
-                    commands
-                        .iter()
-                        .map(|command| server.store.call(command))
-                        .collect()
+                    commands.iter().map(|command| server.store.call(command)).collect()
                 })
                 .await
         })
@@ -127,11 +110,7 @@ impl Transport for Endpoint {
         keys: Vec<String>,
         args: Vec<String>,
     ) -> Reply<'_, Value> {
-        Box::pin(async move {
-            self.0
-                .request(move |server| server.script(step, keys, args))
-                .await
-        })
+        Box::pin(async move { self.0.request(move |server| server.script(step, keys, args)).await })
     }
 
     fn watch(&self, _keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>> {

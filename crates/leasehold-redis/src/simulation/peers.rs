@@ -20,11 +20,7 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(world: &Arc<World>, mechanism: Mechanism) -> Self {
         let bound = world.ttl.as_secs_f64() / 20.0 - 0.003;
-        Self {
-            world: Arc::clone(world),
-            mechanism,
-            skew: (fastrand::f64() * 2.0 - 1.0) * bound,
-        }
+        Self { world: Arc::clone(world), mechanism, skew: (fastrand::f64() * 2.0 - 1.0) * bound }
     }
 
     fn clock(&self) -> f64 {
@@ -64,10 +60,7 @@ impl Peer {
         let world = Arc::clone(&self.world);
         let believed_until = until - world.ttl.as_secs_f64() / 10.0;
         let believes = Arc::new(move || world.server.store.now_seconds() < believed_until);
-        let number = self
-            .world
-            .referee
-            .claim(id, "old peer", Claim::Peer(believes));
+        let number = self.world.referee.claim(id, "old peer", Claim::Peer(believes));
         sleep(self.world.ttl.mul_f64(fastrand::f64() * 1.2)).await;
         self.world.referee.withdraw(id, number);
         // It deletes whatever is later than its own, which after its time may be somebody else's: its fault D30, kept out.
@@ -92,10 +85,7 @@ impl Peer {
         store.call(&set);
         let world = Arc::clone(&self.world);
         let believes = Arc::new(move || world.server.store.now_seconds() < until);
-        let number = self
-            .world
-            .referee
-            .claim(id, "token peer", Claim::Peer(believes));
+        let number = self.world.referee.claim(id, "token peer", Claim::Peer(believes));
         sleep(self.world.ttl.mul_f64(fastrand::f64() * 1.2)).await;
         self.world.referee.withdraw(id, number);
         if store.call(&[b"GET".to_vec(), key.clone().into_bytes()])

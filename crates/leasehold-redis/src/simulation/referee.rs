@@ -45,10 +45,7 @@ impl Referee {
             let counts = |other: &Claim| is_ours || matches!(other, Claim::Ours(_));
             let others = claims.iter().filter(|(_, _, other)| counts(other));
             let others: Vec<&str> = others.map(|(_, who, _)| who.as_str()).collect();
-            assert!(
-                others.is_empty(),
-                "two holders of {id}: {who} beside {others:?}"
-            );
+            assert!(others.is_empty(), "two holders of {id}: {who} beside {others:?}");
             *self.grants.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         }
         claims.push((number, who.to_owned(), claim));

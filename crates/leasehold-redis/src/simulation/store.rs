@@ -42,11 +42,8 @@ impl Store {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|_, entry| entry.expires_at_ms.is_none_or(|at| at > now_ms));
         let text = |index: usize| String::from_utf8(args[index].clone()).unwrap();
-        let number = |index: usize| {
-            text(index)
-                .parse::<u64>()
-                .unwrap_or_else(|_| panic!("{args:?}"))
-        };
+        let number =
+            |index: usize| text(index).parse::<u64>().unwrap_or_else(|_| panic!("{args:?}"));
         match text(0).to_ascii_uppercase().as_str() {
             "TIME" => {
                 let micros = self.now_micros();
@@ -61,10 +58,7 @@ impl Store {
                 let expires_at_ms = (args.len() > 3 && text(3) == "PX").then(|| now_ms + number(4));
                 entries.insert(
                     args[1].clone(),
-                    Entry {
-                        stored: Stored::Text(args[2].clone()),
-                        expires_at_ms,
-                    },
+                    Entry { stored: Stored::Text(args[2].clone()), expires_at_ms },
                 );
                 Value::Okay
             }
@@ -72,36 +66,22 @@ impl Store {
                 let is_free = !entries.contains_key(&args[1]);
                 if is_free {
                     let stored = Stored::Text(args[2].clone());
-                    entries.insert(
-                        args[1].clone(),
-                        Entry {
-                            stored,
-                            expires_at_ms: None,
-                        },
-                    );
+                    entries.insert(args[1].clone(), Entry { stored, expires_at_ms: None });
                 }
                 Value::Int(i64::from(is_free))
             }
             "GETSET" => {
                 let before = get(&entries, &args[1]);
                 let stored = Stored::Text(args[2].clone());
-                entries.insert(
-                    args[1].clone(),
-                    Entry {
-                        stored,
-                        expires_at_ms: None,
-                    },
-                );
+                entries.insert(args[1].clone(), Entry { stored, expires_at_ms: None });
                 before
             }
             "DEL" => Value::Int(i64::from(entries.remove(&args[1]).is_some())),
-            "PTTL" => Value::Int(
-                match entries.get(&args[1]).map(|entry| entry.expires_at_ms) {
-                    None => -2,
-                    Some(None) => -1,
-                    Some(Some(at)) => i64::try_from(at - now_ms).unwrap(),
-                },
-            ),
+            "PTTL" => Value::Int(match entries.get(&args[1]).map(|entry| entry.expires_at_ms) {
+                None => -2,
+                Some(None) => -1,
+                Some(Some(at)) => i64::try_from(at - now_ms).unwrap(),
+            }),
             "PEXPIRE" => match entries.get_mut(&args[1]) {
                 None => Value::Int(0),
                 Some(entry) => {
@@ -113,22 +93,17 @@ impl Store {
                 hash(&mut entries, &args[1]).insert(args[2].clone(), args[3].clone());
                 Value::Int(1)
             }
-            "HDEL" => Value::Int(i64::from(
-                hash(&mut entries, &args[1]).remove(&args[2]).is_some(),
-            )),
+            "HDEL" => {
+                Value::Int(i64::from(hash(&mut entries, &args[1]).remove(&args[2]).is_some()))
+            }
             "HGETALL" => {
                 let fields = hash(&mut entries, &args[1]).iter();
-                Value::Array(
-                    fields
-                        .flat_map(|(name, value)| [bulk(name), bulk(value)])
-                        .collect(),
-                )
+                Value::Array(fields.flat_map(|(name, value)| [bulk(name), bulk(value)]).collect())
             }
             "SMEMBERS" => Value::Array(Vec::new()),
-            "SCAN" => Value::Array(vec![
-                bulk("0"),
-                Value::Array(entries.keys().map(bulk).collect()),
-            ]),
+            "SCAN" => {
+                Value::Array(vec![bulk("0"), Value::Array(entries.keys().map(bulk).collect())])
+            }
             other => panic!("the store in memory has no {other}"),
         }
     }
@@ -145,10 +120,7 @@ fn hash<'a>(
     entries: &'a mut BTreeMap<Vec<u8>, Entry>,
     key: &[u8],
 ) -> &'a mut BTreeMap<Vec<u8>, Vec<u8>> {
-    let empty = Entry {
-        stored: Stored::Hash(BTreeMap::new()),
-        expires_at_ms: None,
-    };
+    let empty = Entry { stored: Stored::Hash(BTreeMap::new()), expires_at_ms: None };
     match &mut entries.entry(key.to_vec()).or_insert(empty).stored {
         Stored::Hash(fields) => fields,
         Stored::Text(_) => panic!("no hash"),
@@ -168,10 +140,8 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start() -> Self {
-        let store = Arc::new(Store {
-            entries: Mutex::new(BTreeMap::new()),
-            started: Instant::now(),
-        });
+        let store =
+            Arc::new(Store { entries: Mutex::new(BTreeMap::new()), started: Instant::now() });
         let lua = Lua::new();
         let called = Arc::clone(&store);
         let call = lua
@@ -183,11 +153,7 @@ impl Server {
         let redis = lua.create_table().unwrap();
         redis.set("call", call).unwrap();
         lua.globals().set("redis", redis).unwrap();
-        Self {
-            store,
-            lua,
-            compiled: Mutex::new(HashMap::new()),
-        }
+        Self { store, lua, compiled: Mutex::new(HashMap::new()) }
     }
 
     pub(super) fn script(

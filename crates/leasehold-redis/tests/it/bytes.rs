@@ -33,25 +33,17 @@ async fn old_lock_is_a_float_then_an_integer_without_ttl() {
         .await
         .unwrap();
     let first: String = raw.get("t:lock:a").unwrap();
-    crate::support::wait_for("a renewal", || {
-        raw.get::<_, String>("t:lock:a").unwrap() != first
-    });
+    crate::support::wait_for("a renewal", || raw.get::<_, String>("t:lock:a").unwrap() != first);
     let now = redis.time().await.unwrap();
     let renewed: String = raw.get("t:lock:a").unwrap();
-    let whole: i64 = renewed
-        .parse()
-        .unwrap_or_else(|_| panic!("{renewed} is no integer"));
+    let whole: i64 = renewed.parse().unwrap_or_else(|_| panic!("{renewed} is no integer"));
     assert!(
         (now.floor() - 1.0 + 3.0..=now.floor() + 3.0)
             .contains(&f64::from(i32::try_from(whole).unwrap()))
     );
     drop(guard);
 
-    let guard = Lock::new(&redis, "b", Mechanism::Old)
-        .without_ttl()
-        .try_acquire()
-        .await
-        .unwrap();
+    let guard = Lock::new(&redis, "b", Mechanism::Old).without_ttl().try_acquire().await.unwrap();
     assert_eq!(raw.get::<_, String>("t:lock:b").unwrap(), "2147483649.0");
     guard.unwrap().release().await.unwrap();
 }
@@ -88,10 +80,7 @@ async fn token_lock_is_32_hex_digits_with_a_ttl() {
     let guard = lock.try_acquire().await.unwrap().unwrap();
     let value: String = raw.get("other:lockv2:a").unwrap();
     assert!(
-        value.len() == 32
-            && value
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+        value.len() == 32 && value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
         "{value}"
     );
     let ttl: i64 = raw.pttl("other:lockv2:a").unwrap();
@@ -137,10 +126,7 @@ async fn values_that_are_no_number_hold_an_old_lock_forever() {
         let _: () = raw.set("t:lock:a", case).unwrap();
         let theirs = peer.acquire("old", "a", 30.0);
         let _: () = raw.set("t:lock:a", case).unwrap();
-        let ours = Lock::new(&redis, "a", Mechanism::Old)
-            .try_acquire()
-            .await
-            .unwrap();
+        let ours = Lock::new(&redis, "a", Mechanism::Old).try_acquire().await.unwrap();
         assert_eq!(ours.is_some(), theirs, "{case:?}");
         if let Some(guard) = ours {
             guard.release().await.unwrap();

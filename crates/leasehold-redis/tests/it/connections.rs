@@ -29,20 +29,12 @@ async fn users_get_what_their_acl_permits() {
         let _: () = command.query(&mut raw).unwrap();
     }
     let port = server.port;
-    let locker = connect(&format!("redis://locker:pw@127.0.0.1:{port}"))
-        .await
-        .unwrap();
+    let locker = connect(&format!("redis://locker:pw@127.0.0.1:{port}")).await.unwrap();
     let lock = Lock::new(&locker, "a", Mechanism::Dual);
     let guard = lock.try_acquire().await.unwrap().unwrap();
     // CONFIG is not permitted, so whether notifications are on cannot be asked: polling does.
-    let error = lock
-        .acquire(Wait::AtMost(Duration::from_millis(100)))
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("held by somebody else"),
-        "{error}"
-    );
+    let error = lock.acquire(Wait::AtMost(Duration::from_millis(100))).await.unwrap_err();
+    assert!(error.to_string().contains("held by somebody else"), "{error}");
     guard.release().await.unwrap();
     let elsewhere = Lock::new(&locker, "a", Mechanism::Token)
         .keys(Keys::new("u"))
@@ -50,17 +42,10 @@ async fn users_get_what_their_acl_permits() {
         .await
         .unwrap_err();
     assert!(elsewhere.to_string().contains("not permit"), "{elsewhere}");
-    let reader = connect(&format!("redis://reader:pw@127.0.0.1:{port}"))
-        .await
-        .unwrap();
-    let error = Lock::new(&reader, "a", Mechanism::Token)
-        .try_acquire()
-        .await
-        .unwrap_err();
+    let reader = connect(&format!("redis://reader:pw@127.0.0.1:{port}")).await.unwrap();
+    let error = Lock::new(&reader, "a", Mechanism::Token).try_acquire().await.unwrap_err();
     assert!(error.to_string().contains("not permit"), "{error}");
-    let refused = connect(&format!("redis://locker:no@127.0.0.1:{port}"))
-        .await
-        .unwrap_err();
+    let refused = connect(&format!("redis://locker:no@127.0.0.1:{port}")).await.unwrap_err();
     assert!(matches!(refused, Fault::LoginRefused { .. }), "{refused}");
 }
 
@@ -68,19 +53,13 @@ async fn users_get_what_their_acl_permits() {
 async fn clusters_hold_locks_and_followers_need_a_hash_tag() {
     let server = RedisServer::with_options(&["--cluster-enabled", "yes"]);
     let mut raw = server.raw();
-    let _: () = redis::cmd("CLUSTER")
-        .arg("ADDSLOTSRANGE")
-        .arg(0)
-        .arg(16_383)
-        .query(&mut raw)
-        .unwrap();
+    let _: () =
+        redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16_383).query(&mut raw).unwrap();
     wait_for("the cluster", || {
         let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut raw).unwrap();
         info.contains("cluster_state:ok")
     });
-    let redis = connect(&format!("redis+cluster://127.0.0.1:{}", server.port))
-        .await
-        .unwrap();
+    let redis = connect(&format!("redis+cluster://127.0.0.1:{}", server.port)).await.unwrap();
     for mechanism in Mechanism::ALL {
         let lock = Lock::new(&redis, "a", mechanism).ttl(Duration::from_millis(300));
         let guard = lock.try_acquire().await.unwrap().unwrap();
@@ -90,28 +69,18 @@ async fn clusters_hold_locks_and_followers_need_a_hash_tag() {
         guard.release().await.unwrap();
     }
     let options = FollowerOptions::new("test", "here");
-    let error = Follower::join(&redis, Keys::new("t"), options.clone())
-        .await
-        .unwrap_err();
+    let error = Follower::join(&redis, Keys::new("t"), options.clone()).await.unwrap_err();
     assert!(
         matches!(error, Fault::CrossSlot { .. }) && error.to_string().contains("{t}"),
         "{error}"
     );
     let keys = Keys::new("{t}");
     let follower = Follower::join(&redis, keys.clone(), options).await.unwrap();
-    Lock::following(&follower, "a")
-        .try_acquire()
-        .await
-        .unwrap()
-        .unwrap()
-        .release()
-        .await
-        .unwrap();
+    Lock::following(&follower, "a").try_acquire().await.unwrap().unwrap().release().await.unwrap();
     let fleet = Fleet::read(&redis, &keys).await.unwrap();
     assert_eq!(fleet.alive().count(), 1);
-    let error = Census::take(&redis, &keys, &fleet, &CensusOptions::default(), |_| {})
-        .await
-        .unwrap_err();
+    let error =
+        Census::take(&redis, &keys, &fleet, &CensusOptions::default(), |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("each master"), "{error}");
 }
 
@@ -149,38 +118,24 @@ async fn sentinels_are_asked_again_after_a_failover() {
     });
     let mut sentinel = sentinel.unwrap();
     wait_for("the sentinel to know the replica", || {
-        let replicas: Vec<redis::Value> = redis::cmd("SENTINEL")
-            .arg("REPLICAS")
-            .arg("mymaster")
-            .query(&mut sentinel)
-            .unwrap();
+        let replicas: Vec<redis::Value> =
+            redis::cmd("SENTINEL").arg("REPLICAS").arg("mymaster").query(&mut sentinel).unwrap();
         let mut raw = replica.raw();
-        let info: String = redis::cmd("INFO")
-            .arg("replication")
-            .query(&mut raw)
-            .unwrap();
+        let info: String = redis::cmd("INFO").arg("replication").query(&mut raw).unwrap();
         !replicas.is_empty() && info.contains("master_link_status:up")
     });
-    let redis = connect(&format!("redis+sentinel://127.0.0.1:{port}/mymaster"))
-        .await
-        .unwrap();
+    let redis = connect(&format!("redis+sentinel://127.0.0.1:{port}/mymaster")).await.unwrap();
     let lock = Lock::new(&redis, "a", Mechanism::Dual).ttl(Duration::from_secs(15));
     let guard = lock.try_acquire().await.unwrap().unwrap();
     let failover = || -> redis::RedisResult<()> {
-        redis::cmd("SENTINEL")
-            .arg("FAILOVER")
-            .arg("mymaster")
-            .query(&mut sentinel)
+        redis::cmd("SENTINEL").arg("FAILOVER").arg("mymaster").query(&mut sentinel)
     };
     // The sentinel may need a moment before it thinks the replica good enough.
     let mut failover = failover;
     wait_for("a failover", || failover().is_ok());
     wait_for("the replica to be the master", || {
         let mut raw = replica.raw();
-        let info: String = redis::cmd("INFO")
-            .arg("replication")
-            .query(&mut raw)
-            .unwrap();
+        let info: String = redis::cmd("INFO").arg("replication").query(&mut raw).unwrap();
         info.contains("role:master")
     });
     // The lock was replicated. The old master goes on taking writes for a while; the guard
@@ -188,10 +143,7 @@ async fn sentinels_are_asked_again_after_a_failover() {
     let mut raw = replica.raw();
     let mut before = i64::MAX;
     wait_for("a renewal on the new master", || {
-        let left: i64 = redis::cmd("PTTL")
-            .arg("t:lockv2:a")
-            .query(&mut raw)
-            .unwrap();
+        let left: i64 = redis::cmd("PTTL").arg("t:lockv2:a").query(&mut raw).unwrap();
         let is_renewed = left > before;
         before = left;
         is_renewed

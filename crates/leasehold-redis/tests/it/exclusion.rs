@@ -43,10 +43,7 @@ async fn table_holds_against_real_peers_and_among_ours() {
                 }
                 guard.release().await.unwrap();
 
-                assert!(
-                    peer.acquire(theirs.as_str(), &id, 30.0),
-                    "{cell}: left behind by ours"
-                );
+                assert!(peer.acquire(theirs.as_str(), &id, 30.0), "{cell}: left behind by ours");
                 let second = lock.try_acquire().await.unwrap();
                 assert_eq!(second.is_none(), excludes, "{cell}, theirs first");
                 drop(second);
@@ -54,17 +51,8 @@ async fn table_holds_against_real_peers_and_among_ours() {
                 assert_eq!(peer.release(&id)["ok"], true, "{cell}: release");
             }
             let id = format!("{ours}-{theirs}-ours");
-            let guard = Lock::new(&redis, &id, ours)
-                .ttl(TTL)
-                .try_acquire()
-                .await
-                .unwrap()
-                .unwrap();
-            let second = Lock::new(&redis, &id, theirs)
-                .ttl(TTL)
-                .try_acquire()
-                .await
-                .unwrap();
+            let guard = Lock::new(&redis, &id, ours).ttl(TTL).try_acquire().await.unwrap().unwrap();
+            let second = Lock::new(&redis, &id, theirs).ttl(TTL).try_acquire().await.unwrap();
             assert_eq!(second.is_none(), excludes, "ours {ours}, ours {theirs}");
             drop(second);
             guard.release().await.unwrap();
@@ -79,17 +67,8 @@ async fn dual_gives_the_token_lock_back_when_the_old_one_is_taken() {
     let mut old = Peer::start(&server, Venv::TaskTiger012);
     let mut token = Peer::start(&server, Venv::TaskTiger026);
     assert!(old.acquire("old", "a", 30.0));
-    assert!(
-        Lock::new(&redis, "a", Mechanism::Dual)
-            .try_acquire()
-            .await
-            .unwrap()
-            .is_none()
-    );
-    assert!(
-        token.acquire("token", "a", 30.0),
-        "the token lock was left behind"
-    );
+    assert!(Lock::new(&redis, "a", Mechanism::Dual).try_acquire().await.unwrap().is_none());
+    assert!(token.acquire("token", "a", 30.0), "the token lock was left behind");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,10 +81,8 @@ async fn peers_take_over_what_we_left_to_run_out_and_we_what_they_left() {
         let lock = Lock::new(&redis, &id, mechanism).ttl(Duration::from_millis(300));
         assert!(peer.acquire(mechanism.as_str(), &id, 0.3));
         assert!(lock.try_acquire().await.unwrap().is_none());
-        let guard = lock
-            .acquire(leasehold_redis::Wait::AtMost(Duration::from_secs(2)))
-            .await
-            .unwrap();
+        let guard =
+            lock.acquire(leasehold_redis::Wait::AtMost(Duration::from_secs(2))).await.unwrap();
         // The peer's lock has run out under it; its renewal must not take ours away unnoticed.
         peer.renew(&id);
         match guard.release().await {

@@ -21,10 +21,7 @@ async fn guards_renew_themselves_for_as_long_as_they_live() {
     let started = Instant::now();
     while started.elapsed() < SHORT * 4 {
         for mechanism in MECHANISMS {
-            assert!(
-                !peer.acquire(mechanism.as_str(), mechanism.as_str(), 1.0),
-                "{mechanism}"
-            );
+            assert!(!peer.acquire(mechanism.as_str(), mechanism.as_str(), 1.0), "{mechanism}");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -41,12 +38,8 @@ async fn d30_renewal_and_release_leave_a_foreign_lock_alone() {
     let mut raw = server.raw();
     for mechanism in MECHANISMS {
         let id = mechanism.as_str();
-        let guard = Lock::new(&redis, id, mechanism)
-            .ttl(SHORT)
-            .try_acquire()
-            .await
-            .unwrap()
-            .unwrap();
+        let guard =
+            Lock::new(&redis, id, mechanism).ttl(SHORT).try_acquire().await.unwrap().unwrap();
         let foreign = "2000000000.5";
         for key in [format!("t:lock:{id}"), format!("t:lockv2:{id}")] {
             let _: () = raw.set(key, foreign).unwrap();
@@ -54,10 +47,7 @@ async fn d30_renewal_and_release_leave_a_foreign_lock_alone() {
         let loss = tokio::time::timeout(SHORT, guard.lost()).await.unwrap();
         assert!(matches!(loss, Lost::TakenAway), "{mechanism}: {loss}");
         assert!(!guard.is_held());
-        assert!(matches!(
-            guard.release().await,
-            Err(ReleaseError::Lost(Lost::TakenAway))
-        ));
+        assert!(matches!(guard.release().await, Err(ReleaseError::Lost(Lost::TakenAway))));
         for key in [format!("t:lock:{id}"), format!("t:lockv2:{id}")] {
             assert_eq!(raw.get::<_, String>(key).unwrap(), foreign, "{mechanism}");
         }
@@ -71,16 +61,10 @@ async fn d28_unreachable_is_told_apart_and_told_before_anyone_else_can_have_it()
         let redis = server.connect().await;
         let ttl = Duration::from_millis(900);
         let taken_before = Instant::now();
-        let guard = Lock::new(&redis, "a", mechanism)
-            .ttl(ttl)
-            .try_acquire()
-            .await
-            .unwrap()
-            .unwrap();
+        let guard =
+            Lock::new(&redis, "a", mechanism).ttl(ttl).try_acquire().await.unwrap().unwrap();
         server.signal("STOP");
-        let loss = tokio::time::timeout(Duration::from_secs(5), guard.lost())
-            .await
-            .unwrap();
+        let loss = tokio::time::timeout(Duration::from_secs(5), guard.lost()).await.unwrap();
         // A renewal may have been answered just before the stop; without one the ttl counts from the acquire.
         let told_after = taken_before.elapsed();
         server.signal("CONT");
@@ -125,10 +109,7 @@ async fn waiting_ends_in_time_and_says_how_long_it_was() {
     let lock = Lock::new(&redis, "a", Mechanism::Dual);
     let _guard = lock.try_acquire().await.unwrap().unwrap();
     let started = Instant::now();
-    let error = lock
-        .acquire(Wait::AtMost(Duration::from_millis(300)))
-        .await
-        .unwrap_err();
+    let error = lock.acquire(Wait::AtMost(Duration::from_millis(300))).await.unwrap_err();
     assert!(matches!(error, AcquireError::NotInTime { .. }), "{error}");
     assert!((Duration::from_millis(300)..Duration::from_millis(800)).contains(&started.elapsed()));
 }
@@ -166,12 +147,8 @@ async fn guards_survive_a_restart_of_their_connection() {
     let server = RedisServer::start();
     let redis = server.connect().await;
     let mut raw = server.raw();
-    let guard = Lock::new(&redis, "a", Mechanism::Token)
-        .ttl(SHORT)
-        .try_acquire()
-        .await
-        .unwrap()
-        .unwrap();
+    let guard =
+        Lock::new(&redis, "a", Mechanism::Token).ttl(SHORT).try_acquire().await.unwrap().unwrap();
     for _ in 0..6 {
         let _: i64 = redis::cmd("CLIENT")
             .arg("KILL")
@@ -193,11 +170,7 @@ async fn waiting_dual_locks_do_not_keep_each_other_awake() {
     let server = RedisServer::with_options(&["--notify-keyspace-events", "KA"]);
     let redis = server.connect().await;
     let mut raw = server.raw();
-    let _guard = Lock::new(&redis, "a", Mechanism::Old)
-        .try_acquire()
-        .await
-        .unwrap()
-        .unwrap();
+    let _guard = Lock::new(&redis, "a", Mechanism::Old).try_acquire().await.unwrap().unwrap();
     let mut waiters = tokio::task::JoinSet::new();
     for _ in 0..5 {
         let lock = Lock::new(&redis, "a", Mechanism::Dual);
@@ -207,9 +180,7 @@ async fn waiting_dual_locks_do_not_keep_each_other_awake() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut executed = || -> u64 {
         let info: String = redis::cmd("INFO").arg("stats").query(&mut raw).unwrap();
-        let line = info
-            .lines()
-            .find_map(|line| line.strip_prefix("total_commands_processed:"));
+        let line = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
         line.unwrap().parse().unwrap()
     };
     let before = executed();

@@ -10,11 +10,7 @@ fn ids_are_those_of_tasktiger() {
     let mut random = fastrand::Rng::with_seed(7);
     let mut cases: Vec<(String, Value, Value)> = vec![
         ("m:f".to_owned(), json!([]), json!({})),
-        (
-            "m:f".to_owned(),
-            Value::Null,
-            json!({"a": null, "b": [1.0, 1e16, 1e-5, -0.0]}),
-        ),
+        ("m:f".to_owned(), Value::Null, json!({"a": null, "b": [1.0, 1e16, 1e-5, -0.0]})),
         (
             "módulo:ƒ😀".to_owned(),
             json!(["\u{7f}", "\u{2028}", "é😀\u{ffff}\"\\/\n"]),
@@ -35,23 +31,13 @@ fn ids_are_those_of_tasktiger() {
         for ((func, args, kwargs), theirs) in cases.iter().zip(theirs) {
             let [args_json, kwargs_json] =
                 [args, kwargs].map(|value| PythonJson::parse(&value.to_string()).unwrap());
-            assert_eq!(
-                lock_id(func, &args_json, &kwargs_json),
-                theirs,
-                "{func} {args} {kwargs}"
-            );
+            assert_eq!(lock_id(func, &args_json, &kwargs_json), theirs, "{func} {args} {kwargs}");
         }
     }
     let kwargs = PythonJson::parse(r#"{"user": 7, "rest": "x"}"#).unwrap();
-    let expected = lock_id(
-        "m:f",
-        &PythonJson::Null,
-        &PythonJson::parse(r#"{"user":7,"gone":null}"#).unwrap(),
-    );
-    assert_eq!(
-        keyed_lock_id("m:f", &kwargs, ["gone", "user"]).unwrap(),
-        expected
-    );
+    let expected =
+        lock_id("m:f", &PythonJson::Null, &PythonJson::parse(r#"{"user":7,"gone":null}"#).unwrap());
+    assert_eq!(keyed_lock_id("m:f", &kwargs, ["gone", "user"]).unwrap(), expected);
 }
 
 fn random_json(random: &mut fastrand::Rng, depth: u32) -> Value {
@@ -60,14 +46,8 @@ fn random_json(random: &mut fastrand::Rng, depth: u32) -> Value {
         1 => json!(random.bool()),
         2 => json!(random.i64(..)),
         3 => json!(f64::from_bits(random.u64(..))),
-        4 => json!(
-            (0..random.usize(..6))
-                .map(|_| random.char(..))
-                .collect::<String>()
-        ),
-        5 => (0..random.usize(..4))
-            .map(|_| random_json(random, depth - 1))
-            .collect(),
+        4 => json!((0..random.usize(..6)).map(|_| random.char(..)).collect::<String>()),
+        5 => (0..random.usize(..4)).map(|_| random_json(random, depth - 1)).collect(),
         _ => {
             let entries = (0..random.usize(..4))
                 .map(|_| (random.char(..).to_string(), random_json(random, depth - 1)));

@@ -27,17 +27,11 @@ async fn places_are_shared_with_the_real_one() {
         assert_eq!(theirs(&mut peer, "w1", 2), json!([true, 2]));
         assert_eq!(theirs(&mut peer, "w1", 2), json!([true, 2]));
         assert_eq!(theirs(&mut peer, "w2", 2), json!([false, 2]));
-        assert_eq!(
-            other.try_acquire().await.unwrap().unwrap_err(),
-            Refusal::Full { count: 2 }
-        );
+        assert_eq!(other.try_acquire().await.unwrap().unwrap_err(), Refusal::Full { count: 2 });
         let ttl: i64 = raw.ttl("t:qslock:q").unwrap();
         assert!((59..=60).contains(&ttl), "{ttl}");
         let score: f64 = raw.zscore("t:qslock:q", "ours").unwrap();
-        assert!(
-            (score - redis.time().await.unwrap() - 30.0).abs() < 1.0,
-            "{score}"
-        );
+        assert!((score - redis.time().await.unwrap() - 30.0).abs() < 1.0, "{score}");
         guard.release().await.unwrap();
         assert_eq!(theirs(&mut peer, "w2", 2), json!([true, 2]));
         for holder in ["w1", "w2"] {
@@ -55,35 +49,17 @@ async fn system_lock_keeps_both_out() {
     let mut peer = Peer::start(&server, Venv::TaskTiger026);
     let ours = Semaphore::new(&redis, &keys, "q", "ours", 5).ttl(Duration::from_millis(300));
     let (guard, _) = ours.try_acquire().await.unwrap().unwrap();
-    Semaphore::set_system_lock(&redis, &keys, "q", Duration::from_secs(60))
-        .await
-        .unwrap();
+    Semaphore::set_system_lock(&redis, &keys, "q", Duration::from_secs(60)).await.unwrap();
     assert_eq!(theirs(&mut peer, "w", 5), json!([false, -1]));
-    assert_eq!(
-        ours.try_acquire().await.unwrap().unwrap_err(),
-        Refusal::SystemLock
-    );
+    assert_eq!(ours.try_acquire().await.unwrap().unwrap_err(), Refusal::SystemLock);
     assert!(matches!(guard.lost().await, Lost::SystemLock));
-    assert!(
-        Semaphore::system_lock(&redis, &keys, "q")
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(Semaphore::system_lock(&redis, &keys, "q").await.unwrap().is_some());
     let ttl: i64 = raw.ttl("t:qslock:q").unwrap();
     assert!((69..=70).contains(&ttl), "{ttl}");
     let _: () = raw.del("t:qslock:q").unwrap();
     peer.ask(&json!({"op": "system-lock", "name": "q", "timeout": 1}));
-    assert_eq!(
-        ours.try_acquire().await.unwrap().unwrap_err(),
-        Refusal::SystemLock
-    );
-    ours.acquire(Wait::AtMost(Duration::from_secs(5)))
-        .await
-        .unwrap()
-        .release()
-        .await
-        .unwrap();
+    assert_eq!(ours.try_acquire().await.unwrap().unwrap_err(), Refusal::SystemLock);
+    ours.acquire(Wait::AtMost(Duration::from_secs(5))).await.unwrap().release().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

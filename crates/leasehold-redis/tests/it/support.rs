@@ -45,14 +45,8 @@ impl RedisServer {
             .unwrap_or_else(|error| {
                 panic!("these tests need redis-server (apt-get install redis-server): {error}")
             });
-        let server = Self {
-            process,
-            port,
-            _dir: dir,
-        };
-        wait_for("redis-server to listen", || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        let server = Self { process, port, _dir: dir };
+        wait_for("redis-server to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         server
     }
 
@@ -67,10 +61,7 @@ impl RedisServer {
 
     /// A connection beside the crate's, to look at what it wrote.
     pub(crate) fn raw(&self) -> redis::Connection {
-        redis::Client::open(self.url())
-            .unwrap()
-            .get_connection()
-            .unwrap()
+        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
 
     pub(crate) fn signal(&self, signal: &str) {
@@ -86,28 +77,18 @@ impl Drop for RedisServer {
 }
 
 pub(crate) fn send_signal(pid: u32, signal: &str) {
-    let status = Command::new("kill")
-        .args(["-s", signal, &pid.to_string()])
-        .status()
-        .unwrap();
+    let status = Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap();
     assert!(status.success(), "kill -s {signal} {pid}");
 }
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "waited 20 s for {what}"
-        );
+        assert!(started.elapsed() < Duration::from_secs(20), "waited 20 s for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -140,17 +121,11 @@ impl Venv {
     /// The interpreter, from the directory that the test set-up names, or made here on first use.
     pub(crate) fn python(self) -> PathBuf {
         static FOUND: [OnceLock<PathBuf>; 3] = [const { OnceLock::new() }; 3];
-        FOUND[self as usize]
-            .get_or_init(|| self.find_python())
-            .clone()
+        FOUND[self as usize].get_or_init(|| self.find_python()).clone()
     }
 
     fn imports(self) -> &'static str {
-        if self == Self::RedisPy {
-            "import redis"
-        } else {
-            "import tasktiger, redis"
-        }
+        if self == Self::RedisPy { "import redis" } else { "import tasktiger, redis" }
     }
 
     fn find_python(self) -> PathBuf {
@@ -165,37 +140,22 @@ impl Venv {
         lock.lock().unwrap();
         let imports = || {
             let mut import = Command::new(&python);
-            import
-                .args(["-c", self.imports()])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
+            import.args(["-c", self.imports()]).stdout(Stdio::null()).stderr(Stdio::null());
             import.status().is_ok_and(|status| status.success())
         };
         if !imports() {
             let _ = std::fs::remove_dir_all(&venv);
             run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-            run(Command::new(venv.join("bin/pip"))
-                .args(["install", "-q"])
-                .args(self.packages()));
-            assert!(
-                imports(),
-                "{} cannot do: {}",
-                venv.display(),
-                self.imports()
-            );
+            run(Command::new(venv.join("bin/pip")).args(["install", "-q"]).args(self.packages()));
+            assert!(imports(), "{} cannot do: {}", venv.display(), self.imports());
         }
         python
     }
 }
 
 fn run(command: &mut Command) {
-    let status = command
-        .status()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        status.success(),
-        "{command:?} failed: the tests need the real peers from PyPI"
-    );
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(status.success(), "{command:?} failed: the tests need the real peers from PyPI");
 }
 
 /// A Python process that holds real locks.
@@ -223,11 +183,7 @@ impl Peer {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "the peer did not start");
-        Self {
-            process,
-            stdin,
-            stdout,
-        }
+        Self { process, stdin, stdout }
     }
 
     pub(crate) fn ask(&mut self, command: &Value) -> Value {
@@ -261,16 +217,9 @@ impl Peer {
 }
 
 /// Whole seconds as Python ints, as TaskTiger's settings have them.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "timeouts of tests are small"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "timeouts of tests are small")]
 fn number(timeout: f64) -> Value {
-    if timeout.fract() == 0.0 {
-        json!(timeout as i64)
-    } else {
-        json!(timeout)
-    }
+    if timeout.fract() == 0.0 { json!(timeout as i64) } else { json!(timeout) }
 }
 
 impl Drop for Peer {

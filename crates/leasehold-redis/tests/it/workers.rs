@@ -18,11 +18,7 @@ struct Tiger<'a> {
 
 impl<'a> Tiger<'a> {
     fn new(server: &'a RedisServer) -> Self {
-        Self {
-            server,
-            dir: tempfile::tempdir().unwrap(),
-            workers: Vec::new(),
-        }
+        Self { server, dir: tempfile::tempdir().unwrap(), workers: Vec::new() }
     }
 
     fn log(&self) -> PathBuf {
@@ -37,9 +33,7 @@ impl<'a> Tiger<'a> {
             .args(args)
             .env("PYTHONPATH", &dir)
             .env("PYTHONDONTWRITEBYTECODE", "1");
-        command
-            .env("TIGER_PORT", self.server.port.to_string())
-            .env("TIGER_LOG", self.log());
+        command.env("TIGER_PORT", self.server.port.to_string()).env("TIGER_LOG", self.log());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -53,21 +47,14 @@ impl<'a> Tiger<'a> {
 
     fn delay(&self, task: &str, queue: &str, args: &Value) {
         assert!(
-            self.python(&["delay", task, queue, &args.to_string()])
-                .status()
-                .unwrap()
-                .success()
+            self.python(&["delay", task, queue, &args.to_string()]).status().unwrap().success()
         );
     }
 
     fn entry(&self, task: &str, field: &str) -> Option<f64> {
         let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-        let entries = log
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        entries
-            .filter(|entry| entry["task"] == task)
-            .find_map(|entry| entry[field].as_f64())
+        let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        entries.filter(|entry| entry["task"] == task).find_map(|entry| entry[field].as_f64())
     }
 
     fn began(&self, task: &str) -> bool {
@@ -75,9 +62,7 @@ impl<'a> Tiger<'a> {
     }
 
     fn when(&self, task: &str, field: &str) -> f64 {
-        wait_for(&format!("task {task}: {field}"), || {
-            self.entry(task, field).is_some()
-        });
+        wait_for(&format!("task {task}: {field}"), || self.entry(task, field).is_some());
         self.entry(task, field).unwrap()
     }
 }
@@ -92,10 +77,7 @@ impl Drop for Tiger<'_> {
 }
 
 fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs_f64()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
 fn id_of(args: &Value, kwargs: &Value) -> String {
@@ -112,10 +94,8 @@ async fn tasks_wait_for_our_lock_and_we_for_theirs() {
     tiger.delay("plain", "default", &json!([["warm"], {}]));
     tiger.when("warm", "ended");
 
-    let (args, kwargs) = (
-        json!(["first"]),
-        json!({"extra": {"ключ": [1.0, null]}, "seconds": 2.0}),
-    );
+    let (args, kwargs) =
+        (json!(["first"]), json!({"extra": {"ключ": [1.0, null]}, "seconds": 2.0}));
     let lock = Lock::new(&redis, id_of(&args, &kwargs), Mechanism::Token);
     let guard = lock.try_acquire().await.unwrap().expect("free");
     tiger.delay("locked", "default", &json!([args, kwargs]));
@@ -125,35 +105,15 @@ async fn tasks_wait_for_our_lock_and_we_for_theirs() {
     guard.release().await.unwrap();
     assert!(tiger.when("first", "began") >= released);
 
-    assert!(
-        lock.try_acquire().await.unwrap().is_none(),
-        "ours got in beside the task"
-    );
+    assert!(lock.try_acquire().await.unwrap().is_none(), "ours got in beside the task");
     let fleet = Fleet::read(&redis, &Keys::default()).await.unwrap();
-    let census = Census::take(
-        &redis,
-        &Keys::default(),
-        &fleet,
-        &CensusOptions::default(),
-        |_| {},
-    )
-    .await
-    .unwrap();
-    let holder = census
-        .of(Mechanism::Token)
-        .find_map(|entry| entry.holder.clone())
-        .unwrap();
-    let Holder::Task { func, queue, .. } = &holder else {
-        panic!("{holder}")
-    };
-    assert_eq!(
-        (func.as_str(), queue.as_str()),
-        ("tiger_tasks:locked", "default")
-    );
-    let guard = lock
-        .acquire(Wait::AtMost(Duration::from_secs(10)))
+    let census = Census::take(&redis, &Keys::default(), &fleet, &CensusOptions::default(), |_| {})
         .await
         .unwrap();
+    let holder = census.of(Mechanism::Token).find_map(|entry| entry.holder.clone()).unwrap();
+    let Holder::Task { func, queue, .. } = &holder else { panic!("{holder}") };
+    assert_eq!((func.as_str(), queue.as_str()), ("tiger_tasks:locked", "default"));
+    let guard = lock.acquire(Wait::AtMost(Duration::from_secs(10))).await.unwrap();
     assert!(now() >= tiger.when("first", "ended"));
     guard.release().await.unwrap();
 }
@@ -170,17 +130,10 @@ async fn lock_keys_name_the_same_lock() {
         &PythonJson::parse(&kwargs.to_string()).unwrap(),
         ["user", "absent"],
     );
-    let guard = Lock::new(&redis, id.unwrap(), Mechanism::Token)
-        .try_acquire()
-        .await
-        .unwrap()
-        .unwrap();
+    let guard =
+        Lock::new(&redis, id.unwrap(), Mechanism::Token).try_acquire().await.unwrap().unwrap();
     tiger.delay("keyed", "default", &json!([[], kwargs]));
-    tiger.delay(
-        "keyed",
-        "default",
-        &json!([[], {"user": 8, "name": "other", "seconds": 0.1}]),
-    );
+    tiger.delay("keyed", "default", &json!([[], {"user": 8, "name": "other", "seconds": 0.1}]));
     tiger.when("other", "ended");
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!tiger.began("keyed"));
@@ -203,15 +156,7 @@ fn crashed_holders_keep_nobody_for_longer_than_their_ttl() {
     let (guard, taken) = runtime.block_on(async {
         let redis = server.connect().await;
         let taken = now();
-        (
-            lock_of(&redis)
-                .ttl(Duration::from_secs(2))
-                .try_acquire()
-                .await
-                .unwrap()
-                .unwrap(),
-            taken,
-        )
+        (lock_of(&redis).ttl(Duration::from_secs(2)).try_acquire().await.unwrap().unwrap(), taken)
     });
     runtime.shutdown_background();
     drop(guard);
@@ -226,11 +171,8 @@ fn crashed_holders_keep_nobody_for_longer_than_their_ttl() {
     tiger.when("killed", "began");
     let mut worker = tiger.workers.pop().unwrap();
     // The child that runs the task would go on without its worker.
-    let children = Command::new("pgrep")
-        .args(["-P", &worker.id().to_string()])
-        .output()
-        .unwrap()
-        .stdout;
+    let children =
+        Command::new("pgrep").args(["-P", &worker.id().to_string()]).output().unwrap().stdout;
     worker.kill().unwrap();
     worker.wait().unwrap();
     for child in String::from_utf8(children).unwrap().split_whitespace() {
@@ -242,10 +184,7 @@ fn crashed_holders_keep_nobody_for_longer_than_their_ttl() {
         let redis = server.connect().await;
         let lock = Lock::new(&redis, id_of(&json!(["killed"]), &kwargs), Mechanism::Token);
         assert!(lock.try_acquire().await.unwrap().is_none());
-        let guard = lock
-            .acquire(Wait::AtMost(Duration::from_secs(10)))
-            .await
-            .unwrap();
+        let guard = lock.acquire(Wait::AtMost(Duration::from_secs(10))).await.unwrap();
         assert!((1.5..4.0).contains(&(now() - killed)), "{}", now() - killed);
         guard.release().await.unwrap();
     });
@@ -264,14 +203,8 @@ async fn places_in_a_queue_are_shared_with_workers() {
     assert!(!tiger.began("one"), "the worker took a place that ours has");
     guard.release().await.unwrap();
     tiger.when("one", "began");
-    assert_eq!(
-        ours.try_acquire().await.unwrap().unwrap_err(),
-        Refusal::Full { count: 1 }
-    );
-    let guard = ours
-        .acquire(Wait::AtMost(Duration::from_secs(10)))
-        .await
-        .unwrap();
+    assert_eq!(ours.try_acquire().await.unwrap().unwrap_err(), Refusal::Full { count: 1 });
+    let guard = ours.acquire(Wait::AtMost(Duration::from_secs(10))).await.unwrap();
     assert!(now() >= tiger.when("one", "ended"));
     guard.release().await.unwrap();
 }

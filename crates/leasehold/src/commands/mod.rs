@@ -1,31 +1,28 @@
-//! One module per command.
+//! What each command does, a module each.
 
+pub(crate) mod completions;
 pub(crate) mod locks;
 mod redis_flags;
 pub(crate) mod redis_scan;
 pub(crate) mod run;
 mod scan_files;
+pub(crate) mod server;
 
 use crate::args::{Cli, Command};
-use crate::exit::{self, Failure};
-use crate::output;
-use clap::CommandFactory;
+use crate::exit::{Exit, Failure};
 use std::process::ExitCode;
 
-/// Runs what the command line asks for.
-pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    match cli.command {
+/// Does what the command line asks.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Server(command) => return server::run(*command),
+        Command::Completions(args) => return completions::run(&args),
         Command::Run(args) => block_on(run::run(args)),
         Command::Locks(command) => block_on(locks::run(command)),
         Command::RedisScan(args) => block_on(redis_scan::run(args)),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "leasehold", &mut script);
-            output::line(String::from_utf8_lossy(&script).trim_end());
-            Ok(ExitCode::SUCCESS)
-        }
         Command::Warden(args) => run::warden(&args),
-    }
+    };
+    result.unwrap_or_else(|failure| failure.report())
 }
 
 /// One thread is enough for a program that waits, and none of its timers stands behind another's work.
@@ -33,7 +30,7 @@ fn block_on<F: Future<Output = Result<ExitCode, Failure>>>(future: F) -> Result<
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(exit::OS, format!("failed to start: {error}")))?
+        .map_err(|error| Failure::new(Exit::Os, format!("failed to start: {error}")))?
         .block_on(future)
 }
 

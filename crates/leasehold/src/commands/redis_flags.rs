@@ -1,18 +1,13 @@
 //! The flags that say which Redis and which keys.
 
-use crate::exit::{self, Failure};
+use crate::exit::{Exit, Failure};
 use clap::Args;
 use leasehold_redis::{Address, Keys, Redis};
 
 #[derive(Debug, Args)]
 pub(crate) struct RedisFlags {
     /// Address of the Redis: redis://, rediss:// for TLS, redis+sentinel://, redis+cluster://
-    #[arg(
-        long,
-        env = "LEASEHOLD_REDIS",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    #[arg(long, env = "LEASEHOLD_REDIS", hide_env_values = true, value_name = "URL")]
     redis: String,
 
     /// Prefix of the keys, as TaskTiger's REDIS_PREFIX
@@ -32,13 +27,13 @@ impl RedisFlags {
 
 pub(crate) fn address(url: &str) -> Result<Address, Failure> {
     url.parse().map_err(|error: leasehold_redis::AddressError| {
-        Failure::new(exit::USAGE, error.to_string())
+        Failure::new(Exit::Usage, error.to_string())
     })
 }
 
 pub(crate) async fn connect(address: &Address) -> Result<Redis, Failure> {
     Redis::connect(address).await.map_err(|fault| {
-        let code = exit::code_of(&fault);
+        let code = Exit::from(&fault);
         Failure::new(code, format!("failed to connect to {address}: {fault}"))
     })
 }

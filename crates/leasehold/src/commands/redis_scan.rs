@@ -2,7 +2,7 @@
 
 use crate::commands::redis_flags::{address, connect};
 use crate::commands::scan_files::{Deadlines, LogFile, stop_on_ctrl_c, undo_from};
-use crate::exit::{self, Failure};
+use crate::exit::{Exit, Failure};
 use crate::output::{self, Paint};
 use leasehold_redis::{
     Address, CleanupError, ScanLine, ScanOptions, ScanProgress, ScanSummary, TypeTotal,
@@ -87,9 +87,9 @@ impl Args {
             (Some(url), None) => address(url),
             // The host that is typed wins over the address in the environment.
             (_, Some(host)) => Address::server(host, self.port, self.db)
-                .map_err(|error| Failure::new(exit::USAGE, error.to_string())),
+                .map_err(|error| Failure::new(Exit::Usage, error.to_string())),
             (None, None) => Err(Failure::new(
-                exit::USAGE,
+                Exit::Usage,
                 "which Redis? give --host or --url, or set LEASEHOLD_REDIS",
             )),
         }
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.ttl.is_some() && args.pattern.is_none() {
         let message =
             "--ttl needs --match, so that not every key gets a TTL; --match '*' if that is meant";
-        return Err(Failure::new(exit::USAGE, message));
+        return Err(Failure::new(Exit::Usage, message));
     }
     let address = args.address()?;
     let redis = connect(&address).await?;
@@ -124,23 +124,20 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         let what = args
             .pattern
             .as_ref()
-            .map_or("all keys".to_owned(), |pattern| {
-                format!("keys matching {pattern}")
-            });
+            .map_or("all keys".to_owned(), |pattern| format!("keys matching {pattern}"));
         output::say(&format!("scanning {what} of {address}"));
     }
     let summary = leasehold_redis::scan(&redis, &options, &mut progress).await;
     output::progress_end();
     let summary = summary.map_err(|error| match error {
-        CleanupError::Log(error) => Failure::new(
-            exit::IO,
-            format!("failed to write {}: {error}", args.file.display()),
-        ),
+        CleanupError::Log(error) => {
+            Failure::new(Exit::Io, format!("failed to write {}: {error}", args.file.display()))
+        }
         CleanupError::Fault(fault) => Failure::new(
-            exit::code_of(&fault),
+            Exit::from(&fault),
             format!("{fault}; what was changed is in {}", args.file.display()),
         ),
-        other => Failure::new(exit::UNAVAILABLE, other.to_string()),
+        other => Failure::new(Exit::Unavailable, other.to_string()),
     })?;
     if args.json {
         output::line(&serde_json::to_string(&summary).unwrap_or_default());
@@ -184,11 +181,7 @@ fn print(args: &Args, summary: &ScanSummary, took: Duration) {
     let paint = Paint::detect();
     table("type", &summary.by_type, paint);
     table("prefix", &summary.by_prefix, paint);
-    let changed = if args.dry_run {
-        "would be changed"
-    } else {
-        "changed"
-    };
+    let changed = if args.dry_run { "would be changed" } else { "changed" };
     let took = crate::duration::show(took);
     output::line(&format!(
         "{} keys in {took}, {} {changed}; the log is {}",
@@ -200,10 +193,7 @@ fn print(args: &Args, summary: &ScanSummary, took: Duration) {
         output::line("ended by Ctrl-C before the last key");
     }
     if summary.changed > 0 && !args.dry_run {
-        output::line(&format!(
-            "undo: leasehold redis-scan … --undo {}",
-            args.file.display()
-        ));
+        output::line(&format!("undo: leasehold redis-scan … --undo {}", args.file.display()));
     }
 }
 
@@ -220,12 +210,7 @@ fn table(name: &str, totals: &BTreeMap<String, TypeTotal>, paint: Paint) {
         output::line(&format!("{:>12}  {:>14}  {name}", total.keys, total.size));
     }
     if rows.len() > ROWS_MAX {
-        output::line(&format!(
-            "{:>12}  {:>14}  in {} more",
-            "",
-            "",
-            rows.len() - ROWS_MAX
-        ));
+        output::line(&format!("{:>12}  {:>14}  in {} more", "", "", rows.len() - ROWS_MAX));
     }
     output::line("");
 }

@@ -1,6 +1,6 @@
 //! The log of a scan or a cleanup, and undoing what it says.
 
-use crate::exit::{self, Failure};
+use crate::exit::{Exit, Failure};
 use crate::output;
 use leasehold_redis::{Redis, ScanLine, UndoError};
 use std::collections::HashMap;
@@ -30,10 +30,7 @@ pub(crate) struct LogFile {
 impl LogFile {
     pub(crate) fn create(path: &Path, deadlines: Deadlines) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
-            Failure::new(
-                exit::IO,
-                format!("failed to create {}: {error}", path.display()),
-            )
+            Failure::new(Exit::Io, format!("failed to create {}: {error}", path.display()))
         };
         let beside = deadlines_path(path);
         // Deadlines of an earlier scan do not belong to this one.
@@ -58,14 +55,7 @@ impl LogFile {
                 None => self.deadlines.insert(BufWriter::new(File::create(path)?)),
             };
             // The same line with the deadline as its last field.
-            writeln!(
-                file,
-                "{}",
-                ScanLine {
-                    size: at_ms,
-                    ..line.clone()
-                }
-            )?;
+            writeln!(file, "{}", ScanLine { size: at_ms, ..line.clone() })?;
         }
         writeln!(self.log, "{line}")
     }
@@ -93,18 +83,16 @@ fn deadlines_path(log: &Path) -> PathBuf {
 /// Puts back what the log says, and tells what was done.
 pub(crate) async fn undo_from(redis: &Redis, path: &Path, json: bool) -> Result<ExitCode, Failure> {
     let failed = |error: io::Error| {
-        Failure::new(
-            exit::IO,
-            format!("failed to read {}: {error}", path.display()),
-        )
+        Failure::new(Exit::Io, format!("failed to read {}: {error}", path.display()))
     };
     let log = File::open(path).map_err(failed)?;
     let deadlines = read_deadlines(&deadlines_path(path)).map_err(failed)?;
-    let report = leasehold_redis::undo(redis, BufReader::new(log), &deadlines)
-        .await
-        .map_err(|error| match error {
-            UndoError::Fault(fault) => Failure::from(fault),
-            other => Failure::new(exit::BAD_DATA, format!("{}: {other}", path.display())),
+    let report =
+        leasehold_redis::undo(redis, BufReader::new(log), &deadlines).await.map_err(|error| {
+            match error {
+                UndoError::Fault(fault) => Failure::from(fault),
+                other => Failure::new(Exit::Data, format!("{}: {other}", path.display())),
+            }
         })?;
     if json {
         output::line(&serde_json::to_string(&report).unwrap_or_default());
@@ -120,7 +108,7 @@ pub(crate) async fn undo_from(redis: &Redis, path: &Path, json: bool) -> Result<
             output::line(&format!("{} are gone and cannot be put back", report.gone));
         }
     }
-    Ok(ExitCode::from(if report.gone > 0 { exit::NO } else { 0 }))
+    Ok(ExitCode::from(if report.gone > 0 { Exit::No as u8 } else { 0 }))
 }
 
 fn read_deadlines(path: &Path) -> io::Result<HashMap<Vec<u8>, i64>> {

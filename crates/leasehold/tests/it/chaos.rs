@@ -48,9 +48,8 @@ impl Arena {
     fn program(&self, mechanism: Option<&str>) {
         while !self.is_over() {
             let script = self.command();
-            let mut args = vec![
-                "run", "--lock", "a", "--ttl", "600ms", "--grace", "50ms", "--wait", "1s",
-            ];
+            let mut args =
+                vec!["run", "--lock", "a", "--ttl", "600ms", "--grace", "50ms", "--wait", "1s"];
             if let Some(mechanism) = mechanism {
                 args.extend(["--mechanism", mechanism]);
             }
@@ -88,10 +87,7 @@ impl Arena {
 
 fn random(from: u64, to: u64) -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    from + std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
-        % (to - from)
+    from + std::collections::hash_map::RandomState::new().build_hasher().finish() % (to - from)
 }
 
 fn fastrand_seconds(from_ms: u64, to_ms: u64) -> String {
@@ -108,10 +104,7 @@ fn never_two_while_the_phase_moves_and_processes_are_killed_and_stopped() {
         scope.spawn(|| {
             let ends = Instant::now() + LENGTH;
             let mut moved = 0;
-            for direction in ["rollback", "rollback", "advance", "advance"]
-                .iter()
-                .cycle()
-            {
+            for direction in ["rollback", "rollback", "advance", "advance"].iter().cycle() {
                 if Instant::now() >= ends {
                     break;
                 }

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 fn ttls(raw: &mut redis::Connection) -> BTreeMap<String, i64> {
     let keys: Vec<String> = raw.keys("*").unwrap();
-    keys.into_iter()
-        .map(|key| (key.clone(), raw.ttl(&key).unwrap()))
-        .collect()
+    keys.into_iter().map(|key| (key.clone(), raw.ttl(&key).unwrap())).collect()
 }
 
 #[test]
@@ -19,9 +17,7 @@ fn dead_keys_get_a_ttl_and_undo_puts_every_one_back() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("cleanup.log").display().to_string();
     for number in 0..1_200 {
-        let _: () = raw
-            .set(format!("t:lock:dead {number} é"), "1795.5")
-            .unwrap();
+        let _: () = raw.set(format!("t:lock:dead {number} é"), "1795.5").unwrap();
     }
     let _: () = raw.set("t:lock:live", "2147483649.0").unwrap();
     let _: () = raw.set("t:lock:word", "held by somebody").unwrap();
@@ -35,19 +31,12 @@ fn dead_keys_get_a_ttl_and_undo_puts_every_one_back() {
     assert_eq!(ttls(&mut raw), before);
 
     let told = ok(&server, &args);
-    assert!(
-        told.contains("1200 dead old keys got a TTL of 300 s"),
-        "{told}"
-    );
+    assert!(told.contains("1200 dead old keys got a TTL of 300 s"), "{told}");
     let after = ttls(&mut raw);
     for (key, ttl) in &after {
         let is_dead = key.starts_with("t:lock:dead");
         assert!(
-            if is_dead {
-                (299..=300).contains(ttl)
-            } else {
-                *ttl == before[key]
-            },
+            if is_dead { (299..=300).contains(ttl) } else { *ttl == before[key] },
             "{key} {ttl}"
         );
     }
@@ -67,10 +56,7 @@ fn force_takes_live_ones_too() {
     let _: () = raw.set("t:lock:live", "2147483649.0").unwrap();
     ok(&server, &["locks", "cleanup", "--file", &log]);
     assert_eq!(raw.ttl::<_, i64>("t:lock:live").unwrap(), -1);
-    let forced = output(
-        &server,
-        &["locks", "cleanup", "--file", &log, "--force", "--ttl", "60"],
-    );
+    let forced = output(&server, &["locks", "cleanup", "--file", &log, "--force", "--ttl", "60"]);
     assert!(crate::program::stderr(&forced).contains("protects nothing"));
     assert!(raw.ttl::<_, i64>("t:lock:live").unwrap() > 0);
 }
@@ -83,10 +69,7 @@ fn damaged_logs_change_nothing() {
     let log = dir.path().join("cleanup.log");
     let _: () = raw.set_ex("t:lock:a", "1", 100).unwrap();
     std::fs::write(&log, "t:lock:a string -1 300 1\nwhat is this\n").unwrap();
-    let refused = output(
-        &server,
-        &["locks", "cleanup", "--undo", &log.display().to_string()],
-    );
+    let refused = output(&server, &["locks", "cleanup", "--undo", &log.display().to_string()]);
     assert_eq!(refused.status.code(), Some(65));
     assert!(crate::program::stderr(&refused).contains("line 2"));
     assert!(raw.ttl::<_, i64>("t:lock:a").unwrap() > 0);

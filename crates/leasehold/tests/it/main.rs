@@ -9,9 +9,6 @@ mod program;
 mod run;
 mod scan;
 #[path = "../../../leasehold-redis/tests/it/support.rs"]
-#[expect(
-    dead_code,
-    reason = "shared with the tests of leasehold-redis, which use more of it"
-)]
+#[expect(dead_code, reason = "shared with the tests of leasehold-redis, which use more of it")]
 mod support;
 mod tls;

@@ -14,10 +14,7 @@ fn fleets_move_while_they_run_and_hold_what_they_hold() {
     let server = RedisServer::start();
     let mut raw = server.raw();
     ok(&server, &["locks", "rollback", "--downtime"]);
-    let run = spawn(
-        &server,
-        &["run", "--lock", "a", "--ttl", "2s", "--", "sleep", "60"],
-    );
+    let run = spawn(&server, &["run", "--lock", "a", "--ttl", "2s", "--", "sleep", "60"]);
     wait_for("the old lock", || raw.exists("t:lock:a").unwrap());
     assert!(!raw.exists::<_, bool>("t:lockv2:a").unwrap());
     let now = status(&server);
@@ -26,57 +23,21 @@ fn fleets_move_while_they_run_and_hold_what_they_hold() {
     assert_eq!(now["processes"][0]["holding"]["a"], "old");
 
     ok(&server, &["locks", "advance"]);
-    wait_for("both locks", || {
-        raw.exists("t:lock:a").unwrap() && raw.exists("t:lockv2:a").unwrap()
-    });
+    wait_for("both locks", || raw.exists("t:lock:a").unwrap() && raw.exists("t:lockv2:a").unwrap());
     let again = |mechanism: &str| {
-        let args = [
-            "run",
-            "--lock",
-            "a",
-            "--wait",
-            "0",
-            "--mechanism",
-            mechanism,
-            "--",
-            "true",
-        ];
+        let args = ["run", "--lock", "a", "--wait", "0", "--mechanism", mechanism, "--", "true"];
         output(&server, &args).status.code()
     };
-    assert_eq!(
-        (again("old"), again("dual"), again("token")),
-        (Some(75), Some(75), Some(75))
-    );
+    assert_eq!((again("old"), again("dual"), again("token")), (Some(75), Some(75), Some(75)));
 
-    ok(
-        &server,
-        &[
-            "locks",
-            "advance",
-            "--longest-timeout",
-            "1s",
-            "--interval",
-            "100ms",
-        ],
-    );
-    wait_for("the token lock alone", || {
-        !raw.exists::<_, bool>("t:lock:a").unwrap()
-    });
+    ok(&server, &["locks", "advance", "--longest-timeout", "1s", "--interval", "100ms"]);
+    wait_for("the token lock alone", || !raw.exists::<_, bool>("t:lock:a").unwrap());
     assert_eq!((again("dual"), again("token")), (Some(75), Some(75)));
     assert_eq!(status(&server)["phase"]["phase"], "token");
 
     ok(
         &server,
-        &[
-            "locks",
-            "rollback",
-            "--to",
-            "old",
-            "--longest-timeout",
-            "1s",
-            "--interval",
-            "100ms",
-        ],
+        &["locks", "rollback", "--to", "old", "--longest-timeout", "1s", "--interval", "100ms"],
     );
     wait_for("the old lock alone", || {
         raw.exists("t:lock:a").unwrap() && !raw.exists::<_, bool>("t:lockv2:a").unwrap()
@@ -93,26 +54,11 @@ fn old_workers_stand_in_the_way_until_they_are_gone() {
     let mut peer = Peer::start(&server, Venv::TaskTiger012);
     ok(&server, &["locks", "advance"]);
     assert!(peer.acquire("old", "queue_expired_tasks", 30.0));
-    let args = [
-        "locks",
-        "advance",
-        "--wait",
-        "0",
-        "--longest-timeout",
-        "200ms",
-    ];
+    let args = ["locks", "advance", "--wait", "0", "--longest-timeout", "200ms"];
     let refused = output(&server, &args);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        stderr(&refused).contains("queue_expired_tasks"),
-        "{}",
-        stderr(&refused)
-    );
-    assert!(
-        stderr(&refused).contains("a worker requeueing expired tasks"),
-        "{}",
-        stderr(&refused)
-    );
+    assert!(stderr(&refused).contains("queue_expired_tasks"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("a worker requeueing expired tasks"), "{}", stderr(&refused));
     let now = status(&server);
     assert_eq!(now["verdict"]["verdict"], "blocked");
     let left = now["verdict"]["until"].as_f64().unwrap() - now["census"]["at"].as_f64().unwrap();
@@ -122,17 +68,7 @@ fn old_workers_stand_in_the_way_until_they_are_gone() {
     // A dual worker's locks are no obstacle.
     assert!(peer.acquire("dual", "b", 30.0));
     let started = std::time::Instant::now();
-    ok(
-        &server,
-        &[
-            "locks",
-            "advance",
-            "--longest-timeout",
-            "1s",
-            "--interval",
-            "50ms",
-        ],
-    );
+    ok(&server, &["locks", "advance", "--longest-timeout", "1s", "--interval", "50ms"]);
     assert!(
         started.elapsed().as_secs_f64() > 1.0,
         "it has to watch for longer than the longest timeout"
@@ -159,11 +95,7 @@ fn check_downtime(server: &RedisServer, has_phase: bool) {
         assert!(peer.acquire(mechanism, "a", 30.0));
         let refused = output(server, &args);
         assert_eq!(refused.status.code(), Some(1), "{mechanism}");
-        assert!(
-            stderr(&refused).contains("lock a is held"),
-            "{}",
-            stderr(&refused)
-        );
+        assert!(stderr(&refused).contains("lock a is held"), "{}", stderr(&refused));
         peer.release("a");
     }
     let holder = serde_json::json!({"op": "semaphore", "name": "q", "holder": "w", "timeout": 30, "size": 1});
@@ -177,10 +109,7 @@ fn check_downtime(server: &RedisServer, has_phase: bool) {
     peer.ask(&serde_json::json!({"op": "semaphore-release", "name": "q", "holder": "w"}));
     let run = spawn(server, &["run", "--lock", "b", "--", "sleep", "60"]);
     wait_for("the program", || {
-        server
-            .raw()
-            .exists(if has_phase { "t:lock:b" } else { "t:lockv2:b" })
-            .unwrap()
+        server.raw().exists(if has_phase { "t:lock:b" } else { "t:lockv2:b" }).unwrap()
     });
     assert_eq!(output(server, &args).status.code(), Some(1));
     send_signal(run.id(), "TERM");
@@ -196,9 +125,7 @@ fn force_goes_on_says_what_it_risks_and_those_in_the_way_lose() {
     let mut raw = server.raw();
     let run = spawn(
         &server,
-        &[
-            "run", "--lock", "a", "--ttl", "3s", "--grace", "100ms", "--", "sleep", "60",
-        ],
+        &["run", "--lock", "a", "--ttl", "3s", "--grace", "100ms", "--", "sleep", "60"],
     );
     wait_for("the old lock", || raw.exists("t:lock:a").unwrap());
     send_signal(run.id(), "STOP");
@@ -210,10 +137,6 @@ fn force_goes_on_says_what_it_risks_and_those_in_the_way_lose() {
     );
     send_signal(run.id(), "CONT");
     let ended = run.wait_with_output().unwrap();
-    assert!(
-        stderr(&ended).contains("moved to phase token"),
-        "{}",
-        stderr(&ended)
-    );
+    assert!(stderr(&ended).contains("moved to phase token"), "{}", stderr(&ended));
     assert_eq!(ended.status.code(), Some(143));
 }

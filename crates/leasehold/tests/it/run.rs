@@ -20,27 +20,12 @@ fn exit_code_is_the_commands_and_the_lock_is_held_and_given_back() {
             r"test $(redis-cli -p {} --raw keys 't:lock*:a' | wc -l) = {keys} && exit 7",
             server.port
         );
-        let args = [
-            "run",
-            "--lock",
-            "a",
-            "--mechanism",
-            mechanism,
-            "--",
-            "sh",
-            "-c",
-            &script,
-        ];
+        let args = ["run", "--lock", "a", "--mechanism", mechanism, "--", "sh", "-c", &script];
         assert_eq!(output(&server, &args).status.code(), Some(7), "{mechanism}");
         assert!(raw.keys::<_, Vec<String>>("t:lock*").unwrap().is_empty());
     }
     assert_eq!(
-        output(
-            &server,
-            &["run", "--lock", "a", "--", "sh", "-c", "kill -9 $$"]
-        )
-        .status
-        .code(),
+        output(&server, &["run", "--lock", "a", "--", "sh", "-c", "kill -9 $$"]).status.code(),
         Some(137)
     );
 }
@@ -49,23 +34,14 @@ fn exit_code_is_the_commands_and_the_lock_is_held_and_given_back() {
 fn failures_have_codes_and_messages_of_their_own() {
     let server = RedisServer::with_options(&["--requirepass", "secret"]);
     let run = |url: &str, command: &str| {
-        let output = leasehold(
-            &server,
-            &["run", "--redis", url, "--lock", "a", "--", command],
-        )
-        .output()
-        .unwrap();
+        let output = leasehold(&server, &["run", "--redis", url, "--lock", "a", "--", command])
+            .output()
+            .unwrap();
         (output.status.code(), stderr(&output))
     };
     let port = server.port;
-    let (code, text) = run(
-        &format!("redis://:secret@127.0.0.1:{port}"),
-        "no-such-command",
-    );
-    assert!(
-        code == Some(127) && text.contains("no-such-command"),
-        "{text}"
-    );
+    let (code, text) = run(&format!("redis://:secret@127.0.0.1:{port}"), "no-such-command");
+    assert!(code == Some(127) && text.contains("no-such-command"), "{text}");
     let (code, text) = run(&format!("redis://:secret@127.0.0.1:{port}"), "/dev/null");
     assert!(code == Some(126), "{text}");
     let (code, text) = run(&format!("redis://:wrong@127.0.0.1:{port}"), "true");
@@ -76,10 +52,7 @@ fn failures_have_codes_and_messages_of_their_own() {
     let (code, text) = run(&format!("redis://127.0.0.1:{port}"), "true");
     assert!(code == Some(77), "{text}");
     let (code, text) = run("redis://127.0.0.1:1", "true");
-    assert!(
-        code == Some(69) && text.contains("cannot be reached"),
-        "{text}"
-    );
+    assert!(code == Some(69) && text.contains("cannot be reached"), "{text}");
     let (code, text) = run("localhost", "true");
     assert!(code == Some(64) && text.contains("redis://"), "{text}");
 }
@@ -92,19 +65,13 @@ fn not_getting_the_lock_in_time_is_75() {
     wait_for("the lock", || raw.exists("t:lockv2:a").unwrap());
     for wait in ["0", "300ms"] {
         let started = Instant::now();
-        let output = output(
-            &server,
-            &["run", "--lock", "a", "--wait", wait, "--", "true"],
-        );
+        let output = output(&server, &["run", "--lock", "a", "--wait", wait, "--", "true"]);
         assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
         assert!(started.elapsed() < Duration::from_secs(2));
     }
     send_signal(holder.id(), "TERM");
     assert_eq!(holder.wait().unwrap().code(), Some(143));
-    ok(
-        &server,
-        &["run", "--lock", "a", "--wait", "0", "--", "true"],
-    );
+    ok(&server, &["run", "--lock", "a", "--wait", "0", "--", "true"]);
 }
 
 #[test]
@@ -133,17 +100,8 @@ fn d29_nothing_starts_once_told_to_stop() {
     let mut holder = spawn(&server, &["run", "--lock", "a", "--", "sleep", "60"]);
     let mut raw = server.raw();
     wait_for("the lock", || raw.exists("t:lockv2:a").unwrap());
-    let mut waiting = spawn(
-        &server,
-        &[
-            "run",
-            "--lock",
-            "a",
-            "--",
-            "touch",
-            &started.display().to_string(),
-        ],
-    );
+    let mut waiting =
+        spawn(&server, &["run", "--lock", "a", "--", "touch", &started.display().to_string()]);
     std::thread::sleep(Duration::from_millis(200));
     send_signal(waiting.id(), "TERM");
     assert_eq!(waiting.wait().unwrap().code(), Some(143));
@@ -161,9 +119,8 @@ fn d29_lost_locks_end_the_command_and_what_it_started() {
         "trap '' TERM; (trap '' TERM; while :; do touch {0}; sleep 0.02; done) & wait; wait",
         alive.display()
     );
-    let args = [
-        "run", "--lock", "a", "--ttl", "900ms", "--grace", "200ms", "--", "sh", "-c", &script,
-    ];
+    let args =
+        ["run", "--lock", "a", "--ttl", "900ms", "--grace", "200ms", "--", "sh", "-c", &script];
     let run = spawn(&server, &args);
     wait_for("the command", || exists(&alive));
     let mut raw = server.raw();
@@ -183,10 +140,8 @@ fn d29_commands_that_end_well_without_their_lock_are_told_apart() {
         "trap 'exit 0' TERM; redis-cli -p {} del t:lockv2:a; while :; do sleep 0.02; done",
         server.port
     );
-    let args = [
-        "run", "--lock", "a", "--ttl", "600ms", "--", "sh", "-c", &script,
-    ];
-    assert_eq!(output(&server, &args).status.code(), Some(76));
+    let args = ["run", "--lock", "a", "--ttl", "600ms", "--", "sh", "-c", &script];
+    assert_eq!(output(&server, &args).status.code(), Some(79));
 }
 
 /// The command notes the time as long as it lives; nobody else can have the lock before the last of these.
@@ -196,10 +151,8 @@ fn commands_are_dead_before_anyone_else_can_have_the_lock() {
         let server = RedisServer::start();
         let dir = tempfile::tempdir().unwrap();
         let alive = dir.path().join("alive");
-        let script = format!(
-            "trap '' TERM; while :; do touch {}; sleep 0.01; done",
-            alive.display()
-        );
+        let script =
+            format!("trap '' TERM; while :; do touch {}; sleep 0.01; done", alive.display());
         let args = [
             "run", "--lock", "a", "--ttl", "1500ms", "--grace", "200ms", "--", "sh", "-c", &script,
         ];
@@ -221,10 +174,7 @@ fn commands_are_dead_before_anyone_else_can_have_the_lock() {
         } else {
             send_signal(run.id(), "CONT");
         }
-        assert!(
-            last_seen < free_at + Duration::from_millis(20),
-            "{victim}: alive for too long"
-        );
+        assert!(last_seen < free_at + Duration::from_millis(20), "{victim}: alive for too long");
         let code = run.wait().unwrap().code();
         assert_eq!(code, Some(137), "{victim}");
     }
@@ -236,12 +186,8 @@ fn d29_no_orphans_when_leasehold_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let alive = dir.path().join("alive");
     let script = format!("while :; do touch {}; sleep 0.02; done", alive.display());
-    let mut run = spawn(
-        &server,
-        &[
-            "run", "--lock", "a", "--grace", "100ms", "--", "sh", "-c", &script,
-        ],
-    );
+    let mut run =
+        spawn(&server, &["run", "--lock", "a", "--grace", "100ms", "--", "sh", "-c", &script]);
     wait_for("the command", || exists(&alive));
     run.kill().unwrap();
     run.wait().unwrap();

@@ -7,11 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 fn lines(path: &Path) -> BTreeSet<String> {
-    std::fs::read_to_string(path)
-        .unwrap()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
 }
 
 fn fill(server: &RedisServer) -> redis::Connection {
@@ -22,13 +18,8 @@ fn fill(server: &RedisServer) -> redis::Connection {
     let _: () = raw.zadd("t:zset", "m", 1).unwrap();
     let _: () = raw.sadd("t:set", &["a", "b"]).unwrap();
     let _: () = raw.rpush("t:list", &["a", "b", "c"]).unwrap();
-    let _: () = redis::cmd("XADD")
-        .arg("t:stream")
-        .arg("*")
-        .arg("f")
-        .arg("v")
-        .query(&mut raw)
-        .unwrap();
+    let _: () =
+        redis::cmd("XADD").arg("t:stream").arg("*").arg("f").arg("v").query(&mut raw).unwrap();
     let _: () = raw.set(&b"t:\xff\n b"[..], "x").unwrap();
     raw
 }
@@ -39,20 +30,11 @@ fn lines_are_those_that_the_script_meant() {
     let _raw = fill(&server);
     let dir = tempfile::tempdir().unwrap();
     let port = server.port.to_string();
-    let scan = leasehold(
-        &server,
-        &[
-            "redis-scan",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            &port,
-            "--print",
-        ],
-    )
-    .current_dir(dir.path())
-    .output()
-    .unwrap();
+    let scan =
+        leasehold(&server, &["redis-scan", "--host", "127.0.0.1", "--port", &port, "--print"])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
     let seen = lines(&dir.path().join("redis-stats.log"));
     let expected = [
         "t:hash hash -1 None 1",
@@ -66,10 +48,7 @@ fn lines_are_those_that_the_script_meant() {
     ];
     assert_eq!(seen, expected.map(str::to_owned).into_iter().collect());
     let printed = String::from_utf8_lossy(&scan.stdout).into_owned();
-    assert!(
-        seen.iter().all(|line| printed.contains(line.as_str())),
-        "{printed}"
-    );
+    assert!(seen.iter().all(|line| printed.contains(line.as_str())), "{printed}");
     assert!(printed.contains("8 keys"), "{printed}");
 }
 
@@ -89,26 +68,18 @@ fn ttls_are_set_taken_and_put_back() {
     scan(&["--match", "t:lock:*", "--ttl", "300"]);
     assert_eq!(
         lines(&log),
-        ["t:lock:a string -1 300 1", "t:lock:b string 1000 None 4"]
-            .map(str::to_owned)
-            .into()
+        ["t:lock:a string -1 300 1", "t:lock:b string 1000 None 4"].map(str::to_owned).into()
     );
     assert_eq!(raw.ttl::<_, i64>("t:lock:a").unwrap(), 300);
     scan(&["--undo", &path]);
     assert_eq!(raw.ttl::<_, i64>("t:lock:a").unwrap(), -1);
     assert_eq!(raw.ttl::<_, i64>("t:lock:b").unwrap(), 1_000);
 
-    let deadline: i64 = redis::cmd("PEXPIRETIME")
-        .arg("t:lock:b")
-        .query(&mut raw)
-        .unwrap();
+    let deadline: i64 = redis::cmd("PEXPIRETIME").arg("t:lock:b").query(&mut raw).unwrap();
     scan(&["--match", "*", "--ttl", "-1"]);
     assert_eq!(raw.ttl::<_, i64>("t:lock:b").unwrap(), -1);
     scan(&["--undo", &path]);
-    let again: i64 = redis::cmd("PEXPIRETIME")
-        .arg("t:lock:b")
-        .query(&mut raw)
-        .unwrap();
+    let again: i64 = redis::cmd("PEXPIRETIME").arg("t:lock:b").query(&mut raw).unwrap();
     assert!((again - deadline).abs() <= 2, "{again} {deadline}");
     assert_eq!(raw.ttl::<_, i64>("t:lock:a").unwrap(), -1);
 }
@@ -121,10 +92,7 @@ fn logs_of_the_python_script_can_be_undone() {
     let log = dir.path().join("log");
     let _: () = raw.set_ex("t:lock:a", "x", 300).unwrap();
     std::fs::write(&log, "b't:lock:a' b'string' -1 300 -1\n").unwrap();
-    ok(
-        &server,
-        &["redis-scan", "--undo", &log.display().to_string()],
-    );
+    ok(&server, &["redis-scan", "--undo", &log.display().to_string()]);
     assert_eq!(raw.ttl::<_, i64>("t:lock:a").unwrap(), -1);
 }
 
@@ -160,9 +128,7 @@ fn ctrl_c_leaves_a_log_that_undo_accepts() {
         "0.05",
     ];
     let scan = spawn(&server, &args);
-    wait_for("some lines", || {
-        log.exists() && std::fs::metadata(&log).unwrap().len() > 0
-    });
+    wait_for("some lines", || log.exists() && std::fs::metadata(&log).unwrap().len() > 0);
     send_signal(scan.id(), "INT");
     let ended = scan.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", stderr(&ended));

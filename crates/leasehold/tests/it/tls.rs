@@ -6,16 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 fn openssl(dir: &Path, args: &str) {
-    let output = Command::new("openssl")
-        .current_dir(dir)
-        .args(args.split(' '))
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "openssl {args}: {}",
-        stderr(&output)
-    );
+    let output = Command::new("openssl").current_dir(dir).args(args.split(' ')).output().unwrap();
+    assert!(output.status.success(), "openssl {args}: {}", stderr(&output));
 }
 
 #[test]
@@ -50,29 +42,12 @@ fn rediss_checks_the_certificate() {
     ]);
     let url = format!("rediss://127.0.0.1:{tls_port}");
     let run = |trusted: &str| {
-        let args = [
-            "run",
-            "--redis",
-            &url,
-            "--lock",
-            "a",
-            "--mechanism",
-            "dual",
-            "--",
-            "true",
-        ];
-        leasehold(&server, &args)
-            .env("SSL_CERT_FILE", trusted)
-            .output()
-            .unwrap()
+        let args = ["run", "--redis", &url, "--lock", "a", "--mechanism", "dual", "--", "true"];
+        leasehold(&server, &args).env("SSL_CERT_FILE", trusted).output().unwrap()
     };
     let trusted = run(&path("ca.pem"));
     assert!(trusted.status.success(), "{}", stderr(&trusted));
     let stranger = run("/dev/null");
     assert_eq!(stranger.status.code(), Some(69));
-    assert!(
-        stderr(&stranger).contains("certificate"),
-        "{}",
-        stderr(&stranger)
-    );
+    assert!(stderr(&stranger).contains("certificate"), "{}", stderr(&stranger));
 }

@@ -2,7 +2,7 @@
 
 use super::Where;
 use crate::commands::scan_files::{Deadlines, LogFile, undo_from};
-use crate::exit::{self, Failure};
+use crate::exit::{Exit, Failure};
 use crate::output;
 use leasehold_redis::{CleanupError, CleanupOptions, CleanupReport};
 use std::path::PathBuf;
@@ -75,15 +75,14 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         .await;
     output::progress_end();
     let report = report.map_err(|error| match error {
-        CleanupError::Log(error) => Failure::new(
-            exit::IO,
-            format!("failed to write {}: {error}", args.file.display()),
-        ),
+        CleanupError::Log(error) => {
+            Failure::new(Exit::Io, format!("failed to write {}: {error}", args.file.display()))
+        }
         CleanupError::Fault(fault) => Failure::new(
-            exit::code_of(&fault),
+            Exit::from(&fault),
             format!("{fault}; what was changed is in {}", args.file.display()),
         ),
-        other => Failure::new(exit::UNAVAILABLE, other.to_string()),
+        other => Failure::new(Exit::Unavailable, other.to_string()),
     })?;
     print(&args, &report);
     Ok(ExitCode::from(if report.interrupted { 130 } else { 0 }))
@@ -95,10 +94,7 @@ fn print(args: &Args, report: &CleanupReport) {
         return;
     }
     let would = if args.dry_run { "would get" } else { "got" };
-    output::line(&format!(
-        "{} dead old keys {would} a TTL of {} s",
-        report.changed, args.ttl
-    ));
+    output::line(&format!("{} dead old keys {would} a TTL of {} s", report.changed, args.ttl));
     for (count, what) in [
         (report.alive, "left alone: somebody holds them"),
         (report.had_ttl, "left alone: they have a TTL already"),

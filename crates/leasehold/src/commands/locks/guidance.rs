@@ -5,11 +5,7 @@ use leasehold_redis::{Census, Fleet, Mechanism};
 /// Where the fleet stands, told by the live locks: those of workers that are not ours too.
 pub(super) fn workers(census: &Census) -> &'static str {
     let live = |mechanism| census.count(mechanism) > 0;
-    match (
-        live(Mechanism::Old),
-        live(Mechanism::Dual),
-        live(Mechanism::Token),
-    ) {
+    match (live(Mechanism::Old), live(Mechanism::Dual), live(Mechanism::Token)) {
         (false, false, false) => "no lock is held",
         (true, false, false) => "all locks are old locks",
         (true, true, false) => "some workers use old locks and some use both",

@@ -47,15 +47,9 @@ struct Where {
 
 impl Where {
     async fn connect(&self) -> Result<Place, Failure> {
-        let options = CensusOptions {
-            pace: self.pace,
-            count: usize::try_from(self.count).unwrap_or(1_000),
-        };
-        Ok(Place {
-            redis: self.redis.connect().await?,
-            keys: self.redis.keys(),
-            options,
-        })
+        let options =
+            CensusOptions { pace: self.pace, count: usize::try_from(self.count).unwrap_or(1_000) };
+        Ok(Place { redis: self.redis.connect().await?, keys: self.redis.keys(), options })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Place, Where, guidance};
 use crate::duration;
-use crate::exit::{self, Failure};
+use crate::exit::{Exit, Failure};
 use crate::output::{self, Paint};
 use leasehold_redis::{Fleet, MoveError, MoveRule, Observation, Phase, Verdict};
 use serde_json::json;
@@ -120,18 +120,13 @@ async fn go(
     }
     if from != target && !is_ahead(from, target, step) {
         return Err(Failure::new(
-            exit::USAGE,
+            Exit::Usage,
             format!("the phase is {from}: {target} does not lie in this direction"),
         ));
     }
     if how.downtime {
         move_downtime(&how, &place, &fleet, target, deadline).await?;
-        return finish(
-            &how,
-            &place,
-            from,
-            &Fleet::read(&place.redis, &place.keys).await?,
-        );
+        return finish(&how, &place, from, &Fleet::read(&place.redis, &place.keys).await?);
     }
     while fleet.phase.phase != target {
         let Some(next) = step(fleet.phase.phase) else {
@@ -167,15 +162,8 @@ async fn move_one(
             observation.judge(&fleet, &census, Instant::now())
         };
         if verdict == Verdict::Safe {
-            let rule = if how.force {
-                MoveRule::Force
-            } else {
-                MoveRule::Confirmed
-            };
-            match fleet
-                .move_to(&place.redis, &place.keys, to, rule, &whoami())
-                .await
-            {
+            let rule = if how.force { MoveRule::Force } else { MoveRule::Confirmed };
+            match fleet.move_to(&place.redis, &place.keys, to, rule, &whoami()).await {
                 Ok(_) => break,
                 Err(MoveError::NotConfirmed { .. }) => {}
                 Err(error) => return Err(moved_not(&error)),
@@ -183,9 +171,7 @@ async fn move_one(
         }
         pause(how, place, to, &verdict, deadline, &mut told).await?;
     }
-    output::say(&format!(
-        "the phase is {to} now; waiting for the processes to follow"
-    ));
+    output::say(&format!("the phase is {to} now; waiting for the processes to follow"));
     follow(how, place, deadline).await
 }
 
@@ -225,10 +211,7 @@ async fn move_downtime(
         }
         let verdict = Observation::judge_downtime(&fleet, &census);
         if verdict == Verdict::Safe {
-            match fleet
-                .move_to(&place.redis, &place.keys, to, MoveRule::Nobody, &whoami())
-                .await
-            {
+            match fleet.move_to(&place.redis, &place.keys, to, MoveRule::Nobody, &whoami()).await {
                 Ok(_) => return Ok(()),
                 Err(MoveError::NotConfirmed { .. }) => {}
                 Err(error) => return Err(moved_not(&error)),
@@ -254,10 +237,7 @@ async fn pause(
             let at = place.redis.time().await?;
             super::status::print_verdict(to, verdict, at, Paint::detect());
         }
-        return Err(Failure::new(
-            exit::NO,
-            format!("the phase was not changed: {told}"),
-        ));
+        return Err(Failure::new(Exit::No, format!("the phase was not changed: {told}")));
     }
     if output::progress_is_seen() {
         output::progress(&told);
@@ -268,7 +248,7 @@ async fn pause(
         () = tokio::time::sleep(how.interval) => Ok(()),
         _ = tokio::signal::ctrl_c() => {
             output::progress_end();
-            Err(Failure::new(130, format!("ended by Ctrl-C, the phase was not changed: {told}")))
+            Err(Failure::new(Exit::Interrupted, format!("ended by Ctrl-C, the phase was not changed: {told}")))
         }
     }
 }
@@ -294,15 +274,9 @@ fn tell(to: Phase, verdict: &Verdict) -> String {
             )
         }
         Verdict::Blocked { by, .. } => {
-            let more = if by.len() > 1 {
-                format!(" and {} more", by.len() - 1)
-            } else {
-                String::new()
-            };
-            format!(
-                "{}{more}",
-                by.first().map_or("something is in the way", String::as_str)
-            )
+            let more =
+                if by.len() > 1 { format!(" and {} more", by.len() - 1) } else { String::new() };
+            format!("{}{more}", by.first().map_or("something is in the way", String::as_str))
         }
         _ => "a process has not confirmed yet".to_owned(),
     }
@@ -323,8 +297,8 @@ fn say_risk(from: Phase, to: Phase) {
 
 fn moved_not(error: &MoveError) -> Failure {
     let code = match error {
-        MoveError::Fault(fault) => exit::code_of(fault),
-        _ => exit::NO,
+        MoveError::Fault(fault) => Exit::from(fault),
+        _ => Exit::No,
     };
     Failure::new(code, format!("the phase was not changed: {error}"))
 }
@@ -333,10 +307,8 @@ fn finish(how: &How, place: &Place, from: Phase, fleet: &Fleet) -> Result<ExitCo
     output::progress_end();
     let phase = fleet.phase.phase;
     if how.json {
-        let unconfirmed: Vec<&str> = fleet
-            .unconfirmed()
-            .map(|process| process.id.as_str())
-            .collect();
+        let unconfirmed: Vec<&str> =
+            fleet.unconfirmed().map(|process| process.id.as_str()).collect();
         let answer = json!({
             "prefix": place.keys.prefix(), "from": from.as_str(), "phase": phase.as_str(), "epoch": fleet.phase.epoch,
             "unconfirmed": unconfirmed,

@@ -77,16 +77,9 @@ fn judge(
     observation: &mut Option<(u64, Observation)>,
 ) -> Option<(Mechanism, Verdict)> {
     // Without a phase key the fleet is not ours: what counts for it is whether old locks are left.
-    let from = if fleet.phase.epoch == 0 {
-        Mechanism::Dual
-    } else {
-        fleet.phase.phase
-    };
+    let from = if fleet.phase.epoch == 0 { Mechanism::Dual } else { fleet.phase.phase };
     let to = from.next()?;
-    if observation
-        .as_ref()
-        .is_none_or(|(epoch, _)| *epoch != fleet.phase.epoch)
-    {
+    if observation.as_ref().is_none_or(|(epoch, _)| *epoch != fleet.phase.epoch) {
         *observation = Some((fleet.phase.epoch, Observation::new(from, to, longest)));
     }
     let (_, observation) = observation.as_mut()?;
@@ -105,48 +98,25 @@ fn print(
     let since = phase.changed_at_ms.map(|at| {
         let ago = Duration::try_from_secs_f64(census.at - Duration::from_millis(at).as_secs_f64())
             .unwrap_or_default();
-        format!(
-            ", for {}, by {}",
-            duration::show(ago),
-            phase.by.as_deref().unwrap_or("unknown")
-        )
+        format!(", for {}, by {}", duration::show(ago), phase.by.as_deref().unwrap_or("unknown"))
     });
     let since = since.unwrap_or_else(|| ", because no phase was ever set".to_owned());
-    output::line(&format!(
-        "{}  {}{since}",
-        paint.strong("Phase     "),
-        phase.phase
-    ));
+    output::line(&format!("{}  {}{since}", paint.strong("Phase     "), phase.phase));
     let counts = Mechanism::ALL.map(|mechanism| format!("{} {mechanism}", census.count(mechanism)));
-    output::line(&format!(
-        "{}  {}",
-        paint.strong("Live locks"),
-        counts.join(", ")
-    ));
+    output::line(&format!("{}  {}", paint.strong("Live locks"), counts.join(", ")));
     let old = &census.old;
     let with_ttl = if old.dead_with_ttl > 0 {
         format!(", {} with a TTL", old.dead_with_ttl)
     } else {
         String::new()
     };
-    output::line(&format!(
-        "{}  {}{with_ttl}",
-        paint.strong("Dead old  "),
-        old.dead
-    ));
-    output::line(&format!(
-        "{}  {}",
-        paint.strong("Workers   "),
-        guidance::workers(census)
-    ));
+    output::line(&format!("{}  {}{with_ttl}", paint.strong("Dead old  "), old.dead));
+    output::line(&format!("{}  {}", paint.strong("Workers   "), guidance::workers(census)));
     print_semaphores(census, paint);
     print_processes(fleet, paint);
     print_locks(args.show, census, paint);
     match judged {
-        None => output::line(&format!(
-            "{}  this is the last phase",
-            paint.strong("Verdict   ")
-        )),
+        None => output::line(&format!("{}  this is the last phase", paint.strong("Verdict   "))),
         Some((to, verdict)) => print_verdict(*to, verdict, census.at, paint),
     }
     if fleet.alive().next().is_none() {
@@ -189,10 +159,7 @@ fn print_semaphores(census: &Census, paint: Paint) {
 fn print_processes(fleet: &Fleet, paint: Paint) {
     let alive = fleet.alive().count();
     let gone = fleet.processes.len() - alive;
-    output::line(&format!(
-        "{}  {alive} alive, {gone} gone",
-        paint.strong("Processes ")
-    ));
+    output::line(&format!("{}  {alive} alive, {gone} gone", paint.strong("Processes ")));
     for process in fleet.alive() {
         let confirmed = if process.confirmed == fleet.phase.epoch {
             paint.good("confirmed")
@@ -216,10 +183,8 @@ fn print_locks(show: usize, census: &Census, paint: Paint) {
     }
     output::line(&paint.strong("  lock                      with   left     holder"));
     for entry in census.live.iter().take(show) {
-        let holder = entry
-            .holder
-            .as_ref()
-            .map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        let holder =
+            entry.holder.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
         output::line(&format!(
             "  {:<24}  {:<5}  {:<7}  {holder}",
             shortened(&entry.id),
@@ -228,10 +193,7 @@ fn print_locks(show: usize, census: &Census, paint: Paint) {
         ));
     }
     if census.live.len() > show {
-        output::line(&format!(
-            "  and {} more; --show N shows more",
-            census.live.len() - show
-        ));
+        output::line(&format!("  and {} more; --show N shows more", census.live.len() - show));
     }
 }
 
@@ -254,10 +216,9 @@ fn left(entry: &LockEntry, at: f64) -> String {
 pub(super) fn print_verdict(to: Mechanism, verdict: &Verdict, at: f64, paint: Paint) {
     let label = paint.strong("Verdict   ");
     match verdict {
-        Verdict::Safe => output::line(&format!(
-            "{label}  {}",
-            paint.good(&format!("safe to go on to {to}"))
-        )),
+        Verdict::Safe => {
+            output::line(&format!("{label}  {}", paint.good(&format!("safe to go on to {to}"))));
+        }
         Verdict::Watching { left } => output::line(&format!(
             "{label}  nothing is in the way of {to}; safe when that stays so for {}",
             duration::show(*left)
@@ -282,10 +243,7 @@ pub(super) fn print_verdict(to: Mechanism, verdict: &Verdict, at: f64, paint: Pa
 
 /// When the last live lock with an old half runs out.
 fn last_live_old(census: &Census) -> Option<f64> {
-    let old = census
-        .live
-        .iter()
-        .filter(|entry| entry.mechanism != Mechanism::Token);
+    let old = census.live.iter().filter(|entry| entry.mechanism != Mechanism::Token);
     old.filter_map(|entry| entry.until).reduce(f64::max)
 }
 

@@ -1,7 +1,7 @@
 //! What the command runs under: a lock on a Redis. A limit on a server will stand beside it.
 
 use super::{Args, not_acquired};
-use crate::exit::{self, Failure};
+use crate::exit::{Exit, Failure};
 use leasehold_redis::{
     Follower, FollowerOptions, Guard, Lock, Mechanism, ReleaseError, UnknownName,
 };
@@ -19,11 +19,8 @@ pub(super) async fn acquire(args: &Args) -> Result<Held, Failure> {
         Some(name) => {
             let mechanism: Mechanism = name
                 .parse()
-                .map_err(|error: UnknownName| Failure::new(exit::USAGE, error.to_string()))?;
-            (
-                Lock::new(&redis, &args.lock, mechanism).keys(args.redis.keys()),
-                None,
-            )
+                .map_err(|error: UnknownName| Failure::new(Exit::Usage, error.to_string()))?;
+            (Lock::new(&redis, &args.lock, mechanism).keys(args.redis.keys()), None)
         }
         None => {
             let mut options = FollowerOptions::new("leasehold run", crate::commands::hostname());
@@ -32,11 +29,7 @@ pub(super) async fn acquire(args: &Args) -> Result<Held, Failure> {
             (Lock::following(&follower, &args.lock), Some(follower))
         }
     };
-    let acquired = lock
-        .ttl(args.ttl)
-        .notice(args.notice())
-        .acquire(args.wait())
-        .await;
+    let acquired = lock.ttl(args.ttl).notice(args.notice()).acquire(args.wait()).await;
     match acquired {
         Ok(guard) => Ok(Held { guard, follower }),
         Err(error) => {

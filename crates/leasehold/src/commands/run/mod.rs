@@ -8,7 +8,7 @@ pub(crate) use warden::{WardenArgs, warden};
 
 use crate::commands::redis_flags::RedisFlags;
 use crate::duration;
-use crate::exit::{self, Failure};
+use crate::exit::{Exit, Failure};
 use crate::output;
 use clap::builder::PossibleValuesParser;
 use leasehold_redis::{AcquireError, Guard, Wait};
@@ -29,7 +29,7 @@ Exit codes:
   the command's own; 128 + N when signal N ended it
    69  Redis cannot be reached
    75  the lock was not to be had in time
-   76  the lock was lost, and the command still ended with 0
+   79  the lock was lost, and the command still ended with 0
    77  Redis refused the login
   126  the command cannot be run
   127  there is no such command
@@ -118,11 +118,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     {
         output::say(&error.to_string());
     }
-    let code = if ended.lost && ended.code == 0 {
-        exit::LOCK_LOST
-    } else {
-        ended.code
-    };
+    let code = if ended.lost && ended.code == 0 { Exit::LockLost as u8 } else { ended.code };
     Ok(ExitCode::from(code))
 }
 
@@ -176,9 +172,9 @@ async fn supervise(
 
 fn not_acquired(error: &AcquireError) -> Failure {
     let code = match error {
-        AcquireError::NotInTime { .. } => exit::NOT_IN_TIME,
-        AcquireError::Fault { fault, .. } => exit::code_of(fault),
-        _ => exit::UNAVAILABLE,
+        AcquireError::NotInTime { .. } => Exit::Busy,
+        AcquireError::Fault { fault, .. } => Exit::from(fault),
+        _ => Exit::Unavailable,
     };
     Failure::new(code, error.to_string())
 }

@@ -1,6 +1,6 @@
 //! The command's process group: started as one, told as one, ended as one.
 
-use crate::exit::{self, Failure};
+use crate::exit::{Exit, Failure};
 use crate::output;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -39,7 +39,7 @@ impl Signals {
         let mut streams = Vec::new();
         for signal in PASSED_ON {
             let stream = unix::signal(SignalKind::from_raw(signal as i32)).map_err(|error| {
-                Failure::new(exit::OS, format!("failed to listen for {signal}: {error}"))
+                Failure::new(Exit::Os, format!("failed to listen for {signal}: {error}"))
             })?;
             streams.push((signal, stream));
         }
@@ -47,10 +47,7 @@ impl Signals {
     }
 
     pub(super) fn is_stop(signal: Signal) -> bool {
-        matches!(
-            signal,
-            Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT
-        )
+        matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT)
     }
 
     /// The next signal of any kind.
@@ -79,10 +76,7 @@ impl Signals {
     /// A signal that asks to stop and has come already.
     pub(super) fn stop_now(&mut self) -> Option<Signal> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let mut arrived = self
-            .streams
-            .iter_mut()
-            .filter(|(signal, _)| Self::is_stop(*signal));
+        let mut arrived = self.streams.iter_mut().filter(|(signal, _)| Self::is_stop(*signal));
         arrived.find_map(|(signal, stream)| {
             stream.poll_recv(&mut context).is_ready().then_some(*signal)
         })
@@ -101,36 +95,24 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn spawn(command: &[OsString], grace: Duration) -> Result<Self, Failure> {
         let Some((program, arguments)) = command.split_first() else {
-            return Err(Failure::new(exit::USAGE, "no command to run"));
+            return Err(Failure::new(Exit::Usage, "no command to run"));
         };
         let warden = Warden::spawn(grace);
-        let child = Command::new(program)
-            .args(arguments)
-            .process_group(0)
-            .spawn()
-            .map_err(|error| {
+        let child =
+            Command::new(program).args(arguments).process_group(0).spawn().map_err(|error| {
                 let code = if error.kind() == std::io::ErrorKind::NotFound {
-                    exit::NOT_FOUND
+                    Exit::NotFound
                 } else {
-                    exit::CANNOT_RUN
+                    Exit::CannotRun
                 };
-                Failure::new(
-                    code,
-                    format!("failed to run {}: {error}", program.to_string_lossy()),
-                )
+                Failure::new(code, format!("failed to run {}: {error}", program.to_string_lossy()))
             })?;
         let group = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw)
-            .ok_or_else(|| Failure::new(exit::OS, "the command has no process id"))?;
-        let mut spawned = Self {
-            child,
-            group,
-            kill_at: None,
-            warden,
-            terminal: None,
-        };
+            .ok_or_else(|| Failure::new(Exit::Os, "the command has no process id"))?;
+        let mut spawned = Self { child, group, kill_at: None, warden, terminal: None };
         // Before anything else: from here on the command does not outlive us.
         spawned.tell_warden(None);
         spawned.terminal = Terminal::give_to(group);
@@ -170,7 +152,7 @@ impl Group {
                 biased;
                 status = self.child.wait() => {
                     let status = status
-                        .map_err(|error| Failure::new(exit::OS, format!("failed to wait for the command: {error}")))?;
+                        .map_err(|error| Failure::new(Exit::Os, format!("failed to wait for the command: {error}")))?;
                     self.terminal = None;
                     return Ok(code_of(status));
                 }
@@ -219,10 +201,8 @@ impl Group {
 }
 
 fn code_of(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    u8::try_from(code).unwrap_or(exit::NO)
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    u8::try_from(code).unwrap_or(Exit::No as u8)
 }
 
 /// The terminal belongs to the command while it runs, so that it can read from it and Ctrl-C goes to it.
@@ -283,9 +263,8 @@ impl Warden {
             .args(["warden", "--grace-ms", &grace.as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
-        let mut process = std::os::unix::process::CommandExt::process_group(&mut command, 0)
-            .spawn()
-            .ok()?;
+        let mut process =
+            std::os::unix::process::CommandExt::process_group(&mut command, 0).spawn().ok()?;
         let stdin = process.stdin.take()?;
         // A full pipe means that the warden does not run, and we are not to hang on it.
         fcntl(&stdin, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).ok()?;

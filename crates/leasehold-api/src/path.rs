@@ -1,0 +1,116 @@
+//! Parameters in a path: ids, and names where either may stand. Percent-decoding was done before.
+
+use uuid::Uuid;
+
+use crate::Settings;
+use crate::json::Json;
+use crate::rule::{ID, Rule};
+use crate::validation::{Findings, Invalid};
+
+/// Reads an id in the path of a request without a body, with the same leniency as one in a body:
+/// upper case, without dashes, in braces, after `urn:uuid:`.
+///
+/// # Errors
+/// A 422 whose place is `["path", name]`.
+pub fn id(name: &'static str, text: &str) -> Result<Uuid, Invalid> {
+    let settings = Settings::default();
+    let mut findings = Findings::new(&settings);
+    match read_id(name, text, &mut findings) {
+        Some(id) => Ok(id),
+        None => Err(findings.into_invalid(Json::Null)),
+    }
+}
+
+pub(crate) fn read_id(name: &'static str, text: &str, findings: &mut Findings<'_>) -> Option<Uuid> {
+    findings.within("path", |findings| {
+        findings.within(name, |findings| ID.read(&Json::from(text), findings))
+    })
+}
+
+/// Which limit a path means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdOrName {
+    /// The limit with this id.
+    Id(Uuid),
+    /// The limit with this name.
+    Name(String),
+}
+
+impl IdOrName {
+    /// Whatever has the 32 digits of a UUID means an id, as it does for Python's `uuid.UUID`,
+    /// which ignores dashes wherever they are, braces and `urn:uuid:`. A limit with such a name
+    /// can only be reached by its id.
+    #[must_use]
+    pub fn from_path(text: &str) -> Self {
+        let bare = text.replace("urn:", "").replace("uuid:", "");
+        let digits = bare.trim_matches(['{', '}']).replace('-', "");
+        match Uuid::try_parse(&digits) {
+            Ok(id) if digits.len() == 32 => Self::Id(id),
+            _ => Self::Name(text.into()),
+        }
+    }
+}
+
+/// An id where only the digits of a UUID, with or without its four dashes, make the path exist
+/// at all: `/concurrency_limits/{id}`. Anything else is an unknown path, not a bad id.
+#[must_use]
+pub fn tag_limit_id(text: &str) -> Option<Uuid> {
+    let mut rest = text;
+    for length in [8, 4, 4, 4, 12] {
+        let (group, after) = rest.split_at_checked(length)?;
+        if !group.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        rest = after.strip_prefix('-').unwrap_or(after);
+    }
+    let whole = rest.is_empty() && !text.ends_with('-');
+    whole.then(|| Uuid::try_parse(&text.replace('-', "")).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "e132a953-0824-4c81-b5d7-61c3ef6c3bb0";
+    const DIGITS: &str = "e132a95308244c81b5d761c3ef6c3bb0";
+
+    #[test]
+    fn bad_id_is_reported_in_the_path() {
+        let invalid = id("lease_id", "nope").unwrap_err();
+        assert_eq!(
+            serde_json::to_string(&invalid).unwrap(),
+            r#"{"exception_message":"Invalid request received.","exception_detail":[{"type":"uuid_parsing","loc":["path","lease_id"],"msg":"Input should be a valid UUID, invalid character: found `n` at 0","input":"nope","ctx":{"error":"invalid character: found `n` at 0"}}],"request_body":null}"#
+        );
+    }
+
+    #[test]
+    fn whatever_has_the_digits_of_an_id_means_an_id() {
+        let expected = IdOrName::Id(Uuid::parse_str(ID).unwrap());
+        let braced = format!("{{{ID}}}");
+        let urn = format!("urn:uuid:{ID}");
+        let upper = ID.to_uppercase();
+        let dashed = "e1-32a95308244c81b5d761c3ef6c3bb0-";
+        for text in [ID, DIGITS, &braced, &urn, &upper, dashed] {
+            assert_eq!(IdOrName::from_path(text), expected, "{text}");
+        }
+        for text in ["", "tag:db", &ID[1..], "e132a953 0824", "{}"] {
+            assert_eq!(IdOrName::from_path(text), IdOrName::Name(text.into()));
+        }
+    }
+
+    #[test]
+    fn tag_limit_path_exists_for_digits_and_their_own_dashes_only() {
+        let upper = ID.to_uppercase();
+        for text in [ID, DIGITS, &upper, "e132a95308244c81-b5d761c3ef6c3bb0"] {
+            assert_eq!(tag_limit_id(text), Uuid::parse_str(ID).ok(), "{text}");
+        }
+        let braced = format!("{{{ID}}}");
+        let long = format!("{ID}0");
+        let dash = format!("{ID}-");
+        for text in
+            ["nope", "", &ID[1..], &braced, &long, &dash, "é", "e1-32a95308244c81b5d761c3ef6c3bb0"]
+        {
+            assert_eq!(tag_limit_id(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! What a field may be: each rule reads a value, explains a bad one as pydantic does, and writes
+//! its own JSON Schema.
+
+mod coerce;
+
+use std::cmp::Ordering::{Equal, Less};
+use std::marker::PhantomData;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::Settings;
+use crate::body::{self, Declared};
+use crate::json::Json;
+use crate::validation::{ErrorDetail, Fault, Findings};
+
+const STRING_UNICODE: Fault = Fault(
+    "string_unicode",
+    "Input should be a valid string, unable to parse raw data as a unicode string",
+);
+const STRING_TYPE: Fault = Fault("string_type", "Input should be a valid string");
+const UUID_TYPE: Fault = Fault("uuid_type", "UUID input should be a string, bytes or UUID object");
+const LIST_TYPE: Fault = Fault("list_type", "Input should be a valid list");
+
+pub(crate) trait Rule {
+    type Value;
+
+    /// The value, or `None` after noting what is wrong with it.
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<Self::Value>;
+
+    /// The JSON Schema of what is accepted. Coercions are not shown: they are leniency.
+    fn schema(&self, settings: &Settings) -> Value;
+}
+
+/// A count that the server stores: 0 to 2⁶³ − 1. The recorded server fails with 500 above that.
+pub(crate) const COUNT: Integer = Integer { floor: Floor::AtLeast(0), most: Most::Refused };
+
+/// A number of slots to take or give back: at least 1. No limit has more than 2⁶³ − 1 slots, so a
+/// larger number is read as that and is over any limit that it meets.
+pub(crate) const SLOTS: Integer = Integer { floor: Floor::Above(0), most: Most::Clamped };
+
+/// A rate or a length that may be 0.
+pub(crate) const NOT_NEGATIVE: Number = Number { floor: Some(Floor::AtLeast(0.0)), most: None };
+
+/// A length that may not be 0.
+pub(crate) const POSITIVE: Number = Number { floor: Some(Floor::Above(0.0)), most: None };
+
+pub(crate) const BOOLEAN: Boolean = Boolean;
+pub(crate) const ID: Id = Id;
+pub(crate) const TEXT: Text = Text { shape: Shape::Any };
+
+/// The name of a limit. It may hold white space and line breaks, but nothing that a path or a
+/// page would have to escape.
+pub(crate) const NAME: Text = Text { shape: Shape::Name };
+
+/// A tag: the name of its limit is `tag:<tag>`, so the tag may be empty.
+pub(crate) const TAG: Text = Text { shape: Shape::Tag };
+
+/// A sentence of an operator.
+pub(crate) const REASON: Text = Text { shape: Shape::AtMost(500) };
+
+#[derive(Clone, Copy)]
+pub(crate) enum Floor<T> {
+    AtLeast(T),
+    Above(T),
+}
+
+impl<T: PartialOrd + Copy + std::fmt::Display> Floor<T> {
+    fn holds(self, value: T) -> bool {
+        match self {
+            Self::AtLeast(floor) => value >= floor,
+            Self::Above(floor) => value > floor,
+        }
+    }
+
+    fn explain(self, input: &Json<'_>, context: impl Fn(T) -> Json<'static>) -> ErrorDetail {
+        match self {
+            Self::AtLeast(floor) => ErrorDetail::new(
+                "greater_than_equal",
+                format!("Input should be greater than or equal to {floor}"),
+                input,
+            )
+            .with("ge", context(floor)),
+            Self::Above(floor) => ErrorDetail::new(
+                "greater_than",
+                format!("Input should be greater than {floor}"),
+                input,
+            )
+            .with("gt", context(floor)),
+        }
+    }
+}
+
+fn too_large(
+    most: impl std::fmt::Display,
+    context: Json<'static>,
+    input: &Json<'_>,
+) -> ErrorDetail {
+    ErrorDetail::new(
+        "less_than_equal",
+        format!("Input should be less than or equal to {most}"),
+        input,
+    )
+    .with("le", context)
+}
+
+/// What happens above the largest integer that the server stores.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Most {
+    Refused,
+    Clamped,
+}
+
+pub(crate) struct Integer {
+    floor: Floor<i64>,
+    most: Most,
+}
+
+impl Rule for Integer {
+    type Value = u64;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<u64> {
+        let value = match coerce::integer(input) {
+            Ok(value) => value,
+            Err(fault) => return findings.refuse(fault.at(input)),
+        };
+        if self.most == Most::Refused && value > i128::from(i64::MAX) {
+            return findings.refuse(too_large(i64::MAX, Json::from(i64::MAX), input));
+        }
+        let value = i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX });
+        if self.floor.holds(value) {
+            return u64::try_from(value).ok();
+        }
+        findings.refuse(self.floor.explain(input, Json::from))
+    }
+
+    fn schema(&self, _: &Settings) -> Value {
+        let mut schema = json!({"type": "integer", "format": "int64"});
+        match self.floor {
+            Floor::AtLeast(floor) => schema["minimum"] = floor.into(),
+            Floor::Above(floor) => schema["exclusiveMinimum"] = floor.into(),
+        }
+        if self.most == Most::Refused {
+            schema["maximum"] = i64::MAX.into();
+        }
+        schema
+    }
+}
+
+pub(crate) struct Number {
+    floor: Option<Floor<f64>>,
+    most: Option<f64>,
+}
+
+impl Rule for Number {
+    type Value = f64;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<f64> {
+        let value = match coerce::number(input) {
+            Ok(value) => value,
+            Err(fault) => return findings.refuse(fault.at(input)),
+        };
+        if let Some(most) = self.most
+            && !matches!(value.partial_cmp(&most), Some(Less | Equal))
+        {
+            return findings.refuse(too_large(most, Json::Float(most), input));
+        }
+        if let Some(floor) = self.floor
+            && !floor.holds(value)
+        {
+            return findings.refuse(floor.explain(input, Json::Float));
+        }
+        if value.is_finite() {
+            return Some(value);
+        }
+        findings.refuse(coerce::FINITE_NUMBER.at(input))
+    }
+
+    fn schema(&self, _: &Settings) -> Value {
+        let mut schema = json!({"type": "number"});
+        match self.floor {
+            Some(Floor::AtLeast(floor)) => schema["minimum"] = floor.into(),
+            Some(Floor::Above(floor)) => schema["exclusiveMinimum"] = floor.into(),
+            None => {}
+        }
+        if let Some(most) = self.most {
+            schema["maximum"] = most.into();
+        }
+        schema
+    }
+}
+
+/// The length of a lease, within what the operator allows.
+pub(crate) struct LeaseSeconds;
+
+impl LeaseSeconds {
+    fn within(settings: &Settings) -> Number {
+        Number {
+            floor: Some(Floor::AtLeast(settings.lease_seconds_min)),
+            most: Some(settings.lease_seconds_max),
+        }
+    }
+}
+
+impl Rule for LeaseSeconds {
+    type Value = f64;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<f64> {
+        Self::within(findings.settings).read(input, findings)
+    }
+
+    fn schema(&self, settings: &Settings) -> Value {
+        Self::within(settings).schema(settings)
+    }
+}
+
+/// A number of results, up to the page size. Over it the recorded server answers one sentence
+/// and forgets what else is wrong.
+pub(crate) struct PageSize;
+
+impl Rule for PageSize {
+    type Value = u64;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<u64> {
+        let most = findings.settings.page_size;
+        match coerce::integer(input) {
+            Err(fault) => findings.refuse(fault.at(input)),
+            Ok(..0) => findings
+                .refuse_instead("Invalid limit: must be greater than or equal to 0.".to_owned()),
+            Ok(value) if value > i128::from(most) => findings
+                .refuse_instead(format!("Invalid limit: must be less than or equal to {most}.")),
+            Ok(value) => u64::try_from(value).ok(),
+        }
+    }
+
+    fn schema(&self, settings: &Settings) -> Value {
+        json!({"type": "integer", "minimum": 0, "maximum": settings.page_size})
+    }
+}
+
+pub(crate) struct Boolean;
+
+impl Rule for Boolean {
+    type Value = bool;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<bool> {
+        match coerce::boolean(input) {
+            Ok(value) => Some(value),
+            Err(fault) => findings.refuse(fault.at(input)),
+        }
+    }
+
+    fn schema(&self, _: &Settings) -> Value {
+        json!({"type": "boolean"})
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Shape {
+    Any,
+    Name,
+    Tag,
+    AtMost(usize),
+}
+
+pub(crate) struct Text {
+    shape: Shape,
+}
+
+const NAME_PATTERN: &str = "^[^/%&><]+$";
+const TAG_PATTERN: &str = "^[^/%&><]*$";
+
+impl Text {
+    fn explain(&self, text: &str, input: &Json<'_>) -> Option<ErrorDetail> {
+        let forbidden = || text.contains(['/', '%', '&', '>', '<']);
+        match self.shape {
+            Shape::Name if text.is_empty() || forbidden() => {}
+            Shape::Tag if forbidden() => {}
+            Shape::AtMost(most) if text.chars().count() > most => {
+                let msg = format!("String should have at most {most} characters");
+                let most = Json::Integer(most.to_string().into());
+                return Some(
+                    ErrorDetail::new("string_too_long", msg, input).with("max_length", most),
+                );
+            }
+            Shape::Any | Shape::Name | Shape::Tag | Shape::AtMost(_) => return None,
+        }
+        // It is the limit's name that must match, `tag:` included.
+        let msg = format!("String should match pattern '{NAME_PATTERN}'");
+        Some(ErrorDetail::new("string_pattern_mismatch", msg, input).with("pattern", NAME_PATTERN))
+    }
+}
+
+impl Rule for Text {
+    type Value = String;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<String> {
+        let text = match input {
+            Json::Text(text) => text,
+            Json::Torn(_) => {
+                return findings.refuse(STRING_UNICODE.at(input));
+            }
+            _ => {
+                return findings.refuse(STRING_TYPE.at(input));
+            }
+        };
+        match self.explain(text, input) {
+            Some(detail) => findings.refuse(detail),
+            None => Some(text.clone().into_owned()),
+        }
+    }
+
+    fn schema(&self, _: &Settings) -> Value {
+        match self.shape {
+            Shape::Any => json!({"type": "string"}),
+            Shape::Name => json!({"type": "string", "pattern": NAME_PATTERN}),
+            Shape::Tag => json!({"type": "string", "pattern": TAG_PATTERN}),
+            Shape::AtMost(most) => json!({"type": "string", "maxLength": most}),
+        }
+    }
+}
+
+/// A UUID in any of its written forms.
+pub(crate) struct Id;
+
+impl Rule for Id {
+    type Value = Uuid;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<Uuid> {
+        let Json::Text(text) = input else {
+            return findings.refuse(UUID_TYPE.at(input));
+        };
+        // The recorded server knows the prefix in small letters only.
+        let parsed = match text.chars().next() {
+            Some(first @ ('u' | 'U')) if !text.starts_with("urn:uuid:") => {
+                Err(format!("invalid character: found `{first}` at 0"))
+            }
+            _ => Uuid::parse_str(text).map_err(|error| error.to_string()),
+        };
+        match parsed {
+            Ok(id) => Some(id),
+            Err(error) => {
+                let msg = format!("Input should be a valid UUID, {error}");
+                findings.refuse(ErrorDetail::new("uuid_parsing", msg, input).with("error", &*error))
+            }
+        }
+    }
+
+    fn schema(&self, _: &Settings) -> Value {
+        json!({"type": "string", "format": "uuid"})
+    }
+}
+
+/// A list whose items follow one rule. It may be empty.
+pub(crate) struct ListOf<R>(pub(crate) R);
+
+impl<R: Rule> Rule for ListOf<R> {
+    type Value = Vec<R::Value>;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<Self::Value> {
+        let Json::List(items) = input else {
+            return findings.refuse(LIST_TYPE.at(input));
+        };
+        let mut values = Vec::with_capacity(items.len());
+        let mut complete = true;
+        for (index, item) in items.iter().enumerate() {
+            let value = findings.within(index, |findings| self.0.read(item, findings));
+            complete &= value.is_some();
+            values.extend(value);
+        }
+        complete.then_some(values)
+    }
+
+    fn schema(&self, settings: &Settings) -> Value {
+        json!({"type": "array", "items": self.0.schema(settings)})
+    }
+}
+
+/// A word out of a few.
+pub(crate) trait Choice: Copy + 'static {
+    const ALL: &'static [Self];
+
+    fn word(self) -> &'static str;
+}
+
+pub(crate) struct OneOf<T>(pub(crate) PhantomData<T>);
+
+impl<T> OneOf<T> {
+    pub(crate) const RULE: Self = Self(PhantomData);
+}
+
+impl<T: Choice> Rule for OneOf<T> {
+    type Value = T;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<T> {
+        if let Json::Text(text) = input
+            && let Some(choice) = T::ALL.iter().find(|choice| choice.word() == text)
+        {
+            return Some(*choice);
+        }
+        let expected = enumerate(T::ALL.iter().map(|choice| choice.word()));
+        let msg = format!("Input should be {expected}");
+        findings.refuse(ErrorDetail::new("literal_error", msg, input).with("expected", &*expected))
+    }
+
+    fn schema(&self, _: &Settings) -> Value {
+        let words: Vec<_> = T::ALL.iter().map(|choice| choice.word()).collect();
+        json!({"type": "string", "enum": words})
+    }
+}
+
+/// `'a', 'b' or 'c'`.
+fn enumerate(words: impl Iterator<Item = &'static str>) -> String {
+    let quoted: Vec<_> = words.map(|word| format!("'{word}'")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// An object within a body, which is declared as bodies are.
+pub(crate) struct Nested<T>(PhantomData<T>);
+
+impl<T> Nested<T> {
+    pub(crate) const RULE: Self = Self(PhantomData);
+}
+
+impl<T: Declared> Rule for Nested<T> {
+    type Value = T;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<T> {
+        body::read_declared(input, findings)
+    }
+
+    fn schema(&self, _: &Settings) -> Value {
+        crate::schema::reference(T::NAME)
+    }
+}

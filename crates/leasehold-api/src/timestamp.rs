@@ -1,0 +1,78 @@
+//! A point in time on the wire: RFC 3339 in UTC with exactly six digits and `Z`. Reads no clock.
+
+use serde::{Serialize, Serializer};
+
+/// Microseconds since 1970-01-01T00:00:00Z. Written as `2026-11-20T21:02:56.121815Z`; clients
+/// parse it with Python's and Go's strict readers, so it stays within the years 0001 to 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// 0001-01-01T00:00:00Z.
+const FIRST: i64 = -62_135_596_800_000_000;
+/// 9999-12-31T23:59:59.999999Z.
+const LAST: i64 = 253_402_300_799_999_999;
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let micros = self.0.clamp(FIRST, LAST);
+        let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    }
+}
+
+/// The date of a day, counted from 1970-01-01, in the proleptic Gregorian calendar. Years are
+/// taken to begin in March, so that the leap day is the last of its year.
+fn civil(days: i64) -> (i64, i64, i64) {
+    const DAYS_IN_400_YEARS: i64 = 146_097;
+    const DAYS_FROM_MARCH_0000: i64 = 719_468;
+    let days = days + DAYS_FROM_MARCH_0000;
+    let era = days.div_euclid(DAYS_IN_400_YEARS);
+    let day_of_era = days.rem_euclid(DAYS_IN_400_YEARS);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn microseconds_are_written_in_full() {
+        assert_eq!(Timestamp(1_795_208_576_121_815).to_string(), "2026-11-20T21:02:56.121815Z");
+        assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn what_clients_cannot_read_is_clamped() {
+        assert_eq!(Timestamp(i64::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp(i64::MIN).to_string(), "0001-01-01T00:00:00.000000Z");
+    }
+
+    proptest! {
+        #[test]
+        fn dates_agree_with_a_calendar(micros in FIRST..LAST) {
+            let written = jiff::Timestamp::from_microsecond(micros)
+                .unwrap()
+                .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
+                .to_string();
+            prop_assert_eq!(Timestamp(micros).to_string(), written);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What is wrong with a request, in the words and the shape that clients of the recorded API know:
+//! a list of details, each with its kind, its place, a sentence and the input at fault.
+
+use std::borrow::Cow;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::Settings;
+use crate::json::Json;
+
+/// More details than this about one request are counted as said: a body of a megabyte must not
+/// be answered with fifty.
+const DETAILS_MAX: usize = 1000;
+
+/// Why a request was not understood. Serializes as the body of the answer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// Fields, a path or a query parameter are at fault.
+    Fields {
+        /// All that was found, in the order of the fields.
+        details: Vec<ErrorDetail>,
+        /// The body as it was read, or the raw text of one that is no JSON; `null` without one.
+        request_body: Json<'static>,
+    },
+    /// A single sentence, `{"detail": …}`: a filter over its page size.
+    Detail(String),
+    /// JSON that is no text (UTF-8), is nested deeper than 250 levels, or holds an integer of
+    /// more than 4300 digits. The recorded server answers these with 400.
+    Unreadable,
+}
+
+impl Invalid {
+    /// The status code of the answer: 422, and 400 for a body that is [`Invalid::Unreadable`].
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Fields { .. } | Self::Detail(_) => 422,
+            Self::Unreadable => 400,
+        }
+    }
+}
+
+impl Serialize for Invalid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut body = serializer.serialize_map(None)?;
+        match self {
+            Self::Fields { details, request_body } => {
+                body.serialize_entry("exception_message", "Invalid request received.")?;
+                body.serialize_entry("exception_detail", details)?;
+                body.serialize_entry("request_body", request_body)?;
+            }
+            Self::Detail(detail) => body.serialize_entry("detail", detail)?,
+            Self::Unreadable => {
+                body.serialize_entry("detail", "There was an error parsing the body")?;
+            }
+        }
+        body.end()
+    }
+}
+
+/// The 422 of a query parameter that was not given.
+#[must_use]
+pub fn missing_query(name: &'static str) -> Invalid {
+    let mut missing = MISSING.at(&Json::Null);
+    missing.loc = vec![Loc::from("query"), Loc::from(name)];
+    Invalid::Fields { details: vec![missing], request_body: Json::Null }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorDetail {
+    /// The kind of error, such as `int_parsing`; `type` on the wire.
+    pub kind: &'static str,
+    /// Where it is, from the outside in: `["body", "names", 0]`.
+    pub loc: Vec<Loc>,
+    /// A sentence for people.
+    pub msg: Cow<'static, str>,
+    /// What was there instead.
+    pub input: Json<'static>,
+    /// The bound or the pattern that was not met, where there is one.
+    pub ctx: Option<(&'static str, Json<'static>)>,
+}
+
+impl ErrorDetail {
+    /// An error at the place that is being read.
+    pub(crate) fn new(
+        kind: &'static str,
+        msg: impl Into<Cow<'static, str>>,
+        input: &Json<'_>,
+    ) -> Self {
+        Self {
+            kind,
+            loc: Vec::new(),
+            msg: msg.into(),
+            input: input.clone().into_owned(),
+            ctx: None,
+        }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Json<'static>>) -> Self {
+        self.ctx = Some((name, value.into()));
+        self
+    }
+}
+
+impl Serialize for ErrorDetail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut detail = serializer.serialize_map(None)?;
+        detail.serialize_entry("type", self.kind)?;
+        detail.serialize_entry("loc", &self.loc)?;
+        detail.serialize_entry("msg", &self.msg)?;
+        detail.serialize_entry("input", &self.input)?;
+        if let Some((name, value)) = &self.ctx {
+            detail.serialize_entry("ctx", &Single(name, value))?;
+        }
+        detail.end()
+    }
+}
+
+/// An object with a single key.
+struct Single<'a>(&'a str, &'a Json<'a>);
+
+impl Serialize for Single<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(1))?;
+        object.serialize_entry(self.0, self.1)?;
+        object.end()
+    }
+}
+
+/// An error that is the same wherever it occurs: its kind and its sentence.
+pub(crate) struct Fault(pub(crate) &'static str, pub(crate) &'static str);
+
+impl Fault {
+    pub(crate) fn at(self, input: &Json<'_>) -> ErrorDetail {
+        ErrorDetail::new(self.0, self.1, input)
+    }
+}
+
+/// The field or the whole body is not there.
+pub(crate) const MISSING: Fault = Fault("missing", "Field required");
+
+/// One step to the place of an error.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loc {
+    /// A part of the request (`body`, `path`, `query`) or a field.
+    Name(Cow<'static, str>),
+    /// An item of a list, or the character at which broken JSON breaks.
+    Index(usize),
+}
+
+impl From<&'static str> for Loc {
+    fn from(name: &'static str) -> Self {
+        Self::Name(Cow::Borrowed(name))
+    }
+}
+
+impl From<usize> for Loc {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+impl Serialize for Loc {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Name(name) => serializer.serialize_str(name),
+            Self::Index(index) => index.serialize(serializer),
+        }
+    }
+}
+
+/// What was found wrong so far. Without a fault it costs no allocation: the place of an error is
+/// put together on the way out.
+pub(crate) struct Findings<'s> {
+    pub(crate) settings: &'s Settings,
+    details: Vec<ErrorDetail>,
+    instead: Option<String>,
+}
+
+impl<'s> Findings<'s> {
+    pub(crate) fn new(settings: &'s Settings) -> Self {
+        Self { settings, details: Vec::new(), instead: None }
+    }
+
+    /// Notes a fault at the place that is being read. Returns `None`, as the reader does then.
+    pub(crate) fn refuse<T>(&mut self, detail: ErrorDetail) -> Option<T> {
+        if self.details.len() < DETAILS_MAX {
+            self.details.push(detail);
+        }
+        None
+    }
+
+    /// Notes a fault that is answered as one sentence, whatever else is wrong.
+    pub(crate) fn refuse_instead<T>(&mut self, sentence: String) -> Option<T> {
+        self.instead.get_or_insert(sentence);
+        None
+    }
+
+    /// Reads one step further in: what is found there has that step in its place.
+    pub(crate) fn within<T>(
+        &mut self,
+        step: impl Into<Loc>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let found = self.details.len();
+        let value = read(self);
+        if let Some(new) = self.details.get_mut(found..)
+            && !new.is_empty()
+        {
+            let step = step.into();
+            for detail in new {
+                detail.loc.insert(0, step.clone());
+            }
+        }
+        value
+    }
+
+    /// The answer, once reading has failed.
+    pub(crate) fn into_invalid(self, request_body: Json<'_>) -> Invalid {
+        match self.instead {
+            Some(sentence) => Invalid::Detail(sentence),
+            None => {
+                Invalid::Fields { details: self.details, request_body: request_body.into_owned() }
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The bare HTTP server: what axum can do on this machine when there is nothing to do.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use tokio::net::TcpListener;
+
+/// Serves until it is killed, and prints where.
+pub(crate) async fn serve() -> anyhow::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    println!("http://{}", listener.local_addr()?);
+    let router = Router::new().route("/{*path}", post(echo));
+    axum::serve(listener, router).await?;
+    Ok(())
+}
+
+async fn echo(body: Bytes) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], body)
+}

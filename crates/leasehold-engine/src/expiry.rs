@@ -1,0 +1,62 @@
+//! Who loses slots: leases end by their deadline, by their holder, or by an operator.
+//!
+//! A lease past its deadline is dead the moment anyone looks: every step begins by ending
+//! what is overdue. Ending is a compare-and-remove on that very lease, so a renewal that came
+//! first wins, and a lease that has ended gives nothing back a second time.
+
+use std::sync::Arc;
+
+use crate::lease::{How, Lease, LeaseId};
+use crate::ledger::Ledger;
+use crate::outcome::{Gone, Renewed};
+use crate::time::{Span, Timestamp};
+
+impl Ledger {
+    /// Moves the time on to `now`, and ends what has come to its deadline by then.
+    ///
+    /// Each lease ends at its deadline, however late it is that anyone looks: on a limit that
+    /// drains, what the others hold has drained since then, and not what the dead one held.
+    pub(crate) fn expire_until(&mut self, now: Timestamp) -> Vec<LeaseId> {
+        let mut expired = Vec::new();
+        while let Some((deadline, id)) = self.first_deadline().filter(|(first, _)| *first <= now) {
+            self.now = self.now.max(deadline);
+            self.end(id, How::Expired);
+            expired.push(id);
+        }
+        self.now = now;
+        expired
+    }
+
+    pub(crate) fn renew(&mut self, id: LeaseId, ttl: Span) -> Renewed {
+        let Some(lease) = self.lease(id) else {
+            return Renewed::Gone(self.gone(id));
+        };
+        if lease.deadline.is_none() {
+            return Renewed::Renewed(None);
+        }
+        let deadline = self.now + ttl;
+        self.set_deadline(id, deadline);
+        Renewed::Renewed(Some(deadline))
+    }
+
+    pub(crate) fn release(&mut self, id: LeaseId) -> Result<Lease, Gone> {
+        let lease = self.remove_lease(id).ok_or_else(|| self.gone(id))?;
+        let occupancy = self.now.since(lease.created);
+        for holding in &lease.holdings {
+            if let Some(room) = self.rooms.get_mut(&holding.limit) {
+                room.limit.sample_occupancy(occupancy, holding.slots);
+            }
+        }
+        Ok(lease)
+    }
+
+    pub(crate) fn revoke(&mut self, id: LeaseId, reason: Option<Arc<str>>) -> Result<Lease, Gone> {
+        self.end(id, How::Revoked { reason }).ok_or_else(|| self.gone(id))
+    }
+
+    fn end(&mut self, id: LeaseId, how: How) -> Option<Lease> {
+        let lease = self.remove_lease(id)?;
+        self.remember(&lease, how);
+        Some(lease)
+    }
+}

@@ -1,0 +1,213 @@
+//! The ledger: all state, and `step`, the only way it changes.
+//!
+//! `books` keeps the books: which lease holds what, who holds which leases, which deadline
+//! comes next, and what has changed. The rules that use them are in `admission` (who gets
+//! slots), `expiry` (who loses them), `limits` and `tags` (what operators do).
+
+mod books;
+mod endings;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use smallvec::SmallVec;
+
+pub(crate) use self::books::Room;
+use self::books::{Entry, Pending};
+use self::endings::Endings;
+use crate::changes::{Changes, Resume, Snapshot};
+use crate::command::Command;
+use crate::holder::Holder;
+use crate::lease::{Fence, LeaseId};
+use crate::limit::LimitId;
+use crate::outcome::Outcome;
+use crate::queue::{Called, Queue};
+use crate::time::{Span, Timestamp};
+
+/// All limits and leases. Changes by [`Ledger::step`] alone.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(crate) now: Timestamp,
+    pub(crate) rooms: FxHashMap<LimitId, Room>,
+    pub(crate) names: BTreeMap<Arc<str>, LimitId>,
+    leases: FxHashMap<LeaseId, Entry>,
+    deadlines: BTreeSet<(Timestamp, LeaseId)>,
+    by_holder: BTreeMap<Holder, SmallVec<[LeaseId; 1]>>,
+    endings: Endings,
+    next_fence: Fence,
+    pending: Pending,
+    pub(crate) queue: Queue,
+}
+
+/// What a step did.
+#[derive(Debug)]
+pub struct Step {
+    /// What became of the command.
+    pub outcome: Outcome,
+    /// The leases that were found past their deadline, before the command was looked at.
+    pub expired: Vec<LeaseId>,
+    /// The requests whose wait is over.
+    pub called: Vec<Called>,
+}
+
+impl Ledger {
+    /// How many endings are remembered.
+    pub const ENDINGS_MAX: usize = 10_000;
+
+    /// The ledger that a journal kept, at `now`, after a time in which nobody was there.
+    ///
+    /// A lease that was alive when the server was last known to be up has the time left that
+    /// it had then: nobody could renew it in between. One that had run out by then is dead.
+    /// Rate limits have drained meanwhile, as the time has passed.
+    pub fn restore(snapshot: Snapshot, now: Timestamp) -> Self {
+        let mut ledger = Self {
+            now: now.max(snapshot.at),
+            // No lease has token 0: who guards a resource can begin there.
+            next_fence: snapshot.next_fence.max(Fence(1)),
+            rooms: HashMap::with_capacity_and_hasher(snapshot.limits.len(), FxBuildHasher),
+            names: BTreeMap::new(),
+            leases: HashMap::with_capacity_and_hasher(snapshot.leases.len(), FxBuildHasher),
+            deadlines: BTreeSet::new(),
+            by_holder: BTreeMap::new(),
+            endings: Endings::default(),
+            pending: Pending::default(),
+            queue: Queue::default(),
+        };
+        let downtime = ledger.now.since(snapshot.at);
+        for limit in snapshot.limits {
+            ledger.names.insert(limit.name.clone(), limit.id);
+            ledger.rooms.insert(limit.id, Room::new(limit));
+        }
+        for mut lease in snapshot.leases {
+            if let Some(deadline) = lease.deadline.as_mut()
+                && *deadline > snapshot.at
+            {
+                *deadline = *deadline + downtime;
+            }
+            ledger.enter(Entry { lease, dirty: false, durable: true });
+        }
+        for ending in snapshot.endings {
+            let forgotten = ledger.endings.remember(ending, Self::ENDINGS_MAX);
+            ledger.pending.forgotten.extend(forgotten);
+        }
+        if downtime > Span::ZERO && !ledger.deadlines.is_empty() {
+            ledger.pending.resumed = Some(Resume { after: snapshot.at, by: downtime });
+        }
+        ledger
+    }
+
+    /// Does what a command asks, at a point in time. Time never runs backwards here: an
+    /// earlier `now` counts as the latest that was seen.
+    pub fn step(&mut self, command: Command, now: Timestamp) -> Step {
+        let expired = self.expire_until(self.now.max(now));
+        // Whoever waits for what has come free by now was here before this command.
+        let mut called = self.serve_lines();
+        let outcome = match command {
+            Command::CreateLimit(create) => Outcome::Created(self.create_limit(create)),
+            Command::PutTagLimit { id, name, slots } => {
+                Outcome::Created(self.put_tag_limit(id, &name, slots))
+            }
+            Command::UpdateLimit { limit, patch } => {
+                Outcome::Updated(self.update_limit(&limit, patch))
+            }
+            Command::ResetLimit { limit, slots, reason } => {
+                Outcome::Updated(self.reset_limit(&limit, slots, reason.as_ref()))
+            }
+            Command::ResetTag { name, holders, reason } => {
+                Outcome::Updated(self.reset_tag(&name, holders, reason.as_ref()))
+            }
+            Command::DeleteLimit { limit, scope } => {
+                Outcome::Deleted(self.delete_limit(&limit, scope))
+            }
+            Command::Acquire(acquire) => Outcome::Acquired(self.acquire(acquire)),
+            Command::GiveBack(give_back) => Outcome::GivenBack(self.give_back(&give_back)),
+            Command::ReleaseTags { names, holder } => {
+                Outcome::GivenBack(self.release_tags(&names, &holder))
+            }
+            Command::Renew { lease, ttl } => Outcome::Renewed(self.renew(lease, ttl)),
+            Command::Release { lease } => Outcome::Ended(self.release(lease)),
+            Command::Revoke { lease, reason } => Outcome::Ended(self.revoke(lease, reason)),
+            Command::Read(query) => self.read(query),
+            Command::Abandon(waiter) => {
+                self.abandon(waiter);
+                Outcome::Ticked
+            }
+            Command::Tick => Outcome::Ticked,
+        };
+        called.extend(self.serve_lines());
+        Step { outcome, expired, called }
+    }
+
+    /// When something happens by itself next: a lease dies, a rate limit has drained enough for
+    /// somebody who waits, or somebody has waited long enough.
+    pub fn next_wake_up(&self) -> Option<Timestamp> {
+        self.next_deadline().into_iter().chain(self.queue.next_wake_up()).min()
+    }
+
+    /// When the next lease dies unless it is renewed.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|&(deadline, _)| deadline)
+    }
+
+    /// The latest time that the ledger has seen.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// How many leases there are.
+    pub fn lease_count(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// How many limits there are.
+    pub fn limit_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Takes what has changed since the last time, to make it durable.
+    pub fn take_changes(&mut self) -> Changes {
+        let pending = std::mem::take(&mut self.pending);
+        let mut changes = Changes {
+            at: self.now,
+            next_fence: self.next_fence,
+            resumed: pending.resumed,
+            deleted_limits: pending.deleted_limits,
+            ended: pending.ended,
+            forgotten: pending.forgotten,
+            ..Changes::default()
+        };
+        for id in pending.limits {
+            if let Some(room) = self.rooms.get_mut(&id).filter(|room| room.dirty) {
+                room.dirty = false;
+                changes.limits.push(room.limit.clone());
+            }
+        }
+        for id in pending.leases {
+            if let Some(entry) = self.leases.get_mut(&id).filter(|entry| entry.dirty) {
+                entry.dirty = false;
+                entry.durable = true;
+                changes.leases.push(entry.lease.clone());
+            }
+        }
+        for id in pending.endings {
+            changes.endings.extend(self.endings.get(id).cloned());
+        }
+        changes
+    }
+
+    /// Everything there is, as a journal would give it back.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut limits: Vec<_> = self.rooms.values().map(|room| room.limit.clone()).collect();
+        limits.sort_by_key(|limit| limit.id);
+        let mut leases: Vec<_> = self.leases.values().map(|entry| entry.lease.clone()).collect();
+        leases.sort_by_key(|lease| lease.fence);
+        Snapshot {
+            at: self.now,
+            next_fence: self.next_fence,
+            limits,
+            leases,
+            endings: self.endings.iter().cloned().collect(),
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Who waits, and who is next.
+//!
+//! A request that may wait joins the line of each limit that it wants slots of, in the order
+//! of priorities and, within one, of tickets. Whatever frees slots (a release, an expiry, a
+//! drain, an operator) grants to the next in line in the same step. It is work-conserving: who
+//! can run now overtakes who cannot. And nobody starves: a request that has been overtaken
+//! [`OVERTAKES_MAX`] times on one of its limits reserves all of them; from then on nobody who
+//! came later gets slots there before it does. Reservations are held in the order of tickets,
+//! so two of them never wait for each other.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::admission::Wanted;
+use crate::command::{Acquire, Patience};
+use crate::decay::Level;
+use crate::holder::Holder;
+use crate::lease::Holding;
+use crate::ledger::Ledger;
+use crate::limit::LimitId;
+use crate::outcome::{Acquired, Blocker, Refusal, Wait};
+use crate::time::{Span, Timestamp};
+
+/// How often a request is overtaken at the most.
+pub const OVERTAKES_MAX: u64 = 64;
+/// More requests than this do not wait, they are refused.
+const WAITERS_MAX: usize = 100_000;
+
+/// A place in line: the lower, the earlier it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+impl Ticket {
+    /// Later than every ticket: the place of a request that is not in line.
+    pub(crate) const NONE: Self = Self(u64::MAX);
+}
+
+/// Identifies a request that waits, to whoever sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaiterId(pub u64);
+
+/// A request whose wait is over, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Called {
+    /// Which request.
+    pub waiter: WaiterId,
+    /// Granted; or refused, because its patience is over or its limits have changed.
+    pub outcome: Acquired,
+}
+
+/// A request that waits, as it is at a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaiterView {
+    /// Its place.
+    pub ticket: Ticket,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Who waits, if it was said.
+    pub holder: Option<Holder>,
+    /// How many slots it wants of the limit that was asked about.
+    pub slots: u64,
+    /// Since when.
+    pub since: Timestamp,
+    /// The limits that keep it from running.
+    pub blockers: SmallVec<[Blocker; 1]>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    id: WaiterId,
+    acquire: Acquire,
+    wanted: SmallVec<[Wanted; 1]>,
+    priority: i32,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+/// Everybody who waits.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    waiters: BTreeMap<Ticket, Waiter>,
+    tickets: FxHashMap<WaiterId, Ticket>,
+    lines: FxHashMap<LimitId, Line>,
+    /// When waiters lose their patience.
+    patience: BTreeSet<(Timestamp, Ticket)>,
+    /// When a rate limit has drained enough for somebody in its line.
+    alarms: BTreeSet<(Timestamp, LimitId)>,
+    /// Limits of which something has changed since their lines were looked at.
+    touched: Vec<LimitId>,
+    next_ticket: u64,
+}
+
+/// Everybody who waits for one limit.
+#[derive(Debug, Default)]
+struct Line {
+    order: BTreeSet<(Reverse<i32>, Ticket)>,
+    /// By age, each with what `overtakes` was when it joined.
+    patient: BTreeMap<Ticket, u64>,
+    /// Overtaken too often: the limit is kept for them, the oldest first.
+    starving: BTreeSet<Ticket>,
+    /// How many grants there were here while somebody older waited.
+    overtakes: u64,
+    /// How many want how many slots.
+    sizes: BTreeMap<u64, usize>,
+    alarm: Option<Timestamp>,
+}
+
+impl Queue {
+    /// Something about a limit has changed: somebody in its line may be able to run.
+    pub(crate) fn touch(&mut self, limit: LimitId) {
+        if self.lines.contains_key(&limit) && !self.touched.contains(&limit) {
+            self.touched.push(limit);
+        }
+    }
+
+    /// Whether a limit is kept for somebody who came before `ticket`.
+    pub(crate) fn is_reserved(&self, limit: LimitId, ticket: Ticket) -> bool {
+        self.lines
+            .get(&limit)
+            .and_then(|line| line.starving.first())
+            .is_some_and(|oldest| *oldest < ticket)
+    }
+
+    /// The next time at which something happens by itself.
+    pub(crate) fn next_wake_up(&self) -> Option<Timestamp> {
+        let patience = self.patience.first().map(|(at, _)| *at);
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        patience.into_iter().chain(alarm).min()
+    }
+
+    /// A place in line, for whoever comes back for it.
+    pub(crate) fn take_ticket(&mut self) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        ticket
+    }
+
+    /// Slots were granted on these limits to whoever has this ticket. Everybody older in
+    /// their lines was overtaken; who has been overtaken too often starves from now on.
+    pub(crate) fn granted(&mut self, holdings: &[Holding], ticket: Ticket) {
+        let mut starving = SmallVec::<[Ticket; 1]>::new();
+        for holding in holdings {
+            let Some(line) = self.lines.get_mut(&holding.limit) else { continue };
+            if line.oldest().is_none_or(|oldest| oldest >= ticket) {
+                continue;
+            }
+            line.overtakes += 1;
+            let overtaken = line
+                .patient
+                .iter()
+                .take_while(|(_, joined)| line.overtakes - **joined >= OVERTAKES_MAX);
+            starving.extend(overtaken.map(|(ticket, _)| *ticket));
+        }
+        for ticket in starving {
+            let Some(waiter) = self.waiters.get(&ticket) else { continue };
+            for want in &waiter.wanted {
+                if let Some(line) = self.lines.get_mut(&want.limit)
+                    && line.patient.remove(&ticket).is_some()
+                {
+                    line.starving.insert(ticket);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, ticket: Ticket, waiter: Waiter) {
+        self.patience.insert((waiter.until, ticket));
+        self.tickets.insert(waiter.id, ticket);
+        for want in &waiter.wanted {
+            let line = self.lines.entry(want.limit).or_default();
+            line.order.insert((Reverse(waiter.priority), ticket));
+            line.patient.insert(ticket, line.overtakes);
+            *line.sizes.entry(want.slots).or_default() += 1;
+            // Looked at once more in its line, it sets the alarm that will wake it.
+            self.touched.push(want.limit);
+        }
+        self.waiters.insert(ticket, waiter);
+    }
+
+    fn leave(&mut self, ticket: Ticket) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&ticket)?;
+        self.patience.remove(&(waiter.until, ticket));
+        self.tickets.remove(&waiter.id);
+        for want in &waiter.wanted {
+            let Some(line) = self.lines.get_mut(&want.limit) else { continue };
+            line.order.remove(&(Reverse(waiter.priority), ticket));
+            line.patient.remove(&ticket);
+            line.starving.remove(&ticket);
+            if let Some(count) = line.sizes.get_mut(&want.slots) {
+                *count -= 1;
+                if *count == 0 {
+                    line.sizes.remove(&want.slots);
+                }
+            }
+            if line.order.is_empty() {
+                self.set_alarm(want.limit, None);
+                self.lines.remove(&want.limit);
+            }
+        }
+        // What was kept for it, others may have.
+        for want in &waiter.wanted {
+            self.touch(want.limit);
+        }
+        Some(waiter)
+    }
+
+    fn set_alarm(&mut self, limit: LimitId, alarm: Option<Timestamp>) {
+        let Some(line) = self.lines.get_mut(&limit) else { return };
+        if let Some(old) = std::mem::replace(&mut line.alarm, alarm) {
+            self.alarms.remove(&(old, limit));
+        }
+        if let Some(at) = alarm {
+            self.alarms.insert((at, limit));
+        }
+    }
+
+    /// The limits whose lines are to be looked at by `now`.
+    fn next_touched(&mut self, now: Timestamp) -> Option<LimitId> {
+        if let Some(limit) = self.touched.pop() {
+            return Some(limit);
+        }
+        let &(at, limit) = self.alarms.first().filter(|(at, _)| *at <= now)?;
+        self.alarms.remove(&(at, limit));
+        if let Some(line) = self.lines.get_mut(&limit) {
+            line.alarm = None;
+        }
+        Some(limit)
+    }
+
+    /// Who is next in a line after `last`. Where the limit is kept for somebody, only that one
+    /// and those before it are candidates.
+    fn next_in_line(
+        &self,
+        limit: LimitId,
+        last: Option<(Reverse<i32>, Ticket)>,
+    ) -> Option<(Reverse<i32>, Ticket)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let line = self.lines.get(&limit)?;
+        let mut rest = match last {
+            None => line.order.range(..),
+            Some(last) => line.order.range((Excluded(last), Unbounded)),
+        };
+        match line.starving.first() {
+            None => rest.next().copied(),
+            Some(first) => rest.find(|(_, ticket)| ticket <= first).copied(),
+        }
+    }
+}
+
+impl Line {
+    fn oldest(&self) -> Option<Ticket> {
+        let patient = self.patient.keys().next().copied();
+        patient.into_iter().chain(self.starving.first().copied()).min()
+    }
+}
+
+impl Ledger {
+    /// Puts a request in line that cannot run now.
+    pub(crate) fn wait(
+        &mut self,
+        acquire: Acquire,
+        wanted: SmallVec<[Wanted; 1]>,
+        patience: Patience,
+        refusal: Refusal,
+    ) -> Acquired {
+        let kept = patience.place.filter(|place| {
+            place.0 < self.queue.next_ticket && !self.queue.waiters.contains_key(place)
+        });
+        let ticket = kept.unwrap_or_else(|| self.queue.take_ticket());
+        if self.queue.waiters.len() >= WAITERS_MAX || patience.until <= self.now {
+            return Acquired::Refused(Refusal { place: Some(ticket), ..refusal });
+        }
+        let waiter = Waiter {
+            id: patience.waiter,
+            acquire,
+            wanted,
+            priority: patience.priority,
+            since: self.now,
+            until: patience.until,
+        };
+        self.queue.join(ticket, waiter);
+        Acquired::Queued(ticket)
+    }
+
+    /// Whoever waited is gone.
+    pub(crate) fn abandon(&mut self, waiter: WaiterId) {
+        if let Some(ticket) = self.queue.tickets.get(&waiter).copied() {
+            self.queue.leave(ticket);
+        }
+    }
+
+    /// Looks at the lines of all limits that have changed, and grants to whoever can run. Then
+    /// those whose patience is over are sent away.
+    pub(crate) fn serve_lines(&mut self) -> Vec<Called> {
+        let mut called = Vec::new();
+        self.serve_touched(&mut called);
+        while let Some(&(until, ticket)) = self.queue.patience.first()
+            && until <= self.now
+        {
+            let refused = self.judge(ticket);
+            if let Some(waiter) = self.queue.leave(ticket) {
+                // Had it been able to run, it would have been called above.
+                let outcome = refused.unwrap_or(Acquired::Refused(Refusal::unknown(ticket)));
+                called.push(Called { waiter: waiter.id, outcome: outcome.with_place(ticket) });
+            }
+            self.serve_touched(&mut called);
+        }
+        called
+    }
+
+    /// Everybody in the line of a limit, in the order in which they are next.
+    pub(crate) fn waiters_for(&self, limit: LimitId) -> impl Iterator<Item = WaiterView> {
+        let order = self.queue.lines.get(&limit).map(|line| line.order.iter());
+        order.into_iter().flatten().filter_map(move |(_, ticket)| {
+            let waiter = self.queue.waiters.get(ticket)?;
+            let blockers = match self.judge(*ticket) {
+                Some(Acquired::Refused(refusal)) => refusal.blockers,
+                _ => SmallVec::new(),
+            };
+            Some(WaiterView {
+                ticket: *ticket,
+                priority: waiter.priority,
+                holder: waiter.acquire.hold.holder().cloned(),
+                slots: waiter.wanted.iter().find(|want| want.limit == limit)?.slots,
+                since: waiter.since,
+                blockers,
+            })
+        })
+    }
+
+    fn serve_touched(&mut self, called: &mut Vec<Called>) {
+        while let Some(limit) = self.queue.next_touched(self.now) {
+            self.serve_line(limit, called);
+        }
+    }
+
+    fn serve_line(&mut self, limit: LimitId, called: &mut Vec<Called>) {
+        let mut last = None;
+        let mut alarm: Option<Timestamp> = None;
+        loop {
+            if let Some(until) = self.is_full_for_all(limit) {
+                alarm = alarm.into_iter().chain(until).min();
+                break;
+            }
+            let Some(next) = self.queue.next_in_line(limit, last) else { break };
+            last = Some(next);
+            let (_, ticket) = next;
+            match self.judge(ticket) {
+                None => called.extend(self.call(ticket)),
+                Some(Acquired::Refused(refusal)) => {
+                    let at = refusal.drained_after().map(|span| self.now + span);
+                    alarm = alarm.into_iter().chain(at).min();
+                }
+                Some(outcome) => called.extend(
+                    self.queue.leave(ticket).map(|left| Called { waiter: left.id, outcome }),
+                ),
+            }
+        }
+        self.queue.set_alarm(limit, alarm);
+    }
+
+    /// Whether a limit has no room even for the least that anybody in its line wants; and if
+    /// so, when it will have drained enough for that.
+    fn is_full_for_all(&self, limit: LimitId) -> Option<Option<Timestamp>> {
+        let room = self.rooms.get(&limit).filter(|room| room.limit.active)?;
+        let sizes = &self.queue.lines.get(&limit)?.sizes;
+        let (least, _) = sizes.first_key_value()?;
+        if sizes.last_key_value().is_some_and(|(most, _)| *most > room.limit.slots) {
+            // Somebody wants more than there will ever be, and is to be told.
+            return None;
+        }
+        let excess = room.excess(*least, self.now);
+        (excess > Level::ZERO)
+            .then(|| room.limit.decay.time_to_drain(excess).map(|span| self.now + span))
+    }
+
+    /// Why somebody in line cannot run now, if so.
+    fn judge(&self, ticket: Ticket) -> Option<Acquired> {
+        let waiter = self.queue.waiters.get(&ticket)?;
+        self.refuses(&waiter.wanted, &waiter.acquire, ticket)
+    }
+
+    fn call(&mut self, ticket: Ticket) -> Option<Called> {
+        let waiter = self.queue.leave(ticket)?;
+        let outcome = self.grant(&waiter.wanted, waiter.acquire.hold, ticket);
+        Some(Called { waiter: waiter.id, outcome })
+    }
+}
+
+impl Refusal {
+    /// When everything that stands in the way will have drained; never, if something waits to
+    /// be given back.
+    fn drained_after(&self) -> Option<Span> {
+        self.blockers
+            .iter()
+            .map(|blocker| match blocker.wait {
+                Wait::Drain(span) => Some(span),
+                Wait::Release { .. } => None,
+            })
+            .try_fold(Span::ZERO, |longest, span| span.map(|span| longest.max(span)))
+    }
+
+    fn unknown(place: Ticket) -> Self {
+        Self { blockers: SmallVec::new(), place: Some(place) }
+    }
+}
+
+impl Acquired {
+    fn with_place(self, ticket: Ticket) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(Refusal { place: Some(ticket), ..refusal }),
+            other => other,
+        }
+    }
+}

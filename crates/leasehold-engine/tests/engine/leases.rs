@@ -1,0 +1,239 @@
+use leasehold_engine::{
+    Command, Ending, Gone, Hold, How, LeaseId, Ledger, Mode, Outcome, Query, Renewed, Span,
+};
+
+use crate::fixture::{World, granted, task_run};
+
+#[test]
+fn a_lease_lives_until_its_deadline_and_not_a_microsecond_longer() {
+    let mut world = World::with("db", 1);
+    let deadline = world.take(1, "db").deadline.unwrap();
+    world.now = deadline - Span::from_micros(1);
+    world.refused(2, "db");
+    world.now = deadline;
+    world.take(2, "db");
+}
+
+#[test]
+fn whoever_looks_first_finds_an_overdue_lease_dead() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.wait(60.0);
+    assert_eq!(world.taken("db"), 0);
+    assert_eq!(world.leases("db"), []);
+}
+
+#[test]
+fn a_step_tells_which_leases_it_found_overdue_in_the_order_of_their_deadlines() {
+    let mut world = World::with("db", 3);
+    world.take(1, "db");
+    world.wait(5.0);
+    world.take(2, "db");
+    world.wait(5.0);
+    world.renew(1);
+    world.wait(100.0);
+    assert_eq!(world.ledger.step(Command::Tick, world.now).expired, [LeaseId(2), LeaseId(1)]);
+}
+
+#[test]
+fn the_next_deadline_is_the_earliest() {
+    let mut world = World::with("db", 3);
+    assert_eq!(world.ledger.next_deadline(), None);
+    let first = world.take(1, "db").deadline;
+    world.wait(5.0);
+    let second = world.take(2, "db").deadline;
+    assert_eq!(world.ledger.next_deadline(), first);
+    world.release(1).unwrap();
+    assert_eq!(world.ledger.next_deadline(), second);
+    world.release(2).unwrap();
+    assert_eq!(world.ledger.next_deadline(), None);
+}
+
+#[test]
+fn a_renewal_moves_the_deadline_to_a_ttl_from_now() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.wait(45.0);
+    let deadline = world.now + Span::from_seconds(60);
+    assert_eq!(world.renew(1), Renewed::Renewed(Some(deadline)));
+    world.wait(59.0);
+    world.refused(2, "db");
+    world.wait(1.0);
+    world.take(2, "db");
+}
+
+#[test]
+fn an_expired_lease_cannot_be_renewed() {
+    let mut world = World::with("db", 1);
+    let lease = world.take(1, "db");
+    world.wait(60.0);
+    let Renewed::Gone(Gone(Some(ending))) = world.renew(1) else {
+        panic!("renewed");
+    };
+    assert_eq!(
+        ending,
+        Ending { lease: LeaseId(1), fence: lease.fence, at: world.now, how: How::Expired }
+    );
+    world.take(2, "db");
+}
+
+#[test]
+fn a_lease_that_never_was_cannot_be_renewed() {
+    assert_eq!(World::new().renew(1), Renewed::Gone(Gone(None)));
+}
+
+#[test]
+fn a_lease_without_a_deadline_needs_no_renewal() {
+    let mut world = World::with("tag:db", 1);
+    granted(world.tag(1, "run", &["tag:db"]));
+    assert_eq!(world.renew(1), Renewed::Renewed(None));
+    world.wait(1e9);
+    assert_eq!(world.taken("tag:db"), 1);
+}
+
+#[test]
+fn a_release_gives_back_everything_the_lease_holds() {
+    let mut world = World::with("a", 5);
+    world.limit("b", 5);
+    granted(world.acquire(1, &[("a", 3), ("b", 2)]));
+    let lease = world.release(1).unwrap();
+    assert_eq!(lease.holdings.len(), 2);
+    assert_eq!((world.taken("a"), world.taken("b")), (0, 0));
+}
+
+#[test]
+fn d07_c11_four_releases_of_one_lease_free_one_slot() {
+    let mut world = World::with("db", 4);
+    for lease in 1..=4 {
+        world.take(lease, "db");
+    }
+    world.release(1).unwrap();
+    for _ in 0..3 {
+        assert_eq!(world.release(1), Err(Gone(None)));
+    }
+    assert_eq!(world.taken("db"), 3);
+}
+
+#[test]
+fn d12_a_release_after_the_expiry_frees_nobody_elses_slot() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.wait(60.0);
+    world.take(2, "db");
+    assert!(matches!(world.release(1), Err(Gone(Some(Ending { how: How::Expired, .. })))));
+    assert_eq!(world.leases("db"), [2]);
+}
+
+#[test]
+fn d17_a_renewal_at_the_last_moment_wins() {
+    let mut world = World::with("db", 1);
+    let deadline = world.take(1, "db").deadline.unwrap();
+    world.now = deadline - Span::from_micros(1);
+    world.renew(1);
+    world.now = deadline;
+    assert!(world.ledger.step(Command::Tick, world.now).expired.is_empty());
+    assert_eq!(world.leases("db"), [1]);
+}
+
+#[test]
+fn a_release_moves_the_average_occupancy() {
+    let mut world = World::with("db", 2);
+    granted(world.acquire(1, &[("db", 2)]));
+    world.wait(20.0);
+    world.release(1).unwrap();
+    // From 2.0, a quarter (2 · limit samples) of the way to 20 s / 2 slots.
+    assert_eq!(world.view("db").limit.occupancy_seconds_average, 4.0);
+}
+
+#[test]
+fn d28_a_holder_is_told_that_an_operator_took_its_lease_when_and_why() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.revoke(1, "maintenance").unwrap();
+    let revoked_at = world.now;
+    world.wait(10.0);
+    let Renewed::Gone(Gone(Some(ending))) = world.renew(1) else {
+        panic!("renewed");
+    };
+    assert_eq!(ending.at, revoked_at);
+    assert_eq!(ending.how, How::Revoked { reason: Some("maintenance".into()) });
+    assert_eq!(world.taken("db"), 0);
+}
+
+#[test]
+fn a_lease_that_was_revoked_is_not_revoked_again() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.revoke(1, "first").unwrap();
+    let Err(Gone(Some(ending))) = world.revoke(1, "second") else {
+        panic!("revoked twice");
+    };
+    assert_eq!(ending.how, How::Revoked { reason: Some("first".into()) });
+}
+
+#[test]
+fn a_lease_that_its_holder_gave_back_leaves_no_ending() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.release(1).unwrap();
+    assert_eq!(world.renew(1), Renewed::Gone(Gone(None)));
+}
+
+#[test]
+fn a_new_lease_with_the_id_of_an_ended_one_ends_once() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.wait(60.0);
+    world.take(1, "db");
+    world.wait(60.0);
+    world.step(Command::Tick);
+    // The fixture compares the endings with the journal's at every step.
+    assert_eq!(world.ledger.snapshot().endings.len(), 1);
+}
+
+#[test]
+fn leases_that_expire_together_are_remembered_in_one_order_before_and_after_a_restart() {
+    let mut world = World::with("db", 2);
+    world.take(2, "db");
+    world.take(1, "db");
+    world.wait(60.0);
+    world.step(Command::Tick);
+    assert_eq!(world.ledger.snapshot().endings.len(), 2);
+}
+
+#[test]
+fn the_last_endings_are_remembered_and_no_more() {
+    let mut world = World::with("db", u64::MAX);
+    let max = u128::try_from(Ledger::ENDINGS_MAX).unwrap();
+    let mut changes = 0;
+    for lease in 0..max + 5 {
+        let ttl = Span::from_micros(1);
+        let hold = Hold::Lease { id: LeaseId(lease), holder: None, ttl };
+        let wants = [leasehold_engine::Want { name: "db".into(), slots: 1 }].into();
+        let mode = Mode::Concurrency;
+        let acquire = leasehold_engine::Acquire { wants, mode, hold, patience: None };
+        world.ledger.step(Command::Acquire(acquire), world.now);
+        world.now = world.now + ttl;
+        changes += world.ledger.take_changes().forgotten.len();
+    }
+    world.ledger.step(Command::Tick, world.now);
+    changes += world.ledger.take_changes().forgotten.len();
+    assert_eq!(world.ledger.snapshot().endings.len(), Ledger::ENDINGS_MAX);
+    assert_eq!(changes, 5);
+    let lease = |id| Command::Read(Query::Lease(LeaseId(id)));
+    let oldest = world.ledger.step(lease(4), world.now).outcome;
+    assert_eq!(oldest, Outcome::Lease(Err(Gone(None))));
+    let next = world.ledger.step(lease(5), world.now).outcome;
+    assert!(matches!(next, Outcome::Lease(Err(Gone(Some(_))))));
+}
+
+#[test]
+fn the_holder_of_two_leases_keeps_one_when_the_other_ends() {
+    let mut world = World::with("tag:a", 1);
+    world.limit("tag:b", 1);
+    granted(world.tag(1, "run", &["tag:a"]));
+    granted(world.tag(2, "run", &["tag:b"]));
+    world.release(1).unwrap();
+    assert_eq!(world.leases("tag:b"), [2]);
+    assert_eq!(world.release(2).unwrap().holder, Some(task_run("run")));
+}

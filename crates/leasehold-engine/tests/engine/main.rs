@@ -1,0 +1,16 @@
+//! The rules of the engine as claims (one module for each command), and the invariants of
+//! its design as properties.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod acquire;
+mod decay;
+mod fixture;
+mod leases;
+mod limits;
+mod properties;
+mod queue;
+mod reads;
+mod restart;
+mod tags;
+mod unleased;

@@ -1,0 +1,110 @@
+//! The invariants of the design as properties of random stories.
+
+mod agreement;
+mod invariants;
+mod model;
+mod rates;
+mod story;
+
+use leasehold_engine::{
+    Acquired, Command, Created, Deleted, Ending, Gone, How, Ledger, MinimalLimit, Outcome, Page,
+    Query, Renewed, Scope, Timestamp, Updated, Wait,
+};
+
+/// An outcome in the words of the model.
+fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Created(Created::Made(_) | Created::Changed(_)) => "made".to_owned(),
+        Outcome::Created(Created::NameTaken) | Outcome::Updated(Updated::NameTaken) => {
+            "name taken".to_owned()
+        }
+        Outcome::Updated(Updated::Done) | Outcome::Deleted(Deleted::Done) => "done".to_owned(),
+        Outcome::Updated(Updated::NotFound) | Outcome::Deleted(Deleted::NotFound) => {
+            "not found".to_owned()
+        }
+        Outcome::Acquired(acquired) => told_of(acquired),
+        Outcome::GivenBack(limits) => format!("given back on {:?}", names(limits)),
+        Outcome::Renewed(Renewed::Renewed(deadline)) => {
+            format!("renewed until {:?}", deadline.map(Timestamp::as_micros))
+        }
+        Outcome::Ended(Ok(lease)) => format!("ended {}", lease.fence.0),
+        Outcome::Lease(Ok(view)) => {
+            let deadline = view.lease.deadline.map(Timestamp::as_micros);
+            format!("lease {} until {deadline:?}", view.lease.fence.0)
+        }
+        Outcome::Renewed(Renewed::Gone(gone))
+        | Outcome::Ended(Err(gone))
+        | Outcome::Lease(Err(gone)) => format!("gone {:?}", gone.0.as_ref().map(how)),
+        Outcome::Ticked => "ticked".to_owned(),
+        other @ (Outcome::Limit(_)
+        | Outcome::Limits(_)
+        | Outcome::Leases(_)
+        | Outcome::Waiters(_)) => {
+            panic!("no part of the stories: {other:?}")
+        }
+    }
+}
+
+fn told_of(acquired: &Acquired) -> String {
+    match acquired {
+        Acquired::Granted(grant) => {
+            let lease = grant.lease.map_or("nothing".to_owned(), |lease| {
+                let deadline = lease.deadline.map(Timestamp::as_micros);
+                format!("{} until {deadline:?}", lease.fence.0)
+            });
+            format!("granted {lease} on {:?}", names(&grant.limits))
+        }
+        Acquired::Refused(refusal) => {
+            let blockers = refusal.blockers.iter().map(|blocker| {
+                let wait = match blocker.wait {
+                    Wait::Release { .. } => "a release".to_owned(),
+                    Wait::Drain(span) => format!("{} µs", span.as_micros()),
+                };
+                format!("{} for {wait}", blocker.limit.name)
+            });
+            format!("refused by {:?}", blockers.collect::<Vec<_>>())
+        }
+        Acquired::Queued(ticket) => format!("queued at {}", ticket.0),
+        Acquired::TooManySlots(limit) => format!("too many slots on {}", limit.name),
+        Acquired::NotRateLimits(names) => format!("no rate limits {names:?}"),
+    }
+}
+
+fn names(limits: &[MinimalLimit]) -> Vec<&str> {
+    limits.iter().map(|limit| &*limit.name).collect()
+}
+
+fn how(ending: &Ending) -> String {
+    let how = match &ending.how {
+        How::Expired => "expired".to_owned(),
+        How::Revoked { reason } => format!("revoked {reason:?}"),
+    };
+    format!("{how} at {}", ending.at.as_micros())
+}
+
+/// The slots taken of each limit by name, with the ids of its leases.
+fn picture(ledger: &mut Ledger) -> Vec<(String, i128, Vec<u128>)> {
+    let everything = Page { offset: 0, limit: usize::MAX };
+    let now = ledger.now();
+    let limits = Command::Read(Query::Limits(Scope::All, everything));
+    let Outcome::Limits(views) = ledger.step(limits, now).outcome else {
+        panic!("no limits");
+    };
+    views
+        .into_iter()
+        .map(|view| {
+            let on = leasehold_engine::LimitRef::Id(view.limit.id);
+            let leases = Command::Read(Query::Leases(on, everything));
+            let Outcome::Leases(Some(leases)) = ledger.step(leases, now).outcome else {
+                panic!("no leases");
+            };
+            let ids = leases.iter().map(|view| view.lease.id.0).collect();
+            (view.limit.name.to_string(), view.taken.into(), ids)
+        })
+        .collect()
+}
+
+/// Whether a lease to be released, revoked or renewed was not there.
+fn is_gone(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Ended(Err(Gone(_))) | Outcome::Renewed(Renewed::Gone(_)))
+}

@@ -1,0 +1,406 @@
+//! A naive ledger: lists that are searched from end to end, levels that drain eagerly at
+//! every advance of time, nothing kept that can be computed. It shares no code with the
+//! engine beyond the commands that both are given, and speaks in sentences to be compared.
+
+use leasehold_engine::{Acquire, Command, Hold, LimitPatch, LimitRef, Mode, Query, Scope, Span};
+
+/// One slot in the units of the engine's levels; micros × nanos per second drain.
+const SLOT: i128 = 1_000_000_000_000_000;
+
+#[derive(Default)]
+pub(super) struct Model {
+    now: i128,
+    limits: Vec<Limit>,
+    /// Oldest first.
+    leases: Vec<Lease>,
+    endings: Vec<(u128, String)>,
+    fences: u64,
+}
+
+struct Limit {
+    id: u128,
+    name: String,
+    slots: i128,
+    active: bool,
+    nanos_per_second: i128,
+    unleased: i128,
+}
+
+struct Lease {
+    id: u128,
+    fence: u64,
+    holder: Option<String>,
+    deadline: Option<i128>,
+    holdings: Vec<Held>,
+}
+
+#[derive(Clone)]
+struct Held {
+    limit: u128,
+    slots: i128,
+    level: i128,
+}
+
+impl Model {
+    pub(super) fn new(now: i64) -> Self {
+        Self { now: now.into(), ..Self::default() }
+    }
+
+    /// The slots taken of each limit by name, with the ids of its leases.
+    pub(super) fn picture(&self) -> Vec<(String, i128, Vec<u128>)> {
+        let mut picture: Vec<_> = self
+            .limits
+            .iter()
+            .map(|limit| {
+                let on = self.leases.iter().filter(|lease| lease.held(limit.id).is_some());
+                let taken = (self.level(limit.id) + SLOT - 1) / SLOT;
+                (limit.name.clone(), taken, on.map(|lease| lease.id).collect())
+            })
+            .collect();
+        picture.sort();
+        picture
+    }
+
+    pub(super) fn step(&mut self, command: &Command, now: i64) -> String {
+        self.advance(self.now.max(now.into()));
+        match command {
+            Command::CreateLimit(create) => {
+                if self.limits.iter().any(|l| l.id == create.id.0 || *l.name == *create.name) {
+                    return "name taken".to_owned();
+                }
+                self.limits.push(Limit {
+                    id: create.id.0,
+                    name: create.name.to_string(),
+                    slots: create.slots.into(),
+                    active: create.active,
+                    nanos_per_second: create.decay.as_units().into(),
+                    unleased: i128::from(create.unleased) * SLOT,
+                });
+                "made".to_owned()
+            }
+            Command::UpdateLimit { limit, patch } => self.update(limit, patch),
+            Command::ResetLimit { limit, slots, reason } => {
+                let Some(id) = self.find(limit, Scope::All) else {
+                    return "not found".to_owned();
+                };
+                let target = i128::from(*slots) * SLOT;
+                while self.leased(id) > target {
+                    let mut holders = self.leases.iter();
+                    let oldest = holders.find(|l| l.held(id).is_some_and(|h| h.level > 0));
+                    let oldest = oldest.unwrap().id;
+                    self.end(oldest, &format!("revoked {reason:?}"));
+                }
+                let leased = self.leased(id);
+                self.limit(id).unleased = target - leased;
+                "done".to_owned()
+            }
+            Command::ResetTag { name, holders, reason } => {
+                let Some(id) = self.find(&LimitRef::Name(name.clone()), Scope::Tags) else {
+                    return "not found".to_owned();
+                };
+                self.strip(id, |_| true, &format!("revoked {reason:?}"));
+                self.limit(id).unleased = 0;
+                for (lease, holder) in holders {
+                    let holder = holder.id.to_string();
+                    if !self.holds(&holder, id) && !self.leases.iter().any(|l| l.id == lease.0) {
+                        let held = Held { limit: id, slots: 1, level: SLOT };
+                        self.lease_out(lease.0, Some(holder), vec![held], None);
+                    }
+                }
+                "done".to_owned()
+            }
+            Command::DeleteLimit { limit, scope } => {
+                let Some(id) = self.find(limit, *scope) else {
+                    return "not found".to_owned();
+                };
+                let ends = |lease: &Lease| *scope == Scope::Tags || lease.deadline.is_none();
+                self.strip(id, ends, "revoked None");
+                self.limits.retain(|limit| limit.id != id);
+                "done".to_owned()
+            }
+            Command::Acquire(acquire) => self.acquire(acquire),
+            Command::GiveBack(back) => {
+                let ids = self.named(back.names.iter().map(|name| &**name));
+                for id in &ids {
+                    let limit = self.limit(*id);
+                    limit.unleased = (limit.unleased - i128::from(back.slots) * SLOT).max(0);
+                }
+                format!("given back on {:?}", self.names(&ids))
+            }
+            Command::ReleaseTags { names, holder } => {
+                let tags = names.iter().map(|name| &**name).filter(|n| n.starts_with("tag:"));
+                let ids = self.named(tags);
+                self.leases.retain_mut(|lease| {
+                    let before = lease.holdings.len();
+                    if lease.holder.as_deref() == Some(&holder.id) {
+                        lease.holdings.retain(|held| !ids.contains(&held.limit));
+                    }
+                    lease.holdings.len() == before || !lease.holdings.is_empty()
+                });
+                format!("given back on {:?}", self.names(&ids))
+            }
+            Command::Renew { lease, ttl } => {
+                let deadline = self.now + micros(*ttl);
+                match self.leases.iter_mut().find(|l| l.id == lease.0) {
+                    Some(lease) => {
+                        lease.deadline = lease.deadline.map(|_| deadline);
+                        format!("renewed until {:?}", lease.deadline)
+                    }
+                    None => self.gone(lease.0),
+                }
+            }
+            Command::Release { lease } => match self.leases.iter().position(|l| l.id == lease.0) {
+                Some(at) => format!("ended {}", self.leases.remove(at).fence),
+                None => self.gone(lease.0),
+            },
+            Command::Revoke { lease, reason } => {
+                match self.leases.iter().find(|l| l.id == lease.0).map(|lease| lease.fence) {
+                    Some(fence) => {
+                        self.end(lease.0, &format!("revoked {reason:?}"));
+                        format!("ended {fence}")
+                    }
+                    None => self.gone(lease.0),
+                }
+            }
+            Command::Read(Query::Lease(lease)) => {
+                match self.leases.iter().find(|l| l.id == lease.0) {
+                    Some(lease) => {
+                        format!("lease {} until {:?}", lease.fence, lease.deadline)
+                    }
+                    None => self.gone(lease.0),
+                }
+            }
+            Command::Tick => "ticked".to_owned(),
+            other => panic!("no part of the properties: {other:?}"),
+        }
+    }
+
+    /// Lets time pass: slots drain, and leases end at their deadlines, in order.
+    fn advance(&mut self, now: i128) {
+        loop {
+            let next = self.leases.iter().filter_map(|l| Some((l.deadline?, l.fence, l.id))).min();
+            match next {
+                Some((deadline, _, id)) if deadline <= now => {
+                    self.drain(deadline.max(self.now));
+                    self.end(id, "expired");
+                }
+                _ => break,
+            }
+        }
+        self.drain(now);
+    }
+
+    fn drain(&mut self, now: i128) {
+        for limit in &mut self.limits {
+            let mut drained = limit.nanos_per_second * (now - self.now);
+            let unleased = limit.unleased.min(drained);
+            limit.unleased -= unleased;
+            drained -= unleased;
+            for held in self.leases.iter_mut().flat_map(|lease| &mut lease.holdings) {
+                if held.limit == limit.id {
+                    let level = held.level.min(drained);
+                    held.level -= level;
+                    drained -= level;
+                }
+            }
+        }
+        self.now = now;
+    }
+
+    fn update(&mut self, limit: &LimitRef, patch: &LimitPatch) -> String {
+        let Some(id) = self.find(limit, Scope::All) else {
+            return "not found".to_owned();
+        };
+        if let Some(name) = &patch.name {
+            if self.limits.iter().any(|limit| limit.id != id && *limit.name == **name) {
+                return "name taken".to_owned();
+            }
+            self.limit(id).name = name.to_string();
+        }
+        if let Some(decay) = patch.decay {
+            let nanos = i128::from(decay.as_units());
+            if (nanos == 0) != (self.limit(id).nanos_per_second == 0) {
+                for held in self.leases.iter_mut().flat_map(|lease| &mut lease.holdings) {
+                    if held.limit == id {
+                        held.level = held.slots * SLOT;
+                    }
+                }
+                self.limit(id).unleased -= self.limit(id).unleased % SLOT;
+            }
+            self.limit(id).nanos_per_second = nanos;
+        }
+        let limit = self.limit(id);
+        limit.slots = patch.slots.map_or(limit.slots, i128::from);
+        limit.active = patch.active.unwrap_or(limit.active);
+        limit.unleased = patch.unleased.map_or(limit.unleased, |n| i128::from(n) * SLOT);
+        "done".to_owned()
+    }
+
+    fn acquire(&mut self, acquire: &Acquire) -> String {
+        let ids = self.named(acquire.wants.iter().map(|want| &*want.name));
+        let on = self.names(&ids);
+        let lease_id = match &acquire.hold {
+            Hold::Lease { id, .. } | Hold::Holder { id, .. } => Some(id.0),
+            Hold::Unleased => None,
+        };
+        if let Some(lease) = self.leases.iter().find(|lease| Some(lease.id) == lease_id) {
+            return format!("granted {} until {:?} on {on:?}", lease.fence, lease.deadline);
+        }
+        let mut wanted = Vec::new();
+        for id in ids {
+            let held = match &acquire.hold {
+                Hold::Holder { holder, .. } => self.holds(&holder.id, id),
+                _ => false,
+            };
+            if self.limit(id).active && !held {
+                let name = self.limit(id).name.clone();
+                let want = acquire.wants.iter().find(|want| *want.name == *name).unwrap();
+                wanted.push((id, name, i128::from(want.slots)));
+            }
+        }
+        for (id, name, slots) in &wanted {
+            if *slots > self.limit(*id).slots {
+                return format!("too many slots on {name}");
+            }
+        }
+        if acquire.mode == Mode::RateLimit {
+            let mut without = wanted.clone();
+            without.retain(|(id, ..)| self.limit(*id).nanos_per_second == 0);
+            let names: Vec<_> = without.into_iter().map(|(_, name, _)| name).collect();
+            if !names.is_empty() {
+                return format!("no rate limits {names:?}");
+            }
+        }
+        let mut blockers = Vec::new();
+        for (id, name, slots) in &wanted {
+            let excess = self.level(*id) + (slots - self.limit(*id).slots) * SLOT;
+            if excess > 0 {
+                let wait = match self.limit(*id).nanos_per_second {
+                    0 => "a release".to_owned(),
+                    nanos => format!("{} µs", (excess + nanos - 1) / nanos),
+                };
+                blockers.push(format!("{name} for {wait}"));
+            }
+        }
+        if !blockers.is_empty() {
+            return format!("refused by {blockers:?}");
+        }
+        let mut holdings: Vec<_> = wanted
+            .into_iter()
+            .map(|(limit, _, slots)| Held { limit, slots, level: slots * SLOT })
+            .collect();
+        let deadline = match &acquire.hold {
+            Hold::Lease { ttl, .. } => Some(self.now + micros(*ttl)),
+            _ => None,
+        };
+        let holder = match &acquire.hold {
+            Hold::Lease { holder, .. } => holder.as_ref(),
+            Hold::Holder { holder, .. } => Some(holder),
+            Hold::Unleased => {
+                for held in holdings.drain(..) {
+                    self.limit(held.limit).unleased += held.level;
+                }
+                None
+            }
+        };
+        let holder = holder.map(|holder| holder.id.to_string());
+        match lease_id {
+            Some(id) if !holdings.is_empty() => {
+                let fence = self.lease_out(id, holder, holdings, deadline);
+                format!("granted {fence} until {deadline:?} on {on:?}")
+            }
+            _ => format!("granted nothing on {on:?}"),
+        }
+    }
+
+    fn lease_out(
+        &mut self,
+        id: u128,
+        holder: Option<String>,
+        holdings: Vec<Held>,
+        deadline: Option<i128>,
+    ) -> u64 {
+        self.endings.retain(|(lease, _)| *lease != id);
+        self.fences += 1;
+        self.leases.push(Lease { id, fence: self.fences, holder, deadline, holdings });
+        self.fences
+    }
+
+    /// Takes a limit out of all leases, and ends those that are empty then, if they match.
+    fn strip(&mut self, limit: u128, ends: impl Fn(&Lease) -> bool, how: &str) {
+        let mut ended = Vec::new();
+        for lease in &mut self.leases {
+            if lease.held(limit).is_some() {
+                lease.holdings.retain(|held| held.limit != limit);
+                if lease.holdings.is_empty() && ends(lease) {
+                    ended.push(lease.id);
+                }
+            }
+        }
+        for id in ended {
+            self.end(id, how);
+        }
+    }
+
+    fn end(&mut self, id: u128, how: &str) {
+        self.leases.retain(|lease| lease.id != id);
+        self.endings.push((id, format!("{how} at {}", self.now)));
+    }
+
+    fn gone(&self, id: u128) -> String {
+        let ending = self.endings.iter().find(|(lease, _)| *lease == id);
+        format!("gone {:?}", ending.map(|(_, how)| how))
+    }
+
+    fn level(&self, limit: u128) -> i128 {
+        let unleased = self.limits.iter().find(|l| l.id == limit).unwrap().unleased;
+        unleased + self.leased(limit)
+    }
+
+    fn leased(&self, limit: u128) -> i128 {
+        self.leases.iter().filter_map(|lease| lease.held(limit)).map(|held| held.level).sum()
+    }
+
+    fn holds(&self, holder: &str, limit: u128) -> bool {
+        let mut of_holder = self.leases.iter().filter(|l| l.holder.as_deref() == Some(holder));
+        of_holder.any(|lease| lease.held(limit).is_some())
+    }
+
+    fn limit(&mut self, id: u128) -> &mut Limit {
+        self.limits.iter_mut().find(|limit| limit.id == id).unwrap()
+    }
+
+    fn find(&self, limit: &LimitRef, scope: Scope) -> Option<u128> {
+        let found = self.limits.iter().find(|known| match limit {
+            LimitRef::Id(id) => known.id == id.0,
+            LimitRef::Name(name) => *known.name == **name,
+        })?;
+        (scope == Scope::All || found.name.starts_with("tag:")).then_some(found.id)
+    }
+
+    /// The limits that exist, once each.
+    fn named<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<u128> {
+        let mut ids = Vec::new();
+        for limit in names.filter_map(|name| self.limits.iter().find(|l| l.name == name)) {
+            if !ids.contains(&limit.id) {
+                ids.push(limit.id);
+            }
+        }
+        ids
+    }
+
+    fn names(&self, ids: &[u128]) -> Vec<String> {
+        let limit = |id: &u128| self.limits.iter().find(|limit| limit.id == *id);
+        ids.iter().filter_map(limit).map(|limit| limit.name.clone()).collect()
+    }
+}
+
+impl Lease {
+    fn held(&self, limit: u128) -> Option<&Held> {
+        self.holdings.iter().find(|held| held.limit == limit)
+    }
+}
+
+fn micros(span: Span) -> i128 {
+    span.as_micros().into()
+}

@@ -1,0 +1,201 @@
+//! Random stories: commands over a few limits, leases and holders, with times that go on,
+//! stand still, run backwards or hit a deadline exactly.
+
+use leasehold_engine::{
+    Acquire, Command, CreateLimit, GiveBack, Hold, Holder, LeaseId, Ledger, LimitId, LimitPatch,
+    LimitRef, Mode, Query, Rate, Scope, Snapshot, Span, Timestamp, Want,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::fixture::task_run;
+
+pub(super) const START: i64 = 1_000_000_000;
+
+/// A command, and when it comes.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub(super) pace: Pace,
+    pub(super) command: Command,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    /// So much later than the latest time seen; earlier, if negative.
+    By(i64),
+    /// So much later than the next deadline, if there is one.
+    ToDeadline(i64),
+}
+
+impl Pace {
+    pub(super) fn time(self, ledger: &Ledger) -> Timestamp {
+        let (from, by) = match self {
+            Self::By(by) => (ledger.now(), by),
+            Self::ToDeadline(by) => (ledger.next_deadline().unwrap_or(ledger.now()), by),
+        };
+        Timestamp::from_micros(from.as_micros() + by)
+    }
+}
+
+/// A ledger with the limits that the stories are about.
+pub(super) fn opening() -> Ledger {
+    let mut ledger = Ledger::restore(Snapshot::default(), Timestamp::from_micros(START));
+    for command in limits() {
+        ledger.step(command, Timestamp::from_micros(START));
+    }
+    ledger
+}
+
+pub(super) fn limits() -> Vec<Command> {
+    let rates = [("a", 2, 0.0), ("b", 3, 0.0), ("r", 4, 3.0), ("tag:x", 1, 0.0), ("tag:y", 2, 0.0)];
+    (1..)
+        .zip(rates)
+        .map(|(id, (name, slots, rate))| create(id, name, slots, rate, true, 0))
+        .collect()
+}
+
+pub(super) fn story(commands: impl Strategy<Value = Command>) -> impl Strategy<Value = Vec<Event>> {
+    let event = (pace(), commands).prop_map(|(pace, command)| Event { pace, command });
+    vec(event, 0..60)
+}
+
+fn pace() -> impl Strategy<Value = Pace> {
+    prop_oneof![
+        4 => (0..1_500_000_i64).prop_map(Pace::By),
+        2 => Just(Pace::By(0)),
+        1 => (-5_000_000..0_i64).prop_map(Pace::By),
+        2 => (-1..=1_i64).prop_map(Pace::ToDeadline),
+    ]
+}
+
+/// What holders do.
+pub(super) fn by_holders() -> BoxedStrategy<Command> {
+    prop_oneof![
+        8 => acquire(),
+        4 => lease().prop_map(|lease| Command::Release { lease }),
+        3 => (lease(), ttl()).prop_map(|(lease, ttl)| Command::Renew { lease, ttl }),
+        2 => (vec(name(), 1..3), 1..4_u64).prop_map(|(names, slots)| {
+            Command::GiveBack(GiveBack {
+                names: names.into_iter().map(Into::into).collect(),
+                slots,
+                occupancy: None,
+            })
+        }),
+        2 => (vec(name(), 1..3), holder()).prop_map(|(names, holder)| Command::ReleaseTags {
+            names: names.into_iter().map(Into::into).collect(),
+            holder,
+        }),
+        1 => lease().prop_map(|lease| Command::Read(Query::Lease(lease))),
+        1 => Just(Command::Tick),
+    ]
+    .boxed()
+}
+
+/// What holders do and what operators do.
+pub(super) fn by_all() -> BoxedStrategy<Command> {
+    prop_oneof![5 => by_holders(), 2 => by_operators()].boxed()
+}
+
+fn by_operators() -> impl Strategy<Value = Command> {
+    let reason = || Some("because".into());
+    prop_oneof![
+        2 => (limit_ref(), patch()).prop_map(|(limit, patch)| Command::UpdateLimit { limit, patch }),
+        1 => (6..9_u128, name(), 0..4_u64, rate(), any::<bool>(), 0..3_u64).prop_map(
+            |(id, name, slots, rate, active, unleased)| {
+                create(id, name, slots, rate, active, unleased)
+            }
+        ),
+        1 => (limit_ref(), 0..4_u64).prop_map(move |(limit, slots)| Command::ResetLimit {
+            limit,
+            slots,
+            reason: reason()
+        }),
+        1 => (name(), vec((lease(), holder()), 0..3)).prop_map(move |(name, holders)| {
+            Command::ResetTag { name: name.into(), holders, reason: reason() }
+        }),
+        1 => (limit_ref(), prop_oneof![Just(Scope::All), Just(Scope::Tags)])
+            .prop_map(|(limit, scope)| Command::DeleteLimit { limit, scope }),
+        1 => lease().prop_map(move |lease| Command::Revoke { lease, reason: reason() }),
+    ]
+}
+
+fn acquire() -> impl Strategy<Value = Command> {
+    let wants = vec((name(), prop_oneof![4 => Just(1_u64), 1 => 2..5_u64]), 1..4);
+    let hold = prop_oneof![
+        4 => (lease(), option::of(holder()), ttl())
+            .prop_map(|(id, holder, ttl)| Hold::Lease { id, holder, ttl }),
+        1 => (lease(), holder()).prop_map(|(id, holder)| Hold::Holder { id, holder }),
+        2 => Just(Hold::Unleased),
+    ];
+    let mode = prop_oneof![5 => Just(Mode::Concurrency), 1 => Just(Mode::RateLimit)];
+    (wants, mode, hold).prop_map(|(wants, mode, hold)| {
+        let want = |(name, slots): (&str, u64)| Want { name: name.into(), slots };
+        let wants = wants.into_iter().map(want).collect();
+        Command::Acquire(Acquire { wants, mode, hold, patience: None })
+    })
+}
+
+fn patch() -> impl Strategy<Value = LimitPatch> {
+    (
+        option::weighted(0.2, name()),
+        option::weighted(0.3, 0..5_u64),
+        option::weighted(0.4, any::<bool>()),
+        option::weighted(0.3, rate()),
+        option::weighted(0.2, 0..4_u64),
+    )
+        .prop_map(|(name, slots, active, decay, unleased)| LimitPatch {
+            name: name.map(Into::into),
+            slots,
+            active,
+            decay: decay.map(Rate::from_slots_per_second),
+            unleased,
+            denied_slots: None,
+        })
+}
+
+fn create(
+    id: u128,
+    name: &str,
+    slots: u64,
+    slots_per_second: f64,
+    active: bool,
+    unleased: u64,
+) -> Command {
+    Command::CreateLimit(CreateLimit {
+        id: LimitId(id),
+        name: name.into(),
+        slots,
+        active,
+        decay: Rate::from_slots_per_second(slots_per_second),
+        unleased,
+        denied_slots: 0,
+    })
+}
+
+fn name() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("a"), Just("b"), Just("r"), Just("tag:x"), Just("tag:y"), Just("nowhere")]
+}
+
+fn limit_ref() -> impl Strategy<Value = LimitRef> {
+    prop_oneof![
+        3 => name().prop_map(|name| LimitRef::Name(name.into())),
+        1 => (1..9_u128).prop_map(|id| LimitRef::Id(LimitId(id))),
+    ]
+}
+
+fn lease() -> impl Strategy<Value = LeaseId> {
+    (1..7_u128).prop_map(LeaseId)
+}
+
+fn holder() -> impl Strategy<Value = Holder> {
+    prop_oneof![Just("p"), Just("q")].prop_map(task_run)
+}
+
+fn ttl() -> impl Strategy<Value = Span> {
+    (1..4_000_000_u64).prop_map(Span::from_micros)
+}
+
+fn rate() -> impl Strategy<Value = f64> {
+    prop_oneof![3 => Just(0.0), 2 => Just(1.0), 1 => Just(0.3), 1 => 0.1..20.0]
+}

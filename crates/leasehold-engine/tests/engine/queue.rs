@@ -1,0 +1,373 @@
+//! Who waits, and who is next.
+
+use std::collections::BTreeSet;
+
+use leasehold_engine::{
+    Acquire, Acquired, Called, Command, Hold, LeaseId, LimitPatch, LimitRef, Mode, OVERTAKES_MAX,
+    Outcome, Patience, Query, Rate, Span, Step, WaiterId, Want,
+};
+use proptest::prelude::*;
+
+use crate::fixture::{EVERYTHING, World};
+
+/// Asks for slots under the lease `id`, waiting for half a minute as the waiter `id`.
+fn wait(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Step {
+    wait_with(world, id, wants, |patience| patience)
+}
+
+fn wait_with(
+    world: &mut World,
+    id: u64,
+    wants: &[(&str, u64)],
+    change: impl FnOnce(Patience) -> Patience,
+) -> Step {
+    let patience = change(Patience {
+        waiter: WaiterId(id),
+        until: world.now + Span::from_seconds(30),
+        priority: 0,
+        place: None,
+    });
+    let acquire = Acquire {
+        wants: wants
+            .iter()
+            .map(|(name, slots)| Want { name: (*name).into(), slots: *slots })
+            .collect(),
+        mode: Mode::Concurrency,
+        hold: Hold::Lease { id: lease(id), holder: None, ttl: Span::from_seconds(3_600) },
+        patience: Some(patience),
+    };
+    world.ledger.step(Command::Acquire(acquire), world.now)
+}
+
+/// Leases of waiters are apart from those that the fixture takes.
+fn lease(waiter: u64) -> LeaseId {
+    LeaseId(1_000_000 + u128::from(waiter))
+}
+
+fn step(world: &mut World, command: Command) -> Step {
+    world.ledger.step(command, world.now)
+}
+
+fn release(world: &mut World, lease: LeaseId) -> Step {
+    step(world, Command::Release { lease })
+}
+
+fn granted(step: &Step) -> Vec<u64> {
+    let is_grant = |called: &&Called| matches!(called.outcome, Acquired::Granted(_));
+    step.called.iter().filter(is_grant).map(|called| called.waiter.0).collect()
+}
+
+fn is_queued(step: &Step) -> bool {
+    matches!(step.outcome, Outcome::Acquired(Acquired::Queued(_)))
+}
+
+#[test]
+fn a_freed_slot_goes_to_the_next_in_line_in_the_same_step() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    for id in 1..=3 {
+        assert!(is_queued(&wait(&mut world, id, &[("db", 1)])));
+    }
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [1]);
+    assert_eq!(granted(&release(&mut world, lease(1))), [2]);
+    assert_eq!(granted(&release(&mut world, lease(2))), [3]);
+}
+
+#[test]
+fn who_waits_is_granted_by_an_expiry_a_raise_a_disable_and_a_reset() {
+    let enough = |change: &dyn Fn(&mut World) -> Step| {
+        let mut world = World::with("db", 1);
+        world.take(1, "db");
+        wait(&mut world, 1, &[("db", 1)]);
+        assert_eq!(granted(&change(&mut world)), [1]);
+    };
+    let patch = |patch: LimitPatch| {
+        move |world: &mut World| {
+            let limit = LimitRef::Name("db".into());
+            step(world, Command::UpdateLimit { limit, patch: patch.clone() })
+        }
+    };
+    enough(&|world| {
+        world.now = world.ledger.next_deadline().unwrap();
+        step(world, Command::Tick)
+    });
+    enough(&patch(LimitPatch { slots: Some(2), ..LimitPatch::default() }));
+    enough(&patch(LimitPatch { active: Some(false), ..LimitPatch::default() }));
+    enough(&|world| {
+        let limit = LimitRef::Name("db".into());
+        step(world, Command::ResetLimit { limit, slots: 0, reason: None })
+    });
+    enough(&|world| {
+        let limit = LimitRef::Name("db".into());
+        step(world, Command::DeleteLimit { limit, scope: leasehold_engine::Scope::All })
+    });
+}
+
+#[test]
+fn a_rate_limit_wakes_its_waiters_at_the_moment_when_it_has_drained_enough() {
+    let mut world = World::with("api", 1);
+    let patch =
+        LimitPatch { decay: Some(Rate::from_slots_per_second(4.0)), ..LimitPatch::default() };
+    step(&mut world, Command::UpdateLimit { limit: LimitRef::Name("api".into()), patch });
+    world.take(1, "api");
+    let start = world.now;
+    for id in 1..=3 {
+        wait(&mut world, id, &[("api", 1)]);
+    }
+    for id in 1..=3_u64 {
+        let at = world.ledger.next_wake_up().unwrap();
+        assert_eq!(at.since(start), Span::from_micros(250_000 * id));
+        world.now = at - Span::from_micros(1);
+        assert_eq!(granted(&step(&mut world, Command::Tick)), Vec::<u64>::new());
+        world.now = at;
+        assert_eq!(granted(&step(&mut world, Command::Tick)), [id]);
+    }
+}
+
+#[test]
+fn who_has_waited_long_enough_is_told_what_stood_in_the_way_and_keeps_the_place() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    wait(&mut world, 1, &[("db", 1)]);
+    let until = world.now + Span::from_seconds(50);
+    wait_with(&mut world, 2, &[("db", 1)], |p| Patience { until, ..p });
+    world.now = world.ledger.next_wake_up().unwrap();
+    let step = step(&mut world, Command::Tick);
+    let [Called { waiter: WaiterId(1), outcome: Acquired::Refused(refusal) }] = &step.called[..]
+    else {
+        panic!("{step:?}");
+    };
+    assert_eq!(&*refusal.blockers[0].limit.name, "db");
+    // It comes back, and is ahead of the one who stayed.
+    let place = refusal.place;
+    wait_with(&mut world, 3, &[("db", 1)], |patience| Patience { place, ..patience });
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [3]);
+}
+
+#[test]
+fn a_first_refusal_gives_a_place_that_is_kept_on_the_way_back() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    let until = world.now;
+    let refused = wait_with(&mut world, 2, &[("db", 1)], |p| Patience { until, ..p });
+    let Outcome::Acquired(Acquired::Refused(refusal)) = refused.outcome else {
+        panic!("not refused at once");
+    };
+    wait(&mut world, 1, &[("db", 1)]);
+    wait_with(&mut world, 2, &[("db", 1)], |p| Patience { place: refusal.place, ..p });
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
+}
+
+#[test]
+fn nobody_is_granted_who_has_left() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    wait(&mut world, 1, &[("db", 1)]);
+    wait(&mut world, 2, &[("db", 1)]);
+    step(&mut world, Command::Abandon(WaiterId(1)));
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
+}
+
+#[test]
+fn a_higher_priority_goes_first_and_within_one_who_came_first() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    for (id, priority) in [(1, 0), (2, 5), (3, 0), (4, 5)] {
+        wait_with(&mut world, id, &[("db", 1)], |patience| Patience { priority, ..patience });
+    }
+    let mut order = granted(&release(&mut world, LeaseId(1)));
+    for _ in 0..3 {
+        let last = lease(*order.last().unwrap());
+        order.extend(granted(&release(&mut world, last)));
+    }
+    assert_eq!(order, [2, 4, 1, 3]);
+}
+
+#[test]
+fn who_can_run_overtakes_who_cannot_but_not_for_ever() {
+    let mut world = World::with("db", 2);
+    world.take(1, "db");
+    // Wants both slots, and one is held throughout.
+    wait(&mut world, 1, &[("db", 2)]);
+    let mut overtakes = 0;
+    for id in 2..200 {
+        let step = wait(&mut world, id, &[("db", 1)]);
+        if is_queued(&step) {
+            break;
+        }
+        overtakes += 1;
+        release(&mut world, lease(id));
+    }
+    assert_eq!(overtakes, OVERTAKES_MAX);
+    // From now on both slots are kept for it.
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [1]);
+}
+
+#[test]
+fn what_was_kept_for_somebody_who_leaves_goes_to_the_others() {
+    let mut world = World::with("db", 2);
+    world.take(1, "db");
+    wait(&mut world, 1, &[("db", 2)]);
+    for id in 2..100 {
+        if is_queued(&wait(&mut world, id, &[("db", 1)])) {
+            break;
+        }
+        release(&mut world, lease(id));
+    }
+    let last = 2 + OVERTAKES_MAX;
+    assert_eq!(granted(&step(&mut world, Command::Abandon(WaiterId(1)))), [last]);
+}
+
+#[test]
+fn a_request_over_several_limits_is_granted_when_the_last_of_them_has_room() {
+    let mut world = World::with("db", 1);
+    world.create("api", 1, 0.0);
+    world.take(1, "db");
+    world.take(2, "api");
+    wait(&mut world, 1, &[("db", 1), ("api", 1)]);
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), Vec::<u64>::new());
+    assert_eq!(granted(&release(&mut world, LeaseId(2))), [1]);
+}
+
+#[test]
+fn who_waits_for_more_than_a_lowered_limit_will_ever_have_is_told() {
+    let mut world = World::with("db", 3);
+    world.take(1, "db");
+    wait(&mut world, 1, &[("db", 3)]);
+    let patch = LimitPatch { slots: Some(2), ..LimitPatch::default() };
+    let limit = LimitRef::Name("db".into());
+    let step = step(&mut world, Command::UpdateLimit { limit, patch });
+    assert!(matches!(step.called[0].outcome, Acquired::TooManySlots(_)), "{step:?}");
+}
+
+#[test]
+fn those_who_wait_can_be_seen_with_what_they_wait_for() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    wait(&mut world, 1, &[("db", 1)]);
+    let query = Query::Waiters(LimitRef::Name("db".into()), EVERYTHING);
+    let Outcome::Waiters(Some(waiters)) = step(&mut world, Command::Read(query)).outcome else {
+        panic!("no waiters");
+    };
+    assert_eq!(waiters.len(), 1);
+    assert_eq!((waiters[0].slots, waiters[0].since), (1, world.now));
+    assert_eq!(&*waiters[0].blockers[0].limit.name, "db");
+}
+
+/// What happens next to a world with three limits and waiters.
+#[derive(Clone, Debug)]
+enum Event {
+    Wait { wants: Vec<(usize, u64)>, priority: i32, seconds: u64 },
+    Release(usize),
+    Abandon(usize),
+    Resize(usize, u64),
+    Pass(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let wants = prop::collection::btree_map(0..3_usize, 1..3_u64, 1..3);
+    prop_oneof![
+        5 => (wants, 0..2_i32, 1..50_u64).prop_map(|(wants, priority, seconds)| Event::Wait {
+            wants: wants.into_iter().collect(), priority, seconds
+        }),
+        4 => (0..100_usize).prop_map(Event::Release),
+        1 => (0..100_usize).prop_map(Event::Abandon),
+        1 => (0..3_usize, 0..4_u64).prop_map(|(limit, slots)| Event::Resize(limit, slots)),
+        2 => (0..20_000_000_u64).prop_map(Event::Pass),
+    ]
+}
+
+const NAMES: [&str; 3] = ["a", "b", "r"];
+
+proptest! {
+    /// After every step: nobody waits who could run, but for whom a limit is kept; nobody is
+    /// called who has left or was called before; and in the end nobody is left behind.
+    #[test]
+    fn no_wake_up_is_lost_and_nobody_starves(events in prop::collection::vec(event(), 1..120)) {
+        let mut world = World::with("a", 2);
+        world.create("b", 2, 0.0);
+        world.create("r", 2, 0.5);
+        let mut waiting = BTreeSet::<u64>::new();
+        let mut held = Vec::<u64>::new();
+        let mut next = 0;
+        for event in events {
+            let step = match event {
+                Event::Wait { wants, priority, seconds } => {
+                    next += 1;
+                    let wants: Vec<_> = wants.iter().map(|(limit, slots)| (NAMES[*limit], *slots)).collect();
+                    let until = world.now + Span::from_seconds(seconds);
+                    let step = wait_with(&mut world, next, &wants, |p| Patience { until, priority, ..p });
+                    match &step.outcome {
+                        Outcome::Acquired(Acquired::Queued(_)) => { waiting.insert(next); }
+                        Outcome::Acquired(Acquired::Granted(_)) => held.push(next),
+                        _ => {}
+                    }
+                    step
+                }
+                Event::Release(index) if !held.is_empty() => {
+                    let id = held.swap_remove(index % held.len());
+                    release(&mut world, lease(id))
+                }
+                Event::Abandon(index) if !waiting.is_empty() => {
+                    let id = *waiting.iter().nth(index % waiting.len()).unwrap();
+                    waiting.remove(&id);
+                    step(&mut world, Command::Abandon(WaiterId(id)))
+                }
+                Event::Resize(limit, slots) => {
+                    let patch = LimitPatch { slots: Some(slots), ..LimitPatch::default() };
+                    step(&mut world, Command::UpdateLimit { limit: LimitRef::Name(NAMES[limit].into()), patch })
+                }
+                Event::Pass(micros) => {
+                    world.now = world.now + Span::from_micros(micros);
+                    step(&mut world, Command::Tick)
+                }
+                Event::Release(_) | Event::Abandon(_) => continue,
+            };
+            note(&step, &mut waiting, &mut held)?;
+            nobody_waits_who_could_run(&mut world)?;
+        }
+        // Everybody gives back, no limit is too small, and time passes: nobody is left.
+        for name in NAMES {
+            let patch = LimitPatch { slots: Some(4), ..LimitPatch::default() };
+            let step = step(&mut world, Command::UpdateLimit { limit: LimitRef::Name(name.into()), patch });
+            note(&step, &mut waiting, &mut held)?;
+        }
+        while let Some(id) = held.pop() {
+            let step = release(&mut world, lease(id));
+            note(&step, &mut waiting, &mut held)?;
+            if let Some(at) = world.ledger.next_wake_up().filter(|_| held.is_empty()) {
+                world.now = world.now.max(at);
+                let step = self::step(&mut world, Command::Tick);
+                note(&step, &mut waiting, &mut held)?;
+            }
+        }
+        prop_assert!(waiting.is_empty(), "left behind: {waiting:?}");
+    }
+}
+
+fn note(
+    step: &Step,
+    waiting: &mut BTreeSet<u64>,
+    held: &mut Vec<u64>,
+) -> Result<(), TestCaseError> {
+    for called in &step.called {
+        prop_assert!(waiting.remove(&called.waiter.0), "{called:?} does not wait");
+        if matches!(called.outcome, Acquired::Granted(_)) {
+            held.push(called.waiter.0);
+        }
+    }
+    Ok(())
+}
+
+fn nobody_waits_who_could_run(world: &mut World) -> Result<(), TestCaseError> {
+    for name in NAMES {
+        let query = Query::Waiters(LimitRef::Name(name.into()), EVERYTHING);
+        let Outcome::Waiters(Some(waiters)) = step(world, Command::Read(query)).outcome else {
+            return Err(TestCaseError::fail("no such limit"));
+        };
+        for waiter in waiters {
+            prop_assert!(!waiter.blockers.is_empty(), "{waiter:?} could run");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+use leasehold_engine::{Command, Gone, LeaseId, Outcome, Page, Query, Scope};
+
+use crate::fixture::{EVERYTHING, World, granted, named, seconds};
+
+fn names(world: &mut World, scope: Scope, page: Page) -> Vec<String> {
+    match world.step(Command::Read(Query::Limits(scope, page))) {
+        Outcome::Limits(views) => views.iter().map(|view| view.limit.name.to_string()).collect(),
+        other => panic!("no page: {other:?}"),
+    }
+}
+
+#[test]
+fn limits_come_in_the_order_of_their_names() {
+    let mut world = World::with("b", 1);
+    world.limit("tag:x", 1);
+    world.limit("a", 1);
+    assert_eq!(names(&mut world, Scope::All, EVERYTHING), ["a", "b", "tag:x"]);
+    assert_eq!(names(&mut world, Scope::All, Page { offset: 1, limit: 1 }), ["b"]);
+}
+
+#[test]
+fn d27_c3_tags_are_picked_before_the_page_is_cut() {
+    let mut world = World::new();
+    for name in ["a", "b", "c", "tag:x", "tag:y", "tagged", "z"] {
+        world.limit(name, 1);
+    }
+    assert_eq!(names(&mut world, Scope::Tags, Page { offset: 0, limit: 2 }), ["tag:x", "tag:y"]);
+    assert_eq!(names(&mut world, Scope::Tags, Page { offset: 1, limit: 9 }), ["tag:y"]);
+}
+
+#[test]
+fn d26_who_holds_what_since_when_and_until_when_can_be_seen() {
+    let mut world = World::with("a", 5);
+    world.limit("b", 5);
+    granted(world.acquire(1, &[("b", 2), ("a", 3)]));
+    let Outcome::Lease(Ok(view)) = world.step(Command::Read(Query::Lease(LeaseId(1)))) else {
+        panic!("not there");
+    };
+    assert_eq!(view.names, ["b".into(), "a".into()]);
+    assert_eq!(view.lease.holdings[0].slots, 2);
+    assert_eq!(view.lease.created, world.now);
+    assert_eq!(view.lease.deadline, Some(seconds(1_060.0)));
+}
+
+#[test]
+fn leases_come_oldest_first_and_in_pages() {
+    let mut world = World::with("db", 9);
+    for lease in [5, 3, 4] {
+        world.take(lease, "db");
+    }
+    assert_eq!(world.leases("db"), [5, 3, 4]);
+    let page = Page { offset: 1, limit: 1 };
+    let Outcome::Leases(Some(views)) = world.step(Command::Read(Query::Leases(named("db"), page)))
+    else {
+        panic!("not there");
+    };
+    assert_eq!(views[0].lease.id, LeaseId(3));
+}
+
+#[test]
+fn what_is_not_there_cannot_be_seen() {
+    let mut world = World::new();
+    let limit = world.step(Command::Read(Query::Limit(named("x"), Scope::All)));
+    assert_eq!(limit, Outcome::Limit(None));
+    let leases = world.step(Command::Read(Query::Leases(named("x"), EVERYTHING)));
+    assert_eq!(leases, Outcome::Leases(None));
+    let lease = world.step(Command::Read(Query::Lease(LeaseId(1))));
+    assert_eq!(lease, Outcome::Lease(Err(Gone(None))));
+}
+
+#[test]
+fn looking_changes_nothing_but_the_time() {
+    let mut world = World::draining("api", 5, 0.3);
+    granted(world.acquire(1, &[("api", 3)]));
+    world.ledger.take_changes();
+    world.wait(1.0);
+    for query in [
+        Query::Limit(named("api"), Scope::All),
+        Query::Limits(Scope::All, EVERYTHING),
+        Query::Leases(named("api"), EVERYTHING),
+        Query::Lease(LeaseId(1)),
+    ] {
+        world.ledger.step(Command::Read(query), world.now);
+        assert!(world.ledger.take_changes().is_empty());
+    }
+}

@@ -1,0 +1,159 @@
+use leasehold_engine::{Command, Gone, Hold, How, LeaseId, Mode, Renewed, Span, Timestamp};
+
+use crate::fixture::{World, granted, lease_hold, refused, task_run};
+
+#[test]
+fn d01_leases_survive_a_restart() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.restart(1.0);
+    world.refused(2, "db");
+    assert!(matches!(world.renew(1), Renewed::Renewed(Some(_))));
+    world.release(1).unwrap();
+    world.take(2, "db");
+}
+
+#[test]
+fn a_lease_has_the_time_left_that_it_had_when_the_server_stopped() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.wait(50.0);
+    world.step(Command::Tick);
+    world.restart(3600.0);
+    world.wait(9.999_999);
+    world.refused(2, "db");
+    world.wait(0.000_001);
+    world.take(2, "db");
+}
+
+#[test]
+fn a_second_downtime_adds_to_the_first() {
+    let mut world = World::with("db", 1);
+    let deadline = world.take(1, "db").deadline.unwrap();
+    world.restart(100.0);
+    world.step(Command::Tick);
+    world.restart(50.0);
+    assert_eq!(world.ledger.next_deadline(), Some(deadline + Span::from_seconds(150)));
+}
+
+#[test]
+fn a_restart_that_nothing_was_committed_after_is_not_counted_twice() {
+    let mut world = World::with("db", 1);
+    let deadline = world.take(1, "db").deadline.unwrap();
+    world.restart(100.0);
+    world.restart(50.0);
+    assert_eq!(world.ledger.next_deadline(), Some(deadline + Span::from_seconds(150)));
+}
+
+#[test]
+fn a_lease_that_had_run_out_before_the_stop_is_dead_after_it() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.wait(60.0);
+    // The server is up at the deadline, and commits a heartbeat and nothing else.
+    let mut snapshot = world.ledger.snapshot();
+    snapshot.at = world.now;
+    world.ledger = leasehold_engine::Ledger::restore(snapshot, world.now);
+    assert!(matches!(world.release(1), Err(Gone(Some(ending))) if ending.how == How::Expired));
+}
+
+#[test]
+fn a_lease_without_a_deadline_survives_any_downtime() {
+    let mut world = World::with("tag:db", 1);
+    granted(world.tag(1, "run", &["tag:db"]));
+    world.restart(1e9);
+    refused(world.tag(2, "other", &["tag:db"]));
+    granted(world.tag(3, "run", &["tag:db"]));
+    assert_eq!(world.untag("run", &["tag:db"]), ["tag:db"]);
+    assert_eq!(world.taken("tag:db"), 0);
+}
+
+#[test]
+fn fences_rise_across_restarts_even_when_no_lease_is_left() {
+    let mut world = World::with("db", 1);
+    let mut last = world.take(1, "db").fence;
+    for lease in 2..5 {
+        world.release(lease - 1).unwrap();
+        world.restart(1.0);
+        let fence = world.take(lease, "db").fence;
+        assert!(fence > last);
+        last = fence;
+    }
+}
+
+#[test]
+fn an_ending_is_told_after_a_restart() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    world.revoke(1, "maintenance").unwrap();
+    world.restart(1.0);
+    let Renewed::Gone(Gone(Some(ending))) = world.renew(1) else {
+        panic!("renewed");
+    };
+    assert_eq!(ending.how, How::Revoked { reason: Some("maintenance".into()) });
+}
+
+#[test]
+fn a_rate_limit_drains_during_a_downtime_and_keeps_its_fraction() {
+    let mut world = World::draining("api", 10, 1.0);
+    granted(world.increment("api", 10));
+    world.wait(0.5);
+    world.step(Command::Tick);
+    world.restart(3.25);
+    assert_eq!(world.taken("api"), 7);
+    world.wait(0.25);
+    assert_eq!(world.taken("api"), 6);
+}
+
+#[test]
+fn a_clock_that_was_set_back_during_a_downtime_expires_nothing_early() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    let stopped = world.now;
+    world.now = Timestamp::from_micros(0);
+    world.restart(0.0);
+    world.refused(2, "db");
+    assert_eq!(world.ledger.now(), stopped);
+}
+
+#[test]
+fn time_that_runs_backwards_moves_no_deadline_back() {
+    let mut world = World::with("db", 1);
+    let latest = world.now;
+    let deadline = world.take(1, "db").deadline.unwrap();
+    world.now = Timestamp::from_micros(5);
+    assert_eq!(world.renew(1), Renewed::Renewed(Some(deadline)));
+    assert_eq!(world.ledger.now(), latest);
+}
+
+#[test]
+fn d09_nothing_is_stored_for_names_that_no_limit_has() {
+    let mut world = World::with("db", 1);
+    for lease in 0..1_500 {
+        granted(world.ask(Mode::Concurrency, &[("nowhere", 1)], lease_hold(lease, None)));
+    }
+    world.take(9_999, "db");
+    world.wait(60.0);
+    let step = world.ledger.step(Command::Tick, world.now);
+    assert_eq!(step.expired, [LeaseId(9_999)]);
+}
+
+#[test]
+fn what_came_and_went_between_two_commits_is_not_made_durable() {
+    let mut world = World::with("db", 1);
+    let acquire = leasehold_engine::Acquire {
+        wants: [leasehold_engine::Want { name: "db".into(), slots: 1 }].into(),
+        mode: Mode::Concurrency,
+        hold: Hold::Lease {
+            id: LeaseId(1),
+            holder: Some(task_run("r")),
+            ttl: Span::from_seconds(60),
+        },
+        patience: None,
+    };
+    world.ledger.step(Command::Acquire(acquire), world.now);
+    world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);
+    let changes = world.ledger.take_changes();
+    assert_eq!((changes.leases.len(), changes.ended.len()), (0, 0));
+    assert_eq!(changes.next_fence, leasehold_engine::Fence(2), "its fence is spent");
+}

@@ -1,0 +1,261 @@
+//! From changes to rows, and from rows to a snapshot.
+
+use std::sync::Arc;
+
+use leasehold_engine::{
+    Changes, Ending, Fence, Holder, Holding, Holdings, How, Lease, LeaseId, Level, Limit, LimitId,
+    Rate, Snapshot, Timestamp,
+};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use crate::LoadError;
+
+/// A holding as it stands in a lease's row.
+#[derive(Serialize, Deserialize)]
+struct StoredHolding {
+    /// The limit's id, in hex.
+    limit: String,
+    slots: u64,
+    /// What has drained of the slots, in 10⁻¹⁵ slots; mostly nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    drained: String,
+}
+
+fn is_zero(drained: &str) -> bool {
+    drained.is_empty()
+}
+
+pub(super) fn write(transaction: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE ledger SET at_micros = ?1, next_fence = ?2")?
+        .execute(params![changes.at.as_micros(), integer(changes.next_fence.0)])?;
+    if let Some(resume) = changes.resumed {
+        transaction
+            .prepare_cached(
+                "UPDATE leases SET deadline_micros = deadline_micros + ?2
+                 WHERE deadline_micros > ?1",
+            )?
+            .execute(params![resume.after.as_micros(), integer(resume.by.as_micros())])?;
+    }
+    let mut delete = transaction.prepare_cached("DELETE FROM limits WHERE id = ?1")?;
+    for id in &changes.deleted_limits {
+        delete.execute([id.0.to_be_bytes()])?;
+    }
+    write_limits(transaction, &changes.limits)?;
+    let mut delete = transaction.prepare_cached("DELETE FROM leases WHERE fence = ?1")?;
+    for fence in &changes.ended {
+        delete.execute([integer(fence.0)])?;
+    }
+    write_leases(transaction, &changes.leases)?;
+    write_endings(transaction, &changes.endings)?;
+    let mut delete = transaction.prepare_cached("DELETE FROM endings WHERE fence = ?1")?;
+    for fence in &changes.forgotten {
+        delete.execute([integer(fence.0)])?;
+    }
+    Ok(())
+}
+
+fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Result<()> {
+    let mut put = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO limits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    for limit in limits {
+        let unleased_slots = limit.unleased.floor();
+        let unleased_fraction = limit.unleased - unleased_slots;
+        put.execute(params![
+            limit.id.0.to_be_bytes(),
+            &*limit.name,
+            integer(limit.slots),
+            limit.active,
+            integer(limit.decay.as_units()),
+            limit.created.as_micros(),
+            limit.updated.as_micros(),
+            integer(limit.denied_slots),
+            limit.occupancy_seconds_average,
+            integer(unleased_slots.slots_taken()),
+            integer(u64::try_from(unleased_fraction.as_units()).unwrap_or(0)),
+            limit.settled.as_micros(),
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Result<()> {
+    let mut put = transaction
+        .prepare_cached("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    for lease in leases {
+        put.execute(params![
+            integer(lease.fence.0),
+            lease.id.0.to_be_bytes(),
+            lease.holder.as_ref().map(|holder| &*holder.kind),
+            lease.holder.as_ref().map(|holder| &*holder.id),
+            holdings_to_text(&lease.holdings),
+            lease.created.as_micros(),
+            lease.deadline.map(Timestamp::as_micros),
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite::Result<()> {
+    let mut put =
+        transaction.prepare_cached("INSERT OR REPLACE INTO endings VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for ending in endings {
+        let (how, reason) = match &ending.how {
+            How::Expired => ("expired", None),
+            How::Revoked { reason } => ("revoked", reason.as_deref()),
+        };
+        put.execute(params![
+            integer(ending.fence.0),
+            ending.lease.0.to_be_bytes(),
+            ending.at.as_micros(),
+            how,
+            reason,
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn load(connection: &Connection) -> Result<Snapshot, LoadError> {
+    let (at, next_fence) = connection
+        .query_row("SELECT at_micros, next_fence FROM ledger", [], |row| {
+            Ok((time(row, 0)?, Fence(natural(row, 1)?)))
+        })
+        .map_err(|error| load_error("ledger", error))?;
+    Ok(Snapshot {
+        at,
+        next_fence,
+        limits: all(connection, "limits", "SELECT * FROM limits", read_limit)?,
+        leases: all(connection, "leases", "SELECT * FROM leases ORDER BY fence", read_lease)?,
+        endings: all(
+            connection,
+            "endings",
+            "SELECT * FROM endings ORDER BY at_micros, fence",
+            read_ending,
+        )?,
+    })
+}
+
+fn all<T>(
+    connection: &Connection,
+    table: &'static str,
+    sql: &str,
+    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, LoadError> {
+    let collect = || -> rusqlite::Result<Vec<T>> {
+        let mut statement = connection.prepare(sql)?;
+        statement.query_map([], read)?.collect()
+    };
+    collect().map_err(|error| load_error(table, error))
+}
+
+fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
+    let unleased_slots = Level::from_slots(natural(row, 9)?);
+    Ok(Limit {
+        id: LimitId(id(row, 0)?),
+        name: row.get::<_, Arc<str>>(1)?,
+        slots: natural(row, 2)?,
+        active: row.get(3)?,
+        decay: Rate::from_units(natural(row, 4)?),
+        created: time(row, 5)?,
+        updated: time(row, 6)?,
+        denied_slots: natural(row, 7)?,
+        occupancy_seconds_average: row.get(8)?,
+        unleased: unleased_slots + Level::from_units(u128::from(natural(row, 10)?)),
+        settled: time(row, 11)?,
+    })
+}
+
+fn read_lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
+    let kind: Option<Arc<str>> = row.get(2)?;
+    let holder_id: Option<Arc<str>> = row.get(3)?;
+    let deadline: Option<i64> = row.get(6)?;
+    Ok(Lease {
+        fence: Fence(natural(row, 0)?),
+        id: LeaseId(id(row, 1)?),
+        holder: kind.zip(holder_id).map(|(kind, id)| Holder { kind, id }),
+        holdings: holdings_from_text(row.get_ref(4)?.as_str()?)
+            .map_err(|reason| damaged(4, Type::Text, reason))?,
+        created: time(row, 5)?,
+        deadline: deadline.map(Timestamp::from_micros),
+    })
+}
+
+fn read_ending(row: &Row<'_>) -> rusqlite::Result<Ending> {
+    let how = match row.get_ref(3)?.as_str()? {
+        "expired" => How::Expired,
+        _ => How::Revoked { reason: row.get(4)? },
+    };
+    Ok(Ending {
+        fence: Fence(natural(row, 0)?),
+        lease: LeaseId(id(row, 1)?),
+        at: time(row, 2)?,
+        how,
+    })
+}
+
+fn holdings_to_text(holdings: &Holdings) -> String {
+    let stored: Vec<_> = holdings
+        .iter()
+        .map(|holding| StoredHolding {
+            limit: format!("{:032x}", holding.limit.0),
+            slots: holding.slots,
+            drained: match Level::from_slots(holding.slots).saturating_sub(holding.level) {
+                Level::ZERO => String::new(),
+                drained => drained.as_units().to_string(),
+            },
+        })
+        .collect();
+    serde_json::to_string(&stored).unwrap_or_default()
+}
+
+fn holdings_from_text(text: &str) -> Result<Holdings, String> {
+    let stored: Vec<StoredHolding> =
+        serde_json::from_str(text).map_err(|error| error.to_string())?;
+    stored
+        .into_iter()
+        .map(|stored| {
+            let limit = u128::from_str_radix(&stored.limit, 16).map_err(|e| e.to_string())?;
+            let drained = match stored.drained.as_str() {
+                "" => 0,
+                units => units.parse().map_err(|_| format!("no amount of slots: {units}"))?,
+            };
+            let level = Level::from_slots(stored.slots).saturating_sub(Level::from_units(drained));
+            Ok(Holding { limit: LimitId(limit), slots: stored.slots, level })
+        })
+        .collect()
+}
+
+/// SQLite's integers are signed. Everything that is counted here stays below 2⁶³ for the
+/// life of a server, and a rate beyond it is as good as no limit.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number)
+        .map_err(|_| damaged(column, Type::Integer, format!("{number} is negative")))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_micros)
+}
+
+fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u128> {
+    row.get(column).map(u128::from_be_bytes)
+}
+
+fn damaged(column: usize, kind: Type, reason: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, kind, reason.into())
+}
+
+fn load_error(table: &'static str, error: rusqlite::Error) -> LoadError {
+    if error.sqlite_error().is_some() {
+        LoadError::Storage(Box::new(error))
+    } else {
+        LoadError::Damaged { table, reason: error.to_string() }
+    }
+}

@@ -1,0 +1,90 @@
+//! The tables, their version, and the way from an older version to this one.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::OpenError;
+
+/// Each step makes one version from the one before; a step that has been released never
+/// changes. The version stands in SQLite's `user_version`.
+///
+/// Points in time are microseconds since the Unix epoch. Ids are UUIDs as 16 bytes. Amounts
+/// of slots that may have a fraction are two numbers: whole slots, and 10⁻¹⁵ slots.
+const STEPS: &[&str] = &["
+    CREATE TABLE ledger (
+        only_row    INTEGER PRIMARY KEY CHECK (only_row = 1),
+        at_micros   INTEGER NOT NULL,
+        next_fence  INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO ledger VALUES (1, 0, 0);
+
+    CREATE TABLE limits (
+        id                        BLOB PRIMARY KEY,
+        name                      TEXT NOT NULL,
+        slots                     INTEGER NOT NULL,
+        active                    INTEGER NOT NULL,
+        decay_nanos_per_second    INTEGER NOT NULL,
+        created_micros            INTEGER NOT NULL,
+        updated_micros            INTEGER NOT NULL,
+        denied_slots              INTEGER NOT NULL,
+        occupancy_seconds_average REAL NOT NULL,
+        unleased_slots            INTEGER NOT NULL,
+        unleased_fraction         INTEGER NOT NULL,
+        settled_micros            INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- By fence and not by id: new leases then go to the end of the table.
+    CREATE TABLE leases (
+        fence           INTEGER PRIMARY KEY,
+        id              BLOB NOT NULL,
+        holder_kind     TEXT,
+        holder_id       TEXT,
+        holdings        TEXT NOT NULL,
+        created_micros  INTEGER NOT NULL,
+        deadline_micros INTEGER
+    ) STRICT;
+
+    CREATE TABLE endings (
+        fence     INTEGER PRIMARY KEY,
+        lease     BLOB NOT NULL,
+        at_micros INTEGER NOT NULL,
+        how       TEXT NOT NULL CHECK (how IN ('expired', 'revoked')),
+        reason    TEXT
+    ) STRICT;
+"];
+
+/// "LEAS" in ASCII: tells `file` and us that this database is a journal of ours.
+const APPLICATION_ID: i64 = 0x4c45_4153;
+
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let storage = |source| OpenError::Storage { path: path.to_owned(), source };
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let found: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(storage)?;
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    configure(connection).and_then(|()| migrate(connection, found)).map_err(storage)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // An operator who looks at the file with `sqlite3` may hold it for a moment.
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    let done = usize::try_from(found).unwrap_or(0);
+    for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

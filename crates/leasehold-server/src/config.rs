@@ -1,0 +1,35 @@
+//! What an operator can set, already validated. Where the values come from (flags,
+//! environment, file) is the program's business.
+
+use leasehold_api::Settings;
+
+/// The settings of a server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What bodies may say: the bounds of a lease's length, and the size of a page.
+    pub bodies: Settings,
+    /// `user:password` that clients must send, if any.
+    pub auth_string: Option<String>,
+    /// Whether writes need a CSRF token.
+    pub is_csrf_protected: bool,
+    /// For how long a request that was refused before is held open, in seconds; 0: not at all,
+    /// and clients poll.
+    pub park_seconds: f64,
+    /// The longest `Retry-After` of the limits of tags, and the one of the tag API, in seconds.
+    pub tag_wait_seconds: f64,
+    /// The longest `Retry-After` of all other limits, in seconds.
+    pub wait_seconds_max: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bodies: Settings::default(),
+            auth_string: None,
+            is_csrf_protected: false,
+            park_seconds: 20.0,
+            tag_wait_seconds: 10.0,
+            wait_seconds_max: 30.0,
+        }
+    }
+}

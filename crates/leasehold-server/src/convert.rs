@@ -1,0 +1,214 @@
+//! The one place that knows both wire types and engine types.
+
+use std::sync::Arc;
+
+use leasehold_api::leases::{HeldLimit, Lease as WireLease, LeaseHolder, Waiter};
+use leasehold_api::limits::{self, CreatedLimit, Limit as WireLimit, MinimalLimit as WireMinimal};
+use leasehold_api::path::IdOrName;
+use leasehold_api::tags::TagLimit;
+use leasehold_engine::{
+    CreateLimit, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView,
+    MinimalLimit, Mode, Page, Rate, TAG_PREFIX, Timestamp, WaiterView, Want,
+};
+use smallvec::SmallVec;
+use uuid::Uuid;
+
+pub(crate) fn timestamp(at: Timestamp) -> leasehold_api::Timestamp {
+    leasehold_api::Timestamp(at.as_micros())
+}
+
+pub(crate) fn lease_id(id: Uuid) -> LeaseId {
+    LeaseId(id.as_u128())
+}
+
+pub(crate) fn limit_ref(path: IdOrName) -> LimitRef {
+    match path {
+        IdOrName::Id(id) => LimitRef::Id(LimitId(id.as_u128())),
+        IdOrName::Name(name) => LimitRef::Name(name.into()),
+    }
+}
+
+pub(crate) fn new_limit_id() -> LimitId {
+    LimitId(Uuid::new_v4().as_u128())
+}
+
+pub(crate) fn new_lease_id() -> LeaseId {
+    LeaseId(Uuid::new_v4().as_u128())
+}
+
+pub(crate) fn create(body: limits::CreateLimit) -> CreateLimit {
+    CreateLimit {
+        id: new_limit_id(),
+        name: body.name.into(),
+        slots: body.limit,
+        active: body.active,
+        decay: Rate::from_slots_per_second(body.slot_decay_per_second),
+        unleased: body.active_slots,
+        denied_slots: body.denied_slots,
+    }
+}
+
+pub(crate) fn patch(body: &limits::UpdateLimit) -> LimitPatch {
+    LimitPatch {
+        name: body.name.as_set().map(|name| name.as_str().into()),
+        slots: body.limit.as_set().copied(),
+        active: body.active.as_set().copied(),
+        decay: body.slot_decay_per_second.as_set().copied().map(Rate::from_slots_per_second),
+        unleased: body.active_slots.as_set().copied(),
+        denied_slots: body.denied_slots.as_set().copied(),
+    }
+}
+
+pub(crate) fn mode(mode: limits::Mode) -> Mode {
+    match mode {
+        limits::Mode::Concurrency => Mode::Concurrency,
+        limits::Mode::RateLimit => Mode::RateLimit,
+    }
+}
+
+pub(crate) fn holder(holder: &limits::Holder) -> Holder {
+    Holder::new(holder.kind.as_str(), holder.id.to_string())
+}
+
+pub(crate) fn task_run(id: Uuid) -> Holder {
+    Holder::new(Holder::TASK_RUN, id.to_string())
+}
+
+/// Global limits answer in the order of their names, however they were named.
+pub(crate) fn wants(mut names: Vec<String>, slots: u64) -> SmallVec<[Want; 1]> {
+    names.sort_unstable();
+    names.into_iter().map(|name| Want { name: name.into(), slots }).collect()
+}
+
+pub(crate) fn names(mut names: Vec<String>) -> SmallVec<[Arc<str>; 1]> {
+    names.sort_unstable();
+    names.into_iter().map(Arc::from).collect()
+}
+
+/// The name of the limit of a tag.
+pub(crate) fn tag_name(tag: &str) -> Arc<str> {
+    format!("{TAG_PREFIX}{tag}").into()
+}
+
+pub(crate) fn bare_tag(name: &str) -> &str {
+    name.strip_prefix(TAG_PREFIX).unwrap_or(name)
+}
+
+pub(crate) fn page(offset: u64, limit: u64) -> Page {
+    let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    Page { offset: size(offset), limit: size(limit) }
+}
+
+pub(crate) fn minimal(limit: &MinimalLimit) -> WireMinimal {
+    minimal_as(limit, &limit.name)
+}
+
+pub(crate) fn minimal_as(limit: &MinimalLimit, name: &str) -> WireMinimal {
+    WireMinimal { id: Uuid::from_u128(limit.id.0), name: name.to_owned(), limit: limit.slots }
+}
+
+pub(crate) fn limit(view: &LimitView) -> WireLimit {
+    WireLimit {
+        id: Uuid::from_u128(view.limit.id.0),
+        created: timestamp(view.limit.created),
+        updated: timestamp(view.limit.updated),
+        active: view.limit.active,
+        name: view.limit.name.as_ref().to_owned(),
+        limit: view.limit.slots,
+        active_slots: view.taken,
+        slot_decay_per_second: view.limit.decay.as_slots_per_second(),
+    }
+}
+
+pub(crate) fn created_limit(view: &LimitView) -> CreatedLimit {
+    let limit = limit(view);
+    CreatedLimit {
+        id: limit.id,
+        created: limit.created,
+        updated: limit.updated,
+        active: limit.active,
+        name: limit.name,
+        limit: limit.limit,
+        active_slots: limit.active_slots,
+        denied_slots: view.limit.denied_slots,
+        slot_decay_per_second: limit.slot_decay_per_second,
+        avg_slot_occupancy_seconds: view.limit.occupancy_seconds_average,
+    }
+}
+
+/// Task runs alone are holders of a tag to its clients.
+pub(crate) fn tag_limit(view: &LimitView) -> TagLimit {
+    let task_runs = view.holders.iter().filter(|holder| &*holder.kind == Holder::TASK_RUN);
+    TagLimit {
+        id: Uuid::from_u128(view.limit.id.0),
+        created: timestamp(view.limit.created),
+        updated: timestamp(view.limit.updated),
+        tag: bare_tag(&view.limit.name).to_owned(),
+        concurrency_limit: view.limit.slots,
+        active_slots: task_runs.filter_map(|holder| holder.id.parse().ok()).collect(),
+    }
+}
+
+pub(crate) fn lease(view: &LeaseView) -> WireLease {
+    let held = view.lease.holdings.iter().zip(&view.names);
+    WireLease {
+        id: Uuid::from_u128(view.lease.id.0),
+        limits: held
+            .map(|(holding, name)| HeldLimit {
+                id: Uuid::from_u128(holding.limit.0),
+                name: name.as_ref().to_owned(),
+                slots: holding.slots,
+            })
+            .collect(),
+        holder: view.lease.holder.as_ref().map(lease_holder),
+        created: timestamp(view.lease.created),
+        deadline: view.lease.deadline.map(timestamp),
+        fencing_token: view.lease.fence.0,
+    }
+}
+
+pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter {
+    Waiter {
+        position,
+        holder: view.holder.as_ref().map(lease_holder),
+        slots: view.slots,
+        priority: view.priority.into(),
+        since: timestamp(view.since),
+        age_seconds: now.since(view.since).as_seconds_f64(),
+        blocked_by: view.blockers.iter().map(|blocker| (*blocker.limit.name).to_owned()).collect(),
+    }
+}
+
+fn lease_holder(holder: &Holder) -> LeaseHolder {
+    LeaseHolder { r#type: (*holder.kind).to_owned(), id: (*holder.id).to_owned() }
+}
+
+/// The id of a lease that holds nothing and is kept nowhere (contract C10): older clients
+/// renew and release what they got, even when no limit had the name that they asked for.
+pub(crate) fn empty_lease_id() -> Uuid {
+    let random = Uuid::new_v4().as_u128() & !EMPTY_LEASE_MASK;
+    Uuid::from_u128(EMPTY_LEASE | random)
+}
+
+/// Whether a lease holds nothing and is kept nowhere: it can always be renewed.
+pub(crate) fn is_empty_lease_id(id: Uuid) -> bool {
+    id.as_u128() & EMPTY_LEASE_MASK == EMPTY_LEASE
+}
+
+/// A UUID of version 8, the one for private use, that begins with "lease" and ends at random.
+const EMPTY_LEASE: u128 = 0x1ea5_e000_0000_8000_8000_0000_0000_0000;
+const EMPTY_LEASE_MASK: u128 = 0xffff_ffff_ffff_ffff_c000_0000_0000_0000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_lease_is_known_by_its_id_and_no_other_lease_is() {
+        let id = empty_lease_id();
+        assert_ne!(id, empty_lease_id());
+        assert_eq!(id.get_version_num(), 8);
+        assert!(is_empty_lease_id(id));
+        assert!(!is_empty_lease_id(Uuid::from_u128(new_lease_id().0)));
+    }
+}

@@ -1,0 +1,201 @@
+//! Failures as HTTP, in the shapes that the contract gives them. Nowhere else.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use leasehold_api::Invalid;
+use leasehold_api::error::{self as bodies, Detail, Exception};
+use leasehold_engine::{Ending, Gone, How};
+use serde::Serialize;
+
+use crate::convert;
+use crate::coordinator::Unavailable;
+
+/// Everything that a handler can answer instead of success.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// 422: the request does not say what it must.
+    Invalid(Invalid),
+    /// 404: no such path.
+    PathNotFound,
+    /// 404: no such limit.
+    LimitNotFound,
+    /// 404: no such limit of a tag.
+    TagLimitNotFound,
+    /// 404: no such lease.
+    LeaseNotFound(Gone),
+    /// 410: a lease to be renewed is dead.
+    LeaseGone(Gone),
+    /// 409: a name that another limit has, or a `null` where there must be a value.
+    Conflict,
+    /// 422: more slots than the limit has.
+    TooManySlots,
+    /// 422: used as rate limits, but without decay.
+    NotRateLimits(String),
+    /// 423: no room; come back after so many seconds, or never.
+    Locked(Cow<'static, str>, Option<f64>),
+    /// 400: the client speaks another version of the API.
+    Version(String),
+    /// 401.
+    Unauthorized,
+    /// 403: a write without a valid CSRF token.
+    Csrf(&'static str),
+    /// 422: asked for a CSRF token that nobody needs.
+    CsrfDisabled,
+    /// 405, with the methods that there are.
+    MethodNotAllowed(&'static str),
+    /// 408: the body did not come.
+    BodyTimeout,
+    /// 413: the body is too large.
+    BodyTooLarge(usize),
+    /// 400: the connection broke while the body was read.
+    BodyBroken,
+    /// 503, for now.
+    Unavailable(Unavailable),
+    /// 500: a defect of ours.
+    Unexpected,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Invalid(invalid) => {
+                let status = StatusCode::from_u16(invalid.status())
+                    .unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+                json(status, &invalid)
+            }
+            Self::PathNotFound => detail(StatusCode::NOT_FOUND, "Not Found"),
+            Self::LimitNotFound => detail(StatusCode::NOT_FOUND, bodies::LIMIT_NOT_FOUND),
+            Self::TagLimitNotFound => detail(StatusCode::NOT_FOUND, bodies::TAG_LIMIT_NOT_FOUND),
+            Self::LeaseNotFound(gone) => detail(StatusCode::NOT_FOUND, lease_not_found(gone)),
+            Self::LeaseGone(gone) => detail(StatusCode::GONE, lease_gone(gone)),
+            Self::Conflict => detail(StatusCode::CONFLICT, bodies::INTEGRITY_CONFLICT),
+            Self::TooManySlots => {
+                detail(StatusCode::UNPROCESSABLE_ENTITY, bodies::SLOTS_OVER_LIMIT)
+            }
+            Self::NotRateLimits(names) => detail(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format!(
+                    "Only concurrency limits with slot decay can be used for rate limiting. The \
+                     following limits do not have a decay configured: '{names}'"
+                ),
+            ),
+            Self::Locked(sentence, retry_after) => {
+                let locked = detail(StatusCode::LOCKED, sentence);
+                match retry_after.map(|seconds| HeaderValue::try_from(format!("{seconds:?}"))) {
+                    Some(Ok(seconds)) => with_header(locked, header::RETRY_AFTER, seconds),
+                    Some(Err(_)) | None => locked,
+                }
+            }
+            Self::Version(sentence) => detail(StatusCode::BAD_REQUEST, sentence),
+            Self::Unauthorized => exception(StatusCode::UNAUTHORIZED, bodies::UNAUTHORIZED),
+            Self::Csrf(sentence) => detail(StatusCode::FORBIDDEN, sentence),
+            Self::CsrfDisabled => {
+                detail(StatusCode::UNPROCESSABLE_ENTITY, "CSRF protection is disabled.")
+            }
+            Self::MethodNotAllowed(allow) => with_header(
+                detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+                header::ALLOW,
+                HeaderValue::from_static(allow),
+            ),
+            Self::BodyTimeout => with_header(
+                detail(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."),
+                header::CONNECTION,
+                HeaderValue::from_static("close"),
+            ),
+            Self::BodyTooLarge(bytes_max) => detail(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("The request body is larger than {bytes_max} bytes."),
+            ),
+            Self::BodyBroken => {
+                detail(StatusCode::BAD_REQUEST, "The request body could not be read.")
+            }
+            Self::Unavailable(unavailable) => with_header(
+                exception(StatusCode::SERVICE_UNAVAILABLE, bodies::SERVICE_UNAVAILABLE),
+                header::RETRY_AFTER,
+                HeaderValue::from_static(retry_after_seconds(unavailable)),
+            ),
+            Self::Unexpected => {
+                tracing::error!("a command had an outcome of another command");
+                exception(StatusCode::INTERNAL_SERVER_ERROR, bodies::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<Unavailable> for ApiError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}
+
+/// An overload passes quickly; a full disk or a restart takes a little longer.
+fn retry_after_seconds(unavailable: Unavailable) -> &'static str {
+    match unavailable {
+        Unavailable::Overloaded => "1",
+        Unavailable::Journal | Unavailable::Stopping => "2",
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (status, [(header::CONTENT_TYPE, APPLICATION_JSON)], bytes).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+fn detail(status: StatusCode, sentence: impl Into<Cow<'static, str>>) -> Response {
+    json(status, &Detail::new(sentence))
+}
+
+fn exception(status: StatusCode, sentence: &'static str) -> Response {
+    json(status, &Exception::new(sentence))
+}
+
+fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
+    response.headers_mut().insert(name, value);
+    response
+}
+
+/// What a renewal of a dead lease says. The contract's sentence to the byte, unless an
+/// operator took this very lease: then its holder is told, for it did nothing wrong. Leases
+/// that went with their tag, reset or deleted, have no reason; the contract covers them.
+fn lease_gone(gone: Gone) -> Cow<'static, str> {
+    match gone.0 {
+        Some(Ending { how: How::Revoked { reason: Some(reason) }, at, .. }) => {
+            let at = convert::timestamp(at);
+            format!("Lease not found - it was revoked by an operator at {at}: {reason}").into()
+        }
+        Some(Ending { how: How::Revoked { reason: None } | How::Expired, .. }) | None => {
+            bodies::LEASE_NOT_FOUND.into()
+        }
+    }
+}
+
+/// What a look at a lease that is not there says.
+fn lease_not_found(gone: Gone) -> Cow<'static, str> {
+    match &gone.0 {
+        None => "Lease not found".into(),
+        Some(Ending { how: How::Expired, at, .. }) => {
+            format!("Lease not found - it expired at {}", convert::timestamp(*at)).into()
+        }
+        Some(Ending { how: How::Revoked { reason: None }, at, .. }) => {
+            let at = convert::timestamp(*at);
+            format!("Lease not found - its tag was reset or deleted at {at}").into()
+        }
+        Some(Ending { how: How::Revoked { reason: Some(_) }, .. }) => lease_gone(gone),
+    }
+}

@@ -1,0 +1,69 @@
+//! Requests as handlers want them: a body that has been read and validated.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use leasehold_api::Body;
+
+use crate::app::App;
+use crate::error::ApiError;
+
+/// Larger bodies are refused.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// A body that has not come whole by then never will.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A body that says what it must.
+pub(crate) struct Valid<T>(pub(crate) T);
+
+/// A body as it came, for handlers whose path can be invalid too.
+pub(crate) struct Raw {
+    headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl Raw {
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        // Bytes that are no text name no type that we know.
+        self.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl FromRequest<App> for Raw {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let body = Limited::new(body, BODY_BYTES_MAX);
+        let collected = tokio::time::timeout(BODY_TIMEOUT, body.collect())
+            .await
+            .map_err(|_| ApiError::BodyTimeout)?;
+        let bytes = collected
+            .map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    ApiError::BodyTooLarge(BODY_BYTES_MAX)
+                } else {
+                    ApiError::BodyBroken
+                }
+            })?
+            .to_bytes();
+        Ok(Self { headers: parts.headers, bytes })
+    }
+}
+
+impl<T: Body> FromRequest<App> for Valid<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let raw = Raw::from_request(request, app).await?;
+        let body = T::from_bytes(raw.content_type(), raw.bytes(), &app.config().bodies)?;
+        Ok(Self(body))
+    }
+}

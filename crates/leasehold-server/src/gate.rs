@@ -1,0 +1,128 @@
+//! Who may come in: CSRF first, then authentication, then the version of the API, in the
+//! order in which the recorded server looks at them.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use subtle::ConstantTimeEq;
+
+use crate::app::App;
+use crate::csrf::CsrfTokens;
+use crate::error::ApiError;
+use crate::routes;
+
+const CSRF_TOKEN: &str = "prefect-csrf-token";
+const CSRF_CLIENT: &str = "prefect-csrf-client";
+const API_VERSION: &str = "x-prefect-api-version";
+const API_VERSION_MIN: [u64; 3] = [0, 8, 0];
+
+/// What a request has to show before it is looked at.
+pub(crate) struct Gate {
+    /// The value that `Authorization` must have, and the string within it.
+    authorization: Option<Authorization>,
+    csrf: Option<CsrfTokens>,
+}
+
+struct Authorization {
+    header: String,
+    auth_string: String,
+}
+
+impl Gate {
+    pub(crate) fn new(auth_string: Option<&str>, csrf: Option<CsrfTokens>) -> Self {
+        let authorization = auth_string.map(|auth_string| Authorization {
+            header: format!("Basic {}", BASE64_STANDARD.encode(auth_string)),
+            auth_string: auth_string.to_owned(),
+        });
+        Self { authorization, csrf }
+    }
+
+    pub(crate) fn csrf(&self) -> Option<&CsrfTokens> {
+        self.csrf.as_ref()
+    }
+
+    pub(crate) fn needs_authentication(&self) -> bool {
+        self.authorization.is_some()
+    }
+
+    /// Whether a WebSocket's token is right; without authentication any token is.
+    pub(crate) fn accepts_token(&self, token: &str) -> bool {
+        self.authorization.as_ref().is_none_or(|authorization| {
+            authorization.auth_string.as_bytes().ct_eq(token.as_bytes()).into()
+        })
+    }
+
+    fn check(&self, app: &App, request: &Request) -> Result<(), ApiError> {
+        let headers = request.headers();
+        let is_write = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+        if let Some(csrf) = self.csrf.as_ref().filter(|_| is_write) {
+            let token = text(headers, CSRF_TOKEN).ok_or(ApiError::Csrf("Missing CSRF token."))?;
+            let client =
+                text(headers, CSRF_CLIENT).ok_or(ApiError::Csrf("Missing client identifier."))?;
+            if !csrf.is_valid(client, token, app.ledger().clock().now()) {
+                return Err(ApiError::Csrf("Invalid CSRF token or client identifier."));
+            }
+        }
+        let path = request.uri().path();
+        if let Some(authorization) = &self.authorization {
+            let is_open = is_open(request.method(), path) || is_websocket(headers);
+            let given = text(headers, header::AUTHORIZATION.as_str()).unwrap_or_default();
+            let is_right: bool = authorization.header.as_bytes().ct_eq(given.as_bytes()).into();
+            if !is_open && !is_right {
+                return Err(ApiError::Unauthorized);
+            }
+        }
+        match text(headers, API_VERSION) {
+            Some(version) if !version.is_empty() && has_version(path) => check_version(version),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Lets a request through to its handler, or answers why not. Bodies are not looked at before
+/// the path is known.
+pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    match app.gate().check(&app, &request) {
+        Ok(()) if routes::is_known(request.uri().path()) => next.run(request).await,
+        Ok(()) => ApiError::PathNotFound.into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Health checks need no authentication; WebSockets authenticate by their first message.
+fn is_open(method: &Method, path: &str) -> bool {
+    method == Method::GET && matches!(path, "/api/health" | "/api/ready")
+}
+
+pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
+    text(headers, header::UPGRADE.as_str())
+        .is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+}
+
+fn has_version(path: &str) -> bool {
+    path.starts_with("/api/") && !matches!(path, "/api/health" | "/api/version" | "/api/ready")
+}
+
+fn check_version(version: &str) -> Result<(), ApiError> {
+    let numbers: Option<Vec<u64>> = version.split('.').map(|part| part.parse().ok()).collect();
+    let Some(numbers) = numbers.filter(|numbers| numbers.len() == 3) else {
+        return Err(ApiError::Version(format!(
+            "Invalid X-PREFECT-API-VERSION header format.Expected header in format 'x.y.z' but \
+             received {version}"
+        )));
+    };
+    if numbers.as_slice() < API_VERSION_MIN.as_slice() {
+        return Err(ApiError::Version(format!(
+            "The request specified API version {version} but this server requires version 0.8.0 \
+             or higher."
+        )));
+    }
+    Ok(())
+}
+
+fn text<'headers>(headers: &'headers HeaderMap, name: &str) -> Option<&'headers str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

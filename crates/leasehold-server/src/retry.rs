@@ -1,0 +1,100 @@
+//! When a refused client should come back.
+//!
+//! The wait is that of the limit which is full, and of the one among them that takes longest
+//! (contract C14; defect D21: speaking of the largest limit instead). It has a ceiling: an
+//! average over hours of occupancy must not put anybody to sleep for hours (defect D23).
+
+use leasehold_engine::{Blocker, Refusal, TAG_PREFIX, Wait};
+
+use crate::config::Config;
+
+/// How far a wait may differ from its mean, so that those who were refused together do not
+/// come back together.
+const JITTER: f64 = 0.3;
+
+/// When a client comes back whose request will be held open then. It does not poll: what it
+/// sleeps is what a freed slot may stand idle.
+const COME_BACK_SECONDS: f64 = 0.02;
+
+/// Seconds until a refused client should try again.
+pub(crate) fn after_seconds(refusal: &Refusal, config: &Config) -> f64 {
+    let waits = refusal.blockers.iter().map(|blocker| mean_seconds(blocker, config));
+    let longest = waits.fold(0.0, f64::max);
+    let mean = if config.park_seconds > 0.0 { longest.min(COME_BACK_SECONDS) } else { longest };
+    mean * (1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
+}
+
+/// Seconds until a client of the tag API should try again: the number that is configured, to
+/// the byte, where it polls.
+pub(crate) fn after_seconds_of_tags(config: &Config) -> f64 {
+    if config.park_seconds > 0.0 { COME_BACK_SECONDS } else { config.tag_wait_seconds }
+}
+
+fn mean_seconds(blocker: &Blocker, config: &Config) -> f64 {
+    let ceiling = if blocker.limit.name.starts_with(TAG_PREFIX) {
+        config.tag_wait_seconds
+    } else {
+        config.wait_seconds_max
+    };
+    let seconds = match blocker.wait {
+        Wait::Release { occupancy_seconds_average } => {
+            let share = blocker.wanted as f64 / blocker.limit.slots as f64;
+            occupancy_seconds_average.min(ceiling) * share
+        }
+        Wait::Drain(span) => span.as_seconds_f64(),
+    };
+    seconds.min(ceiling)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leasehold_engine::{LimitId, MinimalLimit, Span};
+    use smallvec::{SmallVec, smallvec};
+
+    fn blocker(name: &str, wanted: u64, slots: u64, wait: Wait) -> Blocker {
+        Blocker { limit: MinimalLimit { id: LimitId(1), name: name.into(), slots }, wanted, wait }
+    }
+
+    fn check(blockers: SmallVec<[Blocker; 1]>, mean_seconds: f64) {
+        let refusal = Refusal { blockers, place: None };
+        for _ in 0..100 {
+            let polling = Config { park_seconds: 0.0, ..Config::default() };
+            let seconds = after_seconds(&refusal, &polling);
+            let range = mean_seconds * 0.7 - 1e-9..=mean_seconds * 1.3 + 1e-9;
+            assert!(range.contains(&seconds), "{seconds} is not about {mean_seconds}");
+        }
+    }
+
+    #[test]
+    fn who_will_be_held_open_comes_back_shortly() {
+        let blockers = smallvec![blocker("db", 1, 1, held_for(500_000.0))];
+        let refusal = Refusal { blockers, place: None };
+        assert!(after_seconds(&refusal, &Config::default()) < 0.03);
+    }
+
+    fn held_for(occupancy_seconds_average: f64) -> Wait {
+        Wait::Release { occupancy_seconds_average }
+    }
+
+    #[test]
+    fn a_wait_is_the_share_of_the_average_occupancy() {
+        check(smallvec![blocker("db", 1, 4, held_for(2.0))], 0.5);
+    }
+
+    #[test]
+    fn a_wait_has_a_ceiling_which_is_lower_for_tags() {
+        check(smallvec![blocker("db", 1, 1, held_for(500_000.0))], 30.0);
+        check(smallvec![blocker("tag:db", 1, 1, held_for(500_000.0))], 10.0);
+        check(smallvec![blocker("rate", 1, 1, Wait::Drain(Span::from_seconds(3_600)))], 30.0);
+    }
+
+    #[test]
+    fn d21_a_wait_speaks_of_the_limit_that_takes_longest() {
+        let drain = Wait::Drain(Span::from_seconds(7));
+        check(
+            smallvec![blocker("large", 5, 1000, held_for(2.0)), blocker("rate", 5, 5, drain)],
+            7.0,
+        );
+    }
+}

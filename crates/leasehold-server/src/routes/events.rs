@@ -1,0 +1,174 @@
+//! The WebSockets of events: accepted, authenticated, and read to their end.
+//!
+//! Without them everything works, but every client process logs that it cannot connect.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Routes;
+use crate::app::App;
+use crate::error::ApiError;
+
+/// The subprotocol of clients that authenticate.
+const SUBPROTOCOL: &str = "prefect";
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// A client that has not authenticated by then never will.
+const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Close codes of RFC 6455.
+const PROTOCOL_ERROR: u16 = 1002;
+const POLICY_VIOLATION: u16 = 1008;
+
+pub(super) fn add(routes: Routes) -> Routes {
+    routes
+        .add_socket("/api/events/in", any(events_in))
+        .add_socket("/api/events/out", any(events_out))
+        .add_socket("/api/logs/out", any(logs_out))
+}
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+async fn events_in(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
+    accept(app, &headers, upgrade, drain)
+}
+
+async fn events_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
+    accept(app, &headers, upgrade, |socket| stand_by(socket, EVENT_FILTERS))
+}
+
+async fn logs_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
+    accept(app, &headers, upgrade, |socket| stand_by(socket, LOG_FILTERS))
+}
+
+/// Accepts a socket and, if its client speaks the subprotocol, authenticates it first. Old
+/// clients do not; they may come in only where nobody has to authenticate.
+fn accept<F>(
+    app: App,
+    headers: &HeaderMap,
+    upgrade: Upgrade,
+    serve: impl FnOnce(WebSocket) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = ()> + Send,
+{
+    // A plain request: to it, there is nothing here.
+    let Ok(upgrade) = upgrade else { return ApiError::PathNotFound.into_response() };
+    let offers = |offer: &str| offer.split(',').any(|offered| offered.trim() == SUBPROTOCOL);
+    let speaks = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .any(|offer| offer.to_str().is_ok_and(offers));
+    if !speaks && app.gate().needs_authentication() {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    upgrade.max_message_size(MESSAGE_BYTES_MAX).protocols([SUBPROTOCOL]).on_upgrade(
+        async move |mut socket| {
+            if !speaks || authenticate(&app, &mut socket).await {
+                serve(socket).await;
+            }
+        },
+    )
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    r#type: Option<String>,
+    token: Option<String>,
+}
+
+async fn authenticate(app: &App, socket: &mut WebSocket) -> bool {
+    let first = tokio::time::timeout(AUTHENTICATION_TIMEOUT, next_text(socket)).await;
+    let Ok(Some(first)) = first else { return false };
+    // What is no JSON at all ends the connection without a word, as recorded.
+    let Ok(auth) = serde_json::from_str::<Auth>(&first) else { return false };
+    let refusal = if auth.r#type.as_deref() != Some("auth") {
+        Some("Expected 'auth' message")
+    } else if !app.gate().needs_authentication() {
+        None
+    } else {
+        match auth.token {
+            None => Some("Auth required but no token provided"),
+            Some(token) if !app.gate().accepts_token(&token) => Some("Invalid token"),
+            Some(_) => None,
+        }
+    };
+    match refusal {
+        Some(reason) => {
+            close(socket, POLICY_VIOLATION, reason).await;
+            false
+        }
+        None => socket.send(Message::Text(r#"{"type":"auth_success"}"#.into())).await.is_ok(),
+    }
+}
+
+/// An event as clients send it; the parts that must be there.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "occurred")]
+    _occurred: String,
+    #[serde(rename = "event")]
+    _event: String,
+    resource: Map<String, Value>,
+}
+
+/// Reads events until the client has no more. One that is none ends the connection.
+async fn drain(mut socket: WebSocket) {
+    while let Some(text) = next_text(&mut socket).await {
+        let event = serde_json::from_str::<Event>(&text);
+        if !event.is_ok_and(|event| event.resource.contains_key("prefect.resource.id")) {
+            return;
+        }
+    }
+}
+
+/// The filters that a subscriber may ask for.
+const EVENT_FILTERS: &[&str] =
+    &["occurred", "event", "resource", "related", "any_resource", "id", "text", "order"];
+const LOG_FILTERS: &[&str] = &["operator", "level", "timestamp", "flow_run_id", "task_run_id"];
+
+#[derive(Deserialize)]
+struct Subscription {
+    r#type: Option<String>,
+    #[serde(default)]
+    filter: Map<String, Value>,
+}
+
+/// Takes a subscription and holds it; there is nothing to be told yet.
+async fn stand_by(mut socket: WebSocket, filters: &'static [&'static str]) {
+    let Some(first) = next_text(&mut socket).await else { return };
+    let Ok(subscription) = serde_json::from_str::<Subscription>(&first) else { return };
+    if subscription.r#type.as_deref() != Some("filter") {
+        close(&mut socket, PROTOCOL_ERROR, "Expected 'filter' message").await;
+        return;
+    }
+    if subscription.filter.keys().any(|filter| !filters.contains(&filter.as_str())) {
+        return;
+    }
+    while next_text(&mut socket).await.is_some() {}
+}
+
+/// The next text; pings are answered meanwhile, and so is a good-bye: that answer is written
+/// when the socket is read again. `None` when the client is gone.
+async fn next_text(socket: &mut WebSocket) -> Option<axum::extract::ws::Utf8Bytes> {
+    loop {
+        match socket.recv().await? {
+            Ok(Message::Text(text)) => return Some(text),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => {}
+            Ok(Message::Binary(_)) | Err(_) => return None,
+        }
+    }
+}
+
+async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
+    // A client that is gone already needs no good-bye.
+    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), next_text(socket)).await;
+}

@@ -1,0 +1,194 @@
+//! Who may come in: CSRF tokens, authentication, versions of the API.
+
+use axum::body::Body;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use leasehold_server::Config;
+use serde_json::{Value, json};
+
+use crate::fixture::{Answer, LIMITS, TestApp, request};
+
+fn basic(auth_string: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(auth_string))
+}
+
+fn app(change: impl FnOnce(&mut Config)) -> TestApp {
+    TestApp::init().with_config(change).start()
+}
+
+/// A read of limits, with headers.
+async fn list(app: &TestApp, headers: &[(&str, &str)]) -> Answer {
+    ask(app, "POST", &format!("{LIMITS}/filter"), headers).await
+}
+
+async fn ask(app: &TestApp, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let asked = headers
+        .iter()
+        .fold(request(method, path), |asked, (name, value)| asked.header(*name, *value));
+    app.send(asked.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_version_of_the_api_that_is_too_old_or_none_is_refused() {
+    let app = TestApp::start();
+    let check = async |version: &str, detail: Option<&str>| {
+        let answer = list(&app, &[("x-prefect-api-version", version)]).await;
+        match detail {
+            None => drop(answer.expect(200)),
+            Some(detail) => assert_eq!(answer.expect(400).detail(), detail),
+        }
+    };
+    for version in ["", "0.8.0", "0.8.4", "0.9.0", "0.10.0", "1.0.0"] {
+        check(version, None).await;
+    }
+    for version in ["0.7.9", "0.0.0", "0.7.99"] {
+        let detail = format!(
+            "The request specified API version {version} but this server requires version 0.8.0 \
+             or higher."
+        );
+        check(version, Some(&detail)).await;
+    }
+    for version in ["abc", "0.8", "0.8.4.1", "0.8.x", "v0.8.4"] {
+        let detail = format!(
+            "Invalid X-PREFECT-API-VERSION header format.Expected header in format 'x.y.z' but \
+             received {version}"
+        );
+        check(version, Some(&detail)).await;
+    }
+}
+
+#[tokio::test]
+async fn health_and_version_are_asked_in_any_version() {
+    let app = TestApp::start();
+    for path in ["/api/health", "/api/version"] {
+        for version in ["0.7.9", "abc"] {
+            ask(&app, "GET", path, &[("x-prefect-api-version", version)]).await.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_the_right_password_opens_a_server_that_has_one() {
+    let app = app(|config| config.auth_string = Some("admin:päss".to_owned()));
+    let right = basic("admin:päss");
+    list(&app, &[("authorization", &right)]).await.expect(200);
+    for wrong in [
+        "",
+        "Basic",
+        &basic("admin:pass"),
+        &basic("admin"),
+        &basic(""),
+        &right.replace("Basic", "Bearer"),
+        &right.replace("Basic ", ""),
+        &right.to_lowercase(),
+        "Bearer x",
+    ] {
+        let answer = list(&app, &[("authorization", wrong)]).await.expect(401);
+        assert_eq!(answer.json(), json!({"exception_message": "Unauthorized"}), "{wrong}");
+    }
+    list(&app, &[]).await.expect(401);
+}
+
+#[tokio::test]
+async fn health_checks_need_no_password_and_nothing_else_does_without() {
+    let app = app(|config| config.auth_string = Some("admin:pass".to_owned()));
+    for path in ["/api/health", "/api/ready"] {
+        ask(&app, "GET", path, &[]).await.expect(200);
+        ask(&app, "POST", path, &[]).await.expect(401);
+    }
+    for path in ["/api/version", "/api/nope", "/api/csrf-token?client=x", LIMITS, "/nope"] {
+        ask(&app, "GET", path, &[]).await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_nobody_asks_for_is_ignored() {
+    let app = TestApp::start();
+    for sent in ["Bearer x", &basic("a:b"), "garbage"] {
+        list(&app, &[("authorization", sent)]).await.expect(200);
+    }
+}
+
+async fn token(app: &TestApp, client: &str) -> Value {
+    ask(app, "GET", &format!("/api/csrf-token?client={client}"), &[]).await.expect(200).json()
+}
+
+/// A read of limits with a CSRF token: POST, so a write to the eyes of the gate.
+async fn list_as(app: &TestApp, client: &str, token: &Value) -> Answer {
+    let token = token["token"].as_str().unwrap();
+    list(app, &[("prefect-csrf-client", client), ("prefect-csrf-token", token)]).await
+}
+
+fn protected() -> TestApp {
+    app(|config| config.is_csrf_protected = true)
+}
+
+#[tokio::test]
+async fn a_csrf_token_is_valid_for_an_hour() {
+    let app = protected();
+    let mine = token(&app, "me").await;
+    assert_eq!(mine["expiration"], "2026-11-20T21:53:00.000000Z");
+    app.sleep(3_599.999);
+    list_as(&app, "me", &mine).await.expect(200);
+    app.sleep(0.001);
+    let refused = list_as(&app, "me", &mine).await.expect(403);
+    assert_eq!(refused.detail(), "Invalid CSRF token or client identifier.");
+    let mine = token(&app, "me").await;
+    list_as(&app, "me", &mine).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_new_csrf_token_voids_the_clients_old_one_and_nobody_elses() {
+    let app = protected();
+    let (old, other) = (token(&app, "me").await, token(&app, "you").await);
+    let new = token(&app, "me").await;
+    assert_eq!((&old["id"], &old["created"]), (&new["id"], &new["created"]));
+    assert_ne!(old["token"], new["token"]);
+    list_as(&app, "me", &old).await.expect(403);
+    list_as(&app, "me", &new).await.expect(200);
+    list_as(&app, "you", &other).await.expect(200);
+    list_as(&app, "you", &new).await.expect(403);
+}
+
+#[tokio::test]
+async fn only_writes_need_a_csrf_token() {
+    let app = protected();
+    for path in ["/api/version", "/api/csrf-token?client=x"] {
+        ask(&app, "GET", path, &[]).await.expect(200);
+    }
+    ask(&app, "GET", &format!("{LIMITS}/nope"), &[]).await.expect(404);
+    for (method, path) in [("DELETE", "/nope"), ("PATCH", "/nope"), ("POST", "/filter")] {
+        let refused = ask(&app, method, &format!("{LIMITS}{path}"), &[]).await.expect(403);
+        assert_eq!(refused.detail(), "Missing CSRF token.");
+    }
+}
+
+#[tokio::test]
+async fn a_csrf_token_that_nobody_needs_is_refused() {
+    let app = TestApp::start();
+    let refused = ask(&app, "GET", "/api/csrf-token?client=x", &[]).await.expect(422);
+    assert_eq!(refused.detail(), "CSRF protection is disabled.");
+    let headers = [("prefect-csrf-token", "x"), ("prefect-csrf-client", "y")];
+    list(&app, &headers).await.expect(200);
+}
+
+/// The order in which the recorded server looks.
+#[tokio::test]
+async fn csrf_comes_before_the_password_and_the_password_before_the_version() {
+    let app = app(|config| {
+        config.auth_string = Some("a:b".to_owned());
+        config.is_csrf_protected = true;
+    });
+    let password = basic("a:b");
+    let old = ("x-prefect-api-version", "0.7.9");
+    list(&app, &[("authorization", &password), old]).await.expect(403);
+    let path = "/api/csrf-token?client=me";
+    ask(&app, "GET", path, &[old]).await.expect(401);
+    let answer = ask(&app, "GET", path, &[("authorization", &password)]).await.expect(200).json();
+    let token = answer["token"].as_str().unwrap();
+    let csrf = [("prefect-csrf-client", "me"), ("prefect-csrf-token", token)];
+    list(&app, &csrf).await.expect(401);
+    let with_password = [csrf[0], csrf[1], ("authorization", &password), old];
+    list(&app, &with_password).await.expect(400);
+    list(&app, &with_password[..3]).await.expect(200);
+}

@@ -1,0 +1,14 @@
+//! The server through HTTP, in process: what was recorded of the server that this one replaces,
+//! what changes on purpose, and the defects that it must not share.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod defects;
+mod differences;
+mod fixture;
+mod gate;
+mod leases;
+mod replay;
+mod routing;
+mod trouble;
+mod waiting;

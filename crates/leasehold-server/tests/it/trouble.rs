@@ -1,0 +1,263 @@
+//! What goes wrong: a journal that fails, more requests than can be served, clients that break
+//! off, bodies that are too large or never come.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use futures_util::future::{join_all, poll_immediate};
+use http_body_util::StreamBody;
+use leasehold_engine::{Command, Span};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+
+use crate::fixture::{Answer, LIMITS, TestApp, until, with_json};
+
+fn acquire_request(name: &str) -> Request<Body> {
+    let path = format!("{LIMITS}/increment-with-lease");
+    with_json("POST", &path, &json!({"names": [name], "slots": 1}))
+}
+
+/// What clients of the recorded server get to see, so that they come again.
+fn is_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.json(), json!({"exception_message": "Service Unavailable"}));
+    assert!(answer.retry_after() > 0.0);
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_that_a_failing_journal_did_not_keep() {
+    let app = TestApp::start();
+    app.limit("db", 2).await;
+    let kept = app.lease(&["db"], 1).await;
+    app.journal.fail(true);
+    is_unavailable(&app.acquire(&["db"], 1).await);
+    is_unavailable(&app.increment(&["db"], 1).await);
+    is_unavailable(&app.release(&kept).await);
+    is_unavailable(&app.renew(&kept).await);
+    let made = app.post(&format!("{LIMITS}/"), &json!({"name": "new", "limit": 1})).await;
+    is_unavailable(&made);
+    app.journal.fail(false);
+
+    app.get(&format!("{LIMITS}/new")).await.expect(404);
+    assert_eq!(app.taken("db").await, 1);
+    app.renew(&kept).await.expect(204);
+    app.lease(&["db"], 1).await;
+    app.acquire(&["db"], 1).await.expect(423);
+    app.release(&kept).await.expect(204);
+    let app = app.crash(Span::ZERO);
+    assert_eq!(app.taken("db").await, 1);
+}
+
+#[tokio::test]
+async fn all_that_a_failed_commit_held_up_is_refused_and_forgotten() {
+    let app = TestApp::start();
+    app.limit("db", 10).await;
+    app.journal.hold();
+    let begun = app.journal.commits_begun();
+    let first = tokio::spawn(app.router().oneshot(acquire_request("db")));
+    until(async || app.journal.commits_begun() > begun).await;
+    // These are stepped while the first one's commit is under way.
+    let mut behind: Vec<_> =
+        (0..3).map(|_| Box::pin(app.router().oneshot(acquire_request("db")))).collect();
+    for asking in &mut behind {
+        assert!(poll_immediate(asking).await.is_none());
+    }
+    until(async || app.journal.commits_begun() > begun).await;
+    tokio::task::yield_now().await;
+    app.journal.fail(true);
+    app.journal.let_go();
+    is_unavailable(&Answer::read(first.await.unwrap().unwrap()).await);
+    for asking in behind {
+        is_unavailable(&Answer::read(asking.await.unwrap()).await);
+    }
+    app.journal.fail(false);
+    assert_eq!(app.taken("db").await, 0);
+}
+
+#[tokio::test]
+async fn reads_are_answered_while_nothing_can_be_written() {
+    let app = TestApp::start();
+    app.limit("db", 2).await;
+    app.increment(&["db"], 1).await.expect(200);
+    app.journal.fail(true);
+    is_unavailable(&app.increment(&["db"], 1).await);
+    assert_eq!(app.taken("db").await, 1);
+    app.acquire(&["db"], 3).await.expect(422);
+    app.acquire(&["db"], 2).await.expect(423);
+    app.get("/api/health").await.expect(200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_cannot_be_read_is_tried_again_until_it_can() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    let lease = app.lease(&["db"], 1).await;
+    let loads = app.journal.loads();
+    app.journal.fail(true);
+    app.journal.hide(true);
+    is_unavailable(&app.release(&lease).await);
+    let waiting = app.renew(&lease);
+    tokio::pin!(waiting);
+    while app.journal.loads() < loads + 3 {
+        assert!(poll_immediate(&mut waiting).await.is_none());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    app.journal.fail(false);
+    app.journal.hide(false);
+    waiting.await.expect(204);
+    assert_eq!(app.taken("db").await, 1);
+}
+
+#[tokio::test]
+async fn more_requests_than_can_wait_are_refused_at_once() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    app.journal.hold();
+    let begun = app.journal.commits_begun();
+    let first = tokio::spawn(app.router().oneshot(acquire_request("db")));
+    until(async || app.journal.commits_begun() > begun).await;
+    // Some are stepped and wait for the disk, the others wait to be stepped.
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let mut asking = Box::pin(app.ledger().send(Command::Tick));
+        match poll_immediate(&mut asking).await {
+            Some(refused) => break refused,
+            None => waiting.push(asking),
+        }
+        if waiting.len().is_multiple_of(1_000) {
+            tokio::task::yield_now().await;
+        }
+        assert!(waiting.len() < 100_000, "the queue has no bound");
+    };
+    assert!(refused.is_err());
+    let path = format!("{LIMITS}/db");
+    let answer = poll_immediate(Box::pin(app.get(&path))).await.expect("an answer at once");
+    is_unavailable(&answer);
+    assert_eq!(answer.retry_after(), 1.0);
+    app.journal.let_go();
+    first.await.unwrap().unwrap();
+    for answer in join_all(waiting).await {
+        answer.unwrap();
+    }
+    app.get(&path).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_body_of_more_than_a_mebibyte_is_refused() {
+    let app = TestApp::start();
+    let path = format!("{LIMITS}/filter");
+    let body = |bytes: usize| {
+        let filler = "x".repeat(bytes - r#"{"":""}"#.len());
+        crate::fixture::request("POST", &path)
+            .body(Body::from(format!(r#"{{"":"{filler}"}}"#)))
+            .unwrap()
+    };
+    app.send(body(1 << 20)).await.expect(200);
+    let refused = app.send(body((1 << 20) + 1)).await.expect(413);
+    assert_eq!(refused.detail(), "The request body is larger than 1048576 bytes.");
+}
+
+/// Without a length, as a stream: no more than the limit is read.
+#[tokio::test]
+async fn a_body_without_an_end_is_refused() {
+    let app = TestApp::start();
+    let chunk = || Ok::<_, std::io::Error>(http_body::Frame::data(vec![b' '; 65_536].into()));
+    let endless: StreamBody<_> = StreamBody::new(futures_util::stream::repeat_with(chunk));
+    let endless = Body::new(endless);
+    let request = crate::fixture::request("POST", &format!("{LIMITS}/filter"));
+    app.send(request.body(endless).unwrap()).await.expect(413);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_body_holds_nothing_and_is_not_waited_for() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    let began = tokio::time::Instant::now();
+    let half = futures_util::stream::iter([Ok::<_, std::io::Error>(http_body::Frame::data(
+        axum::body::Bytes::from_static(br#"{"names": ["db"], "slots""#),
+    ))]);
+    let half = futures_util::StreamExt::chain(half, futures_util::stream::pending());
+    let request = crate::fixture::request("POST", &format!("{LIMITS}/increment"))
+        .body(Body::new(StreamBody::new(half)))
+        .unwrap();
+    let refused = app.send(request).await.expect(408);
+    assert_eq!(refused.header("connection"), Some("close"));
+    assert_eq!(began.elapsed().as_secs(), 30);
+    assert_eq!(app.taken("db").await, 0);
+}
+
+/// What is read of a connection until it ends.
+async fn rest(connection: &mut TcpStream) -> String {
+    let mut text = String::new();
+    connection.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+async fn say(address: SocketAddr, text: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(text.as_bytes()).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_in_the_middle_of_a_body_holds_nothing() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    let address = app.listen().await;
+    let head = format!(
+        "POST {LIMITS}/increment-with-lease HTTP/1.1\r\nhost: x\r\n\
+         content-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+    );
+    for part in ["", "{", r#"{"names": ["db"], "slots": 1}"#] {
+        drop(say(address, &format!("{head}{part}")).await);
+    }
+    // Whole JSON, but not the whole body; and one that says that there is no more to come.
+    let mut half = say(address, &format!(r#"{head}{{"names": ["db"], "slots": 1}}"#)).await;
+    half.shutdown().await.unwrap();
+    let answer = rest(&mut half).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(app.taken("db").await, 0);
+    assert_eq!(app.journal.leases(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_head_is_not_waited_for() {
+    let app = TestApp::start();
+    let address = app.listen().await;
+    let began = tokio::time::Instant::now();
+    let mut idle = say(address, "POST /api/v2/concurrency_limits/ HTTP/1.1\r\nhost: x\r\n").await;
+    let answer = rest(&mut idle).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert_eq!(began.elapsed().as_secs(), 75);
+}
+
+/// Clients keep idle connections for 25 s, proxies for 60.
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_kept_for_a_minute() {
+    let app = TestApp::start();
+    let address = app.listen().await;
+    let ask = "GET /api/health HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut connection = say(address, ask).await;
+    let mut answer = vec![0; 4_096];
+    for _ in 0..3 {
+        let length = connection.read(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK"), "the connection was closed");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        connection.write_all(ask.as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopping_says_so() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    let router = app.router();
+    let app = app.restart(Span::ZERO).await;
+    let answer = Answer::read(router.oneshot(acquire_request("db")).await.unwrap()).await;
+    is_unavailable(&answer);
+    assert_eq!(app.taken("db").await, 0);
+}

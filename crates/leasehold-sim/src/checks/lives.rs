@@ -1,0 +1,187 @@
+//! The lives of the leases that were acknowledged: from when until when each is certain to
+//! hold its slots, whatever else went on.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::history::{Exchange, History};
+use crate::wire::{Granted, Reply, Request};
+
+/// A lease that its holder knows of.
+#[derive(Clone, Debug)]
+pub(super) struct Life {
+    pub(super) lease: u64,
+    pub(super) fence: u64,
+    /// Whether no other lease can have its id: its request was sent once.
+    pub(super) is_only: bool,
+    pub(super) run: Option<u64>,
+    pub(super) names: Vec<String>,
+    pub(super) slots: u64,
+    /// When its holder asked for it first.
+    pub(super) asked: u64,
+    /// When it was granted, if that is known; else when the grant left.
+    pub(super) granted: u64,
+    /// When it was granted, if that is known; else when it was asked for.
+    granted_after: u64,
+    /// When the first grant left that its holder received.
+    pub(super) acknowledged: u64,
+    /// Nothing but its deadline ends it before this time: nobody had asked for it.
+    pub(super) untouched_until: u64,
+    /// The same, leaving aside what its own holder asked.
+    pub(super) untouched_by_others_until: u64,
+    /// Until when it was promised to live, all downtimes included.
+    pub(super) promised_until: u64,
+    /// When an acknowledged release left.
+    pub(super) released: Option<u64>,
+}
+
+impl Life {
+    /// Whether it holds its slots at this time beyond doubt.
+    pub(super) fn is_certain_at(&self, time: u64) -> bool {
+        self.granted < time && time < self.untouched_until && time < self.promised_until
+    }
+}
+
+/// The lives of all leases that were acknowledged.
+pub(super) fn lives(history: &History) -> Vec<Life> {
+    let by_lease = by_lease(history);
+    let mut lives = Vec::new();
+    for exchange in &history.exchanges {
+        begin(history, exchange, &mut lives);
+    }
+    for life in &mut lives {
+        let of_holder = by_lease.get(&life.lease).map_or(&[][..], Vec::as_slice);
+        hear_renewals(history, life, of_holder);
+        hear_releases(life, of_holder);
+    }
+    for exchange in &history.exchanges {
+        for life in &mut lives {
+            hear_others(life, exchange);
+        }
+    }
+    lives
+}
+
+/// The names that no check may rely on: limits that were switched off or deleted.
+pub(super) fn shaky(history: &History) -> HashSet<&str> {
+    let requests = history.exchanges.iter().map(|exchange| &exchange.request);
+    requests
+        .filter_map(|request| match request {
+            Request::Patch { name, active: Some(_), .. } | Request::Delete { name } => {
+                Some(name.as_str())
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn by_lease(history: &History) -> HashMap<u64, Vec<&Exchange>> {
+    let mut by_lease: HashMap<u64, Vec<&Exchange>> = HashMap::new();
+    for exchange in &history.exchanges {
+        if let Request::Renew { lease, .. } | Request::Release { lease } = &exchange.request {
+            by_lease.entry(*lease).or_default().push(exchange);
+        }
+    }
+    by_lease
+}
+
+/// A late copy of a request may make a second lease under the same id, after the first has
+/// ended: each fence is a life of its own.
+fn begin(history: &History, exchange: &Exchange, lives: &mut Vec<Life>) {
+    let (lease, run, slots, ttl) = match &exchange.request {
+        Request::Acquire { lease, slots, ttl, .. } => (*lease, None, *slots, Some(*ttl)),
+        Request::Take { lease, run, .. } => (*lease, Some(*run), 1, None),
+        _ => return,
+    };
+    for answer in exchange.received() {
+        let Reply::Granted { lease: Some(Granted { fence, deadline }), names, .. } = &answer.reply
+        else {
+            continue;
+        };
+        let deadline = deadline.map(|deadline| history.when(deadline, answer.left));
+        let promised = deadline.map_or(u64::MAX, |at| history.extended(at, answer.left));
+        if let Some(life) =
+            lives.iter_mut().find(|life| life.fence == *fence && life.lease == lease)
+        {
+            life.acknowledged = life.acknowledged.min(answer.left);
+            life.granted = life.granted.min(answer.left);
+            life.promised_until = life.promised_until.max(promised);
+            continue;
+        }
+        // A reply to a later copy tells a deadline that may have moved since the grant.
+        let is_only = exchange.copies == 1;
+        let granted = ttl.filter(|_| is_only).zip(deadline).map(|(ttl, deadline)| deadline - ttl);
+        lives.push(Life {
+            lease,
+            fence: *fence,
+            is_only,
+            run,
+            names: names.clone(),
+            slots,
+            asked: exchange.sent,
+            granted: granted.unwrap_or(answer.left),
+            granted_after: granted.unwrap_or(exchange.sent),
+            acknowledged: answer.left,
+            untouched_until: u64::MAX,
+            untouched_by_others_until: u64::MAX,
+            promised_until: promised,
+            released: None,
+        });
+    }
+}
+
+/// A renewal that was acknowledged moves the deadline of the lease that lived then.
+fn hear_renewals(history: &History, life: &mut Life, of_holder: &[&Exchange]) {
+    let renewals = of_holder.iter().filter(|e| matches!(e.request, Request::Renew { .. }));
+    let mut renewals: Vec<_> = renewals
+        .flat_map(|exchange| exchange.received())
+        .filter_map(|answer| match answer.reply {
+            Reply::Renewed { at, deadline: Some(deadline) } => {
+                let deadline = history.when(deadline, answer.left);
+                let extended = history.extended(deadline, answer.left);
+                Some((history.when(at, answer.left), extended))
+            }
+            _ => None,
+        })
+        .collect();
+    renewals.sort_unstable();
+    for (at, until) in renewals {
+        if life.is_only || (life.granted <= at && at < life.promised_until) {
+            life.promised_until = life.promised_until.max(until);
+        }
+    }
+}
+
+fn hear_releases(life: &mut Life, of_holder: &[&Exchange]) {
+    for exchange in of_holder {
+        if matches!(exchange.request, Request::Release { .. }) {
+            life.untouched_until = life.untouched_until.min(exchange.sent);
+            if exchange.sent > life.granted {
+                life.released = life.released.or(exchange.done());
+            }
+        }
+    }
+}
+
+/// What operators and later requests of a run may have done to a lease.
+fn hear_others(life: &mut Life, exchange: &Exchange) {
+    let has = |name: &String| life.names.contains(name);
+    let is_holders = matches!(exchange.request, Request::Drop { .. });
+    let may_end = match &exchange.request {
+        Request::Revoke { lease } => *lease == life.lease,
+        Request::Reset { name, .. } | Request::ResetTag { name, .. } | Request::Delete { name } => {
+            has(name)
+        }
+        Request::Drop { run, .. } => Some(*run) == life.run,
+        _ => false,
+    };
+    if may_end && exchange.quiet >= life.granted_after {
+        // A copy that was sent before the grant may have arrived after it.
+        let from = exchange.sent.max(life.granted_after);
+        life.untouched_until = life.untouched_until.min(from);
+        if is_holders && exchange.sent > life.granted {
+            life.released = life.released.or(exchange.done());
+        } else if !is_holders {
+            life.untouched_by_others_until = life.untouched_by_others_until.min(from);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Clients that take slots: with leases that they renew, as tagged runs, or without a lease.
+
+use fastrand::Rng;
+
+use super::{Client, Heard, SECOND, Turn, one_of};
+use crate::wire::{Reply, Request};
+
+/// How often a client asks before it gives up.
+const TRIES: u32 = 4;
+
+/// Takes a lease, renews it at three quarters of its time, and gives it back; or crashes, or
+/// sleeps longer than its lease lives and comes back as if nothing had happened.
+pub(crate) struct Renewing {
+    nth: u64,
+    leases_made: u64,
+    ttl: u64,
+    state: State,
+}
+
+enum State {
+    Idle,
+    Acquiring,
+    Holding { renewals_left: u32 },
+    Renewing { renewals_left: u32 },
+    Releasing,
+}
+
+impl Renewing {
+    pub(crate) fn new(nth: u64) -> Self {
+        Self { nth, leases_made: 0, ttl: 0, state: State::Idle }
+    }
+
+    fn lease(&self) -> u64 {
+        self.nth * 1_000_000 + self.leases_made
+    }
+
+    fn acquire(&mut self, rng: &mut Rng) -> Turn {
+        const CHOICES: [&[&str]; 9] = [
+            &["lock"],
+            &["three"],
+            &["five", "three"],
+            &["lock", "shared"],
+            &["shared"],
+            &["sized", "five"],
+            &["shaky", "five"],
+            &["mixed"],
+            &["tag:two", "nowhere", "five"],
+        ];
+        self.leases_made += 1;
+        self.ttl = rng.u64(2 * SECOND..10 * SECOND);
+        self.state = State::Acquiring;
+        let names: Vec<_> = one_of(rng, &CHOICES).iter().map(|name| (*name).to_owned()).collect();
+        let is_greedy = names.len() == 1 && names[0] != "lock" && rng.u8(0..4) == 0;
+        let slots = if is_greedy { 2 } else { 1 };
+        Turn::Call(Request::Acquire { lease: self.lease(), names, slots, ttl: self.ttl }, TRIES)
+    }
+
+    fn hold(&mut self, renewals_left: u32, rng: &mut Rng) -> Turn {
+        self.state = State::Holding { renewals_left };
+        match rng.u8(0..40) {
+            // A crash: a new process begins later, and knows nothing of this lease.
+            0 => {
+                self.state = State::Idle;
+                Turn::Sleep(rng.u64(0..5 * SECOND))
+            }
+            // A pause longer than the lease.
+            1 => Turn::Sleep(self.ttl + rng.u64(0..5 * SECOND)),
+            // A last moment.
+            2 => Turn::Sleep(self.ttl - rng.u64(0..20_000)),
+            _ => Turn::Sleep(self.ttl / 4 * 3),
+        }
+    }
+}
+
+impl Client for Renewing {
+    fn turn(&mut self, heard: &Heard<'_>, rng: &mut Rng) -> Turn {
+        match (&self.state, heard) {
+            (State::Idle, _) => self.acquire(rng),
+            (State::Acquiring, Heard::Reply(Reply::Granted { lease: Some(_), .. })) => {
+                let renewals = rng.u32(0..4);
+                self.state = State::Holding { renewals_left: renewals };
+                match renewals {
+                    0 => Turn::Sleep(rng.u64(1..self.ttl)),
+                    _ => self.hold(renewals, rng),
+                }
+            }
+            (State::Holding { renewals_left: 0 }, _) => {
+                self.state = State::Releasing;
+                Turn::Call(Request::Release { lease: self.lease() }, TRIES)
+            }
+            (State::Holding { renewals_left }, _) => {
+                self.state = State::Renewing { renewals_left: renewals_left - 1 };
+                Turn::Call(Request::Renew { lease: self.lease(), ttl: self.ttl }, TRIES)
+            }
+            (State::Renewing { renewals_left }, Heard::Reply(Reply::Renewed { .. })) => {
+                self.hold(*renewals_left, rng)
+            }
+            // Gone, refused, released or silence: on to the next.
+            _ => {
+                self.state = State::Idle;
+                Turn::Sleep(rng.u64(1..SECOND))
+            }
+        }
+    }
+}
+
+/// A task run that takes tags and cannot renew; each time another run.
+pub(crate) struct Tagged {
+    nth: u64,
+    runs_made: u64,
+    tags: Vec<String>,
+    is_holding: bool,
+}
+
+impl Tagged {
+    pub(crate) fn new(nth: u64) -> Self {
+        Self { nth, runs_made: 0, tags: Vec::new(), is_holding: false }
+    }
+
+    fn run(&self) -> u64 {
+        self.nth * 1_000_000 + self.runs_made
+    }
+}
+
+impl Client for Tagged {
+    fn turn(&mut self, heard: &Heard<'_>, rng: &mut Rng) -> Turn {
+        match heard {
+            Heard::Reply(Reply::Granted { .. }) => {
+                self.is_holding = true;
+                Turn::Sleep(rng.u64(1..2 * SECOND))
+            }
+            Heard::Awake if self.is_holding && rng.u8(0..15) > 0 => {
+                self.is_holding = false;
+                Turn::Call(Request::Drop { run: self.run(), tags: self.tags.clone() }, TRIES)
+            }
+            // One in fifteen runs ends without giving anything back.
+            Heard::Awake => {
+                self.is_holding = false;
+                self.runs_made += 1;
+                let choices: [&[&str]; 3] = [&["tag:one"], &["tag:two"], &["tag:two", "tag:one"]];
+                let tags = one_of(rng, &choices).iter();
+                self.tags = tags.map(|tag| (*tag).to_owned()).collect();
+                let (run, tags) = (self.run(), self.tags.clone());
+                Turn::Call(Request::Take { lease: run, run, tags }, TRIES)
+            }
+            Heard::Reply(_) | Heard::Silence => Turn::Sleep(rng.u64(1..SECOND)),
+        }
+    }
+}
+
+/// Takes slots without a lease. Asks once: a second time could take or free another slot.
+#[derive(Default)]
+pub(crate) struct Anonymous {
+    slots: u64,
+}
+
+impl Client for Anonymous {
+    fn turn(&mut self, heard: &Heard<'_>, rng: &mut Rng) -> Turn {
+        let name = "shared".to_owned();
+        match heard {
+            Heard::Reply(Reply::Granted { .. }) if self.slots == 0 => {
+                self.slots = 1;
+                Turn::Sleep(rng.u64(1..2 * SECOND))
+            }
+            Heard::Awake if self.slots > 0 => {
+                Turn::Call(Request::Decrement { name, slots: self.slots }, 1)
+            }
+            Heard::Awake => Turn::Call(Request::Increment { name, slots: 1, is_rate: false }, 1),
+            Heard::Reply(_) | Heard::Silence => {
+                self.slots = 0;
+                Turn::Sleep(rng.u64(1..SECOND))
+            }
+        }
+    }
+}
+
+/// Hammers a rate limit.
+pub(crate) struct Rated;
+
+impl Client for Rated {
+    fn turn(&mut self, heard: &Heard<'_>, rng: &mut Rng) -> Turn {
+        match heard {
+            Heard::Awake => {
+                let (name, slots) = ("rate".to_owned(), rng.u64(1..3));
+                Turn::Call(Request::Increment { name, slots, is_rate: true }, 1)
+            }
+            Heard::Reply(_) | Heard::Silence => Turn::Sleep(rng.u64(1..300_000)),
+        }
+    }
+}

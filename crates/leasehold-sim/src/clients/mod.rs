@@ -1,0 +1,85 @@
+//! Clients: little automata that ask, hear, sleep, and sometimes fail.
+
+mod holders;
+mod operators;
+
+use fastrand::Rng;
+
+pub(crate) use self::operators::{Founder, Janitor};
+use crate::wire::{Reply, Request};
+
+pub(crate) const SECOND: u64 = 1_000_000;
+
+/// What a client gets to know.
+pub(crate) enum Heard<'a> {
+    /// It has slept enough.
+    Awake,
+    /// The reply to what it asked.
+    Reply(&'a Reply),
+    /// There was no reply, however often it asked.
+    Silence,
+}
+
+/// What a client does.
+pub(crate) enum Turn {
+    /// Asks, so many times until there is a reply.
+    Call(Request, u32),
+    Sleep(u64),
+    /// Never does anything again, and gives nothing back.
+    Die,
+}
+
+pub(crate) trait Client {
+    fn turn(&mut self, heard: &Heard<'_>, rng: &mut Rng) -> Turn;
+}
+
+/// A limit that the founder makes.
+pub(crate) struct Founded {
+    pub(crate) name: &'static str,
+    pub(crate) slots: u64,
+    pub(crate) nanos_per_second: u64,
+}
+
+const fn plain(name: &'static str, slots: u64) -> Founded {
+    Founded { name, slots, nanos_per_second: 0 }
+}
+
+/// The limits of the world.
+pub(crate) const LIMITS: [Founded; 10] = [
+    plain("lock", 1),
+    plain("three", 3),
+    plain("five", 5),
+    // Shared by leases and slots without one.
+    plain("shared", 4),
+    plain("tag:one", 1),
+    plain("tag:two", 2),
+    // Resized and reset by an operator.
+    plain("sized", 3),
+    // Switched on and off, deleted and made again.
+    plain("shaky", 3),
+    Founded { name: "rate", slots: 3, nanos_per_second: 5_000_000_000 },
+    // Drains, and is held by leases.
+    Founded { name: "mixed", slots: 6, nanos_per_second: 700_000_000 },
+];
+
+/// Everybody who uses the limits.
+pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
+    let mut crowd: Vec<Box<dyn Client>> = Vec::new();
+    for nth in 0..12 {
+        crowd.push(Box::new(holders::Renewing::new(nth)));
+    }
+    for nth in 0..3 {
+        crowd.push(Box::new(holders::Tagged::new(100 + nth)));
+        crowd.push(Box::new(holders::Anonymous::default()));
+    }
+    for _ in 0..2 {
+        crowd.push(Box::new(holders::Rated));
+    }
+    crowd.push(Box::new(operators::Operator::new(rng.bool())));
+    crowd.push(Box::new(operators::Onlooker));
+    crowd
+}
+
+pub(crate) fn one_of<T: Copy>(rng: &mut Rng, choices: &[T]) -> T {
+    choices[rng.usize(0..choices.len())]
+}

@@ -1,0 +1,82 @@
+//! `cargo run -p leasehold-sim -- --seeds N`: runs the simulator over many seeds.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use leasehold_sim::{Failure, Plan, Report, STEPS};
+
+/// How many events before a failure are told.
+const EVENTS_TOLD: usize = 40;
+
+/// Tries to make a Leasehold server break its promises.
+#[derive(Parser)]
+struct Args {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    start: u64,
+    /// How many events happen in each run.
+    #[arg(long, default_value_t = STEPS)]
+    steps: u64,
+    /// Run this seed alone.
+    #[arg(long, conflicts_with_all = ["seeds", "start"])]
+    seed: Option<u64>,
+    /// Tell everything that happens; with --seed.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    let seeds = match args.seed {
+        Some(seed) => seed..seed + 1,
+        None => args.start..args.start + args.seeds,
+    };
+    let mut out = std::io::stdout().lock();
+    let begun = Instant::now();
+    let mut total = Report::default();
+    for seed in seeds.clone() {
+        let plan = Plan { seed, steps: args.steps, sabotage: None };
+        if args.trace {
+            for (at, what) in leasehold_sim::trace(plan) {
+                writeln!(out, "{at:>12} {what}")?;
+            }
+        }
+        match leasehold_sim::run(plan) {
+            Ok(report) => total += report,
+            Err(failure) => {
+                tell(&mut out, plan, &failure)?;
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        let done = seed + 1 - seeds.start;
+        if done % 50 == 0 {
+            writeln!(out, "{done} of {} seeds", seeds.end - seeds.start)?;
+        }
+    }
+    let Report { requests, grants, refusals, gone, unavailable, starts } = total;
+    writeln!(
+        out,
+        "{} seeds held in {:.1} s: {requests} requests, {grants} grants, {refusals} refusals, \
+         {gone} times gone, {unavailable} times unavailable, {starts} starts",
+        seeds.end - seeds.start,
+        begun.elapsed().as_secs_f64(),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(out: &mut impl Write, plan: Plan, failure: &Failure) -> std::io::Result<()> {
+    let Plan { seed, steps, .. } = plan;
+    let events = leasehold_sim::trace(plan);
+    let end = events.partition_point(|(at, _)| *at <= failure.at);
+    for (at, what) in &events[end.saturating_sub(EVENTS_TOLD)..end] {
+        writeln!(out, "{at:>12} {what}")?;
+    }
+    writeln!(out, "seed {seed} failed at {}: {}", failure.at, failure.what)?;
+    let steps = if steps == STEPS { String::new() } else { format!(" --steps {steps}") };
+    writeln!(out, "replay: cargo run -p leasehold-sim -- --seed {seed}{steps} --trace")
+}

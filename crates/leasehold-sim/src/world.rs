@@ -1,0 +1,411 @@
+//! The world: time, the network, a server, and clients. Everything that happens follows from
+//! one seed.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use fastrand::Rng;
+
+use crate::clients::{self, Client, Heard, Turn};
+use crate::history::{Answer, Exchange, History};
+use crate::sabotage::Sabotage;
+use crate::server::{Begun, Moment, Replies, Server};
+use crate::wire::Reply;
+
+const MILLISECOND: u64 = 1_000;
+const SECOND: u64 = 1_000_000;
+/// When the world begins; nothing fails in its first two seconds.
+const CALM: u64 = 2 * SECOND;
+/// Longer than any message is under way, and any lease lives.
+const AFTERMATH: u64 = 60 * SECOND;
+/// How long a client waits for a reply before it asks again.
+const PATIENCE: u64 = SECOND;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A copy of a request reaches the server.
+    Arrive {
+        exchange: usize,
+    },
+    /// A reply reaches its client.
+    Receive {
+        exchange: usize,
+        answer: usize,
+    },
+    /// A client has waited long enough for a reply.
+    Timeout {
+        exchange: usize,
+        tries_left: u32,
+    },
+    Wake {
+        client: usize,
+    },
+    /// The commit that was begun in this life of the server ends.
+    Committed {
+        life: u64,
+    },
+    Tick {
+        life: u64,
+    },
+    Heartbeat {
+        life: u64,
+    },
+    Start,
+    Crash,
+    StepClock,
+    FillDisk,
+}
+
+struct Seat {
+    client: Box<dyn Client>,
+    rng: Rng,
+    /// The exchange that the client waits for.
+    waits_for: Option<usize>,
+    is_alive: bool,
+}
+
+/// A world at a point in time.
+pub(crate) struct World {
+    rng: Rng,
+    now: u64,
+    /// By how much the wall clock is ahead of the world's time.
+    wall_ahead: i64,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    events_made: u64,
+    server: Server,
+    life: u64,
+    /// When the server looks at its deadlines next.
+    tick_at: u64,
+    seats: Vec<Seat>,
+    /// Who sent each exchange.
+    senders: Vec<usize>,
+    history: History,
+    is_faulty: bool,
+    trace: Option<Vec<(u64, String)>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, sabotage: Option<Sabotage>, is_traced: bool) -> Self {
+        let mut world = Self {
+            rng: Rng::with_seed(seed),
+            now: 0,
+            wall_ahead: 1_800_000_000 * 1_000_000,
+            events: BinaryHeap::new(),
+            events_made: 0,
+            server: Server::new(sabotage),
+            life: 0,
+            tick_at: u64::MAX,
+            seats: Vec::new(),
+            senders: Vec::new(),
+            history: History::default(),
+            is_faulty: false,
+            trace: is_traced.then(Vec::new),
+        };
+        world.start();
+        world.join(Box::new(clients::Founder::default()), 0);
+        world
+    }
+
+    /// Lets so many events happen, then ends all clients and faults, and waits for what is
+    /// left of them to come to its end. Answers what was observed.
+    pub(crate) fn run(mut self, steps: u64) -> (History, Vec<(u64, String)>) {
+        self.run_until(CALM);
+        for client in clients::crowd(&mut self.rng) {
+            let wait = self.rng.u64(0..SECOND);
+            self.join(client, wait);
+        }
+        self.is_faulty = true;
+        for event in [Event::Crash, Event::StepClock, Event::FillDisk] {
+            self.schedule_fault(event);
+        }
+        for _ in 0..steps {
+            self.step();
+        }
+        self.is_faulty = false;
+        self.server.disk.full_until = 0;
+        for seat in &mut self.seats {
+            seat.is_alive = false;
+        }
+        self.run_until(self.now + AFTERMATH);
+        self.join(Box::new(clients::Janitor::default()), 0);
+        self.run_until(self.now + AFTERMATH);
+        (self.history, self.trace.unwrap_or_default())
+    }
+
+    fn run_until(&mut self, end: u64) {
+        while self.events.peek().is_some_and(|Reverse((at, ..))| *at <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    fn step(&mut self) {
+        let Some(Reverse((at, _, event))) = self.events.pop() else {
+            return;
+        };
+        self.now = at;
+        match event {
+            Event::Arrive { exchange } => self.arrive(exchange),
+            Event::Receive { exchange, answer } => self.receive(exchange, answer),
+            Event::Timeout { exchange, tries_left } => self.time_out(exchange, tries_left),
+            Event::Wake { client } => self.turn(client, &Heard::Awake),
+            Event::Committed { life } if life == self.life => {
+                let replies = self.server.finish(self.moment());
+                if !replies.is_empty() {
+                    self.say(|| format!("a commit ended, {} replies leave", replies.len()));
+                }
+                self.answer(replies);
+                self.commit(false);
+            }
+            Event::Tick { life } if life == self.life => {
+                self.tick_at = u64::MAX;
+                self.server.tick(self.moment());
+                self.commit(false);
+            }
+            Event::Heartbeat { life } if life == self.life => {
+                self.server.tick(self.moment());
+                self.commit(true);
+                self.schedule(SECOND, Event::Heartbeat { life });
+            }
+            Event::Committed { .. } | Event::Tick { .. } | Event::Heartbeat { .. } => {}
+            Event::Start => self.start(),
+            Event::Crash => self.crash(),
+            Event::StepClock => self.step_clock(),
+            Event::FillDisk => self.fill_disk(),
+        }
+    }
+
+    // The server's machine.
+
+    fn start(&mut self) {
+        self.life += 1;
+        self.tick_at = u64::MAX;
+        let uptime = self.server.start(self.moment());
+        self.history.uptimes.push(uptime);
+        self.say(|| format!("the server starts; its clock shows {}", uptime.clock));
+        self.commit(false);
+        self.schedule(SECOND, Event::Heartbeat { life: self.life });
+    }
+
+    fn crash(&mut self) {
+        if !self.is_faulty {
+            return;
+        }
+        if self.server.is_running() {
+            let is_written = self.rng.bool();
+            for exchange in self.server.crash(is_written) {
+                self.quiet(exchange);
+            }
+            self.life += 1;
+            if let Some(uptime) = self.history.uptimes.last_mut() {
+                uptime.until = Some(self.now);
+            }
+            self.say(|| format!("the server crashes; a commit under way is written: {is_written}"));
+            let downtime = match self.rng.u8(0..4) {
+                0 => self.rng.u64(5 * SECOND..20 * SECOND),
+                _ => self.rng.u64(MILLISECOND..2 * SECOND),
+            };
+            self.schedule(downtime, Event::Start);
+        }
+        self.schedule_fault(Event::Crash);
+    }
+
+    fn step_clock(&mut self) {
+        if self.is_faulty {
+            let hour = 3_600 * 1_000_000;
+            self.wall_ahead += self.rng.i64(-hour..hour) / i64::from(self.rng.u16(1..2_000));
+            self.say(|| "the wall clock is stepped".to_owned());
+            self.schedule_fault(Event::StepClock);
+        }
+    }
+
+    fn fill_disk(&mut self) {
+        if self.is_faulty {
+            self.server.disk.full_until = self.now + self.rng.u64(MILLISECOND..3 * SECOND);
+            self.say(|| "the disk is full for a while".to_owned());
+            self.schedule_fault(Event::FillDisk);
+        }
+    }
+
+    fn schedule_fault(&mut self, event: Event) {
+        let wait = match event {
+            Event::Crash => self.rng.u64(100 * MILLISECOND..8 * SECOND),
+            _ => self.rng.u64(SECOND..15 * SECOND),
+        };
+        self.schedule(wait, event);
+    }
+
+    /// Begins a commit if there is something to commit, and sees to it that the server looks
+    /// again at its next deadline.
+    fn commit(&mut self, is_heartbeat: bool) {
+        match self.server.begin(is_heartbeat) {
+            Begun::Nothing => {}
+            Begun::Answered(replies) => self.answer(replies),
+            Begun::Commit => {
+                let duration = match self.rng.u8(0..20) {
+                    0 => self.rng.u64(20 * MILLISECOND..300 * MILLISECOND),
+                    _ => self.rng.u64(200..5 * MILLISECOND),
+                };
+                self.schedule(duration, Event::Committed { life: self.life });
+            }
+        }
+        let Some(wait) = self.server.wakes_in(self.moment()) else {
+            return;
+        };
+        let at = self.now + wait.max(1);
+        if at < self.tick_at {
+            self.tick_at = at;
+            self.schedule(at - self.now, Event::Tick { life: self.life });
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now, wall: self.wall_ahead.saturating_add_unsigned(self.now) }
+    }
+
+    // The network.
+
+    fn send(&mut self, exchange: usize) {
+        let copies = if self.is_lucky(30) { 2 } else { 1 };
+        for _ in 0..copies {
+            if let Some(exchange) = self.history.exchanges.get_mut(exchange) {
+                exchange.copies += 1;
+            }
+            if self.is_lucky(30) {
+                self.say(|| format!("request {exchange} is lost"));
+                self.quiet(exchange);
+            } else {
+                let delay = self.delay();
+                self.schedule(delay, Event::Arrive { exchange });
+            }
+        }
+    }
+
+    fn arrive(&mut self, exchange: usize) {
+        self.quiet(exchange);
+        if !self.server.is_running() {
+            return;
+        }
+        let moment = self.moment();
+        let Some(known) = self.history.exchanges.get(exchange) else {
+            return;
+        };
+        let reply = self.server.serve(exchange, &known.request, moment);
+        self.say(|| format!("request {exchange} arrives"));
+        self.answer(reply.into_iter().map(|reply| (exchange, reply)).collect());
+        self.commit(false);
+    }
+
+    fn answer(&mut self, replies: Replies) {
+        for (exchange, reply) in replies {
+            self.quiet(exchange);
+            let answer = Answer { left: self.now, is_received: false, reply };
+            let Some(known) = self.history.exchanges.get_mut(exchange) else {
+                continue;
+            };
+            known.replies.push(answer);
+            let answer = known.replies.len() - 1;
+            if self.is_lucky(30) {
+                self.say(|| format!("the reply to {exchange} is lost"));
+            } else {
+                let delay = self.delay();
+                self.schedule(delay, Event::Receive { exchange, answer });
+            }
+        }
+    }
+
+    fn delay(&mut self) -> u64 {
+        if self.is_lucky(50) {
+            self.rng.u64(100 * MILLISECOND..20 * SECOND)
+        } else {
+            self.rng.u64(50..5 * MILLISECOND)
+        }
+    }
+
+    /// One in so many times, while there are faults.
+    fn is_lucky(&mut self, one_in: u32) -> bool {
+        self.is_faulty && self.rng.u32(0..one_in) == 0
+    }
+
+    /// A copy of a request can have no effect after now.
+    fn quiet(&mut self, exchange: usize) {
+        if let Some(exchange) = self.history.exchanges.get_mut(exchange) {
+            exchange.quiet = self.now;
+        }
+    }
+
+    // The clients.
+
+    fn join(&mut self, client: Box<dyn Client>, wait: u64) {
+        let rng = self.rng.fork();
+        self.seats.push(Seat { client, rng, waits_for: None, is_alive: true });
+        self.schedule(wait, Event::Wake { client: self.seats.len() - 1 });
+    }
+
+    fn turn(&mut self, client: usize, heard: &Heard<'_>) {
+        let Some(seat) = self.seats.get_mut(client).filter(|seat| seat.is_alive) else {
+            return;
+        };
+        seat.waits_for = None;
+        match seat.client.turn(heard, &mut seat.rng) {
+            Turn::Call(request, tries) => {
+                let exchange = self.history.exchanges.len();
+                seat.waits_for = Some(exchange);
+                self.say(|| format!("client {client} asks ({exchange}): {request:?}"));
+                let (sent, copies, replies) = (self.now, 0, Vec::new());
+                let known = Exchange { request, sent, copies, quiet: sent, replies };
+                self.history.exchanges.push(known);
+                self.senders.push(client);
+                self.send(exchange);
+                self.schedule(PATIENCE, Event::Timeout { exchange, tries_left: tries - 1 });
+            }
+            Turn::Sleep(span) => self.schedule(span, Event::Wake { client }),
+            Turn::Die => seat.is_alive = false,
+        }
+    }
+
+    fn receive(&mut self, exchange: usize, answer: usize) {
+        let client = self.senders[exchange];
+        let answer = &mut self.history.exchanges[exchange].replies[answer];
+        let is_alive = self.seats[client].is_alive;
+        answer.is_received = is_alive;
+        let reply = answer.reply.clone();
+        self.say(|| format!("client {client} hears ({exchange}): {}", brief(&reply)));
+        // Nothing was done: the client asks again when its patience is at its end.
+        if self.seats[client].waits_for == Some(exchange) && reply != Reply::Unavailable {
+            self.turn(client, &Heard::Reply(&reply));
+        }
+    }
+
+    fn time_out(&mut self, exchange: usize, tries_left: u32) {
+        let client = self.senders[exchange];
+        let seat = &self.seats[client];
+        if seat.waits_for != Some(exchange) || !seat.is_alive {
+            return;
+        }
+        if tries_left == 0 {
+            self.turn(client, &Heard::Silence);
+        } else {
+            self.send(exchange);
+            self.schedule(PATIENCE, Event::Timeout { exchange, tries_left: tries_left - 1 });
+        }
+    }
+
+    fn schedule(&mut self, wait: u64, event: Event) {
+        self.events_made += 1;
+        self.events.push(Reverse((self.now + wait, self.events_made, event)));
+    }
+
+    fn say(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push((self.now, what()));
+        }
+    }
+}
+
+fn brief(reply: &Reply) -> String {
+    match reply {
+        Reply::Picture { at, limits } => format!("Picture {{ at: {at}, {} limits }}", limits.len()),
+        other => format!("{other:?}"),
+    }
+}

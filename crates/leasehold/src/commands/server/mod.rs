@@ -1,0 +1,25 @@
+//! `leasehold server`.
+
+mod options;
+mod start;
+
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Serve limits and leases over HTTP until Ctrl-C or SIGTERM.
+    ///
+    /// Everything is kept in one directory, and a restart loses nothing. Prefect clients use
+    /// it with PREFECT_API_URL set to the address that it prints.
+    #[command(after_help = options::HELP)]
+    Start(options::Args),
+}
+
+pub(crate) fn run(command: Command) -> ExitCode {
+    match command {
+        Command::Start(args) => match options::Settings::resolve(args) {
+            Ok(settings) => start::run(settings),
+            Err(error) => start::fail(&error, crate::exit::Exit::Config),
+        },
+    }
+}

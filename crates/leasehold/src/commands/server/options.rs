@@ -1,0 +1,298 @@
+//! The server's options, from flags, environment and file, in this order of precedence; below
+//! them the variables of a Prefect server, so that its settings come along.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use directories::ProjectDirs;
+use serde::Deserialize;
+
+pub(super) const HELP: &str = "\
+Every option is also a key of the TOML file, with `_` for `-`:
+
+  port = 4200
+  lease_seconds_min = 5
+  auth_string = \"admin:secret\"
+
+A flag wins over the environment, and the environment over the file. Where none of them says
+anything, these variables of a Prefect server are used:
+
+  PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS            --tag-wait-seconds
+  PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS  --wait-seconds-max
+  PREFECT_SERVER_API_DEFAULT_LIMIT                                  --page-size
+  PREFECT_SERVER_API_AUTH_STRING                                    --auth-string
+  PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED                        --csrf-protection
+
+Exit codes: 0 stopped as asked; 64 wrong command line; 65 the journal is damaged; 69 the
+address is in use; 73 the data directory cannot be written; 75 another server runs on the
+same data; 76 a newer version wrote the journal; 78 wrong file or environment variable.
+
+Examples:
+  leasehold server start
+  leasehold server start --host 0.0.0.0 --port 8080 --data-dir /var/lib/leasehold
+  leasehold server start --port 0 --log-format json
+  LEASEHOLD_AUTH_STRING=admin:secret leasehold server start --csrf-protection true";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The TOML file with further options [default: config.toml in the platform's
+    /// configuration directory, if it is there].
+    #[arg(long, value_name = "FILE", env = "LEASEHOLD_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Everything that can be set, by a flag, a variable or the file alike.
+#[derive(Debug, Default, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    /// The address to listen on [default: 127.0.0.1].
+    #[arg(long, value_name = "ADDRESS", env = "LEASEHOLD_HOST")]
+    host: Option<String>,
+    /// The port to listen on; 0 picks one and prints it [default: 4200].
+    #[arg(long, value_name = "PORT", env = "LEASEHOLD_PORT")]
+    port: Option<u16>,
+    /// Where the journal is [default: the platform's data directory].
+    #[arg(long, value_name = "DIR", env = "LEASEHOLD_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// How log lines look, on standard error [default: text].
+    #[arg(long, value_name = "FORMAT", env = "LEASEHOLD_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Which log lines there are [default: info].
+    #[arg(long, value_name = "LEVEL", env = "LEASEHOLD_LOG_LEVEL")]
+    log_level: Option<LogLevel>,
+    /// The shortest lease that a client may ask for, in seconds [default: 60].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_MIN")]
+    lease_seconds_min: Option<f64>,
+    /// The length of a lease whose client does not say, in seconds [default: 300].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_DEFAULT")]
+    lease_seconds_default: Option<f64>,
+    /// The longest lease that a client may ask for, in seconds [default: 86400].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_MAX")]
+    lease_seconds_max: Option<f64>,
+    /// How many results a list has at the most, and unless less is asked for [default: 200].
+    #[arg(long, value_name = "COUNT", env = "LEASEHOLD_PAGE_SIZE")]
+    page_size: Option<u64>,
+    /// What clients must authenticate with, as `user:password` [default: nothing].
+    #[arg(
+        long,
+        value_name = "USER:PASSWORD",
+        env = "LEASEHOLD_AUTH_STRING",
+        hide_env_values = true
+    )]
+    auth_string: Option<String>,
+    /// Whether writes need a CSRF token [default: false].
+    #[arg(long, value_name = "BOOL", env = "LEASEHOLD_CSRF_PROTECTION")]
+    csrf_protection: Option<bool>,
+    /// The longest Retry-After of the limits of tags, and the one of the tag API, in seconds
+    /// [default: 10].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_TAG_WAIT_SECONDS")]
+    tag_wait_seconds: Option<f64>,
+    /// The longest Retry-After of all other limits, in seconds [default: 30].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_WAIT_SECONDS_MAX")]
+    wait_seconds_max: Option<f64>,
+    /// For how long a request is held open that was refused before, in seconds; 0 lets clients
+    /// poll [default: 20].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_PARK_SECONDS")]
+    park_seconds: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// The options as they are in the end.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) data_dir: PathBuf,
+    pub(super) log_format: LogFormat,
+    pub(super) log_level: LogLevel,
+    pub(super) server: leasehold_server::Config,
+}
+
+/// Why the options make no sense.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OptionsError {
+    #[error("the file {} cannot be read", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the file {} is wrong: {source}", path.display())]
+    Malformed { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("the variable {name} is wrong: '{value}' is no {expected}")]
+    Variable { name: &'static str, value: String, expected: &'static str },
+    #[error("--{option} is {value}, which must be {expected}")]
+    OutOfRange { option: &'static str, value: String, expected: String },
+    #[error("there is no data directory on this platform; set one with --data-dir")]
+    NoDataDirectory,
+}
+
+impl Settings {
+    pub(super) fn resolve(args: Args) -> Result<Self, OptionsError> {
+        let file = read_file(args.config)?;
+        let options = args.options.or(file).or(prefect_variables()?);
+        let mut server = leasehold_server::Config::default();
+        let bodies = &mut server.bodies;
+        bodies.lease_seconds_min = options.lease_seconds_min.unwrap_or(bodies.lease_seconds_min);
+        bodies.lease_seconds_max = options.lease_seconds_max.unwrap_or(bodies.lease_seconds_max);
+        bodies.lease_seconds_default = options.lease_seconds_default.unwrap_or_else(|| {
+            // Bounds alone must not make the default one that no client could ask for.
+            let highest = bodies.lease_seconds_max.max(bodies.lease_seconds_min);
+            bodies.lease_seconds_default.clamp(bodies.lease_seconds_min.min(highest), highest)
+        });
+        bodies.page_size = options.page_size.unwrap_or(bodies.page_size);
+        server.auth_string = options.auth_string.filter(|auth_string| !auth_string.is_empty());
+        server.is_csrf_protected = options.csrf_protection.unwrap_or(server.is_csrf_protected);
+        server.tag_wait_seconds = options.tag_wait_seconds.unwrap_or(server.tag_wait_seconds);
+        server.wait_seconds_max = options.wait_seconds_max.unwrap_or(server.wait_seconds_max);
+        server.park_seconds = options.park_seconds.unwrap_or(server.park_seconds);
+        check(&server)?;
+        Ok(Self {
+            host: options.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
+            port: options.port.unwrap_or(4200),
+            data_dir: match options.data_dir {
+                Some(data_dir) => data_dir,
+                None => project_dirs()?.data_local_dir().to_owned(),
+            },
+            log_format: options.log_format.unwrap_or_default(),
+            log_level: options.log_level.unwrap_or_default(),
+            server,
+        })
+    }
+}
+
+impl Options {
+    fn or(self, other: Self) -> Self {
+        Self {
+            host: self.host.or(other.host),
+            port: self.port.or(other.port),
+            data_dir: self.data_dir.or(other.data_dir),
+            log_format: self.log_format.or(other.log_format),
+            log_level: self.log_level.or(other.log_level),
+            lease_seconds_min: self.lease_seconds_min.or(other.lease_seconds_min),
+            lease_seconds_default: self.lease_seconds_default.or(other.lease_seconds_default),
+            lease_seconds_max: self.lease_seconds_max.or(other.lease_seconds_max),
+            page_size: self.page_size.or(other.page_size),
+            auth_string: self.auth_string.or(other.auth_string),
+            csrf_protection: self.csrf_protection.or(other.csrf_protection),
+            tag_wait_seconds: self.tag_wait_seconds.or(other.tag_wait_seconds),
+            wait_seconds_max: self.wait_seconds_max.or(other.wait_seconds_max),
+            park_seconds: self.park_seconds.or(other.park_seconds),
+        }
+    }
+}
+
+/// The file that was named has to be there; the one in its usual place may be missing.
+fn read_file(named: Option<PathBuf>) -> Result<Options, OptionsError> {
+    let is_named = named.is_some();
+    let path = match named {
+        Some(path) => path,
+        None => project_dirs()?.config_dir().join("config.toml"),
+    };
+    match fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text)
+            .map_err(|source| OptionsError::Malformed { path, source: Box::new(source) }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => {
+            Ok(Options::default())
+        }
+        Err(source) => Err(OptionsError::Unreadable { path, source }),
+    }
+}
+
+fn prefect_variables() -> Result<Options, OptionsError> {
+    Ok(Options {
+        tag_wait_seconds: variable(
+            "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS",
+            "number of seconds",
+        )?,
+        wait_seconds_max: variable(
+            "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS",
+            "number of seconds",
+        )?,
+        page_size: variable("PREFECT_SERVER_API_DEFAULT_LIMIT", "number of results")?,
+        auth_string: variable("PREFECT_SERVER_API_AUTH_STRING", "text")?,
+        csrf_protection: variable::<Truth>(
+            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED",
+            "true or false",
+        )?
+        .map(|truth| truth.0),
+        ..Options::default()
+    })
+}
+
+fn variable<T: FromStr>(
+    name: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, OptionsError> {
+    let Ok(value) = env::var(name) else { return Ok(None) };
+    match value.trim().parse() {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(_) => Err(OptionsError::Variable { name, value, expected }),
+    }
+}
+
+/// True or false in all the spellings that a Prefect server takes.
+struct Truth(bool);
+
+impl FromStr for Truth {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().as_str() {
+            "1" | "true" | "t" | "yes" | "y" | "on" => Ok(Self(true)),
+            "0" | "false" | "f" | "no" | "n" | "off" => Ok(Self(false)),
+            _ => Err(()),
+        }
+    }
+}
+
+fn check(server: &leasehold_server::Config) -> Result<(), OptionsError> {
+    let bodies = &server.bodies;
+    let within = |option, value: f64, from: f64, to: f64| {
+        let expected = format!("from {from} to {to}");
+        let is_within = (from..=to).contains(&value);
+        is_within.then_some(()).ok_or(OptionsError::OutOfRange {
+            option,
+            value: value.to_string(),
+            expected,
+        })
+    };
+    const YEAR_SECONDS: f64 = 366.0 * 86_400.0;
+    within("lease-seconds-min", bodies.lease_seconds_min, 0.001, YEAR_SECONDS)?;
+    within("lease-seconds-max", bodies.lease_seconds_max, bodies.lease_seconds_min, YEAR_SECONDS)?;
+    within(
+        "lease-seconds-default",
+        bodies.lease_seconds_default,
+        bodies.lease_seconds_min,
+        bodies.lease_seconds_max,
+    )?;
+    within("page-size", bodies.page_size as f64, 1.0, 10_000.0)?;
+    within("tag-wait-seconds", server.tag_wait_seconds, 0.0, YEAR_SECONDS)?;
+    within("wait-seconds-max", server.wait_seconds_max, 0.0, YEAR_SECONDS)?;
+    // Clients give up a request after 60 s.
+    within("park-seconds", server.park_seconds, 0.0, 55.0)
+}
+
+fn project_dirs() -> Result<ProjectDirs, OptionsError> {
+    ProjectDirs::from("", "", "leasehold").ok_or(OptionsError::NoDataDirectory)
+}

@@ -1,0 +1,149 @@
+//! `leasehold server start`.
+
+use std::error::Error;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use leasehold_journal::{LoadError, OpenError, SqliteJournal};
+use leasehold_server::coordinator::{self, chain};
+use leasehold_server::{App, Clock, serve};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::options::{LogFormat, LogLevel, Settings};
+use crate::exit::Exit;
+
+/// Why the server did not start, each with what to do about it.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("{source}; {}", advice(.source))]
+    Journal { source: OpenError },
+    #[error("{0}; restore the data directory from a backup, or start with an empty one")]
+    Load(#[from] LoadError),
+    #[error(
+        "{host}:{port} cannot be listened on; stop what uses it, or choose another with --port"
+    )]
+    Listen { host: String, port: u16, source: io::Error },
+    #[error("the runtime failed")]
+    Runtime(#[from] io::Error),
+}
+
+fn advice(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Directory { .. } => "make it writable, or choose another with --data-dir",
+        OpenError::Locked { .. } => "stop that server, or choose another directory with --data-dir",
+        OpenError::Newer { .. } => "use the version that wrote it, or a newer one",
+        _ => "restore it from a backup, or choose another directory with --data-dir",
+    }
+}
+
+impl StartError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Journal { source: OpenError::Directory { .. } } => Exit::CannotCreate,
+            Self::Journal { source: OpenError::Locked { .. } } => Exit::Busy,
+            Self::Journal { source: OpenError::Newer { .. } } => Exit::Newer,
+            Self::Journal { .. } | Self::Load(_) => Exit::Data,
+            Self::Listen { .. } => Exit::Unavailable,
+            Self::Runtime(_) => Exit::Software,
+        }
+    }
+}
+
+pub(super) fn run(settings: Settings) -> ExitCode {
+    start_logging(settings.log_format, settings.log_level);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, Exit::Software),
+    };
+    let result = runtime.block_on(serve_until_stopped(settings));
+    // What still runs are connections that did not end in time.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.exit()),
+    }
+}
+
+/// Says in one line why the server does not run.
+pub(super) fn fail(error: &dyn Error, exit: Exit) -> ExitCode {
+    let line = chain(error).replace('\n', " ");
+    eprintln!("error: {}", line.trim_end());
+    exit.into()
+}
+
+async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
+    // Signals first: from here on every one of them stops the server cleanly.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let journal =
+        SqliteJournal::open(&settings.data_dir).map_err(|source| StartError::Journal { source })?;
+    let (host, port) = (settings.host.clone(), settings.port);
+    let listener = TcpListener::bind((host.as_str(), port))
+        .await
+        .map_err(|source| StartError::Listen { host, port, source })?;
+    let address = listener.local_addr()?;
+
+    let (ledger, running) = coordinator::start(journal, Clock::system)?;
+    let waiters = ledger.clone();
+    let app = App::new(ledger, settings.server.clone());
+    announce(&settings, address);
+
+    serve::serve(listener, app.into_router(), async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        waiters.send_waiters_away();
+    })
+    .await;
+    running.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Tells where it listens and where its data is, on standard output.
+fn announce(settings: &Settings, address: SocketAddr) {
+    let base = format!("http://{address}");
+    let data = settings.data_dir.display();
+    match settings.log_format {
+        LogFormat::Json => println!(
+            "{}",
+            serde_json::json!({
+                "api_url": format!("{base}/api"),
+                "docs_url": format!("{base}/docs"),
+                "data_dir": data.to_string(),
+            })
+        ),
+        LogFormat::Text => println!(
+            "Leasehold {} is listening.\n\n  API   {base}/api\n  Docs  {base}/docs\n  \
+             Data  {data}\n\nClients of Prefect use it with\n\n  export \
+             PREFECT_API_URL={base}/api\n\nStop it with Ctrl-C.",
+            env!("CARGO_PKG_VERSION"),
+        ),
+    }
+}
+
+fn start_logging(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let has_colors =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let logs = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_max_level(level)
+        .with_ansi(has_colors)
+        .with_target(false);
+    match format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}

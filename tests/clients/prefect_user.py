@@ -1,0 +1,220 @@
+"""Somebody who has the real, unmodified Prefect client installed, and programs that use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leasehold_server import without_settings
+from waiting import wait_until
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+CLIENT_VERSION = tuple(int(part) for part in version("prefect").split(".")[:3])
+HAS_LEASES = CLIENT_VERSION >= (3, 4, 10)
+"""Older clients take slots of global limits with a plain increment."""
+
+needs_leases = pytest.mark.skipif(
+    not HAS_LEASES, reason="this version of the client takes slots without a lease"
+)
+
+NOISE = re.compile(
+    r"^(Still processing items: .*"
+    r"|(exception calling callback for <Future|Exception in callback concurrency)"
+    r"(.|\n)*?CancelledError)\n",
+    re.MULTILINE,
+)
+"""What clients log whatever the server does: one line of 3.8's queues when a program ends before
+they are empty, and a mistake of 3.4's at the end of each block."""
+
+
+class Program:
+    """A program of the user's, while it runs and after.
+
+    It prints to `output`; the client in it logs to `log`.
+    """
+
+    def __init__(self, command: list[str], environment: dict[str, str], path: Path):
+        self.output_path = path.with_suffix(".output")
+        self.log_path = path.with_suffix(".log")
+        with self.output_path.open("wb") as output, self.log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=log,
+                env=environment,
+                cwd=path.parent,
+            )
+
+    @property
+    def output(self) -> str:
+        return self.output_path.read_text()
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def lines(self, word: str) -> list[str]:
+        """What follows `word` on each line that starts with it."""
+        return [
+            line[len(word) :].strip() for line in self.output.splitlines() if line.startswith(word)
+        ]
+
+    def wait_for(self, word: str, within_seconds: float = 20.0) -> None:
+        """Waits until it has printed a line that starts with `word`."""
+
+        def printed() -> bool:
+            found = bool(self.lines(word))
+            assert found or self.is_running(), f"ended without printing {word!r}"
+            return found
+
+        wait_until(printed, f"the program prints {word!r}", within_seconds)
+
+    def let_go(self) -> None:
+        """Lets a program go on that holds until its input ends."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def kill(self) -> None:
+        """Ends it with -9, so that it can clean up nothing."""
+        self._process.kill()
+        self._process.wait()
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def finish(
+        self, exit_code: int = 0, clean: bool | None = None, within_seconds: float = 30.0
+    ) -> Program:
+        """Waits for its end. Its log is to be clean if it succeeds, or as `clean` says."""
+        try:
+            self._process.wait(within_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the program still runs after {within_seconds} s") from None
+        assert self._process.returncode == exit_code, f"exit code {self._process.returncode}"
+        if clean or (clean is None and exit_code == 0):
+            complaints = NOISE.sub("", self.log)
+            assert not complaints, f"the client complains:\n{complaints}"
+        return self
+
+
+class PrefectUser:
+    """A user's machine: a home directory, and settings that point at the server."""
+
+    def __init__(self, api_url: str, directory: Path, settings: dict[str, str]):
+        self._directory = directory
+        self._environment = without_settings(os.environ) | {
+            "PREFECT_API_URL": api_url,
+            "PREFECT_HOME": str(directory / "prefect"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "COLUMNS": "200",
+            # Of the client's dependencies, which have moved on since its release.
+            "PYTHONWARNINGS": "ignore",
+            **settings,
+        }
+        self._programs: list[Program] = []
+
+    def start(self, script: str, *arguments: object) -> Program:
+        """Starts one of the programs in `programs/`."""
+        return self._start(script, [sys.executable, str(PROGRAMS / script), *map(str, arguments)])
+
+    def run(self, script: str, *arguments: object, **expected: Any) -> Program:
+        """Runs a program to its end; `expected` as in `Program.finish`."""
+        program = self.start(script, *arguments)
+        program.let_go()
+        return program.finish(**expected)
+
+    def prefect(self, *arguments: str, exit_code: int = 0) -> str:
+        """Runs the `prefect` command line and answers what it printed."""
+        command = [str(Path(sys.executable).parent / "prefect"), *arguments]
+        program = self._start("prefect", command)
+        program.let_go()
+        return program.finish(exit_code).output
+
+    def session(self, flavour: str) -> ClientSession:
+        """A client object, `sync` or `asyncio`, whose methods the test calls."""
+        return ClientSession(self._environment, flavour)
+
+    def log_paths(self) -> list[Path]:
+        return [path for it in self._programs for path in (it.output_path, it.log_path)]
+
+    def end_programs(self) -> None:
+        """Ends what a failing test left running."""
+        for program in self._programs:
+            program.kill()
+
+    def _start(self, name: str, command: list[str]) -> Program:
+        path = self._directory / f"{len(self._programs)}-{Path(name).stem}"
+        program = Program(command, self._environment, path)
+        self._programs.append(program)
+        return program
+
+
+class ClientError(Exception):
+    """What a method of the client raised, in its own process."""
+
+    def __init__(self, kind: str, message: str, status: int | None, body: Any):
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.status = status
+        self.body = body
+
+
+class ClientSession:
+    """A Prefect client object in a process of its own; see `programs/client_session.py`.
+
+    `session.read_concurrency_limit_by_tag(tag="db")` calls that method of the real client.
+    """
+
+    def __init__(self, environment: dict[str, str], flavour: str):
+        self.called: set[str] = set()
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROGRAMS / "client_session.py"), flavour],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+
+    def __enter__(self) -> ClientSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=10)
+
+    def limit_methods(self) -> set[str]:
+        """The names of all methods that this version's client has for limits."""
+        return set(self._call("limit_methods", {}))
+
+    def __getattr__(self, method: str) -> Any:
+        def call(**arguments: Any) -> Any:
+            self.called.add(method)
+            return self._call(method, arguments)
+
+        return call
+
+    def _call(self, method: str, arguments: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        request = {"method": method, "arguments": arguments}
+        self._process.stdin.write(json.dumps(request, default=str) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        if "error" in answer:
+            raise ClientError(**answer["error"])
+        return answer["result"]
+
+
+def some_id() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,59 @@
+//! The command line of `cargo xtask`.
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// What CI runs and what a newcomer runs.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Run the tests, installing what they need first
+    ///
+    /// Makes a Python environment under target/venvs for each file of tests/venvs, installs
+    /// missing system packages when run as root on Debian or Ubuntu, builds the workspace
+    /// once, and runs the suites named, or all of them.
+    Test(TestArguments),
+    /// Run everything that CI runs: formatting, lints, documentation, licences, all tests
+    Ci,
+}
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct TestArguments {
+    /// The suites to run [default: all]
+    #[arg(value_enum)]
+    pub(crate) suites: Vec<Suite>,
+
+    /// Run the clients suite with this version of the Prefect client only; may be repeated
+    #[arg(long = "client", value_name = "VERSION")]
+    pub(crate) clients: Vec<String>,
+
+    /// Passed to pytest, as in `cargo xtask test clients -- -k gcl -x`
+    #[arg(last = true, value_name = "PYTEST ARGUMENTS")]
+    pub(crate) pytest: Vec<String>,
+}
+
+impl TestArguments {
+    /// Whether `suite` was asked for. What only the clients suite understands asks for it.
+    pub(crate) fn wants(&self, suite: Suite) -> bool {
+        if !self.suites.is_empty() {
+            return self.suites.contains(&suite);
+        }
+        let clients_alone = !self.clients.is_empty() || !self.pytest.is_empty();
+        !clients_alone || suite == Suite::Clients
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Suite {
+    /// The tests written in Rust, of every crate, and the examples in their documentation
+    Rust,
+    /// The simulator, over 200 seeds
+    Sim,
+    /// The real Prefect clients against the real server, once for each version
+    Clients,
+}

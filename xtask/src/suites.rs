@@ -1,0 +1,163 @@
+//! `cargo xtask test`: the suites, what each needs, and how many tests each of them ran.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::arguments::{Suite, TestArguments};
+use crate::environment::{binary, cargo, has_cargo_subcommand, root, venv_dir};
+use crate::packages;
+use crate::step::{run, run_reading, step, succeeded};
+use crate::venvs::{self, Venv};
+
+/// What the tests in Rust start beside our own program: (program, Debian package).
+const PROGRAMS: &[(&str, &str)] = &[("redis-server", "redis-server")];
+
+/// How many seeds the simulator goes through in CI.
+const SEEDS: &str = "200";
+
+/// Runs the suites that `arguments` ask for and sums them up.
+pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
+    let started = Instant::now();
+    let rust = arguments.wants(Suite::Rust);
+    let clients = arguments.wants(Suite::Clients);
+    let all = venvs::all()?;
+    let client_venvs = venvs::with_clients(&all, &arguments.clients)?;
+    let mut summary = Vec::new();
+
+    if rust {
+        step("system packages", || packages::install_missing(PROGRAMS))?;
+    }
+    if rust || clients {
+        let needed: Vec<_> = all
+            .iter()
+            .filter(|venv| match venv.client_version() {
+                Some(_) => clients && client_venvs.iter().any(|client| client.name == venv.name),
+                None => rust,
+            })
+            .cloned()
+            .collect();
+        step("Python environments", || venvs::prepare(&needed))?;
+        step("build", || run_cargo(&["build", "--workspace", "--all-targets"]))?;
+    }
+    if rust {
+        summary.push(("Rust".to_owned(), step("Rust tests", rust_tests)?));
+        step("Rust examples in documentation", || {
+            run_cargo(&["test", "--workspace", "--doc", "--quiet"])
+        })?;
+    }
+    if arguments.wants(Suite::Sim) {
+        step("simulator", || {
+            run_cargo(&["run", "--package", "leasehold-sim", "--", "--seeds", SEEDS])
+        })?;
+        summary.push(("simulator".to_owned(), format!("{SEEDS} seeds")));
+    }
+    if clients {
+        for venv in &client_venvs {
+            let version = venv.client_version().unwrap_or(&venv.name);
+            let name = format!("Prefect client {version}");
+            let closing = step(&name, || client_tests(venv, &arguments.pytest))?;
+            summary.push((name, closing));
+        }
+    }
+
+    println!("\n── all passed in {:.0} s", started.elapsed().as_secs_f64());
+    for (suite, closing) in summary {
+        println!("{suite}: {closing}");
+    }
+    Ok(())
+}
+
+fn run_cargo(arguments: &[&str]) -> Result<()> {
+    run(&mut cargo(arguments))
+}
+
+/// nextest where it is installed, else cargo's own runner. Answers the closing line.
+fn rust_tests() -> Result<String> {
+    if has_cargo_subcommand("nextest") {
+        let mut command = cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+        return counted(with_test_environment(&mut command), |line| {
+            line.trim_start().starts_with("Summary [")
+        });
+    }
+    let mut passed = 0;
+    let mut command =
+        cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+    let status = run_reading(with_test_environment(&mut command), |line| {
+        if line.starts_with("test result:") {
+            passed += passed_tests(line).unwrap_or(0);
+        }
+    })?;
+    succeeded(status)?;
+    if passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(format!("{passed} passed"))
+}
+
+/// The tests of the clients with the client of one environment. Answers pytest's closing line.
+fn client_tests(venv: &Venv, arguments: &[String]) -> Result<String> {
+    let mut command = Command::new(venv.python());
+    command
+        .args(["-m", "pytest", "--numprocesses", "2"])
+        .arg(venvs::client_tests())
+        .args(arguments)
+        .current_dir(root());
+    counted(with_test_environment(&mut command), |line| {
+        line.starts_with('=') && line.ends_with('=') && line.contains(" in ")
+    })
+}
+
+fn with_test_environment(command: &mut Command) -> &mut Command {
+    command
+        .env("LEASEHOLD_BIN", binary())
+        .env("LEASEHOLD_TEST_VENV_DIR", venv_dir())
+        // Points the tests of the clients at somebody else's server.
+        .env_remove("LEASEHOLD_TEST_API_URL")
+}
+
+/// Runs a test runner and answers its closing line, which has to speak of tests that passed:
+/// a run of nothing is no success.
+fn counted(command: &mut Command, is_closing: impl Fn(&str) -> bool) -> Result<String> {
+    let mut closing = None;
+    let status = run_reading(command, |line| {
+        if is_closing(line) {
+            closing = Some(line.trim_matches(|c| c == '=' || c == ' ').to_owned());
+        }
+    })?;
+    succeeded(status)?;
+    let closing = closing.context("the test runner printed no closing line")?;
+    match passed_tests(&closing) {
+        Some(1..) => Ok(closing),
+        _ => bail!("no test ran: {closing}"),
+    }
+}
+
+/// The number before the word "passed".
+fn passed_tests(line: &str) -> Option<u32> {
+    let words: Vec<_> = line.split([' ', ',', ';', '.']).filter(|word| !word.is_empty()).collect();
+    let at = words.iter().position(|word| *word == "passed")?;
+    words.get(at.checked_sub(1)?)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::passed_tests;
+
+    #[test]
+    fn each_runner_says_how_many_passed() {
+        let nextest = "     Summary [   0.005s] 12 tests run: 11 passed (1 slow), 3 skipped";
+        assert_eq!(passed_tests(nextest), Some(11));
+        let cargo = "test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(passed_tests(cargo), Some(7));
+        let pytest = "======= 34 passed, 2 skipped in 61.20s (0:01:01) =======";
+        assert_eq!(passed_tests(pytest), Some(34));
+    }
+
+    #[test]
+    fn a_run_of_nothing_says_nothing_of_passing() {
+        assert_eq!(passed_tests("===== no tests ran in 0.01s ====="), None);
+        assert_eq!(passed_tests("===== 2 skipped in 0.01s ====="), None);
+    }
+}
