@@ -24,8 +24,16 @@ pub(crate) enum Command {
     /// Run the server.
     #[command(subcommand)]
     Server(Box<commands::server::Command>),
+    Run(commands::run::Args),
+    /// See which locks a Redis holds, and move a fleet from TaskTiger's old locks to token locks.
+    #[command(subcommand)]
+    Locks(commands::locks::Command),
+    RedisScan(commands::redis_scan::Args),
     /// Print a completion script for a shell.
     Completions(commands::completions::Args),
+    /// End the process group of a command whose `leasehold run` has died.
+    #[command(hide = true)]
+    Warden(commands::run::WardenArgs),
 }
 
 const EXAMPLES: &str = "\

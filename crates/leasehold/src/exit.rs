@@ -1,30 +1,84 @@
-//! How the program ends. The numbers are those of `sysexits.h`, where it has one that fits.
+//! How the program ends. The numbers are those of `sysexits.h`, where it has one that fits. `leasehold run` ends with its
+//! command's number instead; numbers above 128 are 128 plus the signal that ended it.
 
+use leasehold_redis::Fault;
 use std::process::ExitCode;
 
 /// Why a command did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
+    /// 1: the answer is no: it is not safe to go on, or not everything could be done.
+    No = 1,
     /// 64: the command line is wrong.
     Usage = 64,
-    /// 65: the journal is damaged, or is no journal.
+    /// 65: the journal is damaged, or is no journal; a log that was to be undone is none.
     Data = 65,
-    /// 69: the address cannot be listened on; mostly another program uses the port.
+    /// 69: the address cannot be listened on, mostly because another program uses the port; Redis cannot be reached, or
+    /// gave an answer that makes no sense.
     Unavailable = 69,
     /// 70: something that should not happen.
     Software = 70,
+    /// 71: the operating system refused something.
+    Os = 71,
     /// 73: the data directory cannot be written.
     CannotCreate = 73,
-    /// 75: another server runs on the same data. It may work later.
+    /// 74: a log cannot be read or written.
+    Io = 74,
+    /// 75: another server runs on the same data; the lock was not to be had in time. It may work later.
     Busy = 75,
     /// 76: a newer version wrote the journal.
     Newer = 76,
+    /// 77: Redis refused the login, or does not permit it to this user.
+    NotPermitted = 77,
     /// 78: the configuration file or an environment variable is wrong.
     Config = 78,
+    /// 79: the lock was lost while the command ran, and the command ended with 0 all the same.
+    LockLost = 79,
+    /// 126: as in a shell, the command was found and cannot be run.
+    CannotRun = 126,
+    /// 127: as in a shell, there is no such command.
+    NotFound = 127,
+    /// 130: as in a shell, ended by Ctrl-C.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+impl From<&Fault> for Exit {
+    fn from(fault: &Fault) -> Self {
+        match fault {
+            Fault::LoginRefused { .. } | Fault::NotPermitted { .. } => Self::NotPermitted,
+            _ => Self::Unavailable,
+        }
+    }
+}
+
+/// Why the program ends without having done what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// The one place where a failure is told.
+    pub(crate) fn report(&self) -> ExitCode {
+        crate::output::say(&self.message);
+        self.exit.into()
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::new(Exit::from(&fault), fault.to_string())
     }
 }

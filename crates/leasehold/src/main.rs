@@ -2,7 +2,9 @@
 
 mod args;
 mod commands;
+mod duration;
 mod exit;
+mod output;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,16 @@
-//! The real program, end to end. One binary, so that it is linked once.
+//! The real program, end to end, with a real Redis and real peers. One binary, so that it is
+//! linked once.
+
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod chaos;
+mod cleanup;
+mod migration;
+mod program;
+mod run;
+mod scan;
 mod server;
+#[path = "../../../leasehold-redis/tests/it/support.rs"]
+#[expect(dead_code, reason = "shared with the tests of leasehold-redis, which use more of it")]
+mod support;
+mod tls;

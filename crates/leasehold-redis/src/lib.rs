@@ -1,0 +1,76 @@
+//! Locks and semaphores on Redis as task queues have them, and a safe way from one mechanism to the next.
+//!
+//! Three mechanisms: the **old** lock (TaskTiger up to 0.12), the **token** lock (redis-py, TaskTiger from 0.13), and
+//! **dual**, which holds both and stands between them. They are spoken so exactly that a peer in another process cannot
+//! tell, except that ours never renews or deletes what is not its own, and trusts the clock of Redis instead of the
+//! caller's.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use leasehold_redis::{Lock, Mechanism, Redis, Wait};
+//! use std::time::Duration;
+//!
+//! let redis = Redis::connect(&"redis://127.0.0.1/".parse()?).await?;
+//! let lock = Lock::new(&redis, "nightly-report", Mechanism::Token).ttl(Duration::from_secs(60));
+//! let guard = lock.acquire(Wait::AtMost(Duration::from_secs(600))).await?;
+//! tokio::select! {
+//!     () = work() => guard.release().await?,
+//!     loss = guard.lost() => eprintln!("stopping: {loss}"),
+//! }
+//! # Ok(())
+//! # }
+//! # async fn work() {}
+//! ```
+//!
+//! What this crate refuses to know: the server, its limits and its journal. The promise is bounded: a holder that is
+//! paused for longer than its lock's time can outlive it, as on every lock with a timeout, and Redis's replication can
+//! lose a lock in a failover.
+
+mod address;
+mod census;
+mod cleanup;
+mod expiry;
+mod fault;
+mod fleet;
+mod follower;
+mod guard;
+mod half;
+mod holders;
+mod holding;
+mod keys;
+mod lock;
+mod lock_id;
+mod observation;
+mod phase;
+mod python_json;
+mod redis_connection;
+mod scan;
+mod scan_log;
+mod scripts;
+mod semaphore;
+#[cfg(test)]
+mod simulation;
+mod transport;
+mod undo;
+mod waiting;
+
+pub use address::{Address, AddressError};
+pub use census::{Census, CensusOptions, LockEntry, OldLockState, SemaphoreEntry, SemaphoreMember};
+pub use cleanup::{CleanupError, CleanupOptions, CleanupReport, cleanup};
+pub use expiry::{LOCK_FOREVER, OldExpiry, python_float};
+pub use fault::Fault;
+pub use fleet::{Fleet, MoveError, MoveRule, Process};
+pub use follower::{Follower, FollowerOptions};
+pub use guard::{Guard, Lost, ReleaseError};
+pub use holders::Holder;
+pub use keys::Keys;
+pub use lock::{AcquireError, Lock, Wait};
+pub use lock_id::{LockIdError, keyed_lock_id, lock_id};
+pub use observation::{Observation, Verdict};
+pub use phase::{Mechanism, Phase, PhaseState, UnknownName};
+pub use python_json::{JsonError, PythonJson};
+pub use redis_connection::{KeyWatch, Redis};
+pub use scan::{ScanOptions, ScanProgress, ScanSummary, TypeTotal, scan};
+pub use scan_log::{ScanLine, ScanLineError};
+pub use semaphore::{Refusal, Semaphore, SemaphoreError};
+pub use undo::{UndoError, UndoReport, undo};

@@ -1,0 +1,124 @@
+//! Several censuses in a row: whether it is safe to go on, or what stands in the way and until when.
+
+use crate::census::{Census, LockEntry};
+use crate::fleet::Fleet;
+use crate::phase::{Mechanism, Phase};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What the censuses so far say about going from one phase to the next.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    from: Phase,
+    to: Phase,
+    needed: Duration,
+    quiet_since: Option<Instant>,
+}
+
+/// Whether it is safe to go on.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It is.
+    Safe,
+    /// Nothing is in the way, but that has not been so for long enough to be sure that nobody is left.
+    Watching {
+        /// How much longer to watch.
+        left: Duration,
+    },
+    /// This stands in the way.
+    Blocked {
+        /// Locks and processes, in words.
+        by: Vec<String>,
+        /// When the last of the locks runs out unless it is renewed, in Unix seconds; `None` where that is not known.
+        until: Option<f64>,
+    },
+}
+
+impl Observation {
+    /// Starts to watch. `longest` is the longest timeout of any lock: somebody who uses the old mechanism shows up
+    /// within it, or holds nothing.
+    #[must_use]
+    pub fn new(from: Phase, to: Phase, longest: Duration) -> Self {
+        Self { from, to, needed: longest, quiet_since: None }
+    }
+
+    /// The mechanism that the new phase does not exclude; `None` where it excludes all that the old phase allows.
+    #[must_use]
+    pub fn unsafe_mechanism(&self) -> Option<Mechanism> {
+        match (self.from, self.to) {
+            (Phase::Token, Phase::Old) | (Phase::Old, Phase::Token) => None,
+            (_, Phase::Token) => Some(Mechanism::Old),
+            (_, Phase::Old) => Some(Mechanism::Token),
+            (_, Phase::Dual) => None,
+        }
+    }
+
+    /// Takes in what is there at `now`, and judges.
+    pub fn judge(&mut self, fleet: &Fleet, census: &Census, now: Instant) -> Verdict {
+        let unsafe_mechanism = self.unsafe_mechanism();
+        let in_the_way: Vec<&LockEntry> =
+            unsafe_mechanism.map(|mechanism| census.of(mechanism).collect()).unwrap_or_default();
+        if in_the_way.is_empty() {
+            self.quiet_since.get_or_insert(now);
+        } else {
+            self.quiet_since = None;
+        }
+        let unconfirmed = fleet.unconfirmed().map(|process| {
+            format!(
+                "{}, pid {} on {}, has not confirmed phase {}",
+                process.name, process.pid, process.host, self.from
+            )
+        });
+        let mut by: Vec<String> = unconfirmed.collect();
+        by.extend(in_the_way.iter().map(|entry| describe(entry, census.at)));
+        if !by.is_empty() {
+            let untils: Option<Vec<f64>> = in_the_way.iter().map(|entry| entry.until).collect();
+            let until = untils.and_then(|untils| untils.into_iter().reduce(f64::max));
+            return Verdict::Blocked { by, until };
+        }
+        if unsafe_mechanism.is_none() {
+            return Verdict::Safe;
+        }
+        let needed = self.needed.max(fleet.longest_ttl());
+        let quiet =
+            self.quiet_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        if quiet > needed { Verdict::Safe } else { Verdict::Watching { left: needed - quiet } }
+    }
+
+    /// For the downtime way: everything that is alive stands in the way.
+    #[must_use]
+    pub fn judge_downtime(fleet: &Fleet, census: &Census) -> Verdict {
+        let mut by: Vec<String> = fleet
+            .alive()
+            .map(|process| {
+                format!("{}, pid {} on {}, is alive", process.name, process.pid, process.host)
+            })
+            .collect();
+        by.extend(census.live.iter().map(|entry| describe(entry, census.at)));
+        by.extend(census.live_members().map(|(queue, member)| {
+            format!(
+                "{} in the semaphore of queue {queue} for another {:.0} s",
+                member.id,
+                member.until - census.at
+            )
+        }));
+        if by.is_empty() {
+            return Verdict::Safe;
+        }
+        let untils: Option<Vec<f64>> = census.live.iter().map(|entry| entry.until).collect();
+        Verdict::Blocked {
+            by,
+            until: untils.and_then(|untils| untils.into_iter().reduce(f64::max)),
+        }
+    }
+}
+
+fn describe(entry: &LockEntry, at: f64) -> String {
+    let left = match entry.until {
+        Some(until) => format!("for another {:.0} s", (until - at).max(0.0)),
+        None => "for ever".to_owned(),
+    };
+    let holder = entry.holder.as_ref().map(|holder| format!(", by {holder}")).unwrap_or_default();
+    format!("{} lock {} is held {left}{holder}", entry.mechanism, entry.id)
+}

@@ -1,0 +1,135 @@
+//! What is in Redis, to the byte: a peer cannot tell that it is ours.
+
+use crate::support::{Peer, RedisServer, Venv};
+use leasehold_redis::{Keys, Lock, Mechanism, python_float};
+use redis::Commands;
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_lock_is_a_float_then_an_integer_without_ttl() {
+    let server = RedisServer::start();
+    let redis = server.connect().await;
+    let mut raw = server.raw();
+    let before = redis.time().await.unwrap();
+    let guard = Lock::new(&redis, "a", Mechanism::Old)
+        .ttl(Duration::from_secs(60))
+        .try_acquire()
+        .await
+        .unwrap();
+    let after = redis.time().await.unwrap();
+    let value: String = raw.get("t:lock:a").unwrap();
+    let expiry: f64 = value.parse().unwrap();
+    assert!(before + 60.0 <= expiry && expiry <= after + 60.0, "{value}");
+    assert_eq!(value, python_float(expiry));
+    assert_eq!(raw.ttl::<_, i64>("t:lock:a").unwrap(), -1);
+    let keys: Vec<String> = raw.keys("*").unwrap();
+    assert_eq!(keys, ["t:lock:a"]);
+    guard.unwrap().release().await.unwrap();
+    assert!(!raw.exists::<_, bool>("t:lock:a").unwrap());
+
+    let guard = Lock::new(&redis, "a", Mechanism::Old)
+        .ttl(Duration::from_secs(3))
+        .try_acquire()
+        .await
+        .unwrap();
+    let first: String = raw.get("t:lock:a").unwrap();
+    crate::support::wait_for("a renewal", || raw.get::<_, String>("t:lock:a").unwrap() != first);
+    let now = redis.time().await.unwrap();
+    let renewed: String = raw.get("t:lock:a").unwrap();
+    let whole: i64 = renewed.parse().unwrap_or_else(|_| panic!("{renewed} is no integer"));
+    assert!(
+        (now.floor() - 1.0 + 3.0..=now.floor() + 3.0)
+            .contains(&f64::from(i32::try_from(whole).unwrap()))
+    );
+    drop(guard);
+
+    let guard = Lock::new(&redis, "b", Mechanism::Old).without_ttl().try_acquire().await.unwrap();
+    assert_eq!(raw.get::<_, String>("t:lock:b").unwrap(), "2147483649.0");
+    guard.unwrap().release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_prints_our_old_values_the_same() {
+    let server = RedisServer::start();
+    let redis = server.connect().await;
+    let mut raw = server.raw();
+    let mut peer = Peer::start(&server, Venv::TaskTiger012);
+    let mut values: Vec<f64> = Vec::new();
+    for _ in 0..200 {
+        let lock = Lock::new(&redis, "a", Mechanism::Old).ttl(Duration::from_micros(30_000_001));
+        let guard = lock.try_acquire().await.unwrap().unwrap();
+        let value: String = raw.get("t:lock:a").unwrap();
+        let number: f64 = value.parse().unwrap();
+        assert_eq!(value, python_float(number));
+        values.push(number);
+        guard.release().await.unwrap();
+    }
+    let answer = peer.ask(&serde_json::json!({"op": "repr", "cases": values}));
+    let expected: Vec<String> = values.iter().map(|value| python_float(*value)).collect();
+    assert_eq!(answer["ok"], serde_json::json!(expected));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn token_lock_is_32_hex_digits_with_a_ttl() {
+    let server = RedisServer::start();
+    let redis = server.connect().await;
+    let mut raw = server.raw();
+    let lock = Lock::new(&redis, "a", Mechanism::Token)
+        .keys(Keys::new("other"))
+        .ttl(Duration::from_secs(60));
+    let guard = lock.try_acquire().await.unwrap().unwrap();
+    let value: String = raw.get("other:lockv2:a").unwrap();
+    assert!(
+        value.len() == 32 && value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+        "{value}"
+    );
+    let ttl: i64 = raw.pttl("other:lockv2:a").unwrap();
+    assert!((59_000..=60_000).contains(&ttl), "{ttl}");
+    guard.release().await.unwrap();
+    let guard = lock.without_ttl().try_acquire().await.unwrap().unwrap();
+    assert_eq!(raw.ttl::<_, i64>("other:lockv2:a").unwrap(), -1);
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_are_no_number_hold_an_old_lock_forever() {
+    let server = RedisServer::start();
+    let redis = server.connect().await;
+    let mut raw = server.raw();
+    let mut peer = Peer::start(&server, Venv::TaskTiger012);
+    let cases = [
+        "",
+        "1",
+        " 1795 ",
+        "1_000",
+        "1__0",
+        "0x10",
+        "nan",
+        "inf",
+        "-inf",
+        "abc",
+        "1e3",
+        "1e",
+        ".5",
+        "5.",
+        ".",
+        "+3",
+        "-3",
+        "99999999999",
+        "1e400",
+        "infinity",
+        "--1",
+        "\u{e9}",
+        "2147483649.0",
+    ];
+    for case in cases {
+        let _: () = raw.set("t:lock:a", case).unwrap();
+        let theirs = peer.acquire("old", "a", 30.0);
+        let _: () = raw.set("t:lock:a", case).unwrap();
+        let ours = Lock::new(&redis, "a", Mechanism::Old).try_acquire().await.unwrap();
+        assert_eq!(ours.is_some(), theirs, "{case:?}");
+        if let Some(guard) = ours {
+            guard.release().await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Renewal, loss, release: what a holder may rely on.
+
+use crate::support::{Peer, RedisServer, Venv};
+use leasehold_redis::{AcquireError, Lock, Lost, Mechanism, ReleaseError, Wait};
+use redis::Commands;
+use std::time::{Duration, Instant};
+
+const MECHANISMS: [Mechanism; 3] = [Mechanism::Old, Mechanism::Dual, Mechanism::Token];
+const SHORT: Duration = Duration::from_millis(400);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guards_renew_themselves_for_as_long_as_they_live() {
+    let server = RedisServer::start();
+    let redis = server.connect().await;
+    let mut peer = Peer::start(&server, Venv::TaskTiger012);
+    let mut guards = Vec::new();
+    for mechanism in MECHANISMS {
+        let lock = Lock::new(&redis, mechanism.as_str(), mechanism).ttl(SHORT);
+        guards.push(lock.try_acquire().await.unwrap().unwrap());
+    }
+    let started = Instant::now();
+    while started.elapsed() < SHORT * 4 {
+        for mechanism in MECHANISMS {
+            assert!(!peer.acquire(mechanism.as_str(), mechanism.as_str(), 1.0), "{mechanism}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for guard in guards {
+        assert!(guard.is_held());
+        guard.release().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d30_renewal_and_release_leave_a_foreign_lock_alone() {
+    let server = RedisServer::start();
+    let redis = server.connect().await;
+    let mut raw = server.raw();
+    for mechanism in MECHANISMS {
+        let id = mechanism.as_str();
+        let guard =
+            Lock::new(&redis, id, mechanism).ttl(SHORT).try_acquire().await.unwrap().unwrap();
+        let foreign = "2000000000.5";
+        for key in [format!("t:lock:{id}"), format!("t:lockv2:{id}")] {
+            let _: () = raw.set(key, foreign).unwrap();
+        }
+        let loss = tokio::time::timeout(SHORT, guard.lost()).await.unwrap();
+        assert!(matches!(loss, Lost::TakenAway), "{mechanism}: {loss}");
+        assert!(!guard.is_held());
+        assert!(matches!(guard.release().await, Err(ReleaseError::Lost(Lost::TakenAway))));
+        for key in [format!("t:lock:{id}"), format!("t:lockv2:{id}")] {
+            assert_eq!(raw.get::<_, String>(key).unwrap(), foreign, "{mechanism}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d28_unreachable_is_told_apart_and_told_before_anyone_else_can_have_it() {
+    for mechanism in MECHANISMS {
+        let server = RedisServer::start();
+        let redis = server.connect().await;
+        let ttl = Duration::from_millis(900);
+        let taken_before = Instant::now();
+        let guard =
+            Lock::new(&redis, "a", mechanism).ttl(ttl).try_acquire().await.unwrap().unwrap();
+        server.signal("STOP");
+        let loss = tokio::time::timeout(Duration::from_secs(5), guard.lost()).await.unwrap();
+        // A renewal may have been answered just before the stop; without one the ttl counts from the acquire.
+        let told_after = taken_before.elapsed();
+        server.signal("CONT");
+        assert!(matches!(loss, Lost::Unreachable(_)), "{mechanism}: {loss}");
+        assert!(told_after < ttl, "{mechanism}: told after {told_after:?}");
+        assert!(!guard.is_held());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d08_dropped_guards_give_back_and_cancelled_acquires_leave_nothing() {
+    let server = RedisServer::start();
+    let redis = server.connect().await;
+    let mut raw = server.raw();
+    for mechanism in MECHANISMS {
+        let lock = Lock::new(&redis, "a", mechanism);
+        drop(lock.try_acquire().await.unwrap().unwrap());
+        let deadline = Duration::from_secs(5);
+        let guard = lock.acquire(Wait::AtMost(deadline)).await.unwrap();
+        guard.release().await.unwrap();
+        for _ in 0..50 {
+            // D08: given up at any point, also between the grant and its answer.
+            let patience = Duration::from_micros(fastrand::u64(..2_000));
+            let _ = tokio::time::timeout(patience, lock.acquire(Wait::Forever)).await;
+        }
+        let started = Instant::now();
+        while !raw.keys::<_, Vec<String>>("*").unwrap().is_empty() {
+            assert!(
+                started.elapsed() < deadline,
+                "{mechanism}: {:?}",
+                raw.keys::<_, Vec<String>>("*")
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_ends_in_time_and_says_how_long_it_was() {
+    let server = RedisServer::start();
+    let redis = server.connect().await;
+    let lock = Lock::new(&redis, "a", Mechanism::Dual);
+    let _guard = lock.try_acquire().await.unwrap().unwrap();
+    let started = Instant::now();
+    let error = lock.acquire(Wait::AtMost(Duration::from_millis(300))).await.unwrap_err();
+    assert!(matches!(error, AcquireError::NotInTime { .. }), "{error}");
+    assert!((Duration::from_millis(300)..Duration::from_millis(800)).contains(&started.elapsed()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn released_locks_are_taken_at_once_where_redis_notifies() {
+    let server = RedisServer::with_options(&["--notify-keyspace-events", "KA"]);
+    let redis = server.connect().await;
+    for mechanism in MECHANISMS {
+        let lock = Lock::new(&redis, "a", mechanism);
+        let guard = lock.try_acquire().await.unwrap().unwrap();
+        let waiter = tokio::spawn({
+            let lock = lock.clone();
+            async move {
+                let guard = lock.acquire(Wait::Forever).await.unwrap();
+                (Instant::now(), guard)
+            }
+        });
+        // Long enough for a poller's pauses to have grown well beyond what is asserted below.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let released = Instant::now();
+        guard.release().await.unwrap();
+        let (taken, guard) = waiter.await.unwrap();
+        assert!(
+            taken - released < Duration::from_millis(150),
+            "{mechanism}: {:?}",
+            taken - released
+        );
+        guard.release().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guards_survive_a_restart_of_their_connection() {
+    let server = RedisServer::start();
+    let redis = server.connect().await;
+    let mut raw = server.raw();
+    let guard =
+        Lock::new(&redis, "a", Mechanism::Token).ttl(SHORT).try_acquire().await.unwrap().unwrap();
+    for _ in 0..6 {
+        let _: i64 = redis::cmd("CLIENT")
+            .arg("KILL")
+            .arg("TYPE")
+            .arg("normal")
+            .arg("SKIPME")
+            .arg("yes")
+            .query(&mut raw)
+            .unwrap();
+        let _: () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut raw).unwrap();
+        tokio::time::sleep(SHORT / 3).await;
+        assert!(guard.is_held());
+    }
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_dual_locks_do_not_keep_each_other_awake() {
+    let server = RedisServer::with_options(&["--notify-keyspace-events", "KA"]);
+    let redis = server.connect().await;
+    let mut raw = server.raw();
+    let _guard = Lock::new(&redis, "a", Mechanism::Old).try_acquire().await.unwrap().unwrap();
+    let mut waiters = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let lock = Lock::new(&redis, "a", Mechanism::Dual);
+        waiters
+            .spawn(async move { drop(lock.acquire(Wait::AtMost(Duration::from_secs(3))).await) });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut executed = || -> u64 {
+        let info: String = redis::cmd("INFO").arg("stats").query(&mut raw).unwrap();
+        let line = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+        line.unwrap().parse().unwrap()
+    };
+    let before = executed();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let commands = executed() - before;
+    assert!(commands < 100, "{commands} commands by five who only wait");
+    waiters.join_all().await;
+}

@@ -1,0 +1,230 @@
+//! A real Redis, and real peers in other processes.
+
+use leasehold_redis::{Address, Redis};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A redis-server of this test alone, on a free port, stopped at the end.
+pub(crate) struct RedisServer {
+    process: Child,
+    pub(crate) port: u16,
+    _dir: tempfile::TempDir,
+}
+
+impl RedisServer {
+    pub(crate) fn start() -> Self {
+        Self::with_options(&[])
+    }
+
+    pub(crate) fn with_options(options: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let process = Command::new("redis-server")
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
+            .args(["--hz", "100", "--dir"])
+            .arg(dir.path())
+            .args(options)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("these tests need redis-server (apt-get install redis-server): {error}")
+            });
+        let server = Self { process, port, _dir: dir };
+        wait_for("redis-server to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    pub(crate) async fn connect(&self) -> Redis {
+        let address: Address = self.url().parse().unwrap();
+        Redis::connect(&address).await.unwrap()
+    }
+
+    /// A connection beside the crate's, to look at what it wrote.
+    pub(crate) fn raw(&self) -> redis::Connection {
+        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        send_signal(self.process.id(), signal);
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub(crate) fn send_signal(pid: u32, signal: &str) {
+    let status = Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap();
+    assert!(status.success(), "kill -s {signal} {pid}");
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(20), "waited 20 s for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Which packages a peer has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Venv {
+    TaskTiger012,
+    TaskTiger026,
+    RedisPy,
+}
+
+impl Venv {
+    fn name(self) -> &'static str {
+        match self {
+            Self::TaskTiger012 => "tasktiger-0.12",
+            Self::TaskTiger026 => "tasktiger-0.26",
+            Self::RedisPy => "redis-py",
+        }
+    }
+
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::TaskTiger012 => &["tasktiger==0.12", "redis<4"],
+            Self::TaskTiger026 => &["tasktiger==0.26.3", "redis"],
+            Self::RedisPy => &["redis"],
+        }
+    }
+
+    /// The interpreter, from the directory that the test set-up names, or made here on first use.
+    pub(crate) fn python(self) -> PathBuf {
+        static FOUND: [OnceLock<PathBuf>; 3] = [const { OnceLock::new() }; 3];
+        FOUND[self as usize].get_or_init(|| self.find_python()).clone()
+    }
+
+    fn imports(self) -> &'static str {
+        if self == Self::RedisPy { "import redis" } else { "import tasktiger, redis" }
+    }
+
+    fn find_python(self) -> PathBuf {
+        let dir = std::env::var_os("LEASEHOLD_TEST_VENV_DIR").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venvs"),
+            PathBuf::from,
+        );
+        std::fs::create_dir_all(&dir).unwrap();
+        let venv = dir.join(self.name());
+        let python = venv.join("bin/python");
+        let lock = File::create(dir.join(format!("{}.lock", self.name()))).unwrap();
+        lock.lock().unwrap();
+        let imports = || {
+            let mut import = Command::new(&python);
+            import.args(["-c", self.imports()]).stdout(Stdio::null()).stderr(Stdio::null());
+            import.status().is_ok_and(|status| status.success())
+        };
+        if !imports() {
+            let _ = std::fs::remove_dir_all(&venv);
+            run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+            run(Command::new(venv.join("bin/pip")).args(["install", "-q"]).args(self.packages()));
+            assert!(imports(), "{} cannot do: {}", venv.display(), self.imports());
+        }
+        python
+    }
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(status.success(), "{command:?} failed: the tests need the real peers from PyPI");
+}
+
+/// A Python process that holds real locks.
+pub(crate) struct Peer {
+    process: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    pub(crate) fn start(server: &RedisServer, venv: Venv) -> Self {
+        Self::with_skew(server, venv, 0.0)
+    }
+
+    pub(crate) fn with_skew(server: &RedisServer, venv: Venv, skew: f64) -> Self {
+        let mut process = Command::new(venv.python())
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../leasehold-redis/tests/it/peer.py"))
+            .args([server.port.to_string(), skew.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = process.stdin.take().unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "the peer did not start");
+        Self { process, stdin, stdout }
+    }
+
+    pub(crate) fn ask(&mut self, command: &Value) -> Value {
+        self.tell(command);
+        self.answer()
+    }
+
+    pub(crate) fn tell(&mut self, command: &Value) {
+        writeln!(self.stdin, "{command}").unwrap();
+    }
+
+    pub(crate) fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    pub(crate) fn acquire(&mut self, mechanism: &str, id: &str, timeout: f64) -> bool {
+        let answer =
+            self.ask(&json!({"op": "acquire", "mechanism": mechanism, "name": id, "timeout": number(timeout)}));
+        answer["ok"].as_bool().unwrap_or_else(|| panic!("{answer}"))
+    }
+
+    pub(crate) fn release(&mut self, id: &str) -> Value {
+        self.ask(&json!({"op": "release", "name": id}))
+    }
+
+    pub(crate) fn renew(&mut self, id: &str) -> Value {
+        self.ask(&json!({"op": "renew", "name": id}))
+    }
+}
+
+/// Whole seconds as Python ints, as TaskTiger's settings have them.
+#[expect(clippy::cast_possible_truncation, reason = "timeouts of tests are small")]
+fn number(timeout: f64) -> Value {
+    if timeout.fract() == 0.0 { json!(timeout as i64) } else { json!(timeout) }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,117 @@
+//! `leasehold locks cleanup`: a TTL for the dead old keys, and back.
+
+use super::Where;
+use crate::commands::scan_files::{Deadlines, LogFile, undo_from};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use leasehold_redis::{CleanupError, CleanupOptions, CleanupReport};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Give the dead old locks a TTL, or put them back as they were.
+///
+/// Old locks have no TTL, so that dead ones stay in Redis for ever. A live lock is left alone. What is changed is in the
+/// log before it is changed; --undo puts it back from there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  leasehold locks cleanup --redis redis://localhost --dry-run
+  leasehold locks cleanup --redis redis://localhost --ttl 300 --file cleanup.log
+  leasehold locks cleanup --redis redis://localhost --undo cleanup.log")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Where,
+
+    /// How long the keys stay, in seconds: the time to undo it
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    ttl: u32,
+
+    /// The log
+    #[arg(long, default_value = "leasehold-cleanup.log", value_name = "FILE")]
+    file: PathBuf,
+
+    /// Live locks too. Whoever holds one is not protected any more when its key goes
+    #[arg(long)]
+    force: bool,
+
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Put back what this log says was changed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["force", "dry_run", "file", "ttl"])]
+    undo: Option<PathBuf>,
+
+    /// One JSON object at the end
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let place = args.place.connect().await?;
+    if let Some(path) = &args.undo {
+        return undo_from(&place.redis, path, args.json).await;
+    }
+    if args.force {
+        output::say("forced: a lock whose key goes while it is held protects nothing any more");
+    }
+    let options = CleanupOptions {
+        ttl_seconds: args.ttl,
+        force: args.force,
+        dry_run: args.dry_run,
+        pace: place.options.pace,
+        count: place.options.count,
+    };
+    let stop = crate::commands::scan_files::stop_on_ctrl_c();
+    let mut log = LogFile::create(&args.file, Deadlines::None)?;
+    let report =
+        leasehold_redis::cleanup(&place.redis, &place.keys, &options, &mut log, |so_far| {
+            output::progress(&format!(
+                "{} keys given a TTL, {} alive",
+                so_far.changed, so_far.alive
+            ));
+            !stop.load(std::sync::atomic::Ordering::Relaxed)
+        })
+        .await;
+    output::progress_end();
+    let report = report.map_err(|error| match error {
+        CleanupError::Log(error) => {
+            Failure::new(Exit::Io, format!("failed to write {}: {error}", args.file.display()))
+        }
+        CleanupError::Fault(fault) => Failure::new(
+            Exit::from(&fault),
+            format!("{fault}; what was changed is in {}", args.file.display()),
+        ),
+        other => Failure::new(Exit::Unavailable, other.to_string()),
+    })?;
+    print(&args, &report);
+    Ok(ExitCode::from(if report.interrupted { 130 } else { 0 }))
+}
+
+fn print(args: &Args, report: &CleanupReport) {
+    if args.json {
+        output::line(&serde_json::to_string(report).unwrap_or_default());
+        return;
+    }
+    let would = if args.dry_run { "would get" } else { "got" };
+    output::line(&format!("{} dead old keys {would} a TTL of {} s", report.changed, args.ttl));
+    for (count, what) in [
+        (report.alive, "left alone: somebody holds them"),
+        (report.had_ttl, "left alone: they have a TTL already"),
+        (report.foreign, "left alone: they are no strings"),
+    ] {
+        if count > 0 {
+            output::line(&format!("{count} {what}"));
+        }
+    }
+    if report.interrupted {
+        output::line("ended before the last key");
+    }
+    if report.changed > 0 && !args.dry_run {
+        output::line(&format!(
+            "undo within {} s: leasehold locks cleanup --undo {}",
+            args.ttl,
+            args.file.display()
+        ));
+    }
+}

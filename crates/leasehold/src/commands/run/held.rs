@@ -1,0 +1,56 @@
+//! What the command runs under: a lock on a Redis. A limit on a server will stand beside it.
+
+use super::{Args, not_acquired};
+use crate::exit::{Exit, Failure};
+use leasehold_redis::{
+    Follower, FollowerOptions, Guard, Lock, Mechanism, ReleaseError, UnknownName,
+};
+
+/// The lock, and who tells the fleet of it.
+pub(super) struct Held {
+    pub(super) guard: Guard,
+    follower: Option<Follower>,
+}
+
+/// Takes the lock, with the mechanism that was asked for or the one that the fleet's phase wants.
+pub(super) async fn acquire(args: &Args) -> Result<Held, Failure> {
+    let redis = args.redis.connect().await?;
+    let (lock, follower) = match &args.mechanism {
+        Some(name) => {
+            let mechanism: Mechanism = name
+                .parse()
+                .map_err(|error: UnknownName| Failure::new(Exit::Usage, error.to_string()))?;
+            (Lock::new(&redis, &args.lock, mechanism).keys(args.redis.keys()), None)
+        }
+        None => {
+            let mut options = FollowerOptions::new("leasehold run", crate::commands::hostname());
+            options.longest_ttl = args.ttl;
+            let follower = Follower::join(&redis, args.redis.keys(), options).await?;
+            (Lock::following(&follower, &args.lock), Some(follower))
+        }
+    };
+    let acquired = lock.ttl(args.ttl).notice(args.notice()).acquire(args.wait()).await;
+    match acquired {
+        Ok(guard) => Ok(Held { guard, follower }),
+        Err(error) => {
+            leave(follower).await;
+            Err(not_acquired(&error))
+        }
+    }
+}
+
+impl Held {
+    /// Gives the lock back and leaves the fleet.
+    pub(super) async fn release(self) -> Result<(), ReleaseError> {
+        let released = self.guard.release().await;
+        leave(self.follower).await;
+        released
+    }
+}
+
+async fn leave(follower: Option<Follower>) {
+    if let Some(follower) = follower {
+        // Where Redis cannot be reached, the heartbeat runs out by itself.
+        let _ = follower.leave().await;
+    }
+}

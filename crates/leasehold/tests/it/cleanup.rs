@@ -1,0 +1,76 @@
+//! `leasehold locks cleanup`, and back.
+
+use crate::program::{ok, output};
+use crate::support::RedisServer;
+use redis::Commands;
+use std::collections::BTreeMap;
+
+fn ttls(raw: &mut redis::Connection) -> BTreeMap<String, i64> {
+    let keys: Vec<String> = raw.keys("*").unwrap();
+    keys.into_iter().map(|key| (key.clone(), raw.ttl(&key).unwrap())).collect()
+}
+
+#[test]
+fn dead_keys_get_a_ttl_and_undo_puts_every_one_back() {
+    let server = RedisServer::start();
+    let mut raw = server.raw();
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("cleanup.log").display().to_string();
+    for number in 0..1_200 {
+        let _: () = raw.set(format!("t:lock:dead {number} é"), "1795.5").unwrap();
+    }
+    let _: () = raw.set("t:lock:live", "2147483649.0").unwrap();
+    let _: () = raw.set("t:lock:word", "held by somebody").unwrap();
+    let _: () = raw.set_ex("t:lock:ttl", "1795.5", 5_000).unwrap();
+    let _: () = raw.sadd("t:lock:set", "x").unwrap();
+    let _: () = raw.set("t:lockv2:other", "x").unwrap();
+    let before = ttls(&mut raw);
+    let args = ["locks", "cleanup", "--file", &log];
+    let told = ok(&server, &[&args[..], &["--dry-run"]].concat());
+    assert!(told.contains("1200 dead old keys would get"), "{told}");
+    assert_eq!(ttls(&mut raw), before);
+
+    let told = ok(&server, &args);
+    assert!(told.contains("1200 dead old keys got a TTL of 300 s"), "{told}");
+    let after = ttls(&mut raw);
+    for (key, ttl) in &after {
+        let is_dead = key.starts_with("t:lock:dead");
+        assert!(
+            if is_dead { (299..=300).contains(ttl) } else { *ttl == before[key] },
+            "{key} {ttl}"
+        );
+    }
+    // One of them is taken again meanwhile: that takes its TTL away, and it is left alone.
+    let _: () = raw.set("t:lock:dead 7 é", "2147483649.0").unwrap();
+    let told = ok(&server, &["locks", "cleanup", "--undo", &log]);
+    assert!(told.contains("1199 keys are as they were"), "{told}");
+    assert_eq!(ttls(&mut raw), before);
+}
+
+#[test]
+fn force_takes_live_ones_too() {
+    let server = RedisServer::start();
+    let mut raw = server.raw();
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("cleanup.log").display().to_string();
+    let _: () = raw.set("t:lock:live", "2147483649.0").unwrap();
+    ok(&server, &["locks", "cleanup", "--file", &log]);
+    assert_eq!(raw.ttl::<_, i64>("t:lock:live").unwrap(), -1);
+    let forced = output(&server, &["locks", "cleanup", "--file", &log, "--force", "--ttl", "60"]);
+    assert!(crate::program::stderr(&forced).contains("protects nothing"));
+    assert!(raw.ttl::<_, i64>("t:lock:live").unwrap() > 0);
+}
+
+#[test]
+fn damaged_logs_change_nothing() {
+    let server = RedisServer::start();
+    let mut raw = server.raw();
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("cleanup.log");
+    let _: () = raw.set_ex("t:lock:a", "1", 100).unwrap();
+    std::fs::write(&log, "t:lock:a string -1 300 1\nwhat is this\n").unwrap();
+    let refused = output(&server, &["locks", "cleanup", "--undo", &log.display().to_string()]);
+    assert_eq!(refused.status.code(), Some(65));
+    assert!(crate::program::stderr(&refused).contains("line 2"));
+    assert!(raw.ttl::<_, i64>("t:lock:a").unwrap() > 0);
+}

@@ -1,0 +1,219 @@
+//! `leasehold run`: under the lock from the first to the last moment, or not at all.
+
+use crate::program::{leasehold, ok, output, spawn, stderr};
+use crate::support::{RedisServer, send_signal, wait_for};
+use redis::Commands;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+#[test]
+fn exit_code_is_the_commands_and_the_lock_is_held_and_given_back() {
+    let server = RedisServer::start();
+    let mut raw = server.raw();
+    for (mechanism, keys) in [("old", 1), ("dual", 2), ("token", 1)] {
+        let script = format!(
+            r"test $(redis-cli -p {} --raw keys 't:lock*:a' | wc -l) = {keys} && exit 7",
+            server.port
+        );
+        let args = ["run", "--lock", "a", "--mechanism", mechanism, "--", "sh", "-c", &script];
+        assert_eq!(output(&server, &args).status.code(), Some(7), "{mechanism}");
+        assert!(raw.keys::<_, Vec<String>>("t:lock*").unwrap().is_empty());
+    }
+    assert_eq!(
+        output(&server, &["run", "--lock", "a", "--", "sh", "-c", "kill -9 $$"]).status.code(),
+        Some(137)
+    );
+}
+
+#[test]
+fn failures_have_codes_and_messages_of_their_own() {
+    let server = RedisServer::with_options(&["--requirepass", "secret"]);
+    let run = |url: &str, command: &str| {
+        let output = leasehold(&server, &["run", "--redis", url, "--lock", "a", "--", command])
+            .output()
+            .unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    let port = server.port;
+    let (code, text) = run(&format!("redis://:secret@127.0.0.1:{port}"), "no-such-command");
+    assert!(code == Some(127) && text.contains("no-such-command"), "{text}");
+    let (code, text) = run(&format!("redis://:secret@127.0.0.1:{port}"), "/dev/null");
+    assert!(code == Some(126), "{text}");
+    let (code, text) = run(&format!("redis://:wrong@127.0.0.1:{port}"), "true");
+    assert!(
+        code == Some(77) && text.contains("refused the login") && !text.contains("wrong@"),
+        "{text}"
+    );
+    let (code, text) = run(&format!("redis://127.0.0.1:{port}"), "true");
+    assert!(code == Some(77), "{text}");
+    let (code, text) = run("redis://127.0.0.1:1", "true");
+    assert!(code == Some(69) && text.contains("cannot be reached"), "{text}");
+    let (code, text) = run("localhost", "true");
+    assert!(code == Some(64) && text.contains("redis://"), "{text}");
+}
+
+#[test]
+fn not_getting_the_lock_in_time_is_75() {
+    let server = RedisServer::start();
+    let mut holder = spawn(&server, &["run", "--lock", "a", "--", "sleep", "60"]);
+    let mut raw = server.raw();
+    wait_for("the lock", || raw.exists("t:lockv2:a").unwrap());
+    for wait in ["0", "300ms"] {
+        let started = Instant::now();
+        let output = output(&server, &["run", "--lock", "a", "--wait", wait, "--", "true"]);
+        assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
+        assert!(started.elapsed() < Duration::from_secs(2));
+    }
+    send_signal(holder.id(), "TERM");
+    assert_eq!(holder.wait().unwrap().code(), Some(143));
+    ok(&server, &["run", "--lock", "a", "--wait", "0", "--", "true"]);
+}
+
+#[test]
+fn signals_pass_through() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let ready = dir.path().join("ready");
+    for (signal, code) in [("TERM", 11), ("INT", 12), ("HUP", 13), ("USR1", 14)] {
+        let script = format!(
+            "trap 'exit {code}' {signal}; touch {}; while :; do sleep 0.02; done",
+            ready.display()
+        );
+        let mut run = spawn(&server, &["run", "--lock", "a", "--", "sh", "-c", &script]);
+        wait_for("the command", || exists(&ready));
+        send_signal(run.id(), signal);
+        assert_eq!(run.wait().unwrap().code(), Some(code), "{signal}");
+        std::fs::remove_file(&ready).unwrap();
+    }
+}
+
+#[test]
+fn d29_nothing_starts_once_told_to_stop() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let started = dir.path().join("started");
+    let mut holder = spawn(&server, &["run", "--lock", "a", "--", "sleep", "60"]);
+    let mut raw = server.raw();
+    wait_for("the lock", || raw.exists("t:lockv2:a").unwrap());
+    let mut waiting =
+        spawn(&server, &["run", "--lock", "a", "--", "touch", &started.display().to_string()]);
+    std::thread::sleep(Duration::from_millis(200));
+    send_signal(waiting.id(), "TERM");
+    assert_eq!(waiting.wait().unwrap().code(), Some(143));
+    send_signal(holder.id(), "TERM");
+    holder.wait().unwrap();
+    assert!(!exists(&started));
+}
+
+#[test]
+fn d29_lost_locks_end_the_command_and_what_it_started() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let alive = dir.path().join("alive");
+    let script = format!(
+        "trap '' TERM; (trap '' TERM; while :; do touch {0}; sleep 0.02; done) & wait; wait",
+        alive.display()
+    );
+    let args =
+        ["run", "--lock", "a", "--ttl", "900ms", "--grace", "200ms", "--", "sh", "-c", &script];
+    let run = spawn(&server, &args);
+    wait_for("the command", || exists(&alive));
+    let mut raw = server.raw();
+    let _: () = raw.del("t:lockv2:a").unwrap();
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(137), "{}", stderr(&output));
+    assert!(stderr(&output).contains("is lost"), "{}", stderr(&output));
+    std::fs::remove_file(&alive).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!exists(&alive), "the command's child lives on");
+}
+
+#[test]
+fn d29_commands_that_end_well_without_their_lock_are_told_apart() {
+    let server = RedisServer::start();
+    let script = format!(
+        "trap 'exit 0' TERM; redis-cli -p {} del t:lockv2:a; while :; do sleep 0.02; done",
+        server.port
+    );
+    let args = ["run", "--lock", "a", "--ttl", "600ms", "--", "sh", "-c", &script];
+    assert_eq!(output(&server, &args).status.code(), Some(79));
+}
+
+/// The command notes the time as long as it lives; nobody else can have the lock before the last of these.
+#[test]
+fn commands_are_dead_before_anyone_else_can_have_the_lock() {
+    for victim in ["redis", "leasehold"] {
+        let server = RedisServer::start();
+        let dir = tempfile::tempdir().unwrap();
+        let alive = dir.path().join("alive");
+        let script =
+            format!("trap '' TERM; while :; do touch {}; sleep 0.01; done", alive.display());
+        let args = [
+            "run", "--lock", "a", "--ttl", "1500ms", "--grace", "200ms", "--", "sh", "-c", &script,
+        ];
+        let mut run = spawn(&server, &args);
+        wait_for("the command", || exists(&alive));
+        let mut raw = server.raw();
+        let left: u64 = raw.pttl("t:lockv2:a").unwrap();
+        let free_at = std::time::SystemTime::now() + Duration::from_millis(left);
+        if victim == "redis" {
+            server.signal("STOP");
+        } else {
+            send_signal(run.id(), "STOP");
+        }
+        // Renewals that were on their way can only have made it later.
+        std::thread::sleep(Duration::from_millis(left + 200));
+        let last_seen = std::fs::metadata(&alive).unwrap().modified().unwrap();
+        if victim == "redis" {
+            server.signal("CONT");
+        } else {
+            send_signal(run.id(), "CONT");
+        }
+        assert!(last_seen < free_at + Duration::from_millis(20), "{victim}: alive for too long");
+        let code = run.wait().unwrap().code();
+        assert_eq!(code, Some(137), "{victim}");
+    }
+}
+
+#[test]
+fn d29_no_orphans_when_leasehold_is_killed() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let alive = dir.path().join("alive");
+    let script = format!("while :; do touch {}; sleep 0.02; done", alive.display());
+    let mut run =
+        spawn(&server, &["run", "--lock", "a", "--grace", "100ms", "--", "sh", "-c", &script]);
+    wait_for("the command", || exists(&alive));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    wait_for("the command to end", || {
+        let _ = std::fs::remove_file(&alive);
+        std::thread::sleep(Duration::from_millis(100));
+        !exists(&alive)
+    });
+}
+
+#[test]
+fn d29_what_a_command_leaves_behind_is_ended_before_the_lock_is_given_back() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let alive = dir.path().join("alive");
+    let script = format!(
+        "(while :; do touch {}; sleep 0.02; done) >/dev/null 2>&1 & sleep 0.1; exit 3",
+        alive.display()
+    );
+    let run = leasehold(&server, &["run", "--lock", "a", "--", "sh", "-c", &script])
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(3));
+    assert!(stderr(&run).contains("left processes behind"));
+    let _ = std::fs::remove_file(&alive);
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!exists(&alive));
+}
