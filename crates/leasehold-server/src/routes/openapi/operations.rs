@@ -75,6 +75,17 @@ fn limits() -> Vec<Operation> {
     ]
 }
 
+/// A list that belongs to a limit, page by page.
+fn listing(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    let count = json!({"type": "integer", "minimum": 0});
+    let offset = json!({"type": "integer", "minimum": 0, "default": 0});
+    get(path, id, summary)
+        .query("limit", "The most to list; a page when it is not given.", count, false)
+        .query("offset", "How many to skip.", offset, false)
+        .refuses(404, NO_LIMIT)
+        .ledger()
+}
+
 fn leases() -> Vec<Operation> {
     vec![
         post("/api/v2/concurrency_limits/increment-with-lease", "acquire", "Acquire a lease")
@@ -99,22 +110,20 @@ fn leases() -> Vec<Operation> {
             .body("ReleaseLease")
             .done(204, "The lease holds nothing, now or already.")
             .ledger(),
-        get(
+        listing(
             "/api/v2/concurrency_limits/{id_or_name}/leases",
             "list_leases",
             "List who holds a limit",
         )
         .about("Oldest first.")
-        .query("limit", "The most leases to list.", json!({"type": "integer", "minimum": 0}), false)
-        .query(
-            "offset",
-            "How many to skip.",
-            json!({"type": "integer", "minimum": 0, "default": 0}),
-            false,
+        .answers(200, list("LimitLease"), "A page of leases."),
+        listing(
+            "/api/v2/concurrency_limits/{id_or_name}/waiters",
+            "list_waiters",
+            "List who waits for a limit",
         )
-        .answers(200, list("Lease"), "A page of leases.")
-        .refuses(404, NO_LIMIT)
-        .ledger(),
+        .about("In the order in which they are to be granted.")
+        .answers(200, list("Waiter"), "A page of requests that wait."),
         get("/api/leases/{lease_id}", "read_lease", "Read a lease")
             .answers(200, one("Lease"), "The lease.")
             .refuses(404, NO_LEASE)
