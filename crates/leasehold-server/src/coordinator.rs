@@ -288,6 +288,8 @@ impl<J: Journal + 'static> Coordinator<J> {
         if !std::mem::replace(&mut self.is_failing, true) {
             tracing::error!(error = %chain(&error), "changes could not be made durable");
         }
+        // From the failure on, not from when it has been told and dealt with.
+        self.paused_until = Some(self.clock.now() + PAUSE);
         let mut again = Vec::new();
         for stepped in self.committing.drain(..).chain(self.stepped.drain(..)) {
             match (stepped.again, stepped.reply) {
@@ -306,7 +308,6 @@ impl<J: Journal + 'static> Coordinator<J> {
             return;
         }
         let now = self.clock.now();
-        self.paused_until = Some(now + PAUSE);
         for (command, reply) in again {
             self.step_again(command, reply, now);
         }

@@ -90,13 +90,37 @@ async fn redirect(request: Request) -> Response {
 /// path before it looks for the route, so that an encoded slash parts two segments; no segment
 /// is empty; and the id of a tag's limit is a UUID in the route itself.
 pub(crate) fn is_known(path: &str) -> bool {
-    if ["%2F", "%2f", "//"].iter().any(|slash| path.contains(slash)) {
+    if ["%2F", "%2f", "//"].iter().any(|slash| path.contains(slash)) || !is_text(path) {
         return false;
     }
     let Some(rest) = path.strip_prefix(tags::BASE) else { return true };
     let rest = rest.trim_matches('/');
     let is_id = || leasehold_api::path::tag_limit_id(rest).is_some();
     rest.is_empty() || rest.contains('/') || tags::NAMED.contains(&rest) || is_id()
+}
+
+/// Whether a path's percent-encoded bytes are UTF-8: others name nothing.
+fn is_text(path: &str) -> bool {
+    if !path.contains('%') {
+        return true;
+    }
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let encoded = if byte == b'%' { after.get(..2) } else { None };
+        let digits = encoded.and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    std::str::from_utf8(&bytes).is_ok()
 }
 
 fn origin(headers: &HeaderMap, uri: &Uri) -> String {

@@ -242,3 +242,17 @@ async fn no_client_is_newer_than_this_server_says_to_be() {
         assert_eq!(answer.json(), version, "{agent}");
     }
 }
+
+/// Bytes that are no text name no limit.
+#[tokio::test]
+async fn a_path_that_is_no_text_is_not_found() {
+    let app = TestApp::start();
+    for path in ["%FF", "a%C3", "%FF/leases"] {
+        app.get(&format!("{LIMITS}/{path}")).await.expect(404).detail();
+    }
+    app.delete(&format!("{LIMITS}/%FF")).await.expect(404).detail();
+    app.patch(&format!("{LIMITS}/%FF"), &json!({})).await.expect(404).detail();
+    app.get(&format!("{TAGS}/tag/%FF")).await.expect(404).detail();
+    app.post(&format!("{TAGS}/tag/%FF/reset"), &json!({})).await.expect(404).detail();
+    ask(&app, "GET", "/api/leases/%FF").await.expect(404).detail();
+}

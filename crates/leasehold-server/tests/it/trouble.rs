@@ -40,7 +40,7 @@ async fn nothing_is_acknowledged_that_a_failing_journal_did_not_keep() {
     is_unavailable(&app.renew(&kept).await);
     let made = app.post(&format!("{LIMITS}/"), &json!({"name": "new", "limit": 1})).await;
     is_unavailable(&made);
-    app.journal.fail(false);
+    app.recover().await;
 
     app.get(&format!("{LIMITS}/new")).await.expect(404);
     assert_eq!(app.taken("db").await, 1);
@@ -74,7 +74,7 @@ async fn all_that_a_failed_commit_held_up_is_refused_and_forgotten() {
     for asking in behind {
         is_unavailable(&Answer::read(asking.await.unwrap()).await);
     }
-    app.journal.fail(false);
+    app.recover().await;
     assert_eq!(app.taken("db").await, 0);
 }
 
@@ -82,13 +82,49 @@ async fn all_that_a_failed_commit_held_up_is_refused_and_forgotten() {
 async fn reads_are_answered_while_nothing_can_be_written() {
     let app = TestApp::start();
     app.limit("db", 2).await;
-    app.increment(&["db"], 1).await.expect(200);
+    app.lease(&["db"], 1).await;
     app.journal.fail(true);
+    for _ in 0..10 {
+        app.sleep(0.5);
+        is_unavailable(&app.increment(&["db"], 1).await);
+        assert_eq!(app.taken("db").await, 1);
+        assert_eq!(app.leases("db").await.len(), 1);
+        app.get("/api/health").await.expect(200);
+    }
+}
+
+/// With leases, the journal hears every second that the server is there. When it does not want
+/// to hear, there is no use in telling it a thousand times.
+#[tokio::test]
+async fn a_journal_that_fails_is_not_hammered() {
+    let app = TestApp::start();
+    app.limit("db", 2).await;
+    app.lease(&["db"], 1).await;
+    app.journal.fail(true);
+    app.sleep(2.0);
     is_unavailable(&app.increment(&["db"], 1).await);
-    assert_eq!(app.taken("db").await, 1);
-    app.acquire(&["db"], 3).await.expect(422);
-    app.acquire(&["db"], 2).await.expect(423);
-    app.get("/api/health").await.expect(200);
+    let begun = app.journal.commits_begun();
+    for _ in 0..500 {
+        app.get(&format!("{LIMITS}/db")).await;
+    }
+    let commits = app.journal.commits_begun() - begun;
+    assert!(commits < 10, "{commits} commits");
+}
+
+/// The heartbeat goes on by itself when there is room again.
+#[tokio::test]
+async fn a_journal_that_failed_is_tried_again() {
+    let app = TestApp::start();
+    app.limit("db", 2).await;
+    app.lease(&["db"], 1).await;
+    app.journal.fail(true);
+    app.sleep(2.0);
+    is_unavailable(&app.increment(&["db"], 1).await);
+    app.journal.fail(false);
+    let begun = app.journal.commits_begun();
+    app.sleep(0.5);
+    until(async || app.journal.commits_begun() > begun).await;
+    app.increment(&["db"], 1).await.expect(200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,16 +136,35 @@ async fn a_journal_that_cannot_be_read_is_tried_again_until_it_can() {
     app.journal.fail(true);
     app.journal.hide(true);
     is_unavailable(&app.release(&lease).await);
-    while app.journal.loads() < loads + 3 {
+    until(async || {
+        // Nobody waits for it meanwhile.
         is_unavailable(&app.renew(&lease).await);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        is_unavailable(&app.get(&format!("{LIMITS}/db")).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        app.journal.loads() >= loads + 3
+    })
+    .await;
     app.journal.fail(false);
     app.journal.hide(false);
-    while app.renew(&lease).await.status != 204 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(async || {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        app.sleep(0.05);
+        app.renew(&lease).await.status == 204
+    })
+    .await;
     assert_eq!(app.taken("db").await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_can_be_stopped_while_its_journal_cannot_be_read() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    app.journal.fail(true);
+    app.journal.hide(true);
+    is_unavailable(&app.increment(&["db"], 1).await);
+    let began = tokio::time::Instant::now();
+    app.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]

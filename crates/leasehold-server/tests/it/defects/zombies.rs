@@ -102,7 +102,7 @@ async fn d06_an_expiry_that_could_not_be_made_durable_frees_nothing_twice() {
     app.journal.fail(true);
     app.sleep(1.0);
     app.acquire(&["db"], 1).await.expect(503);
-    app.journal.fail(false);
+    app.recover().await;
     // Nobody could have renewed since the last commit, a second ago: so much time comes on top.
     assert_eq!(app.taken("db").await, 2);
     app.sleep(1.0);
@@ -166,6 +166,22 @@ async fn d08_an_answer_that_is_never_written_leaves_nothing() {
     let request = with_json("POST", &format!("{TAGS}/increment"), &body);
     drop(app.router().oneshot(request).await.unwrap());
     until(async || app.holders("db").await == json!([])).await;
+}
+
+/// The journal fails when the grant is to be given back: that is done when it works again.
+#[tokio::test]
+async fn d08_an_answer_that_is_never_written_leaves_nothing_on_a_journal_that_fails() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    let request =
+        with_json("POST", &format!("{LIMITS}/increment"), &json!({"names": ["db"], "slots": 1}));
+    let answer = app.router().oneshot(request).await.unwrap();
+    app.journal.fail(true);
+    let begun = app.journal.commits_begun();
+    drop(answer);
+    until(async || app.journal.commits_begun() > begun).await;
+    app.recover().await;
+    assert_eq!(app.taken("db").await, 0);
 }
 
 /// A second attempt of a holder that has its slot already is answered as the first was; that
