@@ -16,6 +16,7 @@ pub mod leases;
 pub mod limits;
 pub mod path;
 mod rule;
+pub mod runs;
 pub mod schema;
 pub mod tags;
 pub mod timestamp;

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::coordinator::Handle;
 use crate::csrf::CsrfTokens;
 use crate::gate::Gate;
+use crate::records::Recorder;
 use crate::routes;
 
 /// What every handler has at hand.
@@ -16,16 +17,26 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     ledger: Handle,
+    recorder: Option<Recorder>,
     config: Config,
     gate: Gate,
 }
 
 impl App {
-    /// An application on a running coordinator.
+    /// An application on a running coordinator. It records no runs.
     pub fn new(ledger: Handle, config: Config) -> Self {
+        Self::build(ledger, None, config)
+    }
+
+    /// An application on a running coordinator, with a place where runs are recorded.
+    pub fn with_records(ledger: Handle, recorder: Recorder, config: Config) -> Self {
+        Self::build(ledger, Some(recorder), config)
+    }
+
+    fn build(ledger: Handle, recorder: Option<Recorder>, config: Config) -> Self {
         let csrf = config.is_csrf_protected.then(CsrfTokens::default);
         let gate = Gate::new(config.auth_string.as_deref(), csrf);
-        Self(Arc::new(Inner { ledger, config, gate }))
+        Self(Arc::new(Inner { ledger, recorder, config, gate }))
     }
 
     /// The router of everything that is served.
@@ -35,6 +46,10 @@ impl App {
 
     pub(crate) fn ledger(&self) -> &Handle {
         &self.0.ledger
+    }
+
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.0.recorder.as_ref()
     }
 
     pub(crate) fn config(&self) -> &Config {

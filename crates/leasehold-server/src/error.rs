@@ -23,6 +23,8 @@ pub(crate) enum ApiError {
     LimitNotFound,
     /// 404: no such limit of a tag.
     TagLimitNotFound,
+    /// 404: no such record.
+    RecordNotFound(&'static str),
     /// 404: no such lease.
     LeaseNotFound(Gone),
     /// 410: a lease to be renewed is dead.
@@ -68,6 +70,7 @@ impl IntoResponse for ApiError {
             Self::PathNotFound => detail(StatusCode::NOT_FOUND, "Not Found"),
             Self::LimitNotFound => detail(StatusCode::NOT_FOUND, bodies::LIMIT_NOT_FOUND),
             Self::TagLimitNotFound => detail(StatusCode::NOT_FOUND, bodies::TAG_LIMIT_NOT_FOUND),
+            Self::RecordNotFound(sentence) => detail(StatusCode::NOT_FOUND, sentence),
             Self::LeaseNotFound(gone) => detail(StatusCode::NOT_FOUND, lease_not_found(gone)),
             Self::LeaseGone(gone) => detail(StatusCode::GONE, lease_gone(gone)),
             Self::Conflict => detail(StatusCode::CONFLICT, bodies::INTEGRITY_CONFLICT),

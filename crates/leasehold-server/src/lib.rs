@@ -14,6 +14,7 @@ mod error;
 mod extract;
 mod gate;
 mod grant;
+pub mod records;
 mod retry;
 mod routes;
 pub mod serve;

@@ -3,7 +3,7 @@
 mod events;
 mod leases;
 mod limits;
-
+mod runs;
 mod system;
 mod tags;
 
@@ -24,6 +24,7 @@ pub(crate) fn router(app: App) -> Router {
     let routes = limits::add(routes);
     let routes = tags::add(routes);
     let routes = leases::add(routes);
+    let routes = runs::add(routes);
     let routes = events::add(routes);
     let routes = system::add(routes);
 

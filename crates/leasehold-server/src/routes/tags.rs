@@ -126,20 +126,13 @@ async fn increment(
         }
         Outcome::Acquired(Acquired::Refused(refusal)) => {
             let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
-            let tag = convert::bare_tag(full);
-            let sentence = format!("Concurrency limit for the {tag} tag has been reached");
+            let sentence = convert::tag_full(full);
             Err(ApiError::Locked(sentence.into(), Some(app.config().tag_wait_seconds)))
         }
         // Without Retry-After: its clients read that as an end, not as a wait.
-        Outcome::Acquired(Acquired::TooManySlots(limit)) => Err(ApiError::Locked(
-            format!(
-                "The concurrency limit on tag \"{}\" is 0 and will deadlock if the task tries to \
-                 run again.",
-                convert::bare_tag(&limit.name)
-            )
-            .into(),
-            None,
-        )),
+        Outcome::Acquired(Acquired::TooManySlots(limit)) => {
+            Err(ApiError::Locked(convert::tag_is_0(&limit.name).into(), None))
+        }
         _ => Err(ApiError::Unexpected),
     }
 }

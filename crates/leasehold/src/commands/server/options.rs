@@ -96,6 +96,12 @@ struct Options {
     /// The longest Retry-After of all other limits, in seconds [default: 30].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_WAIT_SECONDS_MAX")]
     wait_seconds_max: Option<f64>,
+    /// How many flow runs and task runs are recorded at the most [default: 50000].
+    #[arg(long, value_name = "COUNT", env = "LEASEHOLD_RECORDS_MAX")]
+    records_max: Option<u64>,
+    /// How long a run is recorded after it was over, in seconds [default: 604800, a week].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_RECORDS_AGE_SECONDS_MAX")]
+    records_age_seconds_max: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -126,6 +132,7 @@ pub(super) struct Settings {
     pub(super) log_format: LogFormat,
     pub(super) log_level: LogLevel,
     pub(super) server: leasehold_server::Config,
+    pub(super) records: leasehold_records::Bounds,
 }
 
 /// Why the options make no sense.
@@ -161,7 +168,11 @@ impl Settings {
         server.is_csrf_protected = options.csrf_protection.unwrap_or(server.is_csrf_protected);
         server.tag_wait_seconds = options.tag_wait_seconds.unwrap_or(server.tag_wait_seconds);
         server.wait_seconds_max = options.wait_seconds_max.unwrap_or(server.wait_seconds_max);
-        check(&server)?;
+        let mut records = leasehold_records::Bounds::default();
+        records.runs_max = options.records_max.unwrap_or(records.runs_max);
+        records.age_seconds_max =
+            options.records_age_seconds_max.unwrap_or(records.age_seconds_max);
+        check(&server, records)?;
         Ok(Self {
             host: options.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: options.port.unwrap_or(4200),
@@ -172,6 +183,7 @@ impl Settings {
             log_format: options.log_format.unwrap_or_default(),
             log_level: options.log_level.unwrap_or_default(),
             server,
+            records,
         })
     }
 }
@@ -192,6 +204,8 @@ impl Options {
             csrf_protection: self.csrf_protection.or(other.csrf_protection),
             tag_wait_seconds: self.tag_wait_seconds.or(other.tag_wait_seconds),
             wait_seconds_max: self.wait_seconds_max.or(other.wait_seconds_max),
+            records_max: self.records_max.or(other.records_max),
+            records_age_seconds_max: self.records_age_seconds_max.or(other.records_age_seconds_max),
         }
     }
 }
@@ -260,7 +274,10 @@ impl FromStr for Truth {
     }
 }
 
-fn check(server: &leasehold_server::Config) -> Result<(), OptionsError> {
+fn check(
+    server: &leasehold_server::Config,
+    records: leasehold_records::Bounds,
+) -> Result<(), OptionsError> {
     let bodies = &server.bodies;
     let within = |option, value: f64, from: f64, to: f64| {
         let expected = format!("from {from} to {to}");
@@ -282,7 +299,9 @@ fn check(server: &leasehold_server::Config) -> Result<(), OptionsError> {
     )?;
     within("page-size", bodies.page_size as f64, 1.0, 10_000.0)?;
     within("tag-wait-seconds", server.tag_wait_seconds, 0.0, YEAR_SECONDS)?;
-    within("wait-seconds-max", server.wait_seconds_max, 0.0, YEAR_SECONDS)
+    within("wait-seconds-max", server.wait_seconds_max, 0.0, YEAR_SECONDS)?;
+    within("records-max", records.runs_max as f64, 100.0, 100_000_000.0)?;
+    within("records-age-seconds-max", records.age_seconds_max as f64, 60.0, 100.0 * YEAR_SECONDS)
 }
 
 fn project_dirs() -> Result<ProjectDirs, OptionsError> {

@@ -4,9 +4,12 @@ use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use leasehold_journal::{LoadError, OpenError, SqliteJournal};
+use leasehold_records::Records;
 use leasehold_server::coordinator::{self, chain};
+use leasehold_server::records::{Recorder, RunningRecorder};
 use leasehold_server::{App, Clock, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,11 +18,16 @@ use tracing_subscriber::filter::LevelFilter;
 use super::options::{LogFormat, LogLevel, Settings};
 use crate::exit::Exit;
 
+/// How long the records may take to be durable when the server stops.
+const RECORDING_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Why the server did not start, each with what to do about it.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error("{source}; {}", advice(.source))]
     Journal { source: OpenError },
+    #[error("{source}; {}", records_advice(.source))]
+    Records { source: leasehold_records::OpenError },
     #[error("{0}; restore the data directory from a backup, or start with an empty one")]
     Load(#[from] LoadError),
     #[error(
@@ -39,6 +47,15 @@ fn advice(error: &OpenError) -> &'static str {
     }
 }
 
+fn records_advice(error: &leasehold_records::OpenError) -> &'static str {
+    use leasehold_records::OpenError;
+    match error {
+        OpenError::Directory { .. } => "make it writable, or choose another with --data-dir",
+        OpenError::Newer { .. } => "use the version that wrote them, or a newer one",
+        _ => "move the file away: limits and leases are not in it",
+    }
+}
+
 impl StartError {
     fn exit(&self) -> Exit {
         match self {
@@ -46,6 +63,11 @@ impl StartError {
             Self::Journal { source: OpenError::Locked { .. } } => Exit::Busy,
             Self::Journal { source: OpenError::Newer { .. } } => Exit::Newer,
             Self::Journal { .. } | Self::Load(_) => Exit::Data,
+            Self::Records { source: leasehold_records::OpenError::Directory { .. } } => {
+                Exit::CannotCreate
+            }
+            Self::Records { source: leasehold_records::OpenError::Newer { .. } } => Exit::Newer,
+            Self::Records { .. } => Exit::Data,
             Self::Listen { .. } => Exit::Unavailable,
             Self::Runtime(_) => Exit::Software,
         }
@@ -80,6 +102,8 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let journal =
         SqliteJournal::open(&settings.data_dir).map_err(|source| StartError::Journal { source })?;
+    let records = Records::open(&settings.data_dir, settings.records)
+        .map_err(|source| StartError::Records { source })?;
     let (host, port) = (settings.host.clone(), settings.port);
     let listener = TcpListener::bind((host.as_str(), port))
         .await
@@ -87,7 +111,8 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     let address = listener.local_addr()?;
 
     let (ledger, running) = coordinator::start(journal, Clock::system)?;
-    let app = App::new(ledger, settings.server.clone());
+    let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
+    let app = App::with_records(ledger, recorder, settings.server.clone());
     announce(&settings, address);
 
     serve::serve(listener, app.into_router(), async {
@@ -99,8 +124,17 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     })
     .await;
     running.stop().await;
+    stop_recording(recording).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Connections that did not end in time may still hold the recorder; they wait for nothing.
+async fn stop_recording(recording: RunningRecorder) {
+    let stopped = tokio::task::spawn_blocking(|| recording.stop());
+    if tokio::time::timeout(RECORDING_STOP_TIMEOUT, stopped).await.is_err() {
+        tracing::warn!("some runs may not have been recorded");
+    }
 }
 
 /// Tells where it listens and where its data is, on standard output.
