@@ -17,6 +17,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is read once")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the server.

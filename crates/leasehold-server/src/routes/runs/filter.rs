@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(flow_runs: Value, expected: Option<Filter>) {
+    fn check(flow_runs: &Value, expected: Option<Filter>) {
         let body = FilterRuns {
             flows: None,
             flow_runs: flow_runs.as_object().cloned(),
@@ -146,9 +146,9 @@ mod tests {
 
     #[test]
     fn what_says_nothing_is_no_criterion() {
-        check(json!({}), Some(Filter::default()));
+        check(&json!({}), Some(Filter::default()));
         let null = json!({"operator": "and_", "id": null, "state": {"type": null}});
-        check(null, Some(Filter::default()));
+        check(&null, Some(Filter::default()));
     }
 
     #[test]
@@ -160,12 +160,12 @@ mod tests {
             "state": {"type": {"any_": ["RUNNING"]}, "name": null},
         });
         let states = Some(vec![StateType::Running]);
-        check(sent, Some(Filter { parents: Some(vec![id]), states, ..Filter::default() }));
+        check(&sent, Some(Filter { parents: Some(vec![id]), states, ..Filter::default() }));
     }
 
     #[test]
     fn an_unknown_criterion_is_refused() {
-        check(json!({"deployment_id": {"any_": []}}), None);
-        check(json!({"id": {"any_": ["no id"]}}), None);
+        check(&json!({"deployment_id": {"any_": []}}), None);
+        check(&json!({"id": {"any_": ["no id"]}}), None);
     }
 }
