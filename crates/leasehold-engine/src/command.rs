@@ -91,6 +91,17 @@ pub enum Command {
         /// What its holder is told.
         reason: Option<Arc<str>>,
     },
+    /// Ends leases of a holder that is known to be gone: its run is over, or its process gives
+    /// no sign of life. Without leases it changes nothing (defect D07).
+    Repossess {
+        /// Who is gone.
+        holder: Holder,
+        /// Whether leases with a deadline end too: they would end by themselves, and their
+        /// holder proves by each renewal that it lives.
+        with_deadline: bool,
+        /// From what it is known.
+        evidence: Arc<str>,
+    },
     /// Looks, and changes nothing.
     Read(Query),
     /// Nothing but that time has passed: what is due expires.
@@ -228,6 +239,8 @@ pub enum Query {
     Leases(LimitRef, Page),
     /// One lease.
     Lease(LeaseId),
+    /// Everybody who holds a lease and said who they are, in order.
+    Holders,
 }
 
 /// Which part of a list.

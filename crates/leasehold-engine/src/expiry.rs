@@ -1,4 +1,5 @@
-//! Who loses slots: leases end by their deadline, by their holder, or by an operator.
+//! Who loses slots: leases end by their deadline, by their holder, by an operator,
+//! or because their holder is known to be gone.
 //!
 //! A lease past its deadline is dead the moment anyone looks: every step begins by ending
 //! what is overdue. Ending is a compare-and-remove on that very lease, so a renewal that came
@@ -6,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::outcome::{Gone, Renewed};
@@ -52,6 +54,25 @@ impl Ledger {
 
     pub(crate) fn revoke(&mut self, id: LeaseId, reason: Option<Arc<str>>) -> Result<Lease, Gone> {
         self.end(id, How::Revoked { reason }).ok_or_else(|| self.gone(id))
+    }
+
+    /// Ends leases of a holder that is gone, oldest first.
+    pub(crate) fn repossess(
+        &mut self,
+        holder: &Holder,
+        with_deadline: bool,
+        evidence: &Arc<str>,
+    ) -> Vec<Lease> {
+        let mut ids: Vec<_> = self
+            .leases_of(holder)
+            .iter()
+            .filter_map(|id| self.lease(*id))
+            .filter(|lease| with_deadline || lease.deadline.is_none())
+            .map(|lease| (lease.fence, lease.id))
+            .collect();
+        ids.sort_unstable();
+        let how = || How::Repossessed { evidence: evidence.clone() };
+        ids.into_iter().filter_map(|(_, id)| self.end(id, how())).collect()
     }
 
     fn end(&mut self, id: LeaseId, how: How) -> Option<Lease> {

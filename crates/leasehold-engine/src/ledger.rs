@@ -120,6 +120,9 @@ impl Ledger {
             Command::Renew { lease, ttl } => Outcome::Renewed(self.renew(lease, ttl)),
             Command::Release { lease } => Outcome::Ended(self.release(lease)),
             Command::Revoke { lease, reason } => Outcome::Ended(self.revoke(lease, reason)),
+            Command::Repossess { holder, with_deadline, evidence } => {
+                Outcome::Repossessed(self.repossess(&holder, with_deadline, &evidence))
+            }
             Command::Read(query) => self.read(query),
             Command::Tick => Outcome::Ticked,
         };

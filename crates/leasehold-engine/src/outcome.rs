@@ -27,6 +27,8 @@ pub enum Outcome {
     Renewed(Renewed),
     /// Of `Release` and `Revoke`: the lease as it was, or how it had ended before.
     Ended(Result<Lease, Gone>),
+    /// Of `Repossess`: the leases as they were, oldest first.
+    Repossessed(Vec<Lease>),
     /// Of `Query::Limit`.
     Limit(Option<LimitView>),
     /// Of `Query::Limits`.
@@ -35,6 +37,8 @@ pub enum Outcome {
     Leases(Option<Vec<LeaseView>>),
     /// Of `Query::Lease`.
     Lease(Result<LeaseView, Gone>),
+    /// Of `Query::Holders`.
+    Holders(Vec<Holder>),
     /// Of `Tick`.
     Ticked,
 }

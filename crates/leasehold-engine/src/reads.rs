@@ -21,6 +21,7 @@ impl Ledger {
                     ids.filter_map(|id| self.lease(*id)).map(|l| self.lease_view(l)).collect()
                 }),
             ),
+            Query::Holders => Outcome::Holders(self.holders().cloned().collect()),
             Query::Lease(id) => Outcome::Lease(
                 self.lease(id).map(|lease| self.lease_view(lease)).ok_or_else(|| self.gone(id)),
             ),

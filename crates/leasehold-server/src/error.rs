@@ -174,7 +174,7 @@ fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> 
 }
 
 /// What a renewal of a dead lease says. The contract's sentence to the byte, unless an
-/// operator took the lease: then its holder is told, for it did nothing wrong.
+/// operator took the lease or the server thought its holder gone: then its holder is told.
 fn lease_gone(gone: Gone) -> Cow<'static, str> {
     match gone.0 {
         Some(Ending { how: How::Revoked { reason }, at, .. }) => {
@@ -187,6 +187,10 @@ fn lease_gone(gone: Gone) -> Cow<'static, str> {
             }
             .into()
         }
+        Some(Ending { how: How::Repossessed { evidence }, at, .. }) => {
+            let at = convert::timestamp(at);
+            format!("Lease not found - it was repossessed at {at}: {evidence}").into()
+        }
         Some(Ending { how: How::Expired, .. }) | None => bodies::LEASE_NOT_FOUND.into(),
     }
 }
@@ -198,6 +202,6 @@ fn lease_not_found(gone: Gone) -> Cow<'static, str> {
         Some(Ending { how: How::Expired, at, .. }) => {
             format!("Lease not found - it expired at {}", convert::timestamp(*at)).into()
         }
-        Some(Ending { how: How::Revoked { .. }, .. }) => lease_gone(gone),
+        Some(Ending { how: How::Revoked { .. } | How::Repossessed { .. }, .. }) => lease_gone(gone),
     }
 }

@@ -75,6 +75,10 @@ impl Ledger {
         self.by_holder.get(holder).map_or(&[], |ids| ids)
     }
 
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.by_holder.keys()
+    }
+
     /// The room of a limit to be changed, settled; it is among the next changes.
     ///
     /// Settling applies the decay up to now: what nobody holds drains first, then the oldest
