@@ -15,5 +15,5 @@ mod store;
 pub mod transition;
 
 pub use run::{Flow, Identity, Run, RunKind};
-pub use state::{State, StateType};
+pub use state::{State, StateType, micros_from_text};
 pub use store::{Book, Bounds, Filter, OpenError, Records, RecordsError};

@@ -117,7 +117,7 @@ impl State {
     /// When a scheduled state is due, if it says so.
     pub fn scheduled_micros(&self) -> Option<i64> {
         let text = self.details.get("scheduled_time").and_then(Value::as_str)?;
-        text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+        micros_from_text(text)
     }
 
     /// Whether there is a result that somebody else can read.
@@ -128,4 +128,9 @@ impl State {
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => true,
         }
     }
+}
+
+/// A point in time as clients write it (RFC 3339), if it is one.
+pub fn micros_from_text(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
 }

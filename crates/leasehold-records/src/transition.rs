@@ -54,7 +54,7 @@ pub fn judge(run: &Run, proposed: State, flow_run: Option<&Run>, now_micros: i64
             }
             _ => Verdict::Accept(named(run, current, proposed, flow_run)),
         },
-        (StateType::Running, StateType::Failed) if is_retriable(&proposed) => {
+        (StateType::Running, StateType::Failed) if is_retriable(run, &proposed) => {
             match run.retry_seconds() {
                 Some(seconds) => {
                     Verdict::Reject(Some(retry(proposed, now_micros, seconds)), "Retrying")
@@ -121,8 +121,11 @@ fn is_too_late(kind: StateType) -> bool {
     matches!(kind, StateType::Cancelling | StateType::Paused | StateType::Crashed)
 }
 
-fn is_retriable(failed: &State) -> bool {
-    failed.details.get("retriable").and_then(Value::as_bool) != Some(false)
+/// Tasks can say that a failure is not worth another attempt; flows say so of all of theirs, and
+/// mean nothing by it.
+fn is_retriable(run: &Run, failed: &State) -> bool {
+    run.kind == RunKind::FlowRun
+        || failed.details.get("retriable").and_then(Value::as_bool) != Some(false)
 }
 
 /// A run that runs again says so in the name of its state.

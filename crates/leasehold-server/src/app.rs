@@ -7,6 +7,7 @@ use axum::Router;
 use crate::config::Config;
 use crate::coordinator::Handle;
 use crate::csrf::CsrfTokens;
+use crate::evidence::Witness;
 use crate::gate::Gate;
 use crate::records::Recorder;
 use crate::routes;
@@ -18,6 +19,7 @@ pub struct App(Arc<Inner>);
 struct Inner {
     ledger: Handle,
     recorder: Option<Recorder>,
+    witness: Option<Witness>,
     config: Config,
     gate: Gate,
 }
@@ -25,18 +27,28 @@ struct Inner {
 impl App {
     /// An application on a running coordinator. It records no runs.
     pub fn new(ledger: Handle, config: Config) -> Self {
-        Self::build(ledger, None, config)
+        Self::build(ledger, None, None, config)
     }
 
     /// An application on a running coordinator, with a place where runs are recorded.
-    pub fn with_records(ledger: Handle, recorder: Recorder, config: Config) -> Self {
-        Self::build(ledger, Some(recorder), config)
+    pub fn with_records(
+        ledger: Handle,
+        recorder: Recorder,
+        witness: Witness,
+        config: Config,
+    ) -> Self {
+        Self::build(ledger, Some(recorder), Some(witness), config)
     }
 
-    fn build(ledger: Handle, recorder: Option<Recorder>, config: Config) -> Self {
+    fn build(
+        ledger: Handle,
+        recorder: Option<Recorder>,
+        witness: Option<Witness>,
+        config: Config,
+    ) -> Self {
         let csrf = config.is_csrf_protected.then(CsrfTokens::default);
         let gate = Gate::new(config.auth_string.as_deref(), csrf);
-        Self(Arc::new(Inner { ledger, recorder, config, gate }))
+        Self(Arc::new(Inner { ledger, recorder, witness, config, gate }))
     }
 
     /// The router of everything that is served.
@@ -50,6 +62,10 @@ impl App {
 
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.0.recorder.as_ref()
+    }
+
+    pub(crate) fn witness(&self) -> Option<&Witness> {
+        self.0.witness.as_ref()
     }
 
     pub(crate) fn config(&self) -> &Config {

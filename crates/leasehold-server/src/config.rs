@@ -14,6 +14,9 @@ pub struct Config {
     pub is_csrf_protected: bool,
     /// The longest `Retry-After` of the limits of tags, and the one of the tag API, in seconds.
     pub tag_wait_seconds: f64,
+    /// How long a flow run may be silent that gave signs of life, in seconds. What its task runs
+    /// hold is taken then, where they cannot renew.
+    pub heartbeat_timeout_seconds: f64,
     /// The longest `Retry-After` of all other limits, in seconds.
     pub wait_seconds_max: f64,
 }
@@ -25,6 +28,8 @@ impl Default for Config {
             auth_string: None,
             is_csrf_protected: false,
             tag_wait_seconds: 10.0,
+            // Three times what clients leave between two signs of life.
+            heartbeat_timeout_seconds: 540.0,
             wait_seconds_max: 30.0,
         }
     }

@@ -62,6 +62,20 @@ impl Recorder {
         })?;
         answer.await.unwrap_or(Err(Unavailable::Journal))
     }
+
+    /// Does something with the records in its turn, without waiting until it is durable: what is
+    /// lost with the process is observed again, or was of no use to anybody.
+    pub(crate) async fn write_behind(
+        &self,
+        work: impl FnOnce(&Book<'_>) -> Result<(), RecordsError> + Send + 'static,
+    ) {
+        let work: Work = Box::new(move |book| {
+            work(book)?;
+            Ok(Box::new(|_| {}))
+        });
+        // A thread that has ended has said why.
+        let _ = self.work.send(work).await;
+    }
 }
 
 impl RunningRecorder {

@@ -122,7 +122,9 @@ fn a_failure_that_is_not_to_be_retried_is_not() {
     running.details.insert("empirical_policy".to_owned(), json!({"retries": 3}));
     let mut failed = state(StateType::Failed);
     failed.details.insert("retriable".to_owned(), json!(false));
-    check(&running, failed, None, "accept Failed");
+    check(&running, failed.clone(), None, "accept Failed");
+    running.kind = RunKind::FlowRun;
+    check(&running, failed, None, "reject AwaitingRetry");
 }
 
 #[test]

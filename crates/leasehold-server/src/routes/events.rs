@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{Routes, otherwise};
 use crate::app::App;
+use crate::observe::{self, ClientEvent};
 
 /// The subprotocol of clients that authenticate.
 const SUBPROTOCOL: &str = "prefect";
@@ -37,7 +38,7 @@ async fn events_in(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    accept(app, &headers, upgrade, drain)
+    accept(app.clone(), &headers, upgrade, |socket| drain(app, socket))
 }
 
 async fn events_out(
@@ -115,23 +116,11 @@ async fn authenticate(app: &App, socket: &mut WebSocket) -> bool {
     }
 }
 
-/// An event as clients send it; the parts that must be there.
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "occurred")]
-    _occurred: String,
-    #[serde(rename = "event")]
-    _event: String,
-    resource: Map<String, Value>,
-}
-
 /// Reads events until the client has no more. One that is none ends the connection.
-async fn drain(mut socket: WebSocket) {
+async fn drain(app: App, mut socket: WebSocket) {
     while let Some(text) = next_text(&mut socket).await {
-        let event = serde_json::from_str::<Event>(&text);
-        if !event.is_ok_and(|event| event.resource.contains_key("prefect.resource.id")) {
-            return;
-        }
+        let Some(event) = ClientEvent::read(&text) else { return };
+        observe::client_event(&app, event).await;
     }
 }
 

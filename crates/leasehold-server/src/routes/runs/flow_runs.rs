@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::super::{Routes, otherwise};
-use super::{answer, enter, filter, now_micros, read_id, read_set_state, recorder};
+use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_set_state, recorder};
 use crate::app::App;
 use crate::error::{ApiError, json};
 use crate::extract::{Raw, Valid};
@@ -139,6 +139,7 @@ async fn set_state(
         })
         .await?;
     let (run, verdict) = judged.ok_or(NOT_FOUND)?;
+    bear_witness(&app, &run).await;
     answer::verdict(&run, &verdict)
 }
 

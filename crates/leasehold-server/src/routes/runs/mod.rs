@@ -46,6 +46,22 @@ fn read_id(id: &str) -> Result<Uuid, ApiError> {
     Ok(path::id("id", id)?)
 }
 
+/// What the state of a run tells of those who hold leases.
+async fn bear_witness(app: &App, run: &Run) {
+    let (Some(witness), Some(state)) = (app.witness(), &run.state) else { return };
+    if state.kind.is_terminal() {
+        witness.over(run.kind, run.id, &state.name).await;
+    } else {
+        let flow_run = match run.kind {
+            RunKind::FlowRun => Some(run.id),
+            RunKind::TaskRun => run.parent,
+        };
+        if let Some(flow_run) = flow_run {
+            witness.heard(flow_run).await;
+        }
+    }
+}
+
 /// Lets a run enter a state, and the task run that stands for it in its parent, if any.
 fn enter(book: &Book<'_>, run: &mut Run, state: State) -> Result<(), RecordsError> {
     run.enter(state.clone());

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::super::{Routes, otherwise};
-use super::{answer, enter, filter, now_micros, read_id, read_set_state, recorder};
+use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_set_state, recorder};
 use crate::app::App;
 use crate::coordinator::Undo;
 use crate::error::{ApiError, json};
@@ -89,6 +89,7 @@ async fn set_state(
         }
     };
     let run = write(&app, id, state.clone()).await?.ok_or(NOT_FOUND)?;
+    bear_witness(&app, &run).await;
     match undo {
         Some(undo) => answer::accepted(&run, Some(undo)),
         None => answer::verdict(&run, &verdict),

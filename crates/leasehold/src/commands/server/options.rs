@@ -96,6 +96,10 @@ struct Options {
     /// The longest Retry-After of all other limits, in seconds [default: 30].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_WAIT_SECONDS_MAX")]
     wait_seconds_max: Option<f64>,
+    /// How long a flow run may be silent that gave signs of life, in seconds; then what its task
+    /// runs hold is taken, where they cannot renew [default: 540, thrice the client's interval].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_HEARTBEAT_TIMEOUT_SECONDS")]
+    heartbeat_timeout_seconds: Option<f64>,
     /// How many flow runs and task runs are recorded at the most [default: 50000].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_RECORDS_MAX")]
     records_max: Option<u64>,
@@ -168,6 +172,8 @@ impl Settings {
         server.is_csrf_protected = options.csrf_protection.unwrap_or(server.is_csrf_protected);
         server.tag_wait_seconds = options.tag_wait_seconds.unwrap_or(server.tag_wait_seconds);
         server.wait_seconds_max = options.wait_seconds_max.unwrap_or(server.wait_seconds_max);
+        server.heartbeat_timeout_seconds =
+            options.heartbeat_timeout_seconds.unwrap_or(server.heartbeat_timeout_seconds);
         let mut records = leasehold_records::Bounds::default();
         records.runs_max = options.records_max.unwrap_or(records.runs_max);
         records.age_seconds_max =
@@ -204,6 +210,9 @@ impl Options {
             csrf_protection: self.csrf_protection.or(other.csrf_protection),
             tag_wait_seconds: self.tag_wait_seconds.or(other.tag_wait_seconds),
             wait_seconds_max: self.wait_seconds_max.or(other.wait_seconds_max),
+            heartbeat_timeout_seconds: self
+                .heartbeat_timeout_seconds
+                .or(other.heartbeat_timeout_seconds),
             records_max: self.records_max.or(other.records_max),
             records_age_seconds_max: self.records_age_seconds_max.or(other.records_age_seconds_max),
         }
@@ -300,6 +309,7 @@ fn check(
     within("page-size", bodies.page_size as f64, 1.0, 10_000.0)?;
     within("tag-wait-seconds", server.tag_wait_seconds, 0.0, YEAR_SECONDS)?;
     within("wait-seconds-max", server.wait_seconds_max, 0.0, YEAR_SECONDS)?;
+    within("heartbeat-timeout-seconds", server.heartbeat_timeout_seconds, 1.0, YEAR_SECONDS)?;
     within("records-max", records.runs_max as f64, 100.0, 100_000_000.0)?;
     within("records-age-seconds-max", records.age_seconds_max as f64, 60.0, 100.0 * YEAR_SECONDS)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use leasehold_journal::{LoadError, OpenError, SqliteJournal};
 use leasehold_records::Records;
 use leasehold_server::coordinator::{self, chain};
+use leasehold_server::evidence::{Span, Witness};
 use leasehold_server::records::{Recorder, RunningRecorder};
 use leasehold_server::{App, Clock, serve};
 use tokio::net::TcpListener;
@@ -112,7 +113,9 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
 
     let (ledger, running) = coordinator::start(journal, Clock::system)?;
     let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
-    let app = App::with_records(ledger, recorder, settings.server.clone());
+    let silence_max = Span::from_seconds_f64(settings.server.heartbeat_timeout_seconds);
+    let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
+    let app = App::with_records(ledger, recorder, witness, settings.server.clone());
     announce(&settings, address);
 
     serve::serve(listener, app.into_router(), async {
@@ -123,6 +126,7 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
         tracing::info!("stopping");
     })
     .await;
+    watch.stop();
     running.stop().await;
     stop_recording(recording).await;
     tracing::info!("stopped");
