@@ -112,10 +112,12 @@ def test_a_tag_without_a_limit_is_free(server: LeaseholdServer, user: PrefectUse
 def test_subflows_and_retries(
     server: LeaseholdServer, user: PrefectUser, name: str, expected: str
 ) -> None:
+    if name == "flow_retries" and CLIENT_VERSION < (3,):
+        pytest.skip("this version keeps the results of such flows in blocks, which are not served")
     server.create_tag_limit("database", 1)
     program = user.run("runs.py", name, clean=False, within_seconds=90)
     # A failed attempt is told, and nothing else.
-    assert "server" not in program.log.lower().replace("prefect.server", "")
+    assert "WARNING" not in program.log and "404" not in program.log
     assert result(program) == expected
     assert server.tag_holders("database") == []
 

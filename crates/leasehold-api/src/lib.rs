@@ -11,6 +11,7 @@
 
 mod body;
 pub mod error;
+pub mod events;
 mod json;
 pub mod leases;
 pub mod limits;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::body::{Declared, Patch, Reader, Style};
 use crate::rule::Rule;
-use crate::{Settings, Timestamp, leases, limits, runs, tags};
+use crate::{Settings, Timestamp, events, leases, limits, runs, tags};
 
 /// The schemas of all bodies and answers by name, for `components.schemas` of an OpenAPI 3.1
 /// document. Bounds that an operator can choose are shown as chosen.
@@ -51,6 +51,9 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         runs::FlowRun::component(),
         runs::TaskRun::component(),
         runs::Transition::component(),
+        events::Event::component(),
+        events::EventHolder::component(),
+        events::EventPage::component(),
     ];
     for (name, schema) in bodies.into_iter().chain(answers).chain(errors()) {
         schemas.insert(name.to_owned(), schema);

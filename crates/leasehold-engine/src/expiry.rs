@@ -7,11 +7,16 @@
 
 use std::sync::Arc;
 
+use crate::happening::What;
 use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::outcome::{Gone, Renewed};
 use crate::time::{Span, Timestamp};
+
+/// A renewal is late when less than this part of a lease's time is left: clients renew when a
+/// quarter is.
+const LATE_SHARE: u64 = 8;
 
 impl Ledger {
     /// Moves the time on to `now`, and ends what has come to its deadline by then.
@@ -33,8 +38,13 @@ impl Ledger {
         let Some(lease) = self.lease(id) else {
             return Renewed::Gone(self.gone(id));
         };
-        if lease.deadline.is_none() {
+        let Some(old) = lease.deadline else {
             return Renewed::Renewed(None);
+        };
+        let left = old.since(self.now);
+        if left.as_micros() < ttl.as_micros() / LATE_SHARE {
+            let lease = lease.clone();
+            self.happened_to_lease(What::RenewedLate { left }, &lease);
         }
         let deadline = self.now + ttl;
         self.set_deadline(id, deadline);
@@ -43,6 +53,7 @@ impl Ledger {
 
     pub(crate) fn release(&mut self, id: LeaseId) -> Result<Lease, Gone> {
         let lease = self.remove_lease(id).ok_or_else(|| self.gone(id))?;
+        self.happened_to_lease(What::Released, &lease);
         let occupancy = self.now.since(lease.created);
         for holding in &lease.holdings {
             if let Some(room) = self.rooms.get_mut(&holding.limit) {

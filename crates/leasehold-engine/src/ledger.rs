@@ -17,6 +17,7 @@ use self::books::{Entry, Pending, Room};
 use self::endings::Endings;
 use crate::changes::{Changes, Resume, Snapshot};
 use crate::command::Command;
+use crate::happening::Happening;
 use crate::holder::Holder;
 use crate::lease::{Fence, LeaseId};
 use crate::limit::LimitId;
@@ -35,6 +36,8 @@ pub struct Ledger {
     endings: Endings,
     next_fence: Fence,
     pending: Pending,
+    /// In the step that is under way.
+    pub(crate) happened: Vec<Happening>,
 }
 
 /// What a step did.
@@ -44,6 +47,8 @@ pub struct Step {
     pub outcome: Outcome,
     /// The leases that were found past their deadline, before the command was looked at.
     pub expired: Vec<LeaseId>,
+    /// What happened, in order: for whoever keeps a record.
+    pub happened: Vec<Happening>,
 }
 
 impl Ledger {
@@ -67,6 +72,7 @@ impl Ledger {
             by_holder: BTreeMap::new(),
             endings: Endings::default(),
             pending: Pending::default(),
+            happened: Vec::new(),
         };
         let downtime = ledger.now.since(snapshot.at);
         for limit in snapshot.limits {
@@ -126,7 +132,7 @@ impl Ledger {
             Command::Read(query) => self.read(query),
             Command::Tick => Outcome::Ticked,
         };
-        Step { outcome, expired }
+        Step { outcome, expired, happened: std::mem::take(&mut self.happened) }
     }
 
     /// When the next lease dies unless it is renewed.

@@ -7,6 +7,7 @@
 //!
 //! Knows nothing of limits, and limits know nothing of it: a ledger without records is whole.
 
+mod event;
 mod rows;
 mod run;
 mod schema;
@@ -14,6 +15,7 @@ mod state;
 mod store;
 pub mod transition;
 
+pub use event::{Event, EventFilter};
 pub use run::{Flow, Identity, Run, RunKind};
 pub use state::{State, StateType, micros_from_text};
 pub use store::{Book, Bounds, Filter, OpenError, Records, RecordsError};

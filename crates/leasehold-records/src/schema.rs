@@ -11,7 +11,8 @@ use crate::store::OpenError;
 ///
 /// Points in time are microseconds since the Unix epoch. Ids are UUIDs as 16 bytes. What is
 /// looked for has a column; the rest of a run is in its document.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE flows (
         id             BLOB PRIMARY KEY,
         name           TEXT NOT NULL UNIQUE,
@@ -45,7 +46,25 @@ const STEPS: &[&str] = &["
         document  TEXT NOT NULL
     ) STRICT;
     CREATE INDEX states_by_run ON states (run, at_micros);
-"];
+",
+    "
+    -- AUTOINCREMENT: a number that was told to a subscriber is never another event's.
+    CREATE TABLE events (
+        number      INTEGER PRIMARY KEY AUTOINCREMENT,
+        id          BLOB NOT NULL,
+        at_micros   INTEGER NOT NULL,
+        kind        TEXT NOT NULL,
+        limit_name  TEXT,
+        holder_kind TEXT,
+        holder_id   TEXT,
+        lease       BLOB,
+        reason      TEXT,
+        document    TEXT
+    ) STRICT;
+    CREATE INDEX events_by_limit ON events (limit_name, number);
+    CREATE INDEX events_by_holder ON events (holder_id, number);
+",
+];
 
 /// "LREC" in ASCII: tells `file` and us that this database holds records of ours.
 const APPLICATION_ID: i64 = 0x4c52_4543;

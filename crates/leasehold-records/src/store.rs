@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
+use crate::event::{Event, EventFilter};
 use crate::run::{Flow, Identity, Run, RunKind};
 use crate::state::{State, StateType};
-use crate::{rows, schema};
+use crate::{event, rows, schema};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,9 @@ pub struct Bounds {
     /// How many runs at the most, flow runs and task runs together. Beyond, the one that has
     /// been over for longest goes first.
     pub runs_max: u64,
-    /// How long a run is kept after it was over.
+    /// How many events at the most.
+    pub events_max: u64,
+    /// How long a run is kept after it was over, and an event after it happened.
     pub age_seconds_max: u64,
 }
 
@@ -107,7 +110,7 @@ pub enum RecordsError {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { runs_max: 50_000, age_seconds_max: 7 * 86_400 }
+        Self { runs_max: 50_000, events_max: 100_000, age_seconds_max: 7 * 86_400 }
     }
 }
 
@@ -288,12 +291,40 @@ impl Book<'_> {
         rows::with_heartbeat(&self.transaction)
     }
 
+    /// Writes an event at the end of the log. Answers its number.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn add_event(&self, event: &Event) -> Result<u64, RecordsError> {
+        event::add(&self.transaction, event)
+    }
+
+    /// The number of the last event, 0 without any.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn last_event(&self) -> Result<u64, RecordsError> {
+        event::last(&self.transaction)
+    }
+
+    /// The events that pass a filter, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, RecordsError> {
+        event::find(&self.transaction, filter)
+    }
+
     /// Forgets what is too much or too old.
     ///
     /// # Errors
     ///
     /// If the storage fails.
     pub fn prune(&self, now_micros: i64) -> Result<(), RecordsError> {
-        rows::prune(&self.transaction, self.bounds, now_micros)
+        rows::prune(&self.transaction, self.bounds, now_micros)?;
+        event::prune(&self.transaction, self.bounds, now_micros)
     }
 }

@@ -7,6 +7,7 @@ use axum::Router;
 use crate::config::Config;
 use crate::coordinator::Handle;
 use crate::csrf::CsrfTokens;
+use crate::event_log::EventLog;
 use crate::evidence::Witness;
 use crate::gate::Gate;
 use crate::records::Recorder;
@@ -20,6 +21,7 @@ struct Inner {
     ledger: Handle,
     recorder: Option<Recorder>,
     witness: Option<Witness>,
+    event_log: Option<EventLog>,
     config: Config,
     gate: Gate,
 }
@@ -27,7 +29,7 @@ struct Inner {
 impl App {
     /// An application on a running coordinator. It records no runs.
     pub fn new(ledger: Handle, config: Config) -> Self {
-        Self::build(ledger, None, None, config)
+        Self::build(ledger, None, None, None, config)
     }
 
     /// An application on a running coordinator, with a place where runs are recorded.
@@ -35,20 +37,22 @@ impl App {
         ledger: Handle,
         recorder: Recorder,
         witness: Witness,
+        event_log: EventLog,
         config: Config,
     ) -> Self {
-        Self::build(ledger, Some(recorder), Some(witness), config)
+        Self::build(ledger, Some(recorder), Some(witness), Some(event_log), config)
     }
 
     fn build(
         ledger: Handle,
         recorder: Option<Recorder>,
         witness: Option<Witness>,
+        event_log: Option<EventLog>,
         config: Config,
     ) -> Self {
         let csrf = config.is_csrf_protected.then(CsrfTokens::default);
         let gate = Gate::new(config.auth_string.as_deref(), csrf);
-        Self(Arc::new(Inner { ledger, recorder, witness, config, gate }))
+        Self(Arc::new(Inner { ledger, recorder, witness, event_log, config, gate }))
     }
 
     /// The router of everything that is served.
@@ -66,6 +70,10 @@ impl App {
 
     pub(crate) fn witness(&self) -> Option<&Witness> {
         self.0.witness.as_ref()
+    }
+
+    pub(crate) fn event_log(&self) -> Option<&EventLog> {
+        self.0.event_log.as_ref()
     }
 
     pub(crate) fn config(&self) -> &Config {

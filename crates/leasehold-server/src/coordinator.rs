@@ -11,11 +11,12 @@
 //! When a commit fails, everything in it and behind it is answered as unavailable, and the
 //! ledger is loaded from the journal again: memory never runs ahead of the disk.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_engine::{Acquired, Command, Ledger, Outcome, Span, Timestamp};
+use leasehold_engine::{Acquired, Command, Happening, Ledger, Outcome, Span, Timestamp};
 use leasehold_journal::{Journal, LoadError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -25,6 +26,8 @@ use crate::writer::Writer;
 const QUEUE_MAX: usize = 8_192;
 /// How many stepped commands may wait for a commit.
 const BATCH_MAX: usize = 4_096;
+/// How many batches a listener may be behind.
+const TOLD_MAX: usize = 1_024;
 /// The journal knows this exactly when the server was up last.
 const HEARTBEAT: Span = Span::from_seconds(1);
 /// How long to wait before a journal that cannot be loaded is tried again.
@@ -35,6 +38,7 @@ const RELOAD_DELAY: Duration = Duration::from_millis(500);
 pub struct Handle {
     commands: mpsc::Sender<Request>,
     clock: Clock,
+    told: broadcast::Sender<Told>,
 }
 
 /// What became of a command, durable. Dropped before its grant was [kept](Answer::keep), it
@@ -71,6 +75,9 @@ struct Request {
     reply: Reply,
 }
 
+/// What happened, durable, in the order in which it happened.
+pub type Told = Arc<[Happening]>;
+
 type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
 
 struct Coordinator<J> {
@@ -82,6 +89,10 @@ struct Coordinator<J> {
     stepped: Vec<(Reply, Outcome)>,
     /// In the commit that is under way.
     committing: Vec<(Reply, Outcome)>,
+    /// What happened in those steps, and in the commit.
+    happened: Vec<Happening>,
+    happening: Vec<Happening>,
+    told: broadcast::Sender<Told>,
     /// The latest time that is durable, or about to be.
     committed_at: Timestamp,
 }
@@ -109,6 +120,7 @@ pub fn start<J: Journal + 'static>(
     let ledger = Ledger::restore(snapshot, clock.now());
     let (commands, requests) = mpsc::channel(QUEUE_MAX);
     let (undo, undone) = mpsc::unbounded_channel();
+    let told = broadcast::Sender::new(TOLD_MAX);
     let coordinator = Coordinator {
         ledger,
         clock: clock.clone(),
@@ -116,11 +128,14 @@ pub fn start<J: Journal + 'static>(
         undo,
         stepped: Vec::new(),
         committing: Vec::new(),
+        happened: Vec::new(),
+        happening: Vec::new(),
+        told: told.clone(),
         committed_at,
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(coordinator.run(requests, undone, stopped));
-    Ok((Handle { commands, clock }, Running { stop, task }))
+    Ok((Handle { commands, clock, told }, Running { stop, task }))
 }
 
 impl Running {
@@ -137,6 +152,12 @@ impl Handle {
     /// The clock that the ledger goes by.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// What happens from now on. A listener that falls too far behind is told that it missed
+    /// something; the coordinator waits for nobody.
+    pub fn listen(&self) -> broadcast::Receiver<Told> {
+        self.told.subscribe()
     }
 
     /// Carries out a command, and answers when it is durable.
@@ -211,7 +232,7 @@ impl<J: Journal + 'static> Coordinator<J> {
                     self.committed(durable.is_ok()).await;
                 }
                 Some(command) = undone.recv() => {
-                    self.ledger.step(command, self.clock.now());
+                    self.step(command);
                 }
                 received_now = requests.recv_many(&mut received, room), if room > 0 => {
                     if received_now == 0 {
@@ -220,22 +241,28 @@ impl<J: Journal + 'static> Coordinator<J> {
                     self.step_all(&mut received);
                 }
                 () = self.clock.sleep_until(wake_up), if !is_busy => {
-                    self.ledger.step(Command::Tick, self.clock.now());
+                    self.step(Command::Tick);
                 }
                 _ = &mut stopped, if !requests.is_closed() => requests.close(),
             }
             self.commit_if_due().await;
         }
         while let Ok(command) = undone.try_recv() {
-            self.ledger.step(command, self.clock.now());
+            self.step(command);
         }
         self.finish().await;
+    }
+
+    fn step(&mut self, command: Command) {
+        let step = self.ledger.step(command, self.clock.now());
+        self.happened.extend(step.happened);
     }
 
     fn step_all(&mut self, received: &mut Vec<Request>) {
         let now = self.clock.now();
         for Request { command, reply } in received.drain(..) {
             let step = self.ledger.step(command, now);
+            self.happened.extend(step.happened);
             self.stepped.push((reply, step.outcome));
         }
     }
@@ -261,6 +288,7 @@ impl<J: Journal + 'static> Coordinator<J> {
         }
         self.committed_at = changes.at;
         std::mem::swap(&mut self.stepped, &mut self.committing);
+        std::mem::swap(&mut self.happened, &mut self.happening);
         self.writer.commit(changes);
         if !self.writer.is_busy() {
             self.committed(false).await;
@@ -270,13 +298,23 @@ impl<J: Journal + 'static> Coordinator<J> {
     async fn committed(&mut self, is_durable: bool) {
         if is_durable {
             Self::reply(&mut self.committing, &self.undo);
+            self.tell();
             return;
         }
+        self.happening.clear();
+        self.happened.clear();
         let unanswered = self.committing.drain(..).chain(self.stepped.drain(..));
         for (reply, _) in unanswered {
             let _ = reply.send(Err(Unavailable::Journal));
         }
         self.reload().await;
+    }
+
+    /// With nobody listening, what happened is dropped.
+    fn tell(&mut self) {
+        if !self.happening.is_empty() {
+            let _ = self.told.send(self.happening.drain(..).collect());
+        }
     }
 
     /// Forgets what did not become durable.
@@ -310,10 +348,12 @@ impl<J: Journal + 'static> Coordinator<J> {
             self.committed(is_durable).await;
             self.commit_if_due().await;
         }
-        self.ledger.step(Command::Tick, self.clock.now());
+        self.step(Command::Tick);
+        std::mem::swap(&mut self.happened, &mut self.happening);
         self.writer.commit(self.ledger.take_changes());
-        if self.writer.done().await.is_err() {
-            tracing::error!("the last changes could not be made durable");
+        match self.writer.done().await {
+            Ok(()) => self.tell(),
+            Err(_) => tracing::error!("the last changes could not be made durable"),
         }
         self.writer.stop();
     }

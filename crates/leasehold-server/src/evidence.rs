@@ -80,7 +80,8 @@ impl Witness {
         let (signs, seen) = mpsc::channel(QUEUE_MAX);
         let clock = ledger.clock().clone();
         let watcher = Watcher {
-            sweep_at: clock.now(),
+            // Who was over when the server stopped has had its grace by then.
+            sweep_at: clock.now() + GRACE,
             ledger,
             recorder,
             clock,
@@ -257,3 +258,6 @@ impl Watcher {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod convert;
 pub mod coordinator;
 mod csrf;
 mod error;
+pub mod event_log;
 pub mod evidence;
 mod extract;
 mod gate;

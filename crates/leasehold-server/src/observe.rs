@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::event_log;
 
 type Fields = Map<String, Value>;
 
@@ -28,9 +29,24 @@ pub(crate) struct ClientEvent {
 
 impl ClientEvent {
     /// Reads an event that says what one must say.
-    pub(crate) fn read(text: &str) -> Option<Self> {
-        let event: Self = serde_json::from_str(text).ok()?;
-        event.resource.contains_key("prefect.resource.id").then_some(event)
+    pub(crate) fn read(text: &str) -> Option<(Self, Value)> {
+        let document: Value = serde_json::from_str(text).ok()?;
+        let event = Self::deserialize(&document).ok()?;
+        event.resource.contains_key("prefect.resource.id").then_some((event, document))
+    }
+
+    /// The name of the limit that it is about, if it is about one.
+    pub(crate) fn limit_name(&self) -> Option<String> {
+        let id = self.resource.get("prefect.resource.id")?.as_str()?;
+        let name = self.resource.get("prefect.resource.name")?.as_str()?;
+        id.starts_with("prefect.concurrency-limit.").then(|| name.to_owned())
+    }
+
+    /// The run that it is about, or, most closely, related to.
+    fn run(&self) -> Option<(RunKind, Uuid)> {
+        let related = || self.related.iter().filter_map(run_in);
+        let task_run = related().find(|(kind, _)| *kind == RunKind::TaskRun);
+        self.subject().or(task_run).or_else(|| related().next())
     }
 
     /// The run that it is about.
@@ -83,9 +99,13 @@ fn run_in(resource: &Fields) -> Option<(RunKind, Uuid)> {
 }
 
 /// Records what an event tells of a run, and tells the witness.
-pub(crate) async fn client_event(app: &App, event: ClientEvent) {
+pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value) {
     let (Some(recorder), Some(witness)) = (app.recorder(), app.witness()) else { return };
     let now = app.ledger().clock().now().as_micros();
+    if let Some(log) = app.event_log() {
+        let at = event.occurred_micros(now);
+        log.note(event_log::client_event(&event, event.run(), document, at));
+    }
     if let Some(flow_run) = event.flow_run() {
         witness.heard(flow_run).await;
     }

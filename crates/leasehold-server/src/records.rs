@@ -63,6 +63,16 @@ impl Recorder {
         answer.await.unwrap_or(Err(Unavailable::Journal))
     }
 
+    /// As [`write`](Self::write), but waits for its turn instead of giving up.
+    pub(crate) async fn write_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Book<'_>) -> Result<T, RecordsError> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (work, answer) = prepare(work);
+        self.work.send(work).await.map_err(|_| Unavailable::Stopping)?;
+        answer.await.unwrap_or(Err(Unavailable::Journal))
+    }
+
     /// Does something with the records in its turn, without waiting until it is durable: what is
     /// lost with the process is observed again, or was of no use to anybody.
     pub(crate) async fn write_behind(

@@ -9,6 +9,7 @@ use super::Ledger;
 use crate::changes::Resume;
 use crate::command::{LimitRef, Scope};
 use crate::decay::Level;
+use crate::happening::What;
 use crate::holder::Holder;
 use crate::lease::{Ending, Fence, How, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
@@ -123,9 +124,11 @@ impl Ledger {
         let mut room = Room::new(limit);
         room.touch(self.now, &mut self.pending);
         self.rooms.insert(id, room);
+        self.happened_to_limit(What::LimitCreated, id);
     }
 
     pub(crate) fn remove_limit(&mut self, id: LimitId) -> Option<Room> {
+        self.happened_to_limit(What::LimitDeleted, id);
         let room = self.rooms.remove(&id)?;
         self.names.remove(&room.limit.name);
         self.pending.deleted_limits.push(id);
@@ -136,6 +139,7 @@ impl Ledger {
     pub(crate) fn insert_lease(&mut self, lease: Lease) {
         debug_assert!(!self.leases.contains_key(&lease.id), "{:?} exists", lease.id);
         self.pending.forgotten.extend(self.endings.forget(lease.id));
+        self.happened_to_lease(What::Granted, &lease);
         let mut entry = Entry { lease, dirty: false, durable: false };
         entry.touch(&mut self.pending);
         self.enter(entry);
@@ -208,6 +212,7 @@ impl Ledger {
 
     /// Remembers how a lease ended, so that its holder can be told.
     pub(crate) fn remember(&mut self, lease: &Lease, how: How) {
+        self.happened_to_lease(What::Ended(how.clone()), lease);
         let ending = Ending { lease: lease.id, fence: lease.fence, at: self.now, how };
         self.pending.endings.push(lease.id);
         self.pending.forgotten.extend(self.endings.remember(ending, Self::ENDINGS_MAX));

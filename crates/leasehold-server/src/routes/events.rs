@@ -2,6 +2,8 @@
 //!
 //! Without them everything works, but every client process logs that it cannot connect.
 
+mod event_stream;
+
 use std::time::Duration;
 
 use axum::extract::State;
@@ -46,7 +48,7 @@ async fn events_out(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    accept(app, &headers, upgrade, |socket| stand_by(socket, EVENT_FILTERS))
+    accept(app.clone(), &headers, upgrade, |socket| event_stream::serve(app, socket))
 }
 
 async fn logs_out(
@@ -54,7 +56,7 @@ async fn logs_out(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    accept(app, &headers, upgrade, |socket| stand_by(socket, LOG_FILTERS))
+    accept(app, &headers, upgrade, stand_by)
 }
 
 /// Accepts a socket and, if its client speaks the subprotocol, authenticates it first. Old
@@ -119,35 +121,42 @@ async fn authenticate(app: &App, socket: &mut WebSocket) -> bool {
 /// Reads events until the client has no more. One that is none ends the connection.
 async fn drain(app: App, mut socket: WebSocket) {
     while let Some(text) = next_text(&mut socket).await {
-        let Some(event) = ClientEvent::read(&text) else { return };
-        observe::client_event(&app, event).await;
+        let Some((event, document)) = ClientEvent::read(&text) else { return };
+        observe::client_event(&app, event, document).await;
     }
 }
 
-/// The filters that a subscriber may ask for.
-const EVENT_FILTERS: &[&str] =
-    &["occurred", "event", "resource", "related", "any_resource", "id", "text", "order"];
 const LOG_FILTERS: &[&str] = &["operator", "level", "timestamp", "flow_run_id", "task_run_id"];
 
+/// What a subscriber asks for in its first message.
 #[derive(Deserialize)]
 struct Subscription {
     r#type: Option<String>,
     #[serde(default)]
     filter: Map<String, Value>,
+    #[serde(default)]
+    backfill: bool,
 }
 
-/// Takes a subscription and holds it; there is nothing to be told yet.
-async fn stand_by(mut socket: WebSocket, filters: &'static [&'static str]) {
-    let Some(first) = next_text(&mut socket).await else { return };
-    let Ok(subscription) = serde_json::from_str::<Subscription>(&first) else { return };
-    if subscription.r#type.as_deref() != Some("filter") {
-        close(&mut socket, PROTOCOL_ERROR, "Expected 'filter' message").await;
-        return;
+impl Subscription {
+    /// Takes a subscription whose filters are among those known. `None` ends the connection.
+    async fn read(socket: &mut WebSocket, filters: &[&str]) -> Option<Self> {
+        let first = next_text(socket).await?;
+        let subscription: Self = serde_json::from_str(&first).ok()?;
+        if subscription.r#type.as_deref() != Some("filter") {
+            close(socket, PROTOCOL_ERROR, "Expected 'filter' message").await;
+            return None;
+        }
+        let is_known = subscription.filter.keys().all(|filter| filters.contains(&filter.as_str()));
+        is_known.then_some(subscription)
     }
-    if subscription.filter.keys().any(|filter| !filters.contains(&filter.as_str())) {
-        return;
+}
+
+/// Takes a subscription and holds it: logs are not kept, so there is nothing to be told.
+async fn stand_by(mut socket: WebSocket) {
+    if Subscription::read(&mut socket, LOG_FILTERS).await.is_some() {
+        while next_text(&mut socket).await.is_some() {}
     }
-    while next_text(&mut socket).await.is_some() {}
 }
 
 /// The next text; pings are answered meanwhile. `None` when the client is gone.

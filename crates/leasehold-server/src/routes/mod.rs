@@ -1,5 +1,6 @@
 //! Everything that is served, by path. Each module has the routes of one kind of thing.
 
+mod event_log;
 mod events;
 mod leases;
 mod limits;
@@ -26,6 +27,7 @@ pub(crate) fn router(app: App) -> Router {
     let routes = leases::add(routes);
     let routes = runs::add(routes);
     let routes = events::add(routes);
+    let routes = event_log::add(routes);
     let routes = system::add(routes);
 
     routes

@@ -103,7 +103,11 @@ struct Options {
     /// How many flow runs and task runs are recorded at the most [default: 50000].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_RECORDS_MAX")]
     records_max: Option<u64>,
-    /// How long a run is recorded after it was over, in seconds [default: 604800, a week].
+    /// How many events are kept at the most [default: 100000].
+    #[arg(long, value_name = "COUNT", env = "LEASEHOLD_EVENTS_MAX")]
+    events_max: Option<u64>,
+    /// How long a run is recorded after it was over, and an event after it happened, in seconds
+    /// [default: 604800, a week].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_RECORDS_AGE_SECONDS_MAX")]
     records_age_seconds_max: Option<u64>,
 }
@@ -176,6 +180,7 @@ impl Settings {
             options.heartbeat_timeout_seconds.unwrap_or(server.heartbeat_timeout_seconds);
         let mut records = leasehold_records::Bounds::default();
         records.runs_max = options.records_max.unwrap_or(records.runs_max);
+        records.events_max = options.events_max.unwrap_or(records.events_max);
         records.age_seconds_max =
             options.records_age_seconds_max.unwrap_or(records.age_seconds_max);
         check(&server, records)?;
@@ -214,6 +219,7 @@ impl Options {
                 .heartbeat_timeout_seconds
                 .or(other.heartbeat_timeout_seconds),
             records_max: self.records_max.or(other.records_max),
+            events_max: self.events_max.or(other.events_max),
             records_age_seconds_max: self.records_age_seconds_max.or(other.records_age_seconds_max),
         }
     }
@@ -311,6 +317,7 @@ fn check(
     within("wait-seconds-max", server.wait_seconds_max, 0.0, YEAR_SECONDS)?;
     within("heartbeat-timeout-seconds", server.heartbeat_timeout_seconds, 1.0, YEAR_SECONDS)?;
     within("records-max", records.runs_max as f64, 100.0, 100_000_000.0)?;
+    within("events-max", records.events_max as f64, 100.0, 100_000_000.0)?;
     within("records-age-seconds-max", records.age_seconds_max as f64, 60.0, 100.0 * YEAR_SECONDS)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use leasehold_journal::{LoadError, OpenError, SqliteJournal};
 use leasehold_records::Records;
 use leasehold_server::coordinator::{self, chain};
+use leasehold_server::event_log::EventLog;
 use leasehold_server::evidence::{Span, Witness};
 use leasehold_server::records::{Recorder, RunningRecorder};
 use leasehold_server::{App, Clock, serve};
@@ -115,7 +116,8 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
     let silence_max = Span::from_seconds_f64(settings.server.heartbeat_timeout_seconds);
     let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
-    let app = App::with_records(ledger, recorder, witness, settings.server.clone());
+    let (event_log, logging) = EventLog::start(&ledger, recorder.clone());
+    let app = App::with_records(ledger, recorder, witness, event_log, settings.server.clone());
     announce(&settings, address);
 
     serve::serve(listener, app.into_router(), async {
@@ -124,10 +126,12 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
             _ = terminate.recv() => {}
         }
         tracing::info!("stopping");
+        logging.close();
     })
     .await;
     watch.stop();
     running.stop().await;
+    logging.stop().await;
     stop_recording(recording).await;
     tracing::info!("stopped");
     Ok(())
