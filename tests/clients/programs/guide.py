@@ -14,10 +14,16 @@ from prefect.concurrency.asyncio import concurrency as concurrency_async
 from prefect.concurrency.sync import concurrency, rate_limit
 
 
+def say(line: str) -> None:
+    # In one piece: several threads speak.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def work(what: object) -> None:
-    print(f"began {time.time()} {what}", flush=True)
+    say(f"began {time.time()} {what}")
     time.sleep(0.2)
-    print(f"ended {time.time()} {what}", flush=True)
+    say(f"ended {time.time()} {what}")
 
 
 @task
@@ -36,9 +42,9 @@ def tasks() -> list[int]:
 @task
 async def process_data_async(x: int, y: int) -> int:
     async with concurrency_async("database", occupy=1):
-        print(f"began {time.time()} {x}", flush=True)
+        say(f"began {time.time()} {x}")
         await asyncio.sleep(0.2)
-        print(f"ended {time.time()} {x}", flush=True)
+        say(f"ended {time.time()} {x}")
         return x + y
 
 
@@ -51,7 +57,7 @@ async def in_asyncio() -> list[int]:
 @task
 def make_http_request() -> int:
     rate_limit("rate-limited-api")
-    print(f"request {time.time()}", flush=True)
+    say(f"request {time.time()}")
     return 1
 
 
@@ -71,7 +77,7 @@ def throttled() -> int:
     futures = []
     for _ in range(10):
         rate_limit("rate-limited-api")
-        print(f"request {time.time()}", flush=True)
+        say(f"request {time.time()}")
         futures.append(submitted.submit())
     return sum(future.result() for future in futures)
 

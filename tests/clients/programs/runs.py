@@ -15,23 +15,29 @@ from prefect.states import Cancelled
 attempts = {"task": 0, "flow": 0}
 
 
+def say(line: str) -> None:
+    # In one piece: several threads speak.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def input_ended() -> bool:
     return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 @task(tags=["database"])
 def one_tag(number: int) -> int:
-    print(f"began {time.time()} {number}", flush=True)
+    say(f"began {time.time()} {number}")
     time.sleep(0.2)
-    print(f"ended {time.time()} {number}", flush=True)
+    say(f"ended {time.time()} {number}")
     return number
 
 
 @task(tags=["database", "gpu"])
 def two_tags(number: int) -> int:
-    print(f"began {time.time()} {number}", flush=True)
+    say(f"began {time.time()} {number}")
     time.sleep(0.2)
-    print(f"ended {time.time()} {number}", flush=True)
+    say(f"ended {time.time()} {number}")
     return number
 
 
