@@ -28,9 +28,9 @@ needs_leases = pytest.mark.skipif(
 )
 
 NOISE = re.compile(
-    r"^(Still processing items: .*"
-    r"|(\S+ \| ERROR   \| [^\n]* - )?"
-    r"(exception calling callback for <Future|Exception in callback concurrency)"
+    r"^(\S+ \| \w+ +\| [^\n]* - )?"
+    r"(Still processing items: .*"
+    r"|(exception calling callback for <Future|Exception in callback concurrency)"
     r"(.|\n)*?CancelledError)\n",
     re.MULTILINE,
 )

@@ -177,6 +177,26 @@ pub(crate) fn with_heartbeat(connection: &Connection) -> Result<Vec<Run>> {
     runs.map(|run| run?).collect()
 }
 
+pub(crate) fn block(connection: &Connection, id: Uuid) -> Result<Option<Value>> {
+    let mut statement = connection.prepare_cached("SELECT document FROM blocks WHERE id = ?1")?;
+    let found: Option<String> =
+        statement.query_row([id.into_bytes()], |row| row.get(0)).optional()?;
+    Ok(found.map(|document| serde_json::from_str(&document)).transpose()?)
+}
+
+pub(crate) fn block_by_key(connection: &Connection, key: &str) -> Result<Option<Value>> {
+    let mut statement = connection.prepare_cached("SELECT document FROM blocks WHERE key = ?1")?;
+    let found: Option<String> = statement.query_row([key], |row| row.get(0)).optional()?;
+    Ok(found.map(|document| serde_json::from_str(&document)).transpose()?)
+}
+
+pub(crate) fn put_block(connection: &Connection, id: Uuid, key: &str, block: &Value) -> Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO blocks VALUES (?1, ?2, ?3)")?
+        .execute(params![id.into_bytes(), key, block.to_string()])?;
+    Ok(())
+}
+
 pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<()> {
     let age_micros = integer(bounds.age_seconds_max.saturating_mul(1_000_000));
     let old: Vec<i64> = connection

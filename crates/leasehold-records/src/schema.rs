@@ -64,6 +64,13 @@ const STEPS: &[&str] = &[
     CREATE INDEX events_by_limit ON events (limit_name, number);
     CREATE INDEX events_by_holder ON events (holder_id, number);
 ",
+    "
+    CREATE TABLE blocks (
+        id       BLOB PRIMARY KEY,
+        key      TEXT NOT NULL UNIQUE,
+        document TEXT NOT NULL
+    ) STRICT;
+",
 ];
 
 /// "LREC" in ASCII: tells `file` and us that this database holds records of ours.

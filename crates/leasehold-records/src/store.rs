@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::event::{Event, EventFilter};
@@ -289,6 +290,33 @@ impl Book<'_> {
     /// If the storage fails.
     pub fn with_heartbeat(&self) -> Result<Vec<Run>, RecordsError> {
         rows::with_heartbeat(&self.transaction)
+    }
+
+    /// The part of a block with an id.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn block(&self, id: Uuid) -> Result<Option<Value>, RecordsError> {
+        rows::block(&self.transaction, id)
+    }
+
+    /// The part of a block with a key.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn block_by_key(&self, key: &str) -> Result<Option<Value>, RecordsError> {
+        rows::block_by_key(&self.transaction, key)
+    }
+
+    /// Writes a part of a block: where clients before version 3 keep results.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn put_block(&self, id: Uuid, key: &str, block: &Value) -> Result<(), RecordsError> {
+        rows::put_block(&self.transaction, id, key, block)
     }
 
     /// Writes an event at the end of the log. Answers its number.

@@ -13,7 +13,7 @@
 
 mod holders;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use leasehold_engine::Span;
 use leasehold_engine::{Command, Holder, Outcome, Query, Timestamp};
@@ -70,8 +70,15 @@ struct Watcher {
     hearts: HashMap<Uuid, Timestamp>,
     /// Task runs that are over, by when that is acted upon.
     over: BTreeMap<(Timestamp, Uuid), String>,
-    /// When all holders are looked at again.
-    sweep_at: Timestamp,
+    /// When all holders are looked at again; each time is a whole second.
+    sweeps: BTreeSet<Timestamp>,
+}
+
+/// Not before `at`: many times within a second are one.
+fn whole_second(at: Timestamp) -> Timestamp {
+    const SECOND_MICROS: i64 = 1_000_000;
+    let seconds = at.as_micros().div_euclid(SECOND_MICROS) + 1;
+    Timestamp::from_micros(seconds.saturating_mul(SECOND_MICROS))
 }
 
 impl Witness {
@@ -81,7 +88,7 @@ impl Witness {
         let clock = ledger.clock().clone();
         let watcher = Watcher {
             // Who was over when the server stopped has had its grace by then.
-            sweep_at: clock.now() + GRACE,
+            sweeps: BTreeSet::from([whole_second(clock.now() + GRACE)]),
             ledger,
             recorder,
             clock,
@@ -163,7 +170,7 @@ impl Watcher {
             }
             Sign::Over(RunKind::FlowRun, run, _) => {
                 self.hearts.remove(&run);
-                self.sweep_at = self.sweep_at.min(now + GRACE);
+                self.sweeps.insert(whole_second(now + GRACE));
             }
         }
     }
@@ -171,7 +178,9 @@ impl Watcher {
     fn next_due(&self) -> Timestamp {
         let over = self.over.first_key_value().map(|((at, _), _)| *at);
         let silent = self.hearts.values().min().copied();
-        [over, silent].into_iter().flatten().fold(self.sweep_at, Timestamp::min)
+        let sweep = self.sweeps.first().copied();
+        let due = [over, silent, sweep].into_iter().flatten().min();
+        due.unwrap_or_else(|| self.clock.now() + SWEEP_PERIOD)
     }
 
     async fn act(&mut self, due: Timestamp) {
@@ -196,7 +205,7 @@ impl Watcher {
             .filter(|(_, until)| **until <= now)
             .map(|(flow_run, _)| *flow_run)
             .collect();
-        if silent.is_empty() && self.sweep_at > now {
+        if silent.is_empty() && self.sweeps.first().is_none_or(|sweep| *sweep > now) {
             return;
         }
         match self.sweep(now, &silent).await {
@@ -204,14 +213,18 @@ impl Watcher {
                 for flow_run in silent {
                     self.hearts.remove(&flow_run);
                 }
-                self.sweep_at = now + SWEEP_PERIOD;
+                self.sweeps.retain(|sweep| *sweep > now);
+                if self.sweeps.is_empty() {
+                    self.sweeps.insert(whole_second(now + SWEEP_PERIOD));
+                }
             }
             Err(_) => {
                 // Their time has passed; it must not pass at every turn until this succeeds.
                 for flow_run in silent {
                     self.hearts.insert(flow_run, now + RETRY);
                 }
-                self.sweep_at = now + RETRY;
+                self.sweeps.retain(|sweep| *sweep > now);
+                self.sweeps.insert(whole_second(now + RETRY));
             }
         }
     }

@@ -232,3 +232,18 @@ async fn a_time_in_which_nobody_could_be_heard_does_not_count() {
     world.until(&[task], 30).await;
     world.until(&[], 100).await;
 }
+
+#[tokio::test]
+async fn a_flow_that_crashes_just_before_all_are_looked_at_is_not_forgotten_for_a_minute() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let task = world.task_in(flow).await;
+    for _ in 0..4 {
+        world.clock.advance(SECOND);
+        world.until(&[task], 1).await;
+    }
+    let crashed = world.clock.now();
+    world.enter(flow, RunKind::FlowRun, StateType::Crashed).await;
+    world.until(&[], 30).await;
+    assert!(world.clock.now().since(crashed) <= Span::from_seconds(10));
+}

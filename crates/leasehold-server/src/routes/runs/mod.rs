@@ -1,7 +1,8 @@
-//! Runs as clients record them: `/api/flows`, `/api/flow_runs`, `/api/task_runs` and
-//! `/api/logs`. Recorded and given back: nothing here schedules or starts anything.
+//! Runs as clients record them: `/api/flows`, `/api/flow_runs`, `/api/task_runs`,
+//! `/api/logs`, and the one block that old clients cannot run without. Recorded and given back: nothing here schedules or starts anything.
 
 mod answer;
+mod blocks;
 mod filter;
 mod flow_runs;
 mod flows;
@@ -22,6 +23,7 @@ use crate::records::Recorder;
 
 pub(super) fn add(routes: Routes) -> Routes {
     let routes = flows::add(routes);
+    let routes = blocks::add(routes);
     let routes = flow_runs::add(routes);
     let routes = task_runs::add(routes);
     logs::add(routes)
