@@ -28,7 +28,8 @@ needs_leases = pytest.mark.skipif(
 )
 
 NOISE = re.compile(
-    r"^(Still processing items: .*"
+    r"^(\S+ \| \w+ +\| [^\n]* - )?"
+    r"(Still processing items: .*"
     r"|(exception calling callback for <Future|Exception in callback concurrency)"
     r"(.|\n)*?CancelledError)\n",
     re.MULTILINE,

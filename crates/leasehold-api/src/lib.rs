@@ -11,11 +11,13 @@
 
 mod body;
 pub mod error;
+pub mod events;
 mod json;
 pub mod leases;
 pub mod limits;
 pub mod path;
 mod rule;
+pub mod runs;
 pub mod schema;
 pub mod tags;
 pub mod timestamp;

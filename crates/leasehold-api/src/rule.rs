@@ -2,6 +2,7 @@
 //! its own JSON Schema.
 
 mod coerce;
+mod opaque;
 
 use std::cmp::Ordering::{Equal, Less};
 use std::marker::PhantomData;
@@ -13,6 +14,8 @@ use crate::Settings;
 use crate::body::{self, Declared};
 use crate::json::Json;
 use crate::validation::{ErrorDetail, Fault, Findings};
+
+pub(crate) use opaque::{Any, Fields};
 
 const STRING_UNICODE: Fault = Fault(
     "string_unicode",

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::body::{Declared, Patch, Reader, Style};
 use crate::rule::Rule;
-use crate::{Settings, Timestamp, leases, limits, tags};
+use crate::{Settings, Timestamp, events, leases, limits, runs, tags};
 
 /// The schemas of all bodies and answers by name, for `components.schemas` of an OpenAPI 3.1
 /// document. Bounds that an operator can choose are shown as chosen.
@@ -29,6 +29,13 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         body::<tags::TagDecrement>(settings),
         body::<tags::ResetTag>(settings),
         body::<leases::RevokeLease>(settings),
+        body::<runs::CreateFlow>(settings),
+        body::<runs::ProposedState>(settings),
+        body::<runs::CreateFlowRun>(settings),
+        body::<runs::UpdateFlowRun>(settings),
+        body::<runs::CreateTaskRun>(settings),
+        body::<runs::SetState>(settings),
+        body::<runs::FilterRuns>(settings),
     ];
     let answers = [
         limits::Limit::component(),
@@ -41,6 +48,14 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         leases::HeldLimit::component(),
         leases::LeaseHolder::component(),
         leases::Waiter::component(),
+        runs::Flow::component(),
+        runs::State::component(),
+        runs::FlowRun::component(),
+        runs::TaskRun::component(),
+        runs::Transition::component(),
+        events::Event::component(),
+        events::EventHolder::component(),
+        events::EventPage::component(),
     ];
     for (name, schema) in bodies.into_iter().chain(answers).chain(errors()) {
         schemas.insert(name.to_owned(), schema);
@@ -177,6 +192,7 @@ shown! {
     String => {"type": "string"},
     Uuid => {"type": "string", "format": "uuid"},
     Timestamp => {"type": "string", "format": "date-time"},
+    Value => {},
 }
 
 impl<T: Shown> Shown for Vec<T> {

@@ -94,6 +94,17 @@ pub enum Command {
     },
     /// Whoever sent a request that waits is gone.
     Abandon(WaiterId),
+    /// Ends leases of a holder that is known to be gone: its run is over, or its process gives
+    /// no sign of life. Without leases it changes nothing (defect D07).
+    Repossess {
+        /// Who is gone.
+        holder: Holder,
+        /// Whether leases with a deadline end too: they would end by themselves, and their
+        /// holder proves by each renewal that it lives.
+        with_deadline: bool,
+        /// From what it is known.
+        evidence: Arc<str>,
+    },
     /// Looks, and changes nothing.
     Read(Query),
     /// Nothing but that time has passed: what is due expires.
@@ -259,6 +270,8 @@ pub enum Query {
     Lease(LeaseId),
     /// Who waits for a limit, in the order in which they are next.
     Waiters(LimitRef, Page),
+    /// Everybody who holds a lease and said who they are, in order.
+    Holders,
 }
 
 /// Which part of a list.

@@ -1,4 +1,5 @@
-//! Who loses slots: leases end by their deadline, by their holder, or by an operator.
+//! Who loses slots: leases end by their deadline, by their holder, by an operator,
+//! or because their holder is known to be gone.
 //!
 //! A lease past its deadline is dead the moment anyone looks: every step begins by ending
 //! what is overdue. Ending is a compare-and-remove on that very lease, so a renewal that came
@@ -6,10 +7,16 @@
 
 use std::sync::Arc;
 
+use crate::happening::What;
+use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::outcome::{Gone, Renewed};
 use crate::time::{Span, Timestamp};
+
+/// A renewal is late when less than this part of a lease's time is left: clients renew when a
+/// quarter is.
+const LATE_SHARE: u64 = 8;
 
 impl Ledger {
     /// Moves the time on to `now`, and ends what has come to its deadline by then.
@@ -31,8 +38,13 @@ impl Ledger {
         let Some(lease) = self.lease(id) else {
             return Renewed::Gone(self.gone(id));
         };
-        if lease.deadline.is_none() {
+        let Some(old) = lease.deadline else {
             return Renewed::Renewed(None);
+        };
+        let left = old.since(self.now);
+        if left.as_micros() < ttl.as_micros() / LATE_SHARE {
+            let lease = lease.clone();
+            self.happened_to_lease(What::RenewedLate { left }, &lease);
         }
         let deadline = self.now + ttl;
         self.set_deadline(id, deadline);
@@ -41,6 +53,7 @@ impl Ledger {
 
     pub(crate) fn release(&mut self, id: LeaseId) -> Result<Lease, Gone> {
         let lease = self.remove_lease(id).ok_or_else(|| self.gone(id))?;
+        self.happened_to_lease(What::Released, &lease);
         let occupancy = self.now.since(lease.created);
         for holding in &lease.holdings {
             if let Some(room) = self.rooms.get_mut(&holding.limit) {
@@ -52,6 +65,25 @@ impl Ledger {
 
     pub(crate) fn revoke(&mut self, id: LeaseId, reason: Option<Arc<str>>) -> Result<Lease, Gone> {
         self.end(id, How::Revoked { reason }).ok_or_else(|| self.gone(id))
+    }
+
+    /// Ends leases of a holder that is gone, oldest first.
+    pub(crate) fn repossess(
+        &mut self,
+        holder: &Holder,
+        with_deadline: bool,
+        evidence: &Arc<str>,
+    ) -> Vec<Lease> {
+        let mut ids: Vec<_> = self
+            .leases_of(holder)
+            .iter()
+            .filter_map(|id| self.lease(*id))
+            .filter(|lease| with_deadline || lease.deadline.is_none())
+            .map(|lease| (lease.fence, lease.id))
+            .collect();
+        ids.sort_unstable();
+        let how = || How::Repossessed { evidence: evidence.clone() };
+        ids.into_iter().filter_map(|(_, id)| self.end(id, how())).collect()
     }
 
     fn end(&mut self, id: LeaseId, how: How) -> Option<Lease> {

@@ -60,6 +60,11 @@ pub enum How {
         /// Why, if it was said.
         reason: Option<Arc<str>>,
     },
+    /// Its holder was known to be gone.
+    Repossessed {
+        /// From what it was known.
+        evidence: Arc<str>,
+    },
 }
 
 /// The end of a lease that its holder did not give back itself, kept so that the holder can

@@ -18,6 +18,7 @@ use self::books::{Entry, Pending};
 use self::endings::Endings;
 use crate::changes::{Changes, Resume, Snapshot};
 use crate::command::Command;
+use crate::happening::Happening;
 use crate::holder::Holder;
 use crate::lease::{Fence, LeaseId};
 use crate::limit::LimitId;
@@ -38,6 +39,8 @@ pub struct Ledger {
     next_fence: Fence,
     pending: Pending,
     pub(crate) queue: Queue,
+    /// In the step that is under way.
+    pub(crate) happened: Vec<Happening>,
 }
 
 /// What a step did.
@@ -49,6 +52,8 @@ pub struct Step {
     pub expired: Vec<LeaseId>,
     /// The requests whose wait is over.
     pub called: Vec<Called>,
+    /// What happened, in order: for whoever keeps a record.
+    pub happened: Vec<Happening>,
 }
 
 impl Ledger {
@@ -73,6 +78,7 @@ impl Ledger {
             endings: Endings::default(),
             pending: Pending::default(),
             queue: Queue::default(),
+            happened: Vec::new(),
         };
         let downtime = ledger.now.since(snapshot.at);
         for limit in snapshot.limits {
@@ -128,6 +134,9 @@ impl Ledger {
             Command::Renew { lease, ttl } => Outcome::Renewed(self.renew(lease, ttl)),
             Command::Release { lease } => Outcome::Ended(self.release(lease)),
             Command::Revoke { lease, reason } => Outcome::Ended(self.revoke(lease, reason)),
+            Command::Repossess { holder, with_deadline, evidence } => {
+                Outcome::Repossessed(self.repossess(&holder, with_deadline, &evidence))
+            }
             Command::Read(query) => self.read(query),
             Command::Abandon(waiter) => {
                 self.abandon(waiter);
@@ -136,7 +145,7 @@ impl Ledger {
             Command::Tick => Outcome::Ticked,
         };
         called.extend(self.serve_lines());
-        Step { outcome, expired, called }
+        Step { outcome, expired, called, happened: std::mem::take(&mut self.happened) }
     }
 
     /// When something happens by itself next: a lease dies, a rate limit has drained enough for

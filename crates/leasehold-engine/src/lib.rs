@@ -20,6 +20,7 @@ mod changes;
 mod command;
 mod decay;
 mod expiry;
+mod happening;
 mod holder;
 mod lease;
 mod ledger;
@@ -37,6 +38,7 @@ pub use command::{
     Query, Scope, Want,
 };
 pub use decay::{Level, Rate};
+pub use happening::{Happening, What};
 pub use holder::Holder;
 pub use lease::{Ending, Fence, Holding, Holdings, How, Lease, LeaseId};
 pub use ledger::{Ledger, Step};

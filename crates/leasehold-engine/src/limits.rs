@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::command::{CreateLimit, LimitPatch, LimitRef, Scope};
 use crate::decay::{Level, Rate};
+use crate::happening::What;
 use crate::lease::LeaseId;
 use crate::ledger::Ledger;
 use crate::limit::{Limit, LimitId};
@@ -59,6 +60,7 @@ impl Ledger {
             limit.unleased = patch.unleased.map_or(limit.unleased, Level::from_slots);
             limit.denied_slots = patch.denied_slots.unwrap_or(limit.denied_slots);
         }
+        self.happened_to_limit(What::LimitChanged, id);
         Updated::Done
     }
 
@@ -86,6 +88,7 @@ impl Ledger {
         if let Some(room) = self.settled_room(id) {
             room.limit.unleased = target.saturating_sub(room.leased);
         }
+        self.happened_to_limit(What::LimitChanged, id);
         Updated::Done
     }
 

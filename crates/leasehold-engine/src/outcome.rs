@@ -28,6 +28,8 @@ pub enum Outcome {
     Renewed(Renewed),
     /// Of `Release` and `Revoke`: the lease as it was, or how it had ended before.
     Ended(Result<Lease, Gone>),
+    /// Of `Repossess`: the leases as they were, oldest first.
+    Repossessed(Vec<Lease>),
     /// Of `Query::Limit`.
     Limit(Option<LimitView>),
     /// Of `Query::Limits`.
@@ -38,6 +40,8 @@ pub enum Outcome {
     Lease(Result<LeaseView, Gone>),
     /// Of `Query::Waiters`; `None` if there is no such limit.
     Waiters(Option<Vec<WaiterView>>),
+    /// Of `Query::Holders`.
+    Holders(Vec<Holder>),
     /// Of `Tick` and `Abandon`.
     Ticked,
 }

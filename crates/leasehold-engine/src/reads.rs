@@ -25,6 +25,7 @@ impl Ledger {
                 self.find(&limit, Scope::All)
                     .map(|id| self.waiters_for(id).skip(page.offset).take(page.limit).collect()),
             ),
+            Query::Holders => Outcome::Holders(self.holders().cloned().collect()),
             Query::Lease(id) => Outcome::Lease(
                 self.lease(id).map(|lease| self.lease_view(lease)).ok_or_else(|| self.gone(id)),
             ),

@@ -9,6 +9,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::command::{CreateLimit, LimitPatch, LimitRef, Scope};
 use crate::decay::{Level, Rate};
+use crate::happening::What;
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId};
 use crate::ledger::Ledger;
@@ -51,6 +52,7 @@ impl Ledger {
         if let Some(room) = self.settled_room(id) {
             room.limit.unleased = Level::ZERO;
         }
+        self.happened_to_limit(What::LimitChanged, id);
         for (lease, holder) in holders {
             if self.holds(&holder, id) || self.lease(lease).is_some() {
                 continue;
@@ -84,6 +86,7 @@ impl Ledger {
                     // The whole lease, so that its occupancy counts as given back.
                     let _ = self.release(lease);
                 } else {
+                    self.happened_on_limit(What::Released, id, lease);
                     self.remove_holding(lease, id);
                 }
             }

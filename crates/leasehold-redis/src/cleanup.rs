@@ -63,7 +63,7 @@ pub enum CleanupError {
     Log(#[from] std::io::Error),
 }
 
-/// Walks over the old keys. Each key that gets a TTL is in `log` before, as a line that [`undo`](crate::undo) reads.
+/// Walks over the old keys. Each key that gets a TTL is in `log` before, as a line that [`undo`](crate::undo()) reads.
 ///
 /// # Errors
 /// When Redis cannot be asked or the log cannot be written.

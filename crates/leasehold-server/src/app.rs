@@ -7,8 +7,11 @@ use axum::Router;
 use crate::config::Config;
 use crate::coordinator::Handle;
 use crate::csrf::CsrfTokens;
+use crate::event_log::EventLog;
+use crate::evidence::Witness;
 use crate::gate::Gate;
 use crate::places::Places;
+use crate::records::Recorder;
 use crate::routes;
 
 /// What every handler has at hand.
@@ -17,17 +20,42 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     ledger: Handle,
+    recorder: Option<Recorder>,
+    witness: Option<Witness>,
+    event_log: Option<EventLog>,
     config: Config,
     gate: Gate,
     places: Places,
 }
 
 impl App {
-    /// An application on a running coordinator.
+    /// An application on a running coordinator. It records no runs.
     pub fn new(ledger: Handle, config: Config) -> Self {
+        Self::build(ledger, None, None, None, config)
+    }
+
+    /// An application on a running coordinator, with a place where runs are recorded.
+    pub fn with_records(
+        ledger: Handle,
+        recorder: Recorder,
+        witness: Witness,
+        event_log: EventLog,
+        config: Config,
+    ) -> Self {
+        Self::build(ledger, Some(recorder), Some(witness), Some(event_log), config)
+    }
+
+    fn build(
+        ledger: Handle,
+        recorder: Option<Recorder>,
+        witness: Option<Witness>,
+        event_log: Option<EventLog>,
+        config: Config,
+    ) -> Self {
         let csrf = config.is_csrf_protected.then(CsrfTokens::default);
         let gate = Gate::new(config.auth_string.as_deref(), csrf);
-        Self(Arc::new(Inner { ledger, config, gate, places: Places::default() }))
+        let places = Places::default();
+        Self(Arc::new(Inner { ledger, recorder, witness, event_log, config, gate, places }))
     }
 
     /// The router of everything that is served.
@@ -37,6 +65,18 @@ impl App {
 
     pub(crate) fn ledger(&self) -> &Handle {
         &self.0.ledger
+    }
+
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.0.recorder.as_ref()
+    }
+
+    pub(crate) fn witness(&self) -> Option<&Witness> {
+        self.0.witness.as_ref()
+    }
+
+    pub(crate) fn event_log(&self) -> Option<&EventLog> {
+        self.0.event_log.as_ref()
     }
 
     pub(crate) fn config(&self) -> &Config {

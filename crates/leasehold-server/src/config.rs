@@ -17,6 +17,9 @@ pub struct Config {
     pub park_seconds: f64,
     /// The longest `Retry-After` of the limits of tags, and the one of the tag API, in seconds.
     pub tag_wait_seconds: f64,
+    /// How long a flow run may be silent that gave signs of life, in seconds. What its task runs
+    /// hold is taken then, where they cannot renew.
+    pub heartbeat_timeout_seconds: f64,
     /// The longest `Retry-After` of all other limits, in seconds.
     pub wait_seconds_max: f64,
 }
@@ -29,6 +32,8 @@ impl Default for Config {
             is_csrf_protected: false,
             park_seconds: 20.0,
             tag_wait_seconds: 10.0,
+            // Three times what clients leave between two signs of life.
+            heartbeat_timeout_seconds: 540.0,
             wait_seconds_max: 30.0,
         }
     }

@@ -94,6 +94,19 @@ pub(crate) fn bare_tag(name: &str) -> &str {
     name.strip_prefix(TAG_PREFIX).unwrap_or(name)
 }
 
+/// Why a task has to wait for its tags. `limit` is the name of the limit that is full.
+pub(crate) fn tag_full(limit: &str) -> String {
+    format!("Concurrency limit for the {} tag has been reached", bare_tag(limit))
+}
+
+/// Why a task need not wait for its tags: one of them has no slots at all.
+pub(crate) fn tag_is_0(limit: &str) -> String {
+    format!(
+        "The concurrency limit on tag \"{}\" is 0 and will deadlock if the task tries to run again.",
+        bare_tag(limit)
+    )
+}
+
 pub(crate) fn page(offset: u64, limit: u64) -> Page {
     let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
     Page { offset: size(offset), limit: size(limit) }

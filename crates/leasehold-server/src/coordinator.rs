@@ -18,12 +18,15 @@ mod handle;
 mod tests;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_engine::{Acquired, Called, Command, Ledger, Outcome, Span, Timestamp, WaiterId};
+use leasehold_engine::{
+    Acquired, Called, Command, Happening, Ledger, Outcome, Span, Timestamp, WaiterId,
+};
 use leasehold_journal::{CommitError, Journal, LoadError};
 use rustc_hash::FxHashMap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -35,6 +38,8 @@ use handle::{Note, Reply, Request};
 const QUEUE_MAX: usize = 8_192;
 /// How many stepped commands may wait for a commit.
 const BATCH_MAX: usize = 4_096;
+/// How many batches a listener may be behind.
+const TOLD_MAX: usize = 1_024;
 /// The journal knows this exactly when the server was up last.
 const HEARTBEAT: Span = Span::from_seconds(1);
 /// How long a journal that could not be written is left alone, unless somebody wants a change.
@@ -51,6 +56,9 @@ struct Stepped {
     /// that nobody got must not stay.
     again: Option<Command>,
 }
+
+/// What happened, durable, in the order in which it happened.
+pub type Told = Arc<[Happening]>;
 
 /// Everything that reaches the coordinator from outside.
 struct Inbox {
@@ -70,6 +78,10 @@ struct Coordinator<J> {
     stepped: Vec<Stepped>,
     /// In the commit that is under way.
     committing: Vec<Stepped>,
+    /// What happened in those steps, and in the commit.
+    happened: Vec<Happening>,
+    happening: Vec<Happening>,
+    told: broadcast::Sender<Told>,
     /// The latest time that is durable, or about to be.
     committed_at: Timestamp,
     /// The journal failed, and is not tried again by ourselves before this.
@@ -105,6 +117,7 @@ pub fn start<J: Journal + 'static>(
     let ledger = Ledger::restore(snapshot, clock.now());
     let (commands, requests) = mpsc::channel(QUEUE_MAX);
     let (notes, noted) = mpsc::unbounded_channel();
+    let told = broadcast::Sender::new(TOLD_MAX);
     let coordinator = Coordinator {
         ledger,
         clock: clock.clone(),
@@ -113,6 +126,9 @@ pub fn start<J: Journal + 'static>(
         waiting: FxHashMap::default(),
         stepped: Vec::new(),
         committing: Vec::new(),
+        happened: Vec::new(),
+        happening: Vec::new(),
+        told: told.clone(),
         committed_at,
         paused_until: None,
         is_failing: false,
@@ -121,7 +137,7 @@ pub fn start<J: Journal + 'static>(
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(coordinator.run(Inbox { requests, noted, stopped }));
-    Ok((Handle::new(commands, notes, clock), Running { stop, task }))
+    Ok((Handle::new(commands, notes, clock, told), Running { stop, task }))
 }
 
 impl Running {
@@ -208,6 +224,7 @@ impl<J: Journal + 'static> Coordinator<J> {
     /// Steps the ledger. Those whose wait is over are answered with this step's batch.
     fn step(&mut self, command: Command, now: Timestamp) -> Outcome {
         let step = self.ledger.step(command, now);
+        self.happened.extend(step.happened);
         for Called { waiter, outcome } in step.called {
             // Who is not there any more has left the line, and is not called.
             if let Some(reply) = self.waiting.remove(&waiter) {
@@ -269,6 +286,7 @@ impl<J: Journal + 'static> Coordinator<J> {
         }
         self.committed_at = changes.at;
         std::mem::swap(&mut self.stepped, &mut self.committing);
+        std::mem::swap(&mut self.happened, &mut self.happening);
         self.writer.commit(changes);
         if !self.writer.is_busy() {
             self.committed(Err(Writer::<J>::ended()), inbox).await;
@@ -278,6 +296,7 @@ impl<J: Journal + 'static> Coordinator<J> {
     async fn committed(&mut self, durable: Result<(), CommitError>, inbox: &mut Inbox) {
         let Err(error) = durable else {
             Self::reply(&mut self.committing, &self.notes);
+            self.tell();
             self.paused_until = None;
             if std::mem::take(&mut self.is_failing) {
                 tracing::info!("changes can be made durable again");
@@ -290,6 +309,8 @@ impl<J: Journal + 'static> Coordinator<J> {
         }
         // From the failure on, not from when it has been told and dealt with.
         self.paused_until = Some(self.clock.now() + PAUSE);
+        self.happening.clear();
+        self.happened.clear();
         let mut again = Vec::new();
         for stepped in self.committing.drain(..).chain(self.stepped.drain(..)) {
             match (stepped.again, stepped.reply) {
@@ -320,6 +341,13 @@ impl<J: Journal + 'static> Coordinator<J> {
         let is_read = |stepped: &mut Stepped| matches!(stepped.again, Some(Command::Read(_)));
         let mut reads = self.stepped.extract_if(.., is_read).collect();
         Self::reply(&mut reads, &self.notes);
+    }
+
+    /// With nobody listening, what happened is dropped.
+    fn tell(&mut self) {
+        if !self.happening.is_empty() {
+            let _ = self.told.send(self.happening.drain(..).collect());
+        }
     }
 
     /// Forgets what did not become durable. As long as the journal cannot be read, everything
@@ -362,11 +390,15 @@ impl<J: Journal + 'static> Coordinator<J> {
             }
         }
         if !self.is_lost {
-            self.ledger.step(Command::Tick, self.clock.now());
+            self.step(Command::Tick, self.clock.now());
+            std::mem::swap(&mut self.happened, &mut self.happening);
             self.writer.commit(self.ledger.take_changes());
-            if let Err(error) = self.writer.done().await {
-                let error = chain(&error);
-                tracing::error!(error, "the last changes could not be made durable");
+            match self.writer.done().await {
+                Ok(()) => self.tell(),
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::error!(error, "the last changes could not be made durable");
+                }
             }
         }
         self.writer.stop();

@@ -23,6 +23,8 @@ pub(crate) enum ApiError {
     LimitNotFound,
     /// 404: no such limit of a tag.
     TagLimitNotFound,
+    /// 404: no such record.
+    RecordNotFound(&'static str),
     /// 404: no such lease.
     LeaseNotFound(Gone),
     /// 410: a lease to be renewed is dead.
@@ -68,6 +70,7 @@ impl IntoResponse for ApiError {
             Self::PathNotFound => detail(StatusCode::NOT_FOUND, "Not Found"),
             Self::LimitNotFound => detail(StatusCode::NOT_FOUND, bodies::LIMIT_NOT_FOUND),
             Self::TagLimitNotFound => detail(StatusCode::NOT_FOUND, bodies::TAG_LIMIT_NOT_FOUND),
+            Self::RecordNotFound(sentence) => detail(StatusCode::NOT_FOUND, sentence),
             Self::LeaseNotFound(gone) => detail(StatusCode::NOT_FOUND, lease_not_found(gone)),
             Self::LeaseGone(gone) => detail(StatusCode::GONE, lease_gone(gone)),
             Self::Conflict => detail(StatusCode::CONFLICT, bodies::INTEGRITY_CONFLICT),
@@ -171,8 +174,9 @@ fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> 
 }
 
 /// What a renewal of a dead lease says. The contract's sentence to the byte, unless an
-/// operator took this very lease: then its holder is told, for it did nothing wrong. Leases
-/// that went with their tag, reset or deleted, have no reason; the contract covers them.
+/// operator took this very lease or the server thought its holder gone: then its holder is told,
+/// for it did nothing wrong. Leases that went with their tag, reset or deleted, have no reason; the
+/// contract covers them.
 fn lease_gone(gone: Gone) -> Cow<'static, str> {
     match gone.0 {
         Some(Ending { how: How::Revoked { reason: Some(reason) }, at, .. }) => {
@@ -181,6 +185,10 @@ fn lease_gone(gone: Gone) -> Cow<'static, str> {
         }
         Some(Ending { how: How::Revoked { reason: None } | How::Expired, .. }) | None => {
             bodies::LEASE_NOT_FOUND.into()
+        }
+        Some(Ending { how: How::Repossessed { evidence }, at, .. }) => {
+            let at = convert::timestamp(at);
+            format!("Lease not found - it was repossessed at {at}: {evidence}").into()
         }
     }
 }
@@ -196,6 +204,8 @@ fn lease_not_found(gone: Gone) -> Cow<'static, str> {
             let at = convert::timestamp(*at);
             format!("Lease not found - its tag was reset or deleted at {at}").into()
         }
-        Some(Ending { how: How::Revoked { reason: Some(_) }, .. }) => lease_gone(gone),
+        Some(Ending {
+            how: How::Revoked { reason: Some(_) } | How::Repossessed { .. }, ..
+        }) => lease_gone(gone),
     }
 }

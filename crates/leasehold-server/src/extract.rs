@@ -35,31 +35,36 @@ impl Raw {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
-}
 
-impl FromRequest<App> for Raw {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
+    /// Reads a request whose body may have so many bytes.
+    pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         // Refused by the length that it says, before anything of it has come.
-        if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
-            return Err(ApiError::BodyTooLarge(BODY_BYTES_MAX));
+        if body.size_hint().lower() > bytes_max as u64 {
+            return Err(ApiError::BodyTooLarge(bytes_max));
         }
-        let body = Limited::new(body, BODY_BYTES_MAX);
+        let body = Limited::new(body, bytes_max);
         let collected = tokio::time::timeout(BODY_TIMEOUT, body.collect())
             .await
             .map_err(|_| ApiError::BodyTimeout)?;
         let bytes = collected
             .map_err(|error| {
                 if error.is::<LengthLimitError>() {
-                    ApiError::BodyTooLarge(BODY_BYTES_MAX)
+                    ApiError::BodyTooLarge(bytes_max)
                 } else {
                     ApiError::BodyBroken
                 }
             })?
             .to_bytes();
         Ok(Self { headers: parts.headers, bytes })
+    }
+}
+
+impl FromRequest<App> for Raw {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
+        Self::read(request, BODY_BYTES_MAX).await
     }
 }
 

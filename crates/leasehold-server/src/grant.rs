@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
@@ -21,9 +21,19 @@ struct GrantBody {
 
 /// The 200 of a grant. A client that hung up before it was written holds nothing (defect D08).
 pub(crate) fn granted(body: &impl Serialize, undo: Undo) -> Result<Response, ApiError> {
+    granted_as(StatusCode::OK, body, undo)
+}
+
+/// As [`granted`], with another status.
+pub(crate) fn granted_as(
+    status: StatusCode,
+    body: &impl Serialize,
+    undo: Undo,
+) -> Result<Response, ApiError> {
     let bytes = serde_json::to_vec(body).map_err(|_| ApiError::Unexpected)?;
     let body = GrantBody { bytes: Some(bytes.into()), undo: Some(undo) };
     let mut response = Response::new(Body::new(body));
+    *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, APPLICATION_JSON);
     Ok(response)
 }

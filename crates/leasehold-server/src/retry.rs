@@ -18,10 +18,18 @@ const COME_BACK_SECONDS: f64 = 0.02;
 
 /// Seconds until a refused client should try again.
 pub(crate) fn after_seconds(refusal: &Refusal, config: &Config) -> f64 {
+    let seconds = polling_seconds(refusal, config);
+    if config.park_seconds > 0.0 { seconds.min(COME_BACK_SECONDS * jitter()) } else { seconds }
+}
+
+/// Seconds until a refused client should try again that is not held open then.
+pub(crate) fn polling_seconds(refusal: &Refusal, config: &Config) -> f64 {
     let waits = refusal.blockers.iter().map(|blocker| mean_seconds(blocker, config));
-    let longest = waits.fold(0.0, f64::max);
-    let mean = if config.park_seconds > 0.0 { longest.min(COME_BACK_SECONDS) } else { longest };
-    mean * (1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
+    waits.fold(0.0, f64::max) * jitter()
+}
+
+fn jitter() -> f64 {
+    1.0 - JITTER + 2.0 * JITTER * fastrand::f64()
 }
 
 /// Seconds until a client of the tag API should try again: the number that is configured, to

@@ -161,7 +161,7 @@ fn look(ledger: &mut Ledger, now: Timestamp) -> Reply {
 fn how(ending: &Ending) -> Gone {
     match ending.how {
         How::Expired => Gone::Expired,
-        How::Revoked { .. } => Gone::Revoked,
+        How::Revoked { .. } | How::Repossessed { .. } => Gone::Revoked,
     }
 }
 

@@ -9,6 +9,7 @@ use super::Ledger;
 use crate::changes::Resume;
 use crate::command::{LimitRef, Scope};
 use crate::decay::Level;
+use crate::happening::What;
 use crate::holder::Holder;
 use crate::lease::{Ending, Fence, How, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
@@ -75,6 +76,10 @@ impl Ledger {
         self.by_holder.get(holder).map_or(&[], |ids| ids)
     }
 
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.by_holder.keys()
+    }
+
     /// The room of a limit to be changed, settled; it is among the next changes.
     ///
     /// Settling applies the decay up to now: what nobody holds drains first, then the oldest
@@ -120,9 +125,11 @@ impl Ledger {
         let mut room = Room::new(limit);
         room.touch(self.now, &mut self.pending);
         self.rooms.insert(id, room);
+        self.happened_to_limit(What::LimitCreated, id);
     }
 
     pub(crate) fn remove_limit(&mut self, id: LimitId) -> Option<Room> {
+        self.happened_to_limit(What::LimitDeleted, id);
         let room = self.rooms.remove(&id)?;
         self.names.remove(&room.limit.name);
         self.pending.deleted_limits.push(id);
@@ -134,6 +141,7 @@ impl Ledger {
     pub(crate) fn insert_lease(&mut self, lease: Lease) {
         debug_assert!(!self.leases.contains_key(&lease.id), "{:?} exists", lease.id);
         self.pending.forgotten.extend(self.endings.forget(lease.id));
+        self.happened_to_lease(What::Granted, &lease);
         let mut entry = Entry { lease, dirty: false, durable: false };
         entry.touch(&mut self.pending);
         self.enter(entry);
@@ -206,6 +214,7 @@ impl Ledger {
 
     /// Remembers how a lease ended, so that its holder can be told.
     pub(crate) fn remember(&mut self, lease: &Lease, how: How) {
+        self.happened_to_lease(What::Ended(how.clone()), lease);
         let ending = Ending { lease: lease.id, fence: lease.fence, at: self.now, how };
         self.pending.endings.push(lease.id);
         self.pending.forgotten.extend(self.endings.remember(ending, Self::ENDINGS_MAX));

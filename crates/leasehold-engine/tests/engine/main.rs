@@ -5,6 +5,7 @@
 
 mod acquire;
 mod decay;
+mod evidence;
 mod fixture;
 mod leases;
 mod limits;

@@ -106,6 +106,7 @@ fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite:
         let (how, reason) = match &ending.how {
             How::Expired => ("expired", None),
             How::Revoked { reason } => ("revoked", reason.as_deref()),
+            How::Repossessed { evidence } => ("repossessed", Some(&**evidence)),
         };
         put.execute(params![
             integer(ending.fence.0),
@@ -186,6 +187,7 @@ fn read_lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
 fn read_ending(row: &Row<'_>) -> rusqlite::Result<Ending> {
     let how = match row.get_ref(3)?.as_str()? {
         "expired" => How::Expired,
+        "repossessed" => How::Repossessed { evidence: row.get(4)? },
         _ => How::Revoked { reason: row.get(4)? },
     };
     Ok(Ending {

@@ -11,7 +11,8 @@ use super::OpenError;
 ///
 /// Points in time are microseconds since the Unix epoch. Ids are UUIDs as 16 bytes. Amounts
 /// of slots that may have a fraction are two numbers: whole slots, and 10⁻¹⁵ slots.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE ledger (
         only_row    INTEGER PRIMARY KEY CHECK (only_row = 1),
         at_micros   INTEGER NOT NULL,
@@ -52,7 +53,21 @@ const STEPS: &[&str] = &["
         how       TEXT NOT NULL CHECK (how IN ('expired', 'revoked')),
         reason    TEXT
     ) STRICT;
-"];
+",
+    "
+    -- Leases also end because their holders are known to be gone; `reason` is the evidence then.
+    ALTER TABLE endings RENAME TO endings_before;
+    CREATE TABLE endings (
+        fence     INTEGER PRIMARY KEY,
+        lease     BLOB NOT NULL,
+        at_micros INTEGER NOT NULL,
+        how       TEXT NOT NULL CHECK (how IN ('expired', 'revoked', 'repossessed')),
+        reason    TEXT
+    ) STRICT;
+    INSERT INTO endings SELECT * FROM endings_before;
+    DROP TABLE endings_before;
+",
+];
 
 /// "LEAS" in ASCII: tells `file` and us that this database is a journal of ours.
 const APPLICATION_ID: i64 = 0x4c45_4153;
@@ -100,4 +115,21 @@ fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_of_the_first_version_keeps_its_endings() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        let insert = "INSERT INTO endings VALUES (7, x'00', 5, 'revoked', 'maintenance')";
+        connection.execute_batch(insert).unwrap();
+        migrate(&mut connection, 1).unwrap();
+        let kept = "SELECT how || ' ' || reason FROM endings WHERE fence = 7 AND at_micros = 5";
+        let kept: String = connection.query_row(kept, [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, "revoked maintenance");
+    }
 }

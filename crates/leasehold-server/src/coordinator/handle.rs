@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leasehold_engine::{Acquire, Acquired, Command, Outcome, Patience, Span, Ticket, WaiterId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::Told;
 use crate::clock::Clock;
 
 /// Sends commands to the coordinator.
@@ -15,6 +16,7 @@ pub struct Handle {
     notes: mpsc::UnboundedSender<Note>,
     next_waiter: Arc<AtomicU64>,
     clock: Clock,
+    told: broadcast::Sender<Told>,
 }
 
 /// What became of a command, durable. Dropped before its grant was [kept](Answer::keep), it
@@ -81,8 +83,15 @@ impl Handle {
         commands: mpsc::Sender<Request>,
         notes: mpsc::UnboundedSender<Note>,
         clock: Clock,
+        told: broadcast::Sender<Told>,
     ) -> Self {
-        Self { commands, notes, next_waiter: Arc::default(), clock }
+        Self { commands, notes, next_waiter: Arc::default(), clock, told }
+    }
+
+    /// What happens from now on. A listener that falls too far behind is told that it missed
+    /// something; the coordinator waits for nobody.
+    pub fn listen(&self) -> broadcast::Receiver<Told> {
+        self.told.subscribe()
     }
 
     /// The clock that the ledger goes by.

@@ -2,6 +2,8 @@
 //!
 //! Without them everything works, but every client process logs that it cannot connect.
 
+mod event_stream;
+
 use std::time::Duration;
 
 use axum::extract::State;
@@ -16,6 +18,7 @@ use serde_json::{Map, Value};
 use super::Routes;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::observe::{self, ClientEvent};
 
 /// The subprotocol of clients that authenticate.
 const SUBPROTOCOL: &str = "prefect";
@@ -37,15 +40,15 @@ pub(super) fn add(routes: Routes) -> Routes {
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 async fn events_in(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
-    accept(app, &headers, upgrade, drain)
+    accept(app.clone(), &headers, upgrade, |socket| drain(app, socket))
 }
 
 async fn events_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
-    accept(app, &headers, upgrade, |socket| stand_by(socket, EVENT_FILTERS))
+    accept(app.clone(), &headers, upgrade, |socket| event_stream::serve(app, socket))
 }
 
 async fn logs_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
-    accept(app, &headers, upgrade, |socket| stand_by(socket, LOG_FILTERS))
+    accept(app, &headers, upgrade, stand_by)
 }
 
 /// Accepts a socket and, if its client speaks the subprotocol, authenticates it first. Old
@@ -109,50 +112,45 @@ async fn authenticate(app: &App, socket: &mut WebSocket) -> bool {
     }
 }
 
-/// An event as clients send it; the parts that must be there.
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "occurred")]
-    _occurred: String,
-    #[serde(rename = "event")]
-    _event: String,
-    resource: Map<String, Value>,
-}
-
 /// Reads events until the client has no more. One that is none ends the connection.
-async fn drain(mut socket: WebSocket) {
+async fn drain(app: App, mut socket: WebSocket) {
     while let Some(text) = next_text(&mut socket).await {
-        let event = serde_json::from_str::<Event>(&text);
-        if !event.is_ok_and(|event| event.resource.contains_key("prefect.resource.id")) {
-            return;
-        }
+        let Some((event, document)) = ClientEvent::read(&text) else { return };
+        observe::client_event(&app, event, document).await;
     }
 }
 
-/// The filters that a subscriber may ask for.
-const EVENT_FILTERS: &[&str] =
-    &["occurred", "event", "resource", "related", "any_resource", "id", "text", "order"];
 const LOG_FILTERS: &[&str] = &["operator", "level", "timestamp", "flow_run_id", "task_run_id"];
 
+/// What a subscriber asks for in its first message.
 #[derive(Deserialize)]
 struct Subscription {
     r#type: Option<String>,
     #[serde(default)]
     filter: Map<String, Value>,
+    #[serde(default)]
+    backfill: bool,
 }
 
-/// Takes a subscription and holds it; there is nothing to be told yet.
-async fn stand_by(mut socket: WebSocket, filters: &'static [&'static str]) {
-    let Some(first) = next_text(&mut socket).await else { return };
-    let Ok(subscription) = serde_json::from_str::<Subscription>(&first) else { return };
-    if subscription.r#type.as_deref() != Some("filter") {
-        close(&mut socket, PROTOCOL_ERROR, "Expected 'filter' message").await;
-        return;
+impl Subscription {
+    /// Takes a subscription whose filters are among those known. `None` ends the connection.
+    async fn read(socket: &mut WebSocket, filters: &[&str]) -> Option<Self> {
+        let first = next_text(socket).await?;
+        let subscription: Self = serde_json::from_str(&first).ok()?;
+        if subscription.r#type.as_deref() != Some("filter") {
+            close(socket, PROTOCOL_ERROR, "Expected 'filter' message").await;
+            return None;
+        }
+        let is_known = subscription.filter.keys().all(|filter| filters.contains(&filter.as_str()));
+        is_known.then_some(subscription)
     }
-    if subscription.filter.keys().any(|filter| !filters.contains(&filter.as_str())) {
-        return;
+}
+
+/// Takes a subscription and holds it: logs are not kept, so there is nothing to be told.
+async fn stand_by(mut socket: WebSocket) {
+    if Subscription::read(&mut socket, LOG_FILTERS).await.is_some() {
+        while next_text(&mut socket).await.is_some() {}
     }
-    while next_text(&mut socket).await.is_some() {}
 }
 
 /// The next text; pings are answered meanwhile, and so is a good-bye: that answer is written

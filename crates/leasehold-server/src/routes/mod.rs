@@ -1,10 +1,12 @@
 //! Everything that is served, by path. Each module has the routes of one kind of thing.
 
 mod docs;
+mod event_log;
 mod events;
 mod leases;
 mod limits;
 mod openapi;
+mod runs;
 mod system;
 mod tags;
 
@@ -32,7 +34,9 @@ fn all(app: &App) -> Routes {
     let routes = limits::add(Routes::default());
     let routes = tags::add(routes);
     let routes = leases::add(routes);
+    let routes = runs::add(routes);
     let routes = events::add(routes);
+    let routes = event_log::add(routes);
     let routes = system::add(routes);
     let routes = openapi::add(routes, &app.config().bodies);
     docs::add(routes)

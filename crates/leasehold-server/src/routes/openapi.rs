@@ -3,6 +3,7 @@
 
 mod operation;
 mod operations;
+mod run_operations;
 #[cfg(test)]
 mod tests;
 

@@ -134,21 +134,14 @@ async fn increment(
         }
         Acquired::Refused(refusal) => {
             let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
-            let tag = convert::bare_tag(full);
-            let sentence = format!("Concurrency limit for the {tag} tag has been reached");
+            let sentence = convert::tag_full(full);
             let seconds = retry::after_seconds_of_tags(app.config());
             Err(ApiError::Locked(sentence.into(), Some(seconds)))
         }
         // Without Retry-After: its clients read that as an end, not as a wait.
-        Acquired::TooManySlots(limit) => Err(ApiError::Locked(
-            format!(
-                "The concurrency limit on tag \"{}\" is 0 and will deadlock if the task tries to \
-                 run again.",
-                convert::bare_tag(&limit.name)
-            )
-            .into(),
-            None,
-        )),
+        Acquired::TooManySlots(limit) => {
+            Err(ApiError::Locked(convert::tag_is_0(&limit.name).into(), None))
+        }
         Acquired::Queued(_) | Acquired::NotRateLimits(_) => Err(ApiError::Unexpected),
     }
 }

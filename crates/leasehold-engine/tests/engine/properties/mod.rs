@@ -35,6 +35,10 @@ fn told(outcome: &Outcome) -> String {
         Outcome::Renewed(Renewed::Gone(gone))
         | Outcome::Ended(Err(gone))
         | Outcome::Lease(Err(gone)) => format!("gone {:?}", gone.0.as_ref().map(how)),
+        Outcome::Repossessed(leases) => {
+            format!("repossessed {:?}", leases.iter().map(|l| l.fence.0).collect::<Vec<_>>())
+        }
+        Outcome::Holders(holders) => format!("holders {}", holders.len()),
         Outcome::Ticked => "ticked".to_owned(),
         other @ (Outcome::Limit(_)
         | Outcome::Limits(_)
@@ -78,6 +82,7 @@ fn how(ending: &Ending) -> String {
     let how = match &ending.how {
         How::Expired => "expired".to_owned(),
         How::Revoked { reason } => format!("revoked {reason:?}"),
+        How::Repossessed { evidence } => format!("repossessed {evidence:?}"),
     };
     format!("{how} at {}", ending.at.as_micros())
 }

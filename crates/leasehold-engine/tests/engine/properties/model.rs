@@ -162,6 +162,19 @@ impl Model {
                     None => self.gone(lease.0),
                 }
             }
+            Command::Repossess { holder, with_deadline, evidence } => {
+                let held = |lease: &&Lease| {
+                    lease.holder.as_deref() == Some(&holder.id)
+                        && (*with_deadline || lease.deadline.is_none())
+                };
+                let ended: Vec<_> =
+                    self.leases.iter().filter(held).map(|l| (l.id, l.fence)).collect();
+                for (id, _) in &ended {
+                    self.end(*id, &format!("repossessed {evidence:?}"));
+                }
+                let fences: Vec<_> = ended.iter().map(|(_, fence)| fence).collect();
+                format!("repossessed {fences:?}")
+            }
             Command::Read(Query::Lease(lease)) => {
                 match self.leases.iter().find(|l| l.id == lease.0) {
                     Some(lease) => {

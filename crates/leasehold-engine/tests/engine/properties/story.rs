@@ -86,6 +86,9 @@ pub(super) fn by_holders() -> BoxedStrategy<Command> {
             names: names.into_iter().map(Into::into).collect(),
             holder,
         }),
+        1 => (holder(), any::<bool>()).prop_map(|(holder, with_deadline)| {
+            Command::Repossess { holder, with_deadline, evidence: "gone".into() }
+        }),
         1 => lease().prop_map(|lease| Command::Read(Query::Lease(lease))),
         1 => Just(Command::Tick),
     ]

@@ -130,6 +130,11 @@ impl Operation {
         self.standard("503", "Unavailable")
     }
 
+    /// It needs the records of runs, which may be out of reach.
+    pub(super) fn records(self) -> Self {
+        self.ledger()
+    }
+
     /// Anybody may ask, and with any version of the API.
     pub(super) fn open(mut self) -> Self {
         self.is_open = true;
@@ -184,9 +189,12 @@ fn path_parameters(path: &'static str) -> impl Iterator<Item = Value> {
     names.map(|name| {
         let (about, schema) = match name {
             "id_or_name" => ("The limit's id or its name.", json!({"type": "string"})),
+            "name" => ("The name.", json!({"type": "string"})),
+            "slug" => ("The type's name in paths.", json!({"type": "string"})),
+            "checksum" => ("The schema's checksum.", json!({"type": "string"})),
             "tag" => ("The bare tag.", json!({"type": "string"})),
             "lease_id" => ("The lease's id.", json!({"type": "string", "format": "uuid"})),
-            _ => ("The limit's id.", json!({"type": "string", "format": "uuid"})),
+            _ => ("The id.", json!({"type": "string", "format": "uuid"})),
         };
         json!({"name": name, "in": "path", "description": about, "required": true,
                "schema": schema})

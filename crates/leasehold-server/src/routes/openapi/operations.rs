@@ -4,11 +4,13 @@ use leasehold_api::schema::reference;
 use serde_json::{Value, json};
 
 use super::operation::{Operation, delete, get, patch, post};
+use super::run_operations;
 
 const LIMITS: &str = "Limits";
 const LEASES: &str = "Leases";
 const SLOTS: &str = "Slots without a lease";
 const TAG_LIMITS: &str = "Tag limits";
+const RUNS: &str = "Runs";
 const EVENTS: &str = "Events";
 const SERVER: &str = "Server";
 
@@ -17,7 +19,8 @@ pub(super) const TAGS: &[(&str, &str)] = &[
     (LEASES, "Slots that are held until a deadline, and come back by themselves."),
     (SLOTS, "Slots that somebody takes and must give back. Prefer leases."),
     (TAG_LIMITS, "Limits on task runs with a tag: the limits named `tag:<tag>`."),
-    (EVENTS, "WebSockets that clients of Prefect open."),
+    (RUNS, "What clients record of their flows and tasks. Nothing is scheduled here."),
+    (EVENTS, "What happened, and the WebSockets that clients of Prefect open."),
     (SERVER, "The server itself."),
 ];
 
@@ -29,6 +32,7 @@ pub(super) fn all() -> impl Iterator<Item = Operation> {
         .chain(tagged(LEASES, leases()))
         .chain(tagged(SLOTS, slots()))
         .chain(tagged(TAG_LIMITS, tag_limits()))
+        .chain(tagged(RUNS, run_operations::runs()))
         .chain(tagged(EVENTS, events()))
         .chain(tagged(SERVER, server()))
 }
@@ -216,6 +220,7 @@ fn events() -> Vec<Operation> {
             .done(403, NO_PROTOCOL)
     };
     vec![
+        run_operations::event_log(),
         socket("/api/events/in", "send_events", "Send events"),
         socket("/api/events/out", "receive_events", "Receive events"),
         socket("/api/logs/out", "receive_logs", "Receive logs"),
@@ -278,11 +283,11 @@ fn csrf_token() -> Value {
     })
 }
 
-fn one(schema: &str) -> Value {
+pub(super) fn one(schema: &str) -> Value {
     reference(schema)
 }
 
-fn list(schema: &str) -> Value {
+pub(super) fn list(schema: &str) -> Value {
     json!({"type": "array", "items": reference(schema)})
 }
 

@@ -111,6 +111,20 @@ struct Options {
     /// [default: 20].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_PARK_SECONDS")]
     park_seconds: Option<f64>,
+    /// How long a flow run may be silent that gave signs of life, in seconds; then what its task
+    /// runs hold is taken, where they cannot renew [default: 540, thrice the client's interval].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_HEARTBEAT_TIMEOUT_SECONDS")]
+    heartbeat_timeout_seconds: Option<f64>,
+    /// How many flow runs and task runs are recorded at the most [default: 50000].
+    #[arg(long, value_name = "COUNT", env = "LEASEHOLD_RECORDS_MAX")]
+    records_max: Option<u64>,
+    /// How many events are kept at the most [default: 100000].
+    #[arg(long, value_name = "COUNT", env = "LEASEHOLD_EVENTS_MAX")]
+    events_max: Option<u64>,
+    /// How long a run is recorded after it was over, and an event after it happened, in seconds
+    /// [default: 604800, a week].
+    #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_RECORDS_AGE_SECONDS_MAX")]
+    records_age_seconds_max: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -141,6 +155,7 @@ pub(super) struct Settings {
     pub(super) log_format: LogFormat,
     pub(super) log_level: LogLevel,
     pub(super) server: leasehold_server::Config,
+    pub(super) records: leasehold_records::Bounds,
 }
 
 /// Why the options make no sense.
@@ -177,7 +192,14 @@ impl Settings {
         server.tag_wait_seconds = options.tag_wait_seconds.unwrap_or(server.tag_wait_seconds);
         server.wait_seconds_max = options.wait_seconds_max.unwrap_or(server.wait_seconds_max);
         server.park_seconds = options.park_seconds.unwrap_or(server.park_seconds);
-        check(&server)?;
+        server.heartbeat_timeout_seconds =
+            options.heartbeat_timeout_seconds.unwrap_or(server.heartbeat_timeout_seconds);
+        let mut records = leasehold_records::Bounds::default();
+        records.runs_max = options.records_max.unwrap_or(records.runs_max);
+        records.events_max = options.events_max.unwrap_or(records.events_max);
+        records.age_seconds_max =
+            options.records_age_seconds_max.unwrap_or(records.age_seconds_max);
+        check(&server, records)?;
         Ok(Self {
             host: options.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: options.port.unwrap_or(4200),
@@ -190,6 +212,7 @@ impl Settings {
             log_format: options.log_format.unwrap_or_default(),
             log_level: options.log_level.unwrap_or_default(),
             server,
+            records,
         })
     }
 }
@@ -211,6 +234,12 @@ impl Options {
             tag_wait_seconds: self.tag_wait_seconds.or(other.tag_wait_seconds),
             wait_seconds_max: self.wait_seconds_max.or(other.wait_seconds_max),
             park_seconds: self.park_seconds.or(other.park_seconds),
+            heartbeat_timeout_seconds: self
+                .heartbeat_timeout_seconds
+                .or(other.heartbeat_timeout_seconds),
+            records_max: self.records_max.or(other.records_max),
+            events_max: self.events_max.or(other.events_max),
+            records_age_seconds_max: self.records_age_seconds_max.or(other.records_age_seconds_max),
         }
     }
 }
@@ -282,7 +311,10 @@ impl FromStr for Truth {
     }
 }
 
-fn check(server: &leasehold_server::Config) -> Result<(), OptionsError> {
+fn check(
+    server: &leasehold_server::Config,
+    records: leasehold_records::Bounds,
+) -> Result<(), OptionsError> {
     let bodies = &server.bodies;
     let within = |option, value: f64, from: f64, to: f64| {
         let expected = format!("from {from} to {to}");
@@ -306,7 +338,11 @@ fn check(server: &leasehold_server::Config) -> Result<(), OptionsError> {
     within("tag-wait-seconds", server.tag_wait_seconds, 0.0, YEAR_SECONDS)?;
     within("wait-seconds-max", server.wait_seconds_max, 0.0, YEAR_SECONDS)?;
     // Clients give up a request after 60 s.
-    within("park-seconds", server.park_seconds, 0.0, 55.0)
+    within("park-seconds", server.park_seconds, 0.0, 55.0)?;
+    within("heartbeat-timeout-seconds", server.heartbeat_timeout_seconds, 1.0, YEAR_SECONDS)?;
+    within("records-max", records.runs_max as f64, 100.0, 100_000_000.0)?;
+    within("events-max", records.events_max as f64, 100.0, 100_000_000.0)?;
+    within("records-age-seconds-max", records.age_seconds_max as f64, 60.0, 100.0 * YEAR_SECONDS)
 }
 
 fn project_dirs() -> Result<ProjectDirs, OptionsError> {

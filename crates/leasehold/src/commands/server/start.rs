@@ -4,9 +4,14 @@ use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use leasehold_journal::{LoadError, OpenError, SqliteJournal};
+use leasehold_records::Records;
 use leasehold_server::coordinator::{self, chain};
+use leasehold_server::event_log::EventLog;
+use leasehold_server::evidence::{Span, Witness};
+use leasehold_server::records::{Recorder, RunningRecorder};
 use leasehold_server::{App, Clock, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,12 +20,17 @@ use tracing_subscriber::filter::LevelFilter;
 use super::options::{LogFormat, LogLevel, Settings};
 use crate::exit::Exit;
 
+/// How long the records may take to be durable when the server stops.
+const RECORDING_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Why the server did not start, each with what to do about it. The causes stand before the
 /// advice, so that they are no sources of their own.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error("{}; {}", chain(.0), journal_advice(.0))]
     Journal(OpenError),
+    #[error("{}; {}", chain(.0), records_advice(.0))]
+    Records(leasehold_records::OpenError),
     #[error("{}; {RESTORE}", chain(.0))]
     Load(LoadError),
     #[error("{host}:{port} cannot be listened on: {error}; {}", listen_advice(.error))]
@@ -51,6 +61,15 @@ fn listen_advice(error: &io::Error) -> &'static str {
     }
 }
 
+fn records_advice(error: &leasehold_records::OpenError) -> &'static str {
+    use leasehold_records::OpenError;
+    match error {
+        OpenError::Directory { .. } => "make it writable, or choose another with --data-dir",
+        OpenError::Newer { .. } => "use the version that wrote them, or a newer one",
+        _ => "move the file away: limits and leases are not in it",
+    }
+}
+
 impl StartError {
     fn exit(&self) -> Exit {
         match self {
@@ -58,6 +77,9 @@ impl StartError {
             Self::Journal(OpenError::Locked { .. }) => Exit::Busy,
             Self::Journal(OpenError::Newer { .. }) => Exit::Newer,
             Self::Journal(_) | Self::Load(_) => Exit::Data,
+            Self::Records(leasehold_records::OpenError::Directory { .. }) => Exit::CannotCreate,
+            Self::Records(leasehold_records::OpenError::Newer { .. }) => Exit::Newer,
+            Self::Records(_) => Exit::Data,
             Self::Listen { .. } => Exit::Unavailable,
             Self::Runtime(_) => Exit::Software,
         }
@@ -91,6 +113,8 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let journal = SqliteJournal::open(&settings.data_dir).map_err(StartError::Journal)?;
+    let records =
+        Records::open(&settings.data_dir, settings.records).map_err(StartError::Records)?;
     let (host, port) = (settings.host.clone(), settings.port);
     let listener = TcpListener::bind((host.as_str(), port))
         .await
@@ -99,7 +123,11 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
 
     let (ledger, running) = coordinator::start(journal, Clock::system).map_err(StartError::Load)?;
     let waiters = ledger.clone();
-    let app = App::new(ledger, settings.server.clone());
+    let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
+    let silence_max = Span::from_seconds_f64(settings.server.heartbeat_timeout_seconds);
+    let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
+    let (event_log, logging) = EventLog::start(&ledger, recorder.clone());
+    let app = App::with_records(ledger, recorder, witness, event_log, settings.server.clone());
     announce(&settings, address);
 
     serve::serve(listener, app.into_router(), async {
@@ -109,11 +137,23 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
         }
         tracing::info!("stopping");
         waiters.send_waiters_away();
+        logging.close();
     })
     .await;
+    watch.stop();
     running.stop().await;
+    logging.stop().await;
+    stop_recording(recording).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Connections that did not end in time may still hold the recorder; they wait for nothing.
+async fn stop_recording(recording: RunningRecorder) {
+    let stopped = tokio::task::spawn_blocking(|| recording.stop());
+    if tokio::time::timeout(RECORDING_STOP_TIMEOUT, stopped).await.is_err() {
+        tracing::warn!("some runs may not have been recorded");
+    }
 }
 
 /// Tells where it listens and where its data is, on standard output.

@@ -1,0 +1,51 @@
+//! The log of events: `/api/leasehold/events`. The recorded API has nothing like it.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::Timestamp;
+use crate::schema::answer;
+
+answer! {
+    /// Something that happened.
+    pub struct Event {
+        /// Its place in the log: numbers rise.
+        pub number: u64,
+        /// Its id.
+        pub id: Uuid,
+        /// When it happened.
+        pub occurred: Timestamp,
+        /// What happened: `lease.granted`, `limit.changed`, or what a client called it.
+        pub kind: String,
+        /// The limit that it happened on.
+        pub limit: Option<String>,
+        /// Who held it, or whom it happened to.
+        pub holder: Option<EventHolder>,
+        /// The lease that it happened to.
+        pub lease: Option<Uuid>,
+        /// Why.
+        pub reason: Option<String>,
+        /// The event as a client sent it; `null` for what happened here.
+        pub sent: Value,
+    }
+}
+
+answer! {
+    /// Whom something happened to.
+    pub struct EventHolder {
+        /// The kind of holder.
+        pub r#type: String,
+        /// The holder's id within its kind.
+        pub id: String,
+    }
+}
+
+answer! {
+    /// A part of the log, oldest first.
+    pub struct EventPage {
+        /// The events.
+        pub events: Vec<Event>,
+        /// What `after` has to be for the next page; `null` when this is the last.
+        pub next: Option<u64>,
+    }
+}

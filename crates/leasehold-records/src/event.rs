@@ -1,0 +1,143 @@
+//! The log of events: what happened to limits and leases, and what clients say of their work.
+
+use rusqlite::types::Value as Cell;
+use rusqlite::{Connection, Row, params, params_from_iter};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::store::{Bounds, RecordsError};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its place in the log; 0 before it is in there.
+    pub number: u64,
+    /// Its id.
+    pub id: Uuid,
+    /// When it happened.
+    pub at_micros: i64,
+    /// What happened: `lease.granted`, `prefect.task-run.Running`.
+    pub kind: String,
+    /// The name of the limit that it happened on.
+    pub limit: Option<String>,
+    /// The kind and the id of who held it, or whom it happened to.
+    pub holder: Option<(String, String)>,
+    /// The lease that it happened to.
+    pub lease: Option<Uuid>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The event as a client sent it.
+    pub document: Option<Value>,
+}
+
+/// Which events are looked for; `None` is all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventFilter {
+    /// On the limit with this name.
+    pub limit: Option<String>,
+    /// Of the holder with this id.
+    pub holder: Option<String>,
+    /// Of this kind, or of those that begin with it and a dot.
+    pub kind: Option<String>,
+    /// To this lease.
+    pub lease: Option<Uuid>,
+    /// No earlier than this.
+    pub since_micros: Option<i64>,
+    /// Earlier than this.
+    pub until_micros: Option<i64>,
+    /// With a number greater than this.
+    pub after: u64,
+    /// How many at the most; the oldest come first.
+    pub limit_count: u64,
+}
+
+type Result<T> = std::result::Result<T, RecordsError>;
+
+pub(crate) fn add(connection: &Connection, event: &Event) -> Result<u64> {
+    let document = event.document.as_ref().map(serde_json::to_string).transpose()?;
+    connection
+        .prepare_cached("INSERT INTO events VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+        .execute(params![
+            event.id.into_bytes(),
+            event.at_micros,
+            event.kind,
+            event.limit,
+            event.holder.as_ref().map(|(kind, _)| kind),
+            event.holder.as_ref().map(|(_, id)| id),
+            event.lease.map(Uuid::into_bytes),
+            event.reason,
+            document,
+        ])?;
+    Ok(u64::try_from(connection.last_insert_rowid()).unwrap_or(0))
+}
+
+pub(crate) fn last(connection: &Connection) -> Result<u64> {
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT max(number) FROM events")?
+        .query_row([], |row| row.get(0))?;
+    Ok(last.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
+}
+
+pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Vec<Event>> {
+    let mut conditions = "number > ?".to_owned();
+    let mut cells = vec![Cell::Integer(integer(filter.after))];
+    let mut also = |condition: &str, values: Vec<Option<Cell>>| {
+        let values: Vec<_> = values.into_iter().flatten().collect();
+        if !values.is_empty() {
+            conditions.push_str(condition);
+            cells.extend(values);
+        }
+    };
+    let text = |text: &Option<String>| text.clone().map(Cell::Text);
+    also(" AND limit_name = ?", vec![text(&filter.limit)]);
+    also(" AND holder_id = ?", vec![text(&filter.holder)]);
+    let within = filter.kind.as_ref().map(|kind| Cell::Text(format!("{kind}.")));
+    also(
+        " AND (kind = ? OR substr(kind, 1, length(?)) = ?)",
+        vec![text(&filter.kind), within.clone(), within],
+    );
+    also(" AND lease = ?", vec![filter.lease.map(|it| Cell::Blob(it.into_bytes().to_vec()))]);
+    also(" AND at_micros >= ?", vec![filter.since_micros.map(Cell::Integer)]);
+    also(" AND at_micros < ?", vec![filter.until_micros.map(Cell::Integer)]);
+    cells.push(Cell::Integer(integer(filter.limit_count)));
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT * FROM events WHERE {conditions} ORDER BY number LIMIT ?"
+    ))?;
+    let events = statement.query_map(params_from_iter(cells), |row| Ok(read(row)))?;
+    events.map(|event| event?).collect()
+}
+
+pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<()> {
+    let last = integer(last(connection)?);
+    connection
+        .prepare_cached("DELETE FROM events WHERE number <= ?1")?
+        .execute([last.saturating_sub(integer(bounds.events_max))])?;
+    let age_micros = integer(bounds.age_seconds_max.saturating_mul(1_000_000));
+    connection
+        .prepare_cached(
+            "DELETE FROM events WHERE number IN
+             (SELECT number FROM events ORDER BY number LIMIT 1000) AND at_micros < ?1",
+        )?
+        .execute([now_micros.saturating_sub(age_micros)])?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> Result<Event> {
+    let holder = row.get::<_, Option<String>>(5)?.zip(row.get(6)?);
+    let document: Option<String> = row.get(9)?;
+    Ok(Event {
+        number: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
+        id: Uuid::from_bytes(row.get(1)?),
+        at_micros: row.get(2)?,
+        kind: row.get(3)?,
+        limit: row.get(4)?,
+        holder,
+        lease: row.get::<_, Option<[u8; 16]>>(7)?.map(Uuid::from_bytes),
+        reason: row.get(8)?,
+        document: document.map(|document| serde_json::from_str(&document)).transpose()?,
+    })
+}
+
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,358 @@
+//! The file that records are in: one SQLite database beside the journal, with a connection of
+//! its own. Whoever owns it writes many things into one [`Book`] and closes it once, so that
+//! they share one `fsync`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::event::{Event, EventFilter};
+use crate::run::{Flow, Identity, Run, RunKind};
+use crate::state::{State, StateType};
+use crate::{event, rows, schema};
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// How many runs at the most, flow runs and task runs together. Beyond, the one that has
+    /// been over for longest goes first.
+    pub runs_max: u64,
+    /// How many events at the most.
+    pub events_max: u64,
+    /// How long a run is kept after it was over, and an event after it happened.
+    pub age_seconds_max: u64,
+}
+
+/// The records of a server.
+#[derive(Debug)]
+pub struct Records {
+    connection: Connection,
+    bounds: Bounds,
+}
+
+/// Records that are open for reading and writing. What is written is durable when it is
+/// [closed](Self::close), and gone when it is dropped.
+#[derive(Debug)]
+pub struct Book<'records> {
+    transaction: Transaction<'records>,
+    bounds: Bounds,
+}
+
+/// Which runs are looked for; `None` is all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filter {
+    /// With one of these ids.
+    pub ids: Option<Vec<Uuid>>,
+    /// Within one of these.
+    pub parents: Option<Vec<Uuid>>,
+    /// Of one of these flows.
+    pub flows: Option<Vec<Uuid>>,
+    /// With one of these names.
+    pub names: Option<Vec<String>>,
+    /// In a state of one of these kinds.
+    pub states: Option<Vec<StateType>>,
+    /// How many to leave out first; the newest come first.
+    pub offset: u64,
+    /// How many at the most.
+    pub limit: u64,
+}
+
+/// Why the records could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The directory cannot be made.
+    #[error("the data directory {} cannot be written", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A newer version of this program wrote them.
+    #[error(
+        "the records {} have schema version {found}, and this program knows versions up to {known}",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Our version.
+        known: i64,
+    },
+    /// They are no records, or they are damaged.
+    #[error("the records {} cannot be opened", path.display())]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+/// Why records could not be read or written. Nothing of the book is durable then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordsError {
+    /// The storage failed.
+    #[error("the records could not be read or written")]
+    Storage(#[from] rusqlite::Error),
+    /// A document does not say what a document says.
+    #[error("a document in the records is damaged")]
+    Damaged(#[from] serde_json::Error),
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { runs_max: 50_000, events_max: 100_000, age_seconds_max: 7 * 86_400 }
+    }
+}
+
+impl Records {
+    /// The name of the file in its directory.
+    pub const FILE: &str = "records.db";
+
+    /// Opens the records in `directory`, making both if they are not there, and brings an older
+    /// schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open(directory: &Path, bounds: Bounds) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(directory)
+            .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
+        let path = directory.join(Self::FILE);
+        let connection = Connection::open(&path);
+        Self::prepare(connection, &path, bounds)
+    }
+
+    /// Records that last as long as the process. For tests.
+    ///
+    /// # Errors
+    ///
+    /// If SQLite cannot make them.
+    pub fn in_memory(bounds: Bounds) -> Result<Self, OpenError> {
+        Self::prepare(Connection::open_in_memory(), Path::new(":memory:"), bounds)
+    }
+
+    fn prepare(
+        connection: rusqlite::Result<Connection>,
+        path: &Path,
+        bounds: Bounds,
+    ) -> Result<Self, OpenError> {
+        let mut connection =
+            connection.map_err(|source| OpenError::Storage { path: path.to_owned(), source })?;
+        schema::prepare(&mut connection, path)?;
+        Ok(Self { connection, bounds })
+    }
+
+    /// Opens the book.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn book(&mut self) -> Result<Book<'_>, RecordsError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        Ok(Book { transaction, bounds: self.bounds })
+    }
+}
+
+impl Book<'_> {
+    /// Makes everything that was written durable.
+    ///
+    /// # Errors
+    ///
+    /// If that fails; nothing is durable then.
+    pub fn close(self) -> Result<(), RecordsError> {
+        Ok(self.transaction.commit()?)
+    }
+
+    /// The flow with an id.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails, here and below.
+    pub fn flow(&self, id: Uuid) -> Result<Option<Flow>, RecordsError> {
+        rows::flow_by_id(&self.transaction, id)
+    }
+
+    /// The flow with a name.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn flow_by_name(&self, name: &str) -> Result<Option<Flow>, RecordsError> {
+        rows::flow_by_name(&self.transaction, name)
+    }
+
+    /// All flows, newest first.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn flows(&self, offset: u64, limit: u64) -> Result<Vec<Flow>, RecordsError> {
+        rows::flows(&self.transaction, offset, limit)
+    }
+
+    /// Writes a flow that is new.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn add_flow(&self, flow: &Flow) -> Result<(), RecordsError> {
+        rows::add_flow(&self.transaction, flow)
+    }
+
+    /// The run with an id, if it is of that kind.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn run(&self, kind: RunKind, id: Uuid) -> Result<Option<Run>, RecordsError> {
+        rows::run(&self.transaction, kind, id)
+    }
+
+    /// The run that was asked for before under the same identity.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn run_like(&self, identity: &Identity) -> Result<Option<Run>, RecordsError> {
+        rows::run_like(&self.transaction, identity)
+    }
+
+    /// The runs that pass a filter, newest first.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn runs(&self, kind: RunKind, filter: &Filter) -> Result<Vec<Run>, RecordsError> {
+        rows::runs(&self.transaction, kind, filter)
+    }
+
+    /// How many runs pass a filter, whatever its page.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn run_count(&self, kind: RunKind, filter: &Filter) -> Result<u64, RecordsError> {
+        rows::run_count(&self.transaction, kind, filter)
+    }
+
+    /// Writes a run as it is now. A state that is new to it joins its history.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn put(&self, run: &Run) -> Result<(), RecordsError> {
+        rows::put_run(&self.transaction, run)
+    }
+
+    /// Deletes a run. Answers whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn delete(&self, kind: RunKind, id: Uuid) -> Result<bool, RecordsError> {
+        rows::delete_run(&self.transaction, kind, id)
+    }
+
+    /// The states that a run was in, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn states(&self, run: Uuid) -> Result<Vec<State>, RecordsError> {
+        rows::states(&self.transaction, run)
+    }
+
+    /// Notes that a flow run gave a sign of life. Answers whether it is known.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn heard_of(&self, flow_run: Uuid, at_micros: i64) -> Result<bool, RecordsError> {
+        rows::heard_of(&self.transaction, flow_run, at_micros)
+    }
+
+    /// The flow runs that gave a sign of life and are not over.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn with_heartbeat(&self) -> Result<Vec<Run>, RecordsError> {
+        rows::with_heartbeat(&self.transaction)
+    }
+
+    /// The part of a block with an id.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn block(&self, id: Uuid) -> Result<Option<Value>, RecordsError> {
+        rows::block(&self.transaction, id)
+    }
+
+    /// The part of a block with a key.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn block_by_key(&self, key: &str) -> Result<Option<Value>, RecordsError> {
+        rows::block_by_key(&self.transaction, key)
+    }
+
+    /// Writes a part of a block: where clients before version 3 keep results.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn put_block(&self, id: Uuid, key: &str, block: &Value) -> Result<(), RecordsError> {
+        rows::put_block(&self.transaction, id, key, block)
+    }
+
+    /// Writes an event at the end of the log. Answers its number.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn add_event(&self, event: &Event) -> Result<u64, RecordsError> {
+        event::add(&self.transaction, event)
+    }
+
+    /// The number of the last event, 0 without any.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn last_event(&self) -> Result<u64, RecordsError> {
+        event::last(&self.transaction)
+    }
+
+    /// The events that pass a filter, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, RecordsError> {
+        event::find(&self.transaction, filter)
+    }
+
+    /// Forgets what is too much or too old.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn prune(&self, now_micros: i64) -> Result<(), RecordsError> {
+        rows::prune(&self.transaction, self.bounds, now_micros)?;
+        event::prune(&self.transaction, self.bounds, now_micros)
+    }
+}

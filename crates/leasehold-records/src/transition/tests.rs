@@ -1,0 +1,175 @@
+use serde_json::json;
+
+use super::*;
+
+const SECOND: i64 = 1_000_000;
+
+fn state(kind: StateType) -> State {
+    State {
+        id: Uuid::now_v7(),
+        kind,
+        name: kind.usual_name().to_owned(),
+        at_micros: 0,
+        message: None,
+        data: Value::Null,
+        details: Map::new(),
+    }
+}
+
+fn run(kind: RunKind, states: &[StateType]) -> Run {
+    let mut run = Run {
+        id: Uuid::now_v7(),
+        kind,
+        name: "run".to_owned(),
+        created_micros: 0,
+        updated_micros: 0,
+        flow: None,
+        parent: None,
+        identity: None,
+        tags: Vec::new(),
+        details: Map::new(),
+        state: None,
+        run_count: 0,
+        flow_run_run_count: 0,
+        start_micros: None,
+        end_micros: None,
+        total_run_micros: 0,
+        heartbeat_micros: None,
+    };
+    for kind in states {
+        run.enter(state(*kind));
+    }
+    run
+}
+
+/// The word for what becomes of it: `accept RUNNING`, `reject AwaitingRetry`, `wait 3`, `abort`.
+fn check(run: &Run, proposed: State, flow_run: Option<&Run>, expected: &str) {
+    let said = match judge(run, proposed, flow_run, 10 * SECOND) {
+        Verdict::Accept(state) => format!("accept {}", state.name),
+        Verdict::Repeated => "repeated".to_owned(),
+        Verdict::Reject(Some(state), _) => format!("reject {}", state.name),
+        Verdict::Reject(None, _) => "reject".to_owned(),
+        Verdict::Wait(seconds, _) => format!("wait {seconds}"),
+        Verdict::Abort(_) => "abort".to_owned(),
+    };
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_run_goes_from_pending_to_running_to_its_end() {
+    for kind in [RunKind::FlowRun, RunKind::TaskRun] {
+        check(&run(kind, &[]), state(StateType::Pending), None, "accept Pending");
+        let pending = run(kind, &[StateType::Pending]);
+        check(&pending, state(StateType::Running), None, "accept Running");
+        let running = run(kind, &[StateType::Pending, StateType::Running]);
+        for end in [StateType::Completed, StateType::Failed, StateType::Crashed] {
+            check(&running, state(end), None, &format!("accept {}", end.usual_name()));
+        }
+    }
+}
+
+#[test]
+fn a_transition_whose_answer_was_lost_may_be_asked_for_again() {
+    let mut proposed = state(StateType::Running);
+    proposed.details.insert("transition_id".to_owned(), json!("one"));
+    let mut running = run(RunKind::FlowRun, &[StateType::Pending]);
+    running.enter(proposed.clone());
+    check(&running, proposed, None, "repeated");
+}
+
+#[test]
+fn a_run_that_is_over_is_neither_crashed_nor_cancelled() {
+    for kind in [RunKind::FlowRun, RunKind::TaskRun] {
+        let over = run(kind, &[StateType::Running, StateType::Completed]);
+        for late in [StateType::Crashed, StateType::Cancelling, StateType::Paused] {
+            check(&over, state(late), None, "abort");
+        }
+    }
+}
+
+#[test]
+fn a_run_with_a_result_does_not_run_again() {
+    let mut over = run(RunKind::FlowRun, &[StateType::Running]);
+    over.enter(State { data: json!({"type": "reference"}), ..state(StateType::Completed) });
+    check(&over, state(StateType::Running), None, "reject");
+    over.enter(State { data: json!({"type": "unpersisted"}), ..state(StateType::Completed) });
+    check(&over, state(StateType::Running), None, "accept Running");
+}
+
+#[test]
+fn a_failure_is_retried_as_often_as_the_run_says() {
+    for kind in [RunKind::FlowRun, RunKind::TaskRun] {
+        let mut running = run(kind, &[StateType::Pending, StateType::Running]);
+        check(&running, state(StateType::Failed), None, "accept Failed");
+        let policy = json!({"retries": 1, "retry_delay": 3});
+        running.details.insert("empirical_policy".to_owned(), policy);
+        let Verdict::Reject(Some(waiting), _) =
+            judge(&running, state(StateType::Failed), None, 10 * SECOND)
+        else {
+            panic!("not retried")
+        };
+        assert_eq!(waiting.scheduled_micros(), Some(13 * SECOND));
+        running.enter(waiting);
+        check(&running, state(StateType::Running), None, "wait 3");
+        running.enter(state(StateType::Running));
+        check(&running, state(StateType::Failed), None, "accept Failed");
+    }
+}
+
+#[test]
+fn a_failure_that_is_not_to_be_retried_is_not() {
+    let mut running = run(RunKind::TaskRun, &[StateType::Pending, StateType::Running]);
+    running.details.insert("empirical_policy".to_owned(), json!({"retries": 3}));
+    let mut failed = state(StateType::Failed);
+    failed.details.insert("retriable".to_owned(), json!(false));
+    check(&running, failed.clone(), None, "accept Failed");
+    running.kind = RunKind::FlowRun;
+    check(&running, failed, None, "reject AwaitingRetry");
+}
+
+#[test]
+fn a_list_of_delays_is_gone_through_and_its_last_repeated() {
+    let mut running = run(RunKind::TaskRun, &[StateType::Running]);
+    let policy = json!({"retries": 5, "retry_delay": [1, 2]});
+    running.details.insert("empirical_policy".to_owned(), policy);
+    assert_eq!(running.retry_seconds(), Some(1.0));
+    running.run_count = 2;
+    assert_eq!(running.retry_seconds(), Some(2.0));
+    running.run_count = 5;
+    assert_eq!(running.retry_seconds(), Some(2.0));
+    running.run_count = 6;
+    assert_eq!(running.retry_seconds(), None);
+}
+
+#[test]
+fn a_task_does_not_begin_in_a_flow_that_does_not_run() {
+    let task = run(RunKind::TaskRun, &[StateType::Pending]);
+    let running = run(RunKind::FlowRun, &[StateType::Running]);
+    let cancelled = run(RunKind::FlowRun, &[StateType::Running, StateType::Cancelled]);
+    let paused = run(RunKind::FlowRun, &[StateType::Running, StateType::Paused]);
+    check(&task, state(StateType::Running), Some(&running), "accept Running");
+    check(&task, state(StateType::Running), Some(&cancelled), "abort");
+    check(&task, state(StateType::Running), Some(&paused), "reject NotReady");
+}
+
+#[test]
+fn a_run_that_is_cancelling_can_only_become_cancelled() {
+    let stopping = run(RunKind::FlowRun, &[StateType::Running, StateType::Cancelling]);
+    check(&stopping, state(StateType::Completed), None, "reject");
+    check(&stopping, state(StateType::Cancelled), None, "accept Cancelled");
+}
+
+#[test]
+fn times_and_attempts_add_up() {
+    let at = |kind, seconds: i64| State { at_micros: seconds * SECOND, ..state(kind) };
+    let mut run = run(RunKind::TaskRun, &[]);
+    run.enter(at(StateType::Pending, 1));
+    run.enter(at(StateType::Running, 2));
+    run.enter(at(StateType::Failed, 5));
+    run.enter(at(StateType::Running, 6));
+    assert_eq!((run.run_count, run.end_micros), (1, None));
+    run.enter(at(StateType::Completed, 10));
+    assert_eq!(run.start_micros, Some(2 * SECOND));
+    assert_eq!(run.end_micros, Some(10 * SECOND));
+    assert_eq!(run.total_run_micros, 7 * SECOND);
+}

@@ -1,0 +1,188 @@
+//! What is recorded is there after a restart, once, and not for ever.
+
+use leasehold_records::{
+    Bounds, Filter, Flow, Identity, OpenError, Records, Run, RunKind, State, StateType,
+};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+const SECOND: i64 = 1_000_000;
+
+fn state(kind: StateType, at_micros: i64) -> State {
+    State {
+        id: Uuid::now_v7(),
+        kind,
+        name: kind.usual_name().to_owned(),
+        at_micros,
+        message: Some("as it is".to_owned()),
+        data: Value::Null,
+        details: Map::new(),
+    }
+}
+
+fn run(kind: RunKind, at_micros: i64) -> Run {
+    let mut run = Run {
+        id: Uuid::now_v7(),
+        kind,
+        name: "brave-otter".to_owned(),
+        created_micros: at_micros,
+        updated_micros: at_micros,
+        flow: None,
+        parent: None,
+        identity: None,
+        tags: vec!["database".to_owned()],
+        details: Map::from_iter([("parameters".to_owned(), serde_json::json!({"x": [1, 2.5]}))]),
+        state: None,
+        run_count: 0,
+        flow_run_run_count: 0,
+        start_micros: None,
+        end_micros: None,
+        total_run_micros: 0,
+        heartbeat_micros: None,
+    };
+    run.enter(state(StateType::Running, at_micros));
+    run
+}
+
+fn all() -> Filter {
+    Filter { limit: 200, ..Filter::default() }
+}
+
+#[test]
+fn what_was_closed_is_there_after_a_restart_and_what_was_not_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = run(RunKind::FlowRun, SECOND);
+    {
+        let mut records = Records::open(directory.path(), Bounds::default()).unwrap();
+        let book = records.book().unwrap();
+        book.put(&kept).unwrap();
+        book.close().unwrap();
+        let book = records.book().unwrap();
+        book.put(&run(RunKind::FlowRun, SECOND)).unwrap();
+    }
+    let mut records = Records::open(directory.path(), Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [kept]);
+}
+
+#[test]
+fn a_run_keeps_the_history_of_its_states() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let mut run = run(RunKind::TaskRun, SECOND);
+    book.put(&run).unwrap();
+    book.put(&run).unwrap();
+    run.enter(state(StateType::Completed, 2 * SECOND));
+    book.put(&run).unwrap();
+    let kinds: Vec<_> = book.states(run.id).unwrap().into_iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [StateType::Running, StateType::Completed]);
+    assert_eq!(book.run(RunKind::TaskRun, run.id).unwrap(), Some(run.clone()));
+    assert_eq!(book.run(RunKind::FlowRun, run.id).unwrap(), None);
+}
+
+#[test]
+fn a_run_is_found_by_what_makes_it_the_same() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let identity = Identity("once".to_owned());
+    let run = Run { identity: Some(identity.clone()), ..run(RunKind::FlowRun, SECOND) };
+    book.put(&run).unwrap();
+    assert_eq!(book.run_like(&identity).unwrap(), Some(run));
+    assert_eq!(book.run_like(&Identity("twice".to_owned())).unwrap(), None);
+}
+
+#[test]
+fn runs_are_filtered_and_the_newest_come_first() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let parent = Uuid::now_v7();
+    let first = Run { parent: Some(parent), ..run(RunKind::FlowRun, SECOND) };
+    let mut second = Run { parent: Some(parent), ..run(RunKind::FlowRun, 2 * SECOND) };
+    second.enter(state(StateType::Failed, 3 * SECOND));
+    let other = run(RunKind::FlowRun, 4 * SECOND);
+    for run in [&first, &second, &other] {
+        book.put(run).unwrap();
+    }
+    let found = |filter: Filter| -> Vec<Uuid> {
+        let runs = book.runs(RunKind::FlowRun, &filter).unwrap();
+        runs.into_iter().map(|run| run.id).collect()
+    };
+    assert_eq!(found(all()), [other.id, second.id, first.id]);
+    assert_eq!(found(Filter { parents: Some(vec![parent]), ..all() }), [second.id, first.id]);
+    assert_eq!(found(Filter { states: Some(vec![StateType::Failed]), ..all() }), [second.id]);
+    assert!(found(Filter { ids: Some(vec![]), ..all() }).is_empty());
+    assert_eq!(found(Filter { limit: 1, offset: 1, ..all() }), [second.id]);
+    assert_eq!(book.run_count(RunKind::FlowRun, &Filter::default()).unwrap(), 3);
+}
+
+#[test]
+fn runs_that_have_long_been_over_are_forgotten_and_others_are_not() {
+    let bounds = Bounds { age_seconds_max: 10, ..Bounds::default() };
+    let mut records = Records::in_memory(bounds).unwrap();
+    let book = records.book().unwrap();
+    let running = run(RunKind::FlowRun, SECOND);
+    let mut over = run(RunKind::FlowRun, SECOND);
+    over.enter(state(StateType::Completed, 2 * SECOND));
+    book.put(&running).unwrap();
+    book.put(&over).unwrap();
+    book.prune(12 * SECOND).unwrap();
+    assert_eq!(book.run_count(RunKind::FlowRun, &Filter::default()).unwrap(), 2);
+    book.prune(13 * SECOND).unwrap();
+    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [running]);
+    assert_eq!(book.states(over.id).unwrap(), []);
+}
+
+#[test]
+fn of_too_many_runs_those_that_are_over_go_first() {
+    let mut records = Records::in_memory(Bounds { runs_max: 2, ..Bounds::default() }).unwrap();
+    let book = records.book().unwrap();
+    let running = run(RunKind::FlowRun, SECOND);
+    let mut over = run(RunKind::TaskRun, 2 * SECOND);
+    over.enter(state(StateType::Completed, 3 * SECOND));
+    let newest = run(RunKind::FlowRun, 4 * SECOND);
+    for run in [&running, &over, &newest] {
+        book.put(run).unwrap();
+    }
+    book.prune(5 * SECOND).unwrap();
+    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [newest, running]);
+    assert_eq!(book.runs(RunKind::TaskRun, &all()).unwrap(), []);
+}
+
+#[test]
+fn a_sign_of_life_is_remembered_until_the_run_is_over() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let mut run = run(RunKind::FlowRun, SECOND);
+    book.put(&run).unwrap();
+    assert_eq!(book.with_heartbeat().unwrap(), []);
+    assert!(book.heard_of(run.id, 5 * SECOND).unwrap());
+    assert!(!book.heard_of(Uuid::now_v7(), 5 * SECOND).unwrap());
+    let heard: Vec<_> = book.with_heartbeat().unwrap();
+    assert_eq!(heard.first().and_then(|run| run.heartbeat_micros), Some(5 * SECOND));
+    run.enter(state(StateType::Completed, 6 * SECOND));
+    book.put(&run).unwrap();
+    assert_eq!(book.with_heartbeat().unwrap(), []);
+}
+
+#[test]
+fn a_flow_is_found_by_its_name() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let flow =
+        Flow { id: Uuid::now_v7(), name: "etl".into(), created_micros: 1, details: Map::new() };
+    book.add_flow(&flow).unwrap();
+    assert_eq!(book.flow_by_name("etl").unwrap().as_ref(), Some(&flow));
+    assert_eq!(book.flow(flow.id).unwrap(), Some(flow));
+}
+
+#[test]
+fn records_of_a_newer_version_are_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Records::open(directory.path(), Bounds::default()).unwrap());
+    let path = directory.path().join(Records::FILE);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let refused = Records::open(directory.path(), Bounds::default());
+    assert!(matches!(refused, Err(OpenError::Newer { found: 99, .. })));
+}

@@ -1,0 +1,257 @@
+//! The log of events: what happened to limits and leases, and what clients say of their work,
+//! each with time, limit, holder and reason.
+//!
+//! Written behind everybody's back: what happened is durable in the ledger's journal already, and
+//! neither a grant nor a client waits for this log. What comes faster than it can be written is
+//! dropped, counted, and told in our own log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leasehold_engine::{Happening, How, What};
+use leasehold_records::{Event, EventFilter, RunKind};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::coordinator::{Handle, Told, Unavailable};
+use crate::observe::ClientEvent;
+use crate::records::Recorder;
+
+/// How many events of clients may wait to be written.
+const QUEUE_MAX: usize = 4_096;
+/// How many events are written at once, about.
+const BATCH_MAX: usize = 1_024;
+
+/// Reaches the log.
+#[derive(Clone, Debug)]
+pub struct EventLog {
+    recorder: Recorder,
+    client_events: mpsc::Sender<Event>,
+    /// The number of the last event that is durable.
+    latest: watch::Receiver<u64>,
+    dropped: Arc<AtomicU64>,
+    stage: watch::Receiver<Stage>,
+}
+
+/// The task that writes the log, while it runs.
+#[derive(Debug)]
+pub struct LogTask {
+    stage: watch::Sender<Stage>,
+    task: JoinHandle<()>,
+}
+
+/// How far the end of the server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Running,
+    /// Nobody is told any more.
+    Closing,
+    /// Nothing happens any more.
+    Ended,
+}
+
+struct LogWriter {
+    recorder: Recorder,
+    latest: watch::Sender<u64>,
+    dropped: Arc<AtomicU64>,
+    dropped_told: u64,
+}
+
+impl EventLog {
+    /// Begins to listen to a ledger, and to write what happens.
+    pub fn start(ledger: &Handle, recorder: Recorder) -> (Self, LogTask) {
+        let (client_events, from_clients) = mpsc::channel(QUEUE_MAX);
+        let (latest, seen) = watch::channel(0);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (stage, stages) = watch::channel(Stage::Running);
+        let writer = LogWriter {
+            recorder: recorder.clone(),
+            latest,
+            dropped: dropped.clone(),
+            dropped_told: 0,
+        };
+        let task = tokio::spawn(writer.run(ledger.listen(), from_clients, stages.clone()));
+        (
+            Self { recorder, client_events, latest: seen, dropped, stage: stages },
+            LogTask { stage, task },
+        )
+    }
+
+    /// Notes what a client sent. Never waits.
+    pub(crate) fn note(&self, event: Event) {
+        if self.client_events.try_send(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for events that pass, and moves the filter behind them; never answers none. `None`
+    /// when nobody is told any more.
+    pub(crate) async fn next(&self, filter: &mut EventFilter) -> Option<Vec<Event>> {
+        let mut latest = self.latest.clone();
+        let mut stage = self.stage.clone();
+        loop {
+            let seen = *latest.borrow_and_update();
+            let found = self.find(filter.clone()).await.ok()?;
+            if let Some(last) = found.last() {
+                filter.after = last.number;
+                return Some(found);
+            }
+            filter.after = filter.after.max(seen);
+            tokio::select! {
+                changed = latest.changed() => changed.ok()?,
+                _ = stage.wait_for(|stage| *stage >= Stage::Closing) => return None,
+            }
+        }
+    }
+
+    /// The events that pass a filter, oldest first.
+    pub(crate) async fn find(&self, filter: EventFilter) -> Result<Vec<Event>, Unavailable> {
+        self.recorder.write(move |book| book.events(&filter)).await
+    }
+
+    /// The number of the last event in the log.
+    pub(crate) async fn last(&self) -> Result<u64, Unavailable> {
+        let read = self.recorder.write(|book| {
+            let last = book.last_event()?;
+            Ok(last)
+        });
+        read.await
+    }
+}
+
+impl LogTask {
+    /// Ends the streams of all who are told what happens.
+    pub fn close(&self) {
+        self.stage.send_replace(Stage::Closing);
+    }
+
+    /// Waits until all that happened is written. The ledger has ended before.
+    pub async fn stop(self) {
+        self.stage.send_replace(Stage::Ended);
+        if self.task.await.is_err() {
+            tracing::error!("the writer of events has panicked");
+        }
+    }
+}
+
+impl LogWriter {
+    async fn run(
+        mut self,
+        mut told: broadcast::Receiver<Told>,
+        mut from_clients: mpsc::Receiver<Event>,
+        mut stage: watch::Receiver<Stage>,
+    ) {
+        let mut batch = Vec::new();
+        let mut has_clients = true;
+        loop {
+            tokio::select! {
+                biased;
+                happened = told.recv() => match happened {
+                    Ok(happened) => batch.extend(happened.iter().flat_map(events)),
+                    Err(broadcast::error::RecvError::Lagged(missed)) => self.missed(missed),
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                received = from_clients.recv_many(&mut batch, BATCH_MAX), if has_clients => {
+                    has_clients = received > 0;
+                }
+                // Looked at last: what has happened is written first.
+                _ = stage.wait_for(|stage| *stage == Stage::Ended) => return,
+            }
+            while batch.len() < BATCH_MAX
+                && let Ok(happened) = told.try_recv()
+            {
+                batch.extend(happened.iter().flat_map(events));
+            }
+            self.write(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    async fn write(&mut self, batch: Vec<Event>) {
+        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let written = self.recorder.write_in_turn(move |book| {
+            let mut last = 0;
+            for event in &batch {
+                last = book.add_event(event)?;
+            }
+            Ok(last)
+        });
+        match written.await {
+            Ok(last) if last > 0 => {
+                self.latest.send_replace(last);
+            }
+            Ok(_) => {}
+            Err(_) => self.missed(count),
+        }
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        if dropped > self.dropped_told {
+            let count = dropped - self.dropped_told;
+            tracing::warn!(count, "events came faster than they could be logged, and were dropped");
+            self.dropped_told = dropped;
+        }
+    }
+
+    fn missed(&self, count: u64) {
+        self.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// What happened, as events: one for each limit.
+fn events(happening: &Happening) -> Vec<Event> {
+    let (kind, reason) = match &happening.what {
+        What::LimitCreated => ("limit.created", None),
+        What::LimitChanged => ("limit.changed", None),
+        What::LimitDeleted => ("limit.deleted", None),
+        What::Granted => ("lease.granted", None),
+        What::RenewedLate { left } => {
+            let seconds = left.as_seconds_f64();
+            ("lease.renewed_late", Some(format!("{seconds:.3} seconds were left")))
+        }
+        What::Released => ("lease.released", None),
+        What::Ended(How::Expired) => ("lease.expired", Some("it was not renewed".to_owned())),
+        What::Ended(How::Revoked { reason }) => {
+            ("lease.revoked", reason.as_ref().map(ToString::to_string))
+        }
+        What::Ended(How::Repossessed { evidence }) => {
+            ("lease.repossessed", Some(evidence.to_string()))
+        }
+    };
+    let event = |limit: Option<String>| Event {
+        number: 0,
+        id: Uuid::now_v7(),
+        at_micros: happening.at.as_micros(),
+        kind: kind.to_owned(),
+        limit,
+        holder: happening.holder.as_ref().map(|it| (it.kind.to_string(), it.id.to_string())),
+        lease: happening.lease.map(|lease| Uuid::from_u128(lease.0)),
+        reason: reason.clone(),
+        document: None,
+    };
+    if happening.limits.is_empty() {
+        return vec![event(None)];
+    }
+    happening.limits.iter().map(|name| event(Some(name.to_string()))).collect()
+}
+
+/// What a client sent, with what can be looked for taken out of it.
+pub(crate) fn client_event(
+    event: &ClientEvent,
+    subject: Option<(RunKind, Uuid)>,
+    document: serde_json::Value,
+    at_micros: i64,
+) -> Event {
+    Event {
+        number: 0,
+        id: document
+            .get("id")
+            .and_then(|id| id.as_str()?.parse().ok())
+            .unwrap_or_else(Uuid::now_v7),
+        at_micros,
+        kind: event.event.clone(),
+        limit: event.limit_name(),
+        holder: subject.map(|(kind, id)| (kind.as_str().to_owned(), id.to_string())),
+        lease: None,
+        reason: None,
+        document: Some(document),
+    }
+}

@@ -1,0 +1,276 @@
+//! By what it is known that a holder is gone.
+//!
+//! A client that cannot renew holds a lease without a deadline, and its crash would hold it for
+//! good (defect D07). Two things tell that it is over:
+//!
+//! - Its run, or the flow run that it runs in, is over: its client said so, or whoever watches
+//!   it. The holder's own release comes first: nothing is ended before a time of grace.
+//! - Its flow run gave signs of life and gives none any longer.
+//!
+//! Nobody is declared dead because *we* were away: after a start, and after a time in which this
+//! process did not run, every flow run has its whole time again. Who belongs to whom is known
+//! from the records; a holder that is in none of them is left alone.
+
+mod holders;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+pub use leasehold_engine::Span;
+use leasehold_engine::{Command, Holder, Outcome, Query, Timestamp};
+use leasehold_records::RunKind;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::coordinator::{Handle, Unavailable};
+use crate::records::Recorder;
+
+/// How many observations may wait; beyond, whoever observes waits.
+const QUEUE_MAX: usize = 8_192;
+/// How long a run has been over before what it holds is taken: its client gives it back itself,
+/// at about the time at which it says that it is over.
+pub(crate) const GRACE: Span = Span::from_seconds(5);
+/// How often all holders are looked at, whatever was observed.
+const SWEEP_PERIOD: Span = Span::from_seconds(60);
+/// Who wakes up later than this was not running.
+const LATE: Span = Span::from_seconds(5);
+/// After this time, what failed is tried again.
+const RETRY: Span = Span::from_seconds(1);
+
+/// Tells what was observed.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    signs: mpsc::Sender<Sign>,
+}
+
+/// The task that watches, while it runs.
+#[derive(Debug)]
+pub struct Watch {
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Sign {
+    /// A run is over, in a state of this name.
+    Over(RunKind, Uuid, String),
+    /// A flow run says that it lives.
+    Heartbeat(Uuid),
+    /// Something was heard of a flow run, which may or may not give signs of life.
+    Heard(Uuid),
+}
+
+struct Watcher {
+    ledger: Handle,
+    recorder: Recorder,
+    clock: Clock,
+    /// How long a flow run may be silent that gave signs of life.
+    silence_max: Span,
+    /// When each flow run that gives signs of life will have been silent for too long.
+    hearts: HashMap<Uuid, Timestamp>,
+    /// Task runs that are over, by when that is acted upon.
+    over: BTreeMap<(Timestamp, Uuid), String>,
+    /// When all holders are looked at again; each time is a whole second.
+    sweeps: BTreeSet<Timestamp>,
+}
+
+/// Not before `at`: many times within a second are one.
+fn whole_second(at: Timestamp) -> Timestamp {
+    const SECOND_MICROS: i64 = 1_000_000;
+    let seconds = at.as_micros().div_euclid(SECOND_MICROS) + 1;
+    Timestamp::from_micros(seconds.saturating_mul(SECOND_MICROS))
+}
+
+impl Witness {
+    /// Begins to watch. Without any witness left, the watch ends.
+    pub fn start(ledger: Handle, recorder: Recorder, silence_max: Span) -> (Self, Watch) {
+        let (signs, seen) = mpsc::channel(QUEUE_MAX);
+        let clock = ledger.clock().clone();
+        let watcher = Watcher {
+            // Who was over when the server stopped has had its grace by then.
+            sweeps: BTreeSet::from([whole_second(clock.now() + GRACE)]),
+            ledger,
+            recorder,
+            clock,
+            silence_max,
+            hearts: HashMap::new(),
+            over: BTreeMap::new(),
+        };
+        (Self { signs }, Watch { task: tokio::spawn(watcher.run(seen)) })
+    }
+
+    /// A run is over, in a state of this name.
+    pub(crate) async fn over(&self, kind: RunKind, run: Uuid, state: &str) {
+        self.tell(Sign::Over(kind, run, state.to_owned())).await;
+    }
+
+    /// A flow run says that it lives.
+    pub(crate) async fn heartbeat(&self, flow_run: Uuid) {
+        self.tell(Sign::Heartbeat(flow_run)).await;
+    }
+
+    /// Something was heard of a flow run.
+    pub(crate) async fn heard(&self, flow_run: Uuid) {
+        self.tell(Sign::Heard(flow_run)).await;
+    }
+
+    async fn tell(&self, sign: Sign) {
+        // Without a watch, the server is stopping: what was not seen is looked for at its start.
+        let _ = self.signs.send(sign).await;
+    }
+}
+
+impl Watch {
+    /// Stops watching.
+    pub fn stop(self) {
+        self.task.abort();
+    }
+}
+
+impl Watcher {
+    async fn run(mut self, mut seen: mpsc::Receiver<Sign>) {
+        self.remember_hearts().await;
+        loop {
+            let due = self.next_due();
+            tokio::select! {
+                biased;
+                sign = seen.recv() => match sign {
+                    Some(sign) => self.note(sign),
+                    None => return,
+                },
+                () = self.clock.sleep_until(Some(due)) => self.act(due).await,
+            }
+        }
+    }
+
+    /// After a start, those that gave signs of life before have all their time again.
+    async fn remember_hearts(&mut self) {
+        let alive = self.recorder.write(|book| {
+            let runs = book.with_heartbeat()?;
+            Ok(runs.into_iter().map(|run| run.id).collect::<Vec<_>>())
+        });
+        let Ok(alive) = alive.await else { return };
+        let until = self.clock.now() + self.silence_max;
+        self.hearts.extend(alive.into_iter().map(|flow_run| (flow_run, until)));
+    }
+
+    fn note(&mut self, sign: Sign) {
+        let now = self.clock.now();
+        match sign {
+            Sign::Heartbeat(flow_run) => {
+                self.hearts.insert(flow_run, now + self.silence_max);
+            }
+            Sign::Heard(flow_run) => {
+                if let Some(until) = self.hearts.get_mut(&flow_run) {
+                    *until = now + self.silence_max;
+                }
+            }
+            Sign::Over(RunKind::TaskRun, run, state) => {
+                self.over.insert((now + GRACE, run), state);
+            }
+            Sign::Over(RunKind::FlowRun, run, _) => {
+                self.hearts.remove(&run);
+                self.sweeps.insert(whole_second(now + GRACE));
+            }
+        }
+    }
+
+    fn next_due(&self) -> Timestamp {
+        let over = self.over.first_key_value().map(|((at, _), _)| *at);
+        let silent = self.hearts.values().min().copied();
+        let sweep = self.sweeps.first().copied();
+        let due = [over, silent, sweep].into_iter().flatten().min();
+        due.unwrap_or_else(|| self.clock.now() + SWEEP_PERIOD)
+    }
+
+    async fn act(&mut self, due: Timestamp) {
+        let now = self.clock.now();
+        if now.since(due) > LATE {
+            // Nobody could be heard meanwhile.
+            let until = now + self.silence_max;
+            self.hearts.values_mut().for_each(|heart| *heart = until);
+        }
+        while let Some(entry) = self.over.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((_, run), state) = entry.remove_entry();
+            let holder = Holder::new(RunKind::TaskRun.as_str(), run.to_string());
+            let evidence = holders::run_is_over(RunKind::TaskRun, run, &state);
+            if self.repossess(holder, true, evidence).await.is_err() {
+                self.over.insert((now + RETRY, run), state);
+                return;
+            }
+        }
+        let silent: Vec<_> = self
+            .hearts
+            .iter()
+            .filter(|(_, until)| **until <= now)
+            .map(|(flow_run, _)| *flow_run)
+            .collect();
+        if silent.is_empty() && self.sweeps.first().is_none_or(|sweep| *sweep > now) {
+            return;
+        }
+        match self.sweep(now, &silent).await {
+            Ok(()) => {
+                for flow_run in silent {
+                    self.hearts.remove(&flow_run);
+                }
+                self.sweeps.retain(|sweep| *sweep > now);
+                if self.sweeps.is_empty() {
+                    self.sweeps.insert(whole_second(now + SWEEP_PERIOD));
+                }
+            }
+            Err(_) => {
+                // Their time has passed; it must not pass at every turn until this succeeds.
+                for flow_run in silent {
+                    self.hearts.insert(flow_run, now + RETRY);
+                }
+                self.sweeps.retain(|sweep| *sweep > now);
+                self.sweeps.insert(whole_second(now + RETRY));
+            }
+        }
+    }
+
+    /// Looks at everybody who holds a lease, and takes it from those who are gone.
+    async fn sweep(&mut self, now: Timestamp, silent: &[Uuid]) -> Result<(), Unavailable> {
+        let asked = self.ledger.send(Command::Read(Query::Holders)).await?;
+        let Outcome::Holders(holders) = asked.keep() else { return Ok(()) };
+        if holders.is_empty() {
+            return Ok(());
+        }
+        let alive = self.hearts.iter().filter(|(_, until)| **until > now);
+        let known = holders::Known {
+            silent: silent.iter().copied().collect(),
+            alive: alive.map(|(flow_run, _)| *flow_run).collect(),
+            over_before_micros: (now - GRACE).as_micros(),
+            quiet_before_micros: (now - self.silence_max.max(GRACE)).as_micros(),
+        };
+        let gone = self.recorder.write(move |book| known.gone(book, holders)).await?;
+        for holders::Gone { holder, evidence, is_own } in gone {
+            self.repossess(holder, is_own, evidence).await?;
+        }
+        Ok(())
+    }
+
+    /// Leases with a deadline end only by what is known of their holder's own run.
+    async fn repossess(
+        &self,
+        holder: Holder,
+        with_deadline: bool,
+        evidence: String,
+    ) -> Result<(), Unavailable> {
+        let command = Command::Repossess {
+            holder: holder.clone(),
+            with_deadline,
+            evidence: evidence.as_str().into(),
+        };
+        if let Outcome::Repossessed(leases) = self.ledger.send(command).await?.keep()
+            && !leases.is_empty()
+        {
+            let (kind, id, count) = (&holder.kind, &holder.id, leases.len());
+            tracing::info!(%kind, %id, count, evidence, "leases repossessed");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

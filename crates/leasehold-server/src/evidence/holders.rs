@@ -1,0 +1,103 @@
+//! Which holders are gone, as far as the records tell.
+
+use std::collections::HashSet;
+
+use leasehold_engine::Holder;
+use leasehold_records::{Book, RecordsError, Run, RunKind, StateType};
+use uuid::Uuid;
+
+/// Subflows in subflows: nobody goes deeper, and nobody goes round in circles.
+const DEPTH_MAX: usize = 32;
+
+/// What is known beside the records.
+pub(super) struct Known {
+    /// Flow runs that gave signs of life and give none any longer.
+    pub(super) silent: HashSet<Uuid>,
+    /// Flow runs that give signs of life.
+    pub(super) alive: HashSet<Uuid>,
+    /// Whoever was over later still has time to give back what it holds.
+    pub(super) over_before_micros: i64,
+    /// A flow that said itself that it is over may have left a task running that nobody waited
+    /// for. Such a task has until then.
+    pub(super) quiet_before_micros: i64,
+}
+
+/// A holder that is gone.
+pub(super) struct Gone {
+    pub(super) holder: Holder,
+    pub(super) evidence: String,
+    /// Whether it is the holder's own run of which something is known.
+    pub(super) is_own: bool,
+}
+
+impl Known {
+    /// Those of the holders that are gone, each with the evidence, and whether that is of
+    /// themselves and not of what they run in.
+    pub(super) fn gone(
+        &self,
+        book: &Book<'_>,
+        holders: Vec<Holder>,
+    ) -> Result<Vec<Gone>, RecordsError> {
+        let mut gone = Vec::new();
+        for holder in holders {
+            let kind = [RunKind::FlowRun, RunKind::TaskRun]
+                .into_iter()
+                .find(|kind| kind.as_str() == &*holder.kind);
+            let (Some(kind), Ok(id)) = (kind, holder.id.parse()) else { continue };
+            if let Some((evidence, is_own)) = self.evidence(book, kind, id)? {
+                gone.push(Gone { holder, evidence, is_own });
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Looks at a run, at what it runs in, and so on. A flow run that gives signs of life ends
+    /// the search: it lives, whatever became of what it was called from.
+    fn evidence(
+        &self,
+        book: &Book<'_>,
+        kind: RunKind,
+        id: Uuid,
+    ) -> Result<Option<(String, bool)>, RecordsError> {
+        let mut next = Some((kind, id));
+        let mut was_running = false;
+        for depth in 0..DEPTH_MAX {
+            let Some((kind, id)) = next else { return Ok(None) };
+            let is_own = depth == 0;
+            if kind == RunKind::FlowRun && self.silent.contains(&id) {
+                return Ok(Some((format!("flow run {id} gives no sign of life"), is_own)));
+            }
+            let run = book.run(kind, id)?;
+            let over = run.as_ref().filter(|run| run.is_over());
+            if let Some(state) = over.and_then(|run| run.state.as_ref()) {
+                let ended_well = matches!(state.kind, StateType::Completed | StateType::Failed);
+                let before = match was_running && ended_well {
+                    true => self.quiet_before_micros,
+                    false => self.over_before_micros,
+                };
+                if state.at_micros <= before {
+                    return Ok(Some((run_is_over(kind, id, &state.name), is_own)));
+                }
+            }
+            was_running |= run.as_ref().and_then(Run::state_type) == Some(StateType::Running);
+            if kind == RunKind::FlowRun && self.alive.contains(&id) {
+                return Ok(None);
+            }
+            let around = match kind {
+                RunKind::FlowRun => RunKind::TaskRun,
+                RunKind::TaskRun => RunKind::FlowRun,
+            };
+            next = run.and_then(|run| run.parent).map(|parent| (around, parent));
+        }
+        Ok(None)
+    }
+}
+
+/// How it is said that a run is over.
+pub(super) fn run_is_over(kind: RunKind, id: Uuid, state: &str) -> String {
+    let kind = match kind {
+        RunKind::FlowRun => "flow run",
+        RunKind::TaskRun => "task run",
+    };
+    format!("{kind} {id} is over: {state}")
+}

@@ -1,0 +1,250 @@
+//! Who is gone and who is not, by a clock that the tests move.
+
+use leasehold_engine::{
+    Acquire, Acquired, Command, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Mode, Outcome, Page,
+    Query, Rate, Want,
+};
+use leasehold_journal::MemoryJournal;
+use leasehold_records::{Bounds, Records, Run, State, StateType};
+use serde_json::{Map, Value};
+
+use super::*;
+use crate::coordinator;
+
+const SILENCE_MAX: Span = Span::from_seconds(60);
+const SECOND: Span = Span::from_seconds(1);
+
+struct World {
+    ledger: Handle,
+    recorder: Recorder,
+    clock: Clock,
+    witness: Witness,
+    _running: coordinator::Running,
+    leases: u128,
+}
+
+fn run(kind: RunKind, parent: Option<Uuid>) -> Run {
+    let mut run = Run {
+        id: Uuid::now_v7(),
+        kind,
+        name: "run".to_owned(),
+        created_micros: 0,
+        updated_micros: 0,
+        flow: None,
+        parent,
+        identity: None,
+        tags: Vec::new(),
+        details: Map::new(),
+        state: None,
+        run_count: 0,
+        flow_run_run_count: 0,
+        start_micros: None,
+        end_micros: None,
+        total_run_micros: 0,
+        heartbeat_micros: None,
+    };
+    run.enter(state(StateType::Running, 0));
+    run
+}
+
+fn state(kind: StateType, at_micros: i64) -> State {
+    State {
+        id: Uuid::now_v7(),
+        kind,
+        name: kind.usual_name().to_owned(),
+        at_micros,
+        message: None,
+        data: Value::Null,
+        details: Map::new(),
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        let start = Timestamp::from_micros(1_000_000_000_000);
+        let (ledger, running) =
+            coordinator::start(MemoryJournal::default(), |_| Clock::manual(start)).unwrap();
+        let clock = ledger.clock().clone();
+        let records = Records::in_memory(Bounds::default()).unwrap();
+        let (recorder, _) = Recorder::start(records, clock.clone());
+        let (witness, _) = Witness::start(ledger.clone(), recorder.clone(), SILENCE_MAX);
+        let limit = CreateLimit {
+            id: LimitId(1),
+            name: "tag:db".into(),
+            slots: 100,
+            active: true,
+            decay: Rate::NONE,
+            unleased: 0,
+            denied_slots: 0,
+        };
+        ledger.send(Command::CreateLimit(limit)).await.unwrap().keep();
+        Self { ledger, recorder, clock, witness, _running: running, leases: 0 }
+    }
+
+    async fn record(&self, run: &Run) -> Uuid {
+        let recorded = run.clone();
+        self.recorder.write(move |book| book.put(&recorded)).await.unwrap();
+        run.id
+    }
+
+    /// A task run in a flow run; it holds the tag.
+    async fn task_in(&mut self, flow_run: Uuid) -> Uuid {
+        let task = self.record(&run(RunKind::TaskRun, Some(flow_run))).await;
+        self.hold(task, None).await;
+        task
+    }
+
+    async fn hold(&mut self, task: Uuid, ttl: Option<Span>) {
+        self.leases += 1;
+        let id = LeaseId(self.leases);
+        let holder = Holder::new("task_run", task.to_string());
+        let acquire = Acquire {
+            wants: std::iter::once(Want { name: "tag:db".into(), slots: 1 }).collect(),
+            mode: Mode::Concurrency,
+            hold: match ttl {
+                None => Hold::Holder { id, holder },
+                Some(ttl) => Hold::Lease { id, holder: Some(holder), ttl },
+            },
+            patience: None,
+        };
+        let acquired = self.ledger.send(Command::Acquire(acquire)).await.unwrap().keep();
+        assert!(matches!(acquired, Outcome::Acquired(Acquired::Granted(_))));
+    }
+
+    async fn enter(&self, run: Uuid, kind: RunKind, entered: StateType) {
+        let now = self.clock.now().as_micros();
+        let written = self.recorder.write(move |book| {
+            let mut run = book.run(kind, run)?.unwrap();
+            run.enter(state(entered, now));
+            book.put(&run)
+        });
+        written.await.unwrap();
+        self.witness.over(kind, run, entered.usual_name()).await;
+    }
+
+    async fn holders(&self) -> Vec<Uuid> {
+        let limit = LimitRef::Name("tag:db".into());
+        let query = Query::Leases(limit, Page { offset: 0, limit: 1_000 });
+        let Outcome::Leases(Some(leases)) =
+            self.ledger.send(Command::Read(query)).await.unwrap().keep()
+        else {
+            panic!("no leases")
+        };
+        let holders = leases.iter().filter_map(|view| view.lease.holder.as_ref());
+        holders.map(|holder| holder.id.parse().unwrap()).collect()
+    }
+
+    /// Lets time pass, a second at a time, until these and no others hold the tag.
+    async fn until(&self, holders: &[Uuid], seconds_max: u64) {
+        for _ in 0..seconds_max {
+            for _ in 0..50 {
+                if self.holders().await == holders {
+                    return;
+                }
+                // Whatever the watch has asked of the records is answered before this is.
+                self.recorder.write(|_| Ok(())).await.unwrap();
+            }
+            self.clock.advance(SECOND);
+        }
+        assert_eq!(self.holders().await, holders);
+    }
+}
+
+#[tokio::test]
+async fn d07_what_a_task_holds_that_is_over_comes_back_after_a_grace() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let task = world.task_in(flow).await;
+    let other = world.task_in(flow).await;
+    let began = world.clock.now();
+    world.enter(task, RunKind::TaskRun, StateType::Failed).await;
+    world.until(&[other], 30).await;
+    assert!(world.clock.now().since(began) >= GRACE);
+}
+
+#[tokio::test]
+async fn d07_what_the_tasks_of_a_crashed_flow_hold_comes_back_and_nothing_else_does() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let stands_for = world.record(&run(RunKind::TaskRun, Some(flow))).await;
+    let subflow = world.record(&run(RunKind::FlowRun, Some(stands_for))).await;
+    let other_flow = world.record(&run(RunKind::FlowRun, None)).await;
+    world.task_in(flow).await;
+    world.task_in(subflow).await;
+    let other = world.task_in(other_flow).await;
+    let stranger = Uuid::now_v7();
+    world.hold(stranger, None).await;
+    world.enter(flow, RunKind::FlowRun, StateType::Crashed).await;
+    world.until(&[other, stranger], 30).await;
+}
+
+#[tokio::test]
+async fn d07_what_the_tasks_of_a_silent_flow_hold_comes_back() {
+    let mut world = World::new().await;
+    let silent = world.record(&run(RunKind::FlowRun, None)).await;
+    let never_heard = world.record(&run(RunKind::FlowRun, None)).await;
+    world.task_in(silent).await;
+    let other = world.task_in(never_heard).await;
+    let began = world.clock.now();
+    world.witness.heartbeat(silent).await;
+    world.until(&[other], 100).await;
+    assert!(world.clock.now().since(began) >= SILENCE_MAX);
+}
+
+#[tokio::test]
+async fn a_flow_that_gives_signs_of_life_keeps_what_it_holds() {
+    let mut world = World::new().await;
+    let alive = world.record(&run(RunKind::FlowRun, None)).await;
+    let task = world.task_in(alive).await;
+    for _ in 0..5 {
+        world.witness.heartbeat(alive).await;
+        // Another flow falls silent meanwhile: by then the watch has looked.
+        let silent = world.record(&run(RunKind::FlowRun, None)).await;
+        world.task_in(silent).await;
+        world.enter(silent, RunKind::FlowRun, StateType::Crashed).await;
+        world.until(&[task], 50).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lease_with_a_deadline_is_left_to_it_when_its_flow_is_over() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let renews = world.record(&run(RunKind::TaskRun, Some(flow))).await;
+    world.hold(renews, Some(Span::from_seconds(1_000))).await;
+    world.task_in(flow).await;
+    world.enter(flow, RunKind::FlowRun, StateType::Crashed).await;
+    world.until(&[renews], 30).await;
+    world.enter(renews, RunKind::TaskRun, StateType::Crashed).await;
+    world.until(&[], 30).await;
+}
+
+#[tokio::test]
+async fn a_time_in_which_nobody_could_be_heard_does_not_count() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let task = world.task_in(flow).await;
+    world.witness.heartbeat(flow).await;
+    // Suspended for an hour; another flow is over when it goes on.
+    world.clock.advance(Span::from_seconds(3_600));
+    let crashed = world.record(&run(RunKind::FlowRun, None)).await;
+    world.task_in(crashed).await;
+    world.enter(crashed, RunKind::FlowRun, StateType::Crashed).await;
+    world.until(&[task], 30).await;
+    world.until(&[], 100).await;
+}
+
+#[tokio::test]
+async fn a_flow_that_crashes_just_before_all_are_looked_at_is_not_forgotten_for_a_minute() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let task = world.task_in(flow).await;
+    for _ in 0..4 {
+        world.clock.advance(SECOND);
+        world.until(&[task], 1).await;
+    }
+    let crashed = world.clock.now();
+    world.enter(flow, RunKind::FlowRun, StateType::Crashed).await;
+    world.until(&[], 30).await;
+    assert!(world.clock.now().since(crashed) <= Span::from_seconds(10));
+}

@@ -1,0 +1,196 @@
+//! What the events of clients tell: which runs there are, what they run in, which of them are
+//! over, and which still give signs of life. Clients from version 3 on say so here alone.
+
+use leasehold_records::{Book, RecordsError, Run, RunKind, State, StateType};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::event_log;
+
+type Fields = Map<String, Value>;
+
+const TASK_RUN: &str = "prefect.task-run.";
+const FLOW_RUN: &str = "prefect.flow-run.";
+const HEARTBEAT: &str = "prefect.flow-run.heartbeat";
+
+/// An event as clients send it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ClientEvent {
+    pub(crate) occurred: String,
+    pub(crate) event: String,
+    pub(crate) resource: Fields,
+    #[serde(default)]
+    pub(crate) related: Vec<Fields>,
+    #[serde(default)]
+    pub(crate) payload: Value,
+}
+
+impl ClientEvent {
+    /// Reads an event that says what one must say.
+    pub(crate) fn read(text: &str) -> Option<(Self, Value)> {
+        let document: Value = serde_json::from_str(text).ok()?;
+        let event = Self::deserialize(&document).ok()?;
+        event.resource.contains_key("prefect.resource.id").then_some((event, document))
+    }
+
+    /// The name of the limit that it is about, if it is about one.
+    pub(crate) fn limit_name(&self) -> Option<String> {
+        let id = self.resource.get("prefect.resource.id")?.as_str()?;
+        let name = self.resource.get("prefect.resource.name")?.as_str()?;
+        id.starts_with("prefect.concurrency-limit.").then(|| name.to_owned())
+    }
+
+    /// The run that it is about, or, most closely, related to.
+    fn run(&self) -> Option<(RunKind, Uuid)> {
+        let related = || self.related.iter().filter_map(run_in);
+        let task_run = related().find(|(kind, _)| *kind == RunKind::TaskRun);
+        self.subject().or(task_run).or_else(|| related().next())
+    }
+
+    /// The run that it is about.
+    fn subject(&self) -> Option<(RunKind, Uuid)> {
+        run_in(&self.resource)
+    }
+
+    /// The flow run that it is related to.
+    fn flow_run(&self) -> Option<Uuid> {
+        let runs = self.related.iter().filter_map(run_in);
+        runs.filter(|(kind, _)| *kind == RunKind::FlowRun).map(|(_, id)| id).next()
+    }
+
+    /// The state that a run has entered, if it is about that.
+    fn state(&self, now_micros: i64) -> Option<State> {
+        let text = |name: &str| self.resource.get(name).and_then(Value::as_str);
+        let kind = StateType::from_word(text("prefect.state-type")?)?;
+        let validated = self.payload.get("validated_state");
+        let part = |name: &str| validated.and_then(|state| state.get(name)).cloned();
+        let details = match part("state_details") {
+            Some(Value::Object(details)) => details,
+            _ => Map::new(),
+        };
+        Some(State {
+            id: Uuid::now_v7(),
+            kind,
+            name: text("prefect.state-name").unwrap_or(kind.usual_name()).to_owned(),
+            at_micros: self.occurred_micros(now_micros),
+            message: text("prefect.state-message").filter(|it| !it.is_empty()).map(str::to_owned),
+            data: part("data").unwrap_or_default(),
+            details,
+        })
+    }
+
+    /// When it occurred by its client's clock, which is not believed beyond our own.
+    fn occurred_micros(&self, now_micros: i64) -> i64 {
+        let occurred = leasehold_records::micros_from_text(&self.occurred);
+        occurred.map_or(now_micros, |occurred| occurred.min(now_micros))
+    }
+}
+
+/// The run in `{"prefect.resource.id": "prefect.flow-run.<id>"}`.
+fn run_in(resource: &Fields) -> Option<(RunKind, Uuid)> {
+    let id = resource.get("prefect.resource.id")?.as_str()?;
+    let (kind, id) = match id.strip_prefix(TASK_RUN) {
+        Some(id) => (RunKind::TaskRun, id),
+        None => (RunKind::FlowRun, id.strip_prefix(FLOW_RUN)?),
+    };
+    Some((kind, id.parse().ok()?))
+}
+
+/// Records what an event tells of a run, and tells the witness.
+pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value) {
+    let (Some(recorder), Some(witness)) = (app.recorder(), app.witness()) else { return };
+    let now = app.ledger().clock().now().as_micros();
+    if let Some(log) = app.event_log() {
+        let at = event.occurred_micros(now);
+        log.note(event_log::client_event(&event, event.run(), document, at));
+    }
+    if let Some(flow_run) = event.flow_run() {
+        witness.heard(flow_run).await;
+    }
+    let Some((kind, id)) = event.subject() else { return };
+    if event.event == HEARTBEAT {
+        let name = name_of(&event);
+        recorder
+            .write_behind(move |book| {
+                if book.heard_of(id, now)? {
+                    return Ok(());
+                }
+                let run = blank(RunKind::FlowRun, id, name, now);
+                book.put(&Run { heartbeat_micros: Some(now), ..run })
+            })
+            .await;
+        witness.heartbeat(id).await;
+        return;
+    }
+    let Some(state) = event.state(now) else { return };
+    let over = state.kind.is_terminal().then(|| state.name.clone());
+    if kind == RunKind::TaskRun {
+        recorder.write_behind(move |book| record_task_run(book, id, &event, state, now)).await;
+    }
+    if let Some(name) = over {
+        witness.over(kind, id, &name).await;
+    }
+}
+
+/// Events may come twice, and late.
+fn record_task_run(
+    book: &Book<'_>,
+    id: Uuid,
+    event: &ClientEvent,
+    state: State,
+    now: i64,
+) -> Result<(), RecordsError> {
+    let known = book.run(RunKind::TaskRun, id)?;
+    let mut run = match known {
+        Some(run) => run,
+        None => blank(RunKind::TaskRun, id, name_of(event), now),
+    };
+    run.parent = run.parent.or(event.flow_run());
+    if let Some(Value::Object(said)) = event.payload.get("task_run") {
+        let mut said = said.clone();
+        if let Some(tags) = said.remove("tags") {
+            run.tags = serde_json::from_value(tags).unwrap_or_default();
+        }
+        for kept in ["task_key", "dynamic_key", "cache_key", "empirical_policy", "labels"] {
+            run.details.extend(said.remove(kept).map(|value| (kept.to_owned(), value)));
+        }
+    }
+    let is_late = run.state.as_ref().is_some_and(|known| known.at_micros > state.at_micros);
+    let is_same = run
+        .state
+        .as_ref()
+        .is_some_and(|known| known.at_micros == state.at_micros && known.kind == state.kind);
+    if !is_late && !is_same {
+        run.enter(state);
+    }
+    book.put(&run)
+}
+
+fn name_of(event: &ClientEvent) -> String {
+    let name = event.resource.get("prefect.resource.name").and_then(Value::as_str);
+    name.unwrap_or_default().to_owned()
+}
+
+fn blank(kind: RunKind, id: Uuid, name: String, now: i64) -> Run {
+    Run {
+        id,
+        kind,
+        name,
+        created_micros: now,
+        updated_micros: now,
+        flow: None,
+        parent: None,
+        identity: None,
+        tags: Vec::new(),
+        details: Map::new(),
+        state: None,
+        run_count: 0,
+        flow_run_run_count: 0,
+        start_micros: None,
+        end_micros: None,
+        total_run_micros: 0,
+        heartbeat_micros: None,
+    }
+}

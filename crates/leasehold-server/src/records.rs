@@ -1,0 +1,151 @@
+//! The thread that owns the records of runs, and how to reach it.
+//!
+//! Everything that waits when it looks goes into one book, and is answered when that is durable:
+//! many runs share one `fsync`. The coordinator knows nothing of this thread, and never waits
+//! for it.
+
+pub(crate) mod convert;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use leasehold_records::{Book, Records, RecordsError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::coordinator::{Unavailable, chain};
+
+/// How many requests may wait. Beyond, the server is overloaded and says so.
+const QUEUE_MAX: usize = 4_096;
+/// How many requests go into one book.
+const BATCH_MAX: usize = 256;
+/// How often what is too old is looked for.
+const PRUNE_PERIOD: Duration = Duration::from_secs(10);
+
+/// Sends work to the records' thread.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    work: mpsc::Sender<Work>,
+}
+
+/// The records' thread, while it runs.
+#[derive(Debug)]
+pub struct RunningRecorder {
+    thread: thread::JoinHandle<()>,
+}
+
+/// Does something with the book, and answers when told whether it is durable.
+type Work = Box<dyn FnOnce(&Book<'_>) -> Result<Reply, RecordsError> + Send>;
+type Reply = Box<dyn FnOnce(bool) + Send>;
+
+impl Recorder {
+    /// Starts a thread on records. It ends when the last recorder is dropped.
+    pub fn start(records: Records, clock: Clock) -> (Self, RunningRecorder) {
+        let (work, todo) = mpsc::channel(QUEUE_MAX);
+        let thread = thread::spawn(move || run(records, &clock, todo));
+        (Self { work }, RunningRecorder { thread })
+    }
+
+    /// Does something with the records, and answers when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unavailable`]: at once when too much is waiting already.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Book<'_>) -> Result<T, RecordsError> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (work, answer) = prepare(work);
+        self.work.try_send(work).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(Unavailable::Journal))
+    }
+
+    /// As [`write`](Self::write), but waits for its turn instead of giving up.
+    pub(crate) async fn write_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Book<'_>) -> Result<T, RecordsError> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (work, answer) = prepare(work);
+        self.work.send(work).await.map_err(|_| Unavailable::Stopping)?;
+        answer.await.unwrap_or(Err(Unavailable::Journal))
+    }
+
+    /// Does something with the records in its turn, without waiting until it is durable: what is
+    /// lost with the process is observed again, or was of no use to anybody.
+    pub(crate) async fn write_behind(
+        &self,
+        work: impl FnOnce(&Book<'_>) -> Result<(), RecordsError> + Send + 'static,
+    ) {
+        let work: Work = Box::new(move |book| {
+            work(book)?;
+            Ok(Box::new(|_| {}))
+        });
+        // A thread that has ended has said why.
+        let _ = self.work.send(work).await;
+    }
+}
+
+impl RunningRecorder {
+    /// Waits until everything that was sent is durable. All recorders must be gone.
+    pub fn stop(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the records' thread has panicked");
+        }
+    }
+}
+
+fn prepare<T: Send + 'static>(
+    work: impl FnOnce(&Book<'_>) -> Result<T, RecordsError> + Send + 'static,
+) -> (Work, oneshot::Receiver<Result<T, Unavailable>>) {
+    let (reply, answer) = oneshot::channel();
+    let work: Work = Box::new(move |book| {
+        // Dropped with its work, the sender tells the asker that it failed.
+        let result = work(book)?;
+        Ok(Box::new(move |is_durable| {
+            let _ = reply.send(if is_durable { Ok(result) } else { Err(Unavailable::Journal) });
+        }))
+    });
+    (work, answer)
+}
+
+fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut pruned_at = Instant::now();
+    while todo.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+        let mut replies = Vec::with_capacity(batch.len());
+        let written = write_batch(&mut records, batch.drain(..), &mut replies);
+        if let Err(error) = &written {
+            tracing::error!(error = %chain(error), "runs could not be recorded");
+        }
+        for reply in replies {
+            reply(written.is_ok());
+        }
+        if pruned_at.elapsed() >= PRUNE_PERIOD {
+            pruned_at = Instant::now();
+            let now = clock.now().as_micros();
+            let pruned = records.book().and_then(|book| {
+                book.prune(now)?;
+                book.close()
+            });
+            if let Err(error) = pruned {
+                tracing::error!(error = %chain(&error), "old runs could not be forgotten");
+            }
+        }
+    }
+}
+
+/// All of it, or nothing: a statement that fails may take its whole transaction with it.
+fn write_batch(
+    records: &mut Records,
+    batch: impl Iterator<Item = Work>,
+    replies: &mut Vec<Reply>,
+) -> Result<(), RecordsError> {
+    let book = records.book()?;
+    for work in batch {
+        replies.push(work(&book)?);
+    }
+    book.close()
+}

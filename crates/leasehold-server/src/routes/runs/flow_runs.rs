@@ -1,0 +1,182 @@
+//! Flow runs: `/api/flow_runs`, and the states that they were in.
+
+use axum::extract::{Path, Query as QueryString, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, patch, post};
+use leasehold_api::Body;
+use leasehold_api::runs::{CreateFlowRun, FilterRuns, UpdateFlowRun};
+use leasehold_records::transition::{Verdict, judge};
+use leasehold_records::{Identity, Run, RunKind};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::super::{Routes, otherwise};
+use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_set_state, recorder};
+use crate::app::App;
+use crate::error::{ApiError, json};
+use crate::extract::{Raw, Valid};
+use crate::records::convert;
+
+const NOT_FOUND: ApiError = ApiError::RecordNotFound("Flow run not found");
+
+pub(super) fn add(routes: Routes) -> Routes {
+    let one = get(read).patch(update).delete(delete);
+    routes
+        .add("/api/flow_runs/", otherwise("POST", post(create)))
+        .add("/api/flow_runs/filter", otherwise("POST", post(list)))
+        .add("/api/flow_runs/count", otherwise("POST", post(count)))
+        .add("/api/flow_runs/{id}", otherwise("GET", one))
+        .add("/api/flow_runs/{id}/set_state", otherwise("POST", post(set_state)))
+        .add("/api/flow_runs/{id}/labels", otherwise("PATCH", patch(update_labels)))
+        .add("/api/flow_run_states/", otherwise("GET", get(states)))
+}
+
+async fn create(
+    State(app): State<App>,
+    Valid(body): Valid<CreateFlowRun>,
+) -> Result<Response, ApiError> {
+    let now = now_micros(&app);
+    let created = recorder(&app)?
+        .write(move |book| {
+            let key = body.idempotency_key.as_ref();
+            let identity = key.map(|key| Identity(format!("{}/{key}", body.flow_id)));
+            if let Some(identity) = identity
+                && let Some(run) = book.run_like(&identity)?
+            {
+                return Ok(Some((run, false)));
+            }
+            if book.flow(body.flow_id)?.is_none() {
+                return Ok(None);
+            }
+            let run = convert::new_flow_run(body, now);
+            book.put(&run)?;
+            Ok(Some((run, true)))
+        })
+        .await?;
+    let (run, is_new) = created.ok_or(ApiError::Conflict)?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(json(status, &convert::flow_run(&run, now)))
+}
+
+async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = read_id(&id)?;
+    let run = recorder(&app)?.write(move |book| book.run(RunKind::FlowRun, id)).await?;
+    Ok(json(StatusCode::OK, &convert::flow_run(&run.ok_or(NOT_FOUND)?, now_micros(&app))))
+}
+
+async fn update(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<StatusCode, ApiError> {
+    let bodies = &app.config().bodies;
+    let (id, body) = UpdateFlowRun::from_parts("id", &id, raw.content_type(), raw.bytes(), bodies)?;
+    let now = now_micros(&app);
+    change(&app, id, move |run| convert::update(run, &body, now)).await
+}
+
+/// Labels are added to those that there are.
+async fn update_labels(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<StatusCode, ApiError> {
+    let id = read_id(&id)?;
+    let labels: Map<String, Value> = serde_json::from_slice(raw.bytes())
+        .map_err(|_| leasehold_api::Invalid::Detail("Labels must be an object.".to_owned()))?;
+    change(&app, id, move |run| {
+        let known = run.details.entry("labels").or_insert_with(|| Map::new().into());
+        if let Value::Object(known) = known {
+            known.extend(labels);
+        }
+    })
+    .await
+}
+
+async fn change(
+    app: &App,
+    id: Uuid,
+    change: impl FnOnce(&mut Run) + Send + 'static,
+) -> Result<StatusCode, ApiError> {
+    let is_there = recorder(app)?
+        .write(move |book| {
+            let Some(mut run) = book.run(RunKind::FlowRun, id)? else { return Ok(false) };
+            change(&mut run);
+            book.put(&run)?;
+            Ok(true)
+        })
+        .await?;
+    if is_there { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
+}
+
+async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    let id = read_id(&id)?;
+    let deleted = recorder(&app)?.write(move |book| book.delete(RunKind::FlowRun, id)).await?;
+    if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
+}
+
+async fn set_state(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<Response, ApiError> {
+    let (id, body) = read_set_state(&app, &id, &raw)?;
+    let now = now_micros(&app);
+    let judged = recorder(&app)?
+        .write(move |book| {
+            let Some(mut run) = book.run(RunKind::FlowRun, id)? else { return Ok(None) };
+            let proposed = convert::belonging_to(convert::state(body.state, now), &run);
+            let verdict = match body.force {
+                true => Verdict::Accept(proposed),
+                false => judge(&run, proposed, None, now),
+            };
+            if let Verdict::Accept(state) | Verdict::Reject(Some(state), _) = &verdict {
+                enter(book, &mut run, state.clone())?;
+            }
+            Ok(Some((run, verdict)))
+        })
+        .await?;
+    let (run, verdict) = judged.ok_or(NOT_FOUND)?;
+    bear_witness(&app, &run).await;
+    answer::verdict(&run, &verdict)
+}
+
+async fn list(
+    State(app): State<App>,
+    Valid(body): Valid<FilterRuns>,
+) -> Result<Response, ApiError> {
+    let runs = filter::runs(RunKind::FlowRun, &body)?;
+    let found = recorder(&app)?
+        .write(move |book| book.runs(RunKind::FlowRun, &runs.resolve(book)?))
+        .await?;
+    let now = now_micros(&app);
+    let runs: Vec<_> = found.iter().map(|run| convert::flow_run(run, now)).collect();
+    Ok(json(StatusCode::OK, &runs))
+}
+
+async fn count(
+    State(app): State<App>,
+    Valid(body): Valid<FilterRuns>,
+) -> Result<Response, ApiError> {
+    let runs = filter::runs(RunKind::FlowRun, &body)?;
+    let count = recorder(&app)?
+        .write(move |book| book.run_count(RunKind::FlowRun, &runs.resolve(book)?))
+        .await?;
+    Ok(json(StatusCode::OK, &count))
+}
+
+#[derive(Deserialize)]
+struct OfFlowRun {
+    flow_run_id: Uuid,
+}
+
+async fn states(
+    State(app): State<App>,
+    QueryString(of): QueryString<OfFlowRun>,
+) -> Result<Response, ApiError> {
+    let states = recorder(&app)?.write(move |book| book.states(of.flow_run_id)).await?;
+    let states: Vec<_> = states.iter().map(convert::wire_state).collect();
+    Ok(json(StatusCode::OK, &states))
+}

@@ -1,0 +1,214 @@
+//! Task runs: `/api/task_runs`. Clients before version 3 ask here whether a task may run, and so
+//! the limits of its tags are held and given back here.
+
+use axum::extract::{Path, Query as QueryString, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use leasehold_api::runs::{CreateTaskRun, FilterRuns, SetState};
+use leasehold_engine::{Acquire, Acquired, Command, Hold, Mode, Outcome, Want};
+use leasehold_records::transition::{Verdict, judge};
+use leasehold_records::{Run, RunKind, State as RunState, StateType};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::super::{Routes, otherwise};
+use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_set_state, recorder};
+use crate::app::App;
+use crate::coordinator::Undo;
+use crate::error::{ApiError, json};
+use crate::extract::{Raw, Valid};
+use crate::records::convert;
+use crate::{convert as engine, retry};
+
+const NOT_FOUND: ApiError = ApiError::RecordNotFound("Task run not found");
+
+pub(super) fn add(routes: Routes) -> Routes {
+    routes
+        .add("/api/task_runs/", otherwise("POST", post(create)))
+        .add("/api/task_runs/filter", otherwise("POST", post(list)))
+        .add("/api/task_runs/count", otherwise("POST", post(count)))
+        .add("/api/task_runs/{id}", otherwise("GET", get(read)))
+        .add("/api/task_runs/{id}/set_state", otherwise("POST", post(set_state)))
+        .add("/api/task_run_states/", otherwise("GET", get(states)))
+}
+
+/// Asked for again, a task's run in a flow run is the same: a flow that is retried finds the
+/// tasks that it has run before.
+async fn create(
+    State(app): State<App>,
+    Valid(body): Valid<CreateTaskRun>,
+) -> Result<Response, ApiError> {
+    let now = now_micros(&app);
+    let (run, is_new) = recorder(&app)?
+        .write(move |book| {
+            let run = convert::new_task_run(body, now);
+            let known = match &run.identity {
+                Some(identity) => book.run_like(identity)?,
+                None => book.run(RunKind::TaskRun, run.id)?,
+            };
+            if let Some(known) = known {
+                return Ok((known, false));
+            }
+            book.put(&run)?;
+            Ok((run, true))
+        })
+        .await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(json(status, &convert::task_run(&run, now)))
+}
+
+async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = read_id(&id)?;
+    let run = recorder(&app)?.write(move |book| book.run(RunKind::TaskRun, id)).await?;
+    Ok(json(StatusCode::OK, &convert::task_run(&run.ok_or(NOT_FOUND)?, now_micros(&app))))
+}
+
+/// Slots first, then the record. Should the record fail, the slots are given back, or have been
+/// given back by a run that is over in any case; its client asks again.
+async fn set_state(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<Response, ApiError> {
+    let (id, body) = read_set_state(&app, &id, &raw)?;
+    let (run, verdict) = judged(&app, id, body).await?;
+    let (Verdict::Accept(state) | Verdict::Reject(Some(state), _)) = &verdict else {
+        return answer::verdict(&run, &verdict);
+    };
+    let undo = match state.kind {
+        StateType::Running => match acquire_tags(&app, &run).await? {
+            Held::Granted(undo) => undo,
+            Held::Full { seconds, reason } => return Ok(answer::wait(&run, seconds, &reason)),
+            Held::Never { reason } => return Ok(answer::abort(&run, &reason)),
+        },
+        StateType::Cancelling => None,
+        _ => {
+            release_tags(&app, &run).await?;
+            None
+        }
+    };
+    let run = write(&app, id, state.clone()).await?.ok_or(NOT_FOUND)?;
+    bear_witness(&app, &run).await;
+    match undo {
+        Some(undo) => answer::accepted(&run, Some(undo)),
+        None => answer::verdict(&run, &verdict),
+    }
+}
+
+async fn judged(app: &App, id: Uuid, body: SetState) -> Result<(Run, Verdict), ApiError> {
+    let now = now_micros(app);
+    let judged = recorder(app)?
+        .write(move |book| {
+            let Some(run) = book.run(RunKind::TaskRun, id)? else { return Ok(None) };
+            let flow_run = match run.parent {
+                Some(flow_run) => book.run(RunKind::FlowRun, flow_run)?,
+                None => None,
+            };
+            let proposed = convert::belonging_to(convert::state(body.state, now), &run);
+            let verdict = match body.force {
+                true => Verdict::Accept(proposed),
+                false => judge(&run, proposed, flow_run.as_ref(), now),
+            };
+            Ok(Some((run, verdict)))
+        })
+        .await?;
+    judged.ok_or(NOT_FOUND)
+}
+
+async fn write(app: &App, id: Uuid, state: RunState) -> Result<Option<Run>, ApiError> {
+    let written = recorder(app)?.write(move |book| {
+        let Some(mut run) = book.run(RunKind::TaskRun, id)? else { return Ok(None) };
+        if state.kind == StateType::Running
+            && let Some(flow_run) = run.parent
+            && let Some(flow_run) = book.run(RunKind::FlowRun, flow_run)?
+        {
+            run.flow_run_run_count = flow_run.run_count;
+        }
+        enter(book, &mut run, state)?;
+        Ok(Some(run))
+    });
+    Ok(written.await?)
+}
+
+/// What became of the tags of a task that is to run.
+enum Held {
+    Granted(Option<Undo>),
+    Full { seconds: f64, reason: String },
+    Never { reason: String },
+}
+
+async fn acquire_tags(app: &App, run: &Run) -> Result<Held, ApiError> {
+    if run.tags.is_empty() {
+        return Ok(Held::Granted(None));
+    }
+    let mut tags: Vec<_> = run.tags.iter().map(|tag| engine::tag_name(tag)).collect();
+    tags.sort_unstable();
+    let acquire = Acquire {
+        wants: tags.into_iter().map(|name| Want { name, slots: 1 }).collect(),
+        mode: Mode::Concurrency,
+        hold: Hold::Holder { id: engine::new_lease_id(), holder: engine::task_run(run.id) },
+        patience: None,
+    };
+    let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
+    match outcome {
+        Outcome::Acquired(Acquired::Granted(_)) => Ok(Held::Granted(Some(undo))),
+        Outcome::Acquired(Acquired::Refused(refusal)) => {
+            let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
+            let reason = engine::tag_full(full);
+            Ok(Held::Full { seconds: retry::polling_seconds(&refusal, app.config()), reason })
+        }
+        Outcome::Acquired(Acquired::TooManySlots(limit)) => {
+            Ok(Held::Never { reason: engine::tag_is_0(&limit.name) })
+        }
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn release_tags(app: &App, run: &Run) -> Result<(), ApiError> {
+    if run.tags.is_empty() {
+        return Ok(());
+    }
+    let names = run.tags.iter().map(|tag| engine::tag_name(tag)).collect();
+    let command = Command::ReleaseTags { names, holder: engine::task_run(run.id) };
+    app.ledger().send(command).await?.keep();
+    Ok(())
+}
+
+async fn list(
+    State(app): State<App>,
+    Valid(body): Valid<FilterRuns>,
+) -> Result<Response, ApiError> {
+    let runs = filter::runs(RunKind::TaskRun, &body)?;
+    let found = recorder(&app)?
+        .write(move |book| book.runs(RunKind::TaskRun, &runs.resolve(book)?))
+        .await?;
+    let now = now_micros(&app);
+    let runs: Vec<_> = found.iter().map(|run| convert::task_run(run, now)).collect();
+    Ok(json(StatusCode::OK, &runs))
+}
+
+async fn count(
+    State(app): State<App>,
+    Valid(body): Valid<FilterRuns>,
+) -> Result<Response, ApiError> {
+    let runs = filter::runs(RunKind::TaskRun, &body)?;
+    let count = recorder(&app)?
+        .write(move |book| book.run_count(RunKind::TaskRun, &runs.resolve(book)?))
+        .await?;
+    Ok(json(StatusCode::OK, &count))
+}
+
+#[derive(Deserialize)]
+struct OfTaskRun {
+    task_run_id: Uuid,
+}
+
+async fn states(
+    State(app): State<App>,
+    QueryString(of): QueryString<OfTaskRun>,
+) -> Result<Response, ApiError> {
+    let states = recorder(&app)?.write(move |book| book.states(of.task_run_id)).await?;
+    let states: Vec<_> = states.iter().map(convert::wire_state).collect();
+    Ok(json(StatusCode::OK, &states))
+}

@@ -1,0 +1,38 @@
+"""What watches over programs says of them: a flow run crashed, or still lives.
+
+    watch.py crashed <flow run>     sets the state of a flow run whose process was lost
+    watch.py heartbeat <flow run>   says once that a flow run lives, as a runner does
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+what, flow_run_id = sys.argv[1:]
+
+
+async def crashed() -> None:
+    from prefect import get_client
+    from prefect.states import Crashed
+
+    async with get_client() as client:
+        await client.set_flow_run_state(flow_run_id, Crashed(message="its process is gone"))
+
+
+def heartbeat() -> None:
+    from prefect.events import emit_event
+    from prefect.events.worker import EventsWorker
+
+    emit_event(
+        event="prefect.flow-run.heartbeat",
+        resource={"prefect.resource.id": f"prefect.flow-run.{flow_run_id}"},
+    )
+    EventsWorker.instance().drain()
+
+
+if what == "crashed":
+    asyncio.run(crashed())
+else:
+    heartbeat()
+print("told", flush=True)

@@ -1,0 +1,192 @@
+"""Flows and tasks against this server alone: no Prefect server anywhere, and clean logs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from leasehold_server import LeaseholdServer
+from prefect_user import CLIENT_VERSION, NOISE, PrefectUser, Program
+
+INFO = re.compile(r"^\d\d:\d\d:\d\d\.\d+ \| INFO    \| .*\n", re.MULTILINE)
+
+HAS_BARE_TASKS = CLIENT_VERSION >= (3,)
+"""Older clients run tasks in flows alone."""
+
+
+def run(user: PrefectUser, script: str, name: str, exit_code: int = 0) -> Program:
+    """Runs a program to its end. It may tell what it does, but complain about nothing."""
+    program = user.run(script, name, exit_code=exit_code, clean=False, within_seconds=90)
+    if exit_code == 0:
+        complaints = INFO.sub("", NOISE.sub("", program.log))
+        assert not complaints, f"the client complains:\n{complaints}"
+    return program
+
+
+def result(program: Program) -> str:
+    (result,) = program.lines("result")
+    return result
+
+
+def at_once(program: Program) -> int:
+    """How many pieces of work ran at the same time, at the most."""
+    began = [(float(line.split()[0]), 1) for line in program.lines("began")]
+    ended = [(float(line.split()[0]), -1) for line in program.lines("ended")]
+    running = most = 0
+    for _, step in sorted(began + ended):
+        running += step
+        most = max(most, running)
+    assert running == 0
+    return most
+
+
+def seconds_between(program: Program, word: str) -> float:
+    times = sorted(float(line) for line in program.lines(word))
+    return times[-1] - times[0]
+
+
+@pytest.mark.parametrize("name", ["tasks", "in_asyncio"])
+def test_the_guide_s_tasks_hold_the_slots_that_there_are(
+    server: LeaseholdServer, user: PrefectUser, name: str
+) -> None:
+    server.create_limit("database", 2)
+    program = run(user, "guide.py", name)
+    assert result(program) == "[3, 5, 7, 9]"
+    assert at_once(program) <= 2
+    assert server.active_slots("database") == 0
+
+
+@pytest.mark.parametrize("name", ["rate_limited", "throttled"])
+def test_the_guide_s_requests_keep_to_their_rate(
+    server: LeaseholdServer, user: PrefectUser, name: str
+) -> None:
+    server.create_limit("rate-limited-api", 4, slot_decay_per_second=2)
+    program = run(user, "guide.py", name)
+    assert result(program) == "10"
+    # Four at once, and six at two a second.
+    assert seconds_between(program, "request") >= 2.5
+
+
+def test_the_guide_s_items_are_processed_five_at_a_time(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_limit("data-processing", 5)
+    program = run(user, "guide.py", "five_at_a_time")
+    assert result(program) == "105"
+    assert at_once(program) <= 5
+    assert server.active_slots("data-processing") == 0
+
+
+def test_the_guide_s_limits_work_outside_a_flow(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_limit("database", 1)
+    server.create_limit("rate-limited-api", 4, slot_decay_per_second=2)
+    assert result(run(user, "guide.py", "outside_a_flow")) == "done"
+    assert server.active_slots("database") == 0
+
+
+@pytest.mark.parametrize("name", ["tagged", "mapped", "tagged_twice"])
+def test_a_task_runs_when_all_its_tags_have_room(
+    start_server, make_user, name: str
+) -> None:
+    server = start_server("--tag-wait-seconds", "1")
+    user = make_user(server)
+    server.create_tag_limit("database", 1)
+    server.create_tag_limit("gpu", 2)
+    program = run(user, "runs.py", name)
+    assert result(program) == {"mapped": "[1, 2, 3]"}.get(name, "[0, 1, 2]")
+    assert at_once(program) == 1
+    assert server.tag_holders("database") == server.tag_holders("gpu") == []
+
+
+def test_a_tag_without_a_limit_is_free(server: LeaseholdServer, user: PrefectUser) -> None:
+    assert result(run(user, "runs.py", "without_limit")) == "[0, 1, 2, 3, 4]"
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [("subflows", "[0, 1]"), ("flow_retries", "[2, 2]"), ("task_retries", "2")],
+)
+def test_subflows_and_retries(
+    server: LeaseholdServer, user: PrefectUser, name: str, expected: str
+) -> None:
+    if name == "flow_retries" and CLIENT_VERSION < (3,):
+        # This version keeps the results of such a flow's tasks, and does not run them again.
+        expected = "[2, 1]"
+    server.create_tag_limit("database", 1)
+    program = user.run("runs.py", name, clean=False, within_seconds=90)
+    # A failed attempt is told, and nothing else.
+    assert "WARNING" not in program.log and "404" not in program.log
+    assert result(program) == expected
+    assert server.tag_holders("database") == []
+
+
+def test_a_failing_flow_fails_with_its_own_error(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_tag_limit("database", 1)
+    program = run(user, "runs.py", "failing", exit_code=1)
+    assert program.log.rstrip().endswith("ValueError: as it must")
+    assert server.tag_holders("database") == []
+    (state,) = {run["state_type"] for run in flow_runs(server)}
+    assert state == "FAILED"
+
+
+def test_a_cancelled_flow_gives_back_what_it_held(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_tag_limit("database", 1)
+    program = run(user, "runs.py", "cancelled", exit_code=1)
+    assert "Cancel" in program.log
+    assert server.tag_holders("database") == []
+    (state,) = {run["state_type"] for run in flow_runs(server)}
+    assert state == "CANCELLED"
+
+
+@pytest.mark.skipif(not HAS_BARE_TASKS, reason="this version runs tasks in flows alone")
+def test_a_task_runs_outside_a_flow(server: LeaseholdServer, user: PrefectUser) -> None:
+    server.create_tag_limit("database", 1)
+    assert result(run(user, "runs.py", "bare_task")) == "1"
+    assert server.tag_holders("database") == []
+
+
+def test_a_tag_whose_limit_is_0_aborts_instead_of_waiting(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_tag_limit("database", 0)
+    program = user.run("runs.py", "tagged", exit_code=1, clean=False, within_seconds=60)
+    assert not program.lines("began")
+
+
+@pytest.mark.restarts
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_flow_goes_on_when_the_server_is_restarted_in_the_middle(
+    server: LeaseholdServer, user: PrefectUser, how: str
+) -> None:
+    server.create_tag_limit("database", 1)
+    program = user.start("runs.py", "hold")
+    program.wait_for("holding", within_seconds=60)
+    holders = server.tag_holders("database")
+    getattr(server, how)()
+    server.start()
+    assert server.tag_holders("database") == holders != []
+    program.let_go()
+    program.finish(clean=False, within_seconds=60)
+    assert result(program) == "let go"
+    assert server.tag_holders("database") == []
+    (run,) = flow_runs(server)
+    assert run["state_type"] == "COMPLETED"
+
+
+def test_what_is_not_served_says_so(server: LeaseholdServer) -> None:
+    response = server.request("POST", "/deployments/filter", {})
+    assert response.status_code == 404
+    assert response.json() == {"detail": "Not Found"}
+
+
+def flow_runs(server: LeaseholdServer) -> list[dict]:
+    response = server.request("POST", "/flow_runs/filter", {})
+    assert response.is_success, response.text
+    return response.json()
