@@ -43,7 +43,7 @@ impl Ledger {
         let mut unleased = None;
         let lease = match hold {
             Hold::Lease { id, holder, ttl } => {
-                self.lease_out(id, holder, holdings, Some(self.now + ttl))
+                self.lease_out(id, holder, holdings, Some(self.looked + ttl))
             }
             Hold::Holder { id, holder } => self.lease_out(id, Some(holder), holdings, None),
             Hold::Unleased => {
@@ -100,7 +100,7 @@ impl Ledger {
             self.settled_room(holding.limit);
         }
         let fence = self.next_fence();
-        let created = self.now;
+        let created = self.looked;
         self.insert_lease(Lease { id, fence, holder, holdings, created, deadline });
         Some(Granted { id, fence, deadline })
     }

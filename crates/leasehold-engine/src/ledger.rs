@@ -30,6 +30,9 @@ use crate::time::{Span, Timestamp};
 #[derive(Debug)]
 pub struct Ledger {
     pub(crate) now: Timestamp,
+    /// When the step is taken that is under way. What happens by itself happened before; but
+    /// whoever is granted a lease learns of it only now, and has its full time from now on.
+    pub(crate) looked: Timestamp,
     pub(crate) rooms: FxHashMap<LimitId, Room>,
     pub(crate) names: BTreeMap<Arc<str>, LimitId>,
     leases: FxHashMap<LeaseId, Entry>,
@@ -68,6 +71,7 @@ impl Ledger {
     pub fn restore(snapshot: Snapshot, now: Timestamp) -> Self {
         let mut ledger = Self {
             now: now.max(snapshot.at),
+            looked: now.max(snapshot.at),
             // No lease has token 0: who guards a resource can begin there.
             next_fence: snapshot.next_fence.max(Fence(1)),
             rooms: HashMap::with_capacity_and_hasher(snapshot.limits.len(), FxBuildHasher),
@@ -106,9 +110,11 @@ impl Ledger {
     /// Does what a command asks, at a point in time. Time never runs backwards here: an
     /// earlier `now` counts as the latest that was seen.
     pub fn step(&mut self, command: Command, now: Timestamp) -> Step {
-        let expired = self.expire_until(self.now.max(now));
+        self.looked = self.now.max(now);
+        let mut called = Vec::new();
+        let expired = self.pass_until(self.looked, &mut called);
         // Whoever waits for what has come free by now was here before this command.
-        let mut called = self.serve_lines();
+        called.extend(self.serve_lines());
         let outcome = match command {
             Command::CreateLimit(create) => Outcome::Created(self.create_limit(create)),
             Command::PutTagLimit { id, name, slots } => {

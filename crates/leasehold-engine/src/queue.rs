@@ -127,8 +127,12 @@ impl Queue {
     /// The next time at which something happens by itself.
     pub(crate) fn next_wake_up(&self) -> Option<Timestamp> {
         let patience = self.patience.first().map(|(at, _)| *at);
-        let alarm = self.alarms.first().map(|(at, _)| *at);
-        patience.into_iter().chain(alarm).min()
+        patience.into_iter().chain(self.first_alarm()).min()
+    }
+
+    /// When a rate limit has drained enough for somebody in its line.
+    pub(crate) fn first_alarm(&self) -> Option<Timestamp> {
+        self.alarms.first().map(|(at, _)| *at)
     }
 
     /// A place in line, for whoever comes back for it.
@@ -331,7 +335,7 @@ impl Ledger {
         })
     }
 
-    fn serve_touched(&mut self, called: &mut Vec<Called>) {
+    pub(crate) fn serve_touched(&mut self, called: &mut Vec<Called>) {
         while let Some(limit) = self.queue.next_touched(self.now) {
             self.serve_line(limit, called);
         }

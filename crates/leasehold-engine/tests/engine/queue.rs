@@ -125,6 +125,30 @@ fn a_rate_limit_wakes_its_waiters_at_the_moment_when_it_has_drained_enough() {
 }
 
 #[test]
+fn timers_that_are_late_cost_a_rate_limit_nothing() {
+    let mut world = World::draining("api", 1, 20.0);
+    world.take(1, "api");
+    let start = world.now;
+    for id in 1..=100 {
+        let until = world.now + Span::from_seconds(60);
+        wait_with(&mut world, id, &[("api", 1)], |patience| Patience { until, ..patience });
+    }
+    let mut count = 0;
+    while let Some(at) = world.ledger.next_wake_up().filter(|_| count < 100) {
+        world.now = at + Span::from_micros(1_700);
+        let step = step(&mut world, Command::Tick);
+        for called in &step.called {
+            let Acquired::Granted(grant) = &called.outcome else { panic!("{called:?}") };
+            // A lease has its full time from when its holder learns of it.
+            let deadline = grant.lease.unwrap().deadline.unwrap();
+            assert_eq!(deadline, world.now + Span::from_seconds(3_600));
+            count += 1;
+        }
+    }
+    assert_eq!(world.now.since(start), Span::from_micros(100 * 50_000 + 1_700));
+}
+
+#[test]
 fn who_has_waited_long_enough_is_told_what_stood_in_the_way_and_keeps_the_place() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
