@@ -23,7 +23,6 @@ pub mod records;
 mod retry;
 mod routes;
 pub mod serve;
-mod writer;
 
 pub use app::App;
 pub use clock::Clock;
