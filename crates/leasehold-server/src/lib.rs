@@ -27,3 +27,4 @@ pub mod serve;
 pub use app::App;
 pub use clock::Clock;
 pub use config::Config;
+pub use gate::Gated;
