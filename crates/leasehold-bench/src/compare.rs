@@ -60,8 +60,18 @@ const QUICK_SCALE: &[&str] = &[
     "--rounds",
     "1",
 ];
-const QUICK_GROWTH: &[&str] =
-    &["--limits", "10,1000", "--waiters", "1,100", "--seconds", "1", "--handoffs", "50"];
+const QUICK_GROWTH: &[&str] = &[
+    "--limits",
+    "10,1000",
+    "--waiters",
+    "1,100",
+    "--seconds",
+    "1",
+    "--rounds",
+    "1",
+    "--handoffs",
+    "50",
+];
 
 /// The arguments of a section, as they would be read from a command line.
 #[derive(Debug, Parser)]

@@ -8,7 +8,7 @@ use crate::bulk;
 use crate::handoff::{Line, PATIENT, Quantiles};
 use crate::load::{self, Figure};
 use crate::report::{Report, Target, progress};
-use crate::systems::{System, leasehold_with};
+use crate::systems::{Server, System, leasehold_with};
 use crate::table::{Table, fine, whole};
 
 /// How long each holds the slot that goes along a line.
@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// For how long each figure is measured, in seconds.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
+    /// How often; the middle figure counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// How often a slot changes hands along each line.
     #[arg(long, default_value_t = 200)]
     handoffs: usize,
@@ -54,28 +57,51 @@ struct Row {
 }
 
 pub(crate) async fn measure(args: &Args) -> anyhow::Result<Growth> {
-    let mut limits = Vec::new();
+    let mut servers = Vec::new();
     for &count in &args.limits {
         let server = System::Leasehold.start().await?;
         server.prepare().await?;
         bulk::create_limits(&server, count, 10, |index| format!("other-{index}")).await?;
-        progress(format_args!("cycles beside {count} limits"));
-        let figure = load::cycles(&server, args.connections, args.seconds).await?;
-        limits.push(Row { count, figure, handoff: None });
+        servers.push((count, server));
     }
-    let mut waiters = Vec::new();
+    let limits = in_turn(&servers, "limits", args).await?;
+    drop(servers);
+
+    let (mut servers, mut lines) = (Vec::new(), Vec::new());
     for &count in &args.waiters {
         let server = leasehold_with(PATIENT).await?;
         server.prepare().await?;
         progress(format_args!("{count} come to wait"));
-        let line = Line::form(&server, count, HOLD).await?;
-        progress(format_args!("cycles beside {count} waiters"));
-        let figure = load::cycles(&server, args.connections, args.seconds).await?;
-        progress(format_args!("hand-offs along a line of {count}"));
-        let handoff = Some(line.hand_along(args.handoffs).await?.from_release);
-        waiters.push(Row { count, figure, handoff });
+        lines.push(Line::form(&server, count, HOLD).await?);
+        servers.push((count, server));
+    }
+    let mut waiters = in_turn(&servers, "waiters", args).await?;
+    for (row, line) in waiters.iter_mut().zip(lines) {
+        progress(format_args!("hand-offs along a line of {}", row.count));
+        row.handoff = Some(line.hand_along(args.handoffs).await?.from_release);
     }
     Ok(Growth { connections: args.connections, limits, waiters })
+}
+
+/// Cycles on each server, in turn, so that whatever else the machine does meets all of them.
+async fn in_turn(
+    servers: &[(usize, Server)],
+    beside: &str,
+    args: &Args,
+) -> anyhow::Result<Vec<Row>> {
+    let mut figures: Vec<Vec<Figure>> = servers.iter().map(|_| Vec::new()).collect();
+    for round in 1..=args.rounds {
+        for ((count, server), figures) in servers.iter().zip(&mut figures) {
+            let rounds = args.rounds;
+            progress(format_args!("cycles beside {count} {beside}, {round} of {rounds}"));
+            figures.push(load::cycles(server, args.connections, args.seconds).await?);
+        }
+    }
+    let counts = servers.iter().map(|(count, _)| *count);
+    counts
+        .zip(figures)
+        .map(|(count, figures)| Ok(Row { count, figure: load::middle(figures)?, handoff: None }))
+        .collect()
 }
 
 /// The cycles of the most for each of the fewest's.

@@ -25,8 +25,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Measure Leasehold beside its peers.
 ///
-/// Build with --release; the program `leasehold` has to be beside this one:
-/// cargo build --release -p leasehold -p leasehold-bench
+/// Run it by cargo, with --release, in a folder on a disk:
+/// cargo run --release -p leasehold-bench -- compare
 #[derive(Debug, Parser)]
 #[command(arg_required_else_help = true, max_term_width = 80)]
 struct Cli {
@@ -57,6 +57,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    process::raise_file_limit()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     // Dropped when a signal comes first: then its servers end, and their data is deleted.
@@ -68,6 +69,9 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {
+    if !matches!(command, Command::Echo(_)) {
+        process::build_leasehold()?;
+    }
     match command {
         Command::Compare(args) => compare::run(&args).await,
         Command::Cycles(args) => report::print(&cycles::measure(&args).await?, args.json),

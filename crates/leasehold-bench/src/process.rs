@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::unistd::Pid;
@@ -20,6 +21,16 @@ use tempfile::TempDir;
 /// How long a process may take to end in its own way, before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const LOG: &str = "server.log";
+
+/// More open files than this nobody needs here.
+const FILES_MAX: u64 = 65_536;
+
+/// Lets us, and the servers that we start, have as many connections as the system allows.
+pub(crate) fn raise_file_limit() -> anyhow::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let raised = hard.min(FILES_MAX).max(soft);
+    setrlimit(Resource::RLIMIT_NOFILE, raised, hard).context("the file limit cannot be raised")
+}
 
 /// A folder on a disk, in the working directory. /tmp may be memory, and a commit has to cost
 /// what it costs.
@@ -180,6 +191,23 @@ pub(crate) fn beside_us(name: &str) -> Result<PathBuf, Missing> {
         )),
         Ok(_) | Err(_) => Ok(ours),
     }
+}
+
+/// Builds Leasehold as we were built, when cargo runs us: what is measured has to be what
+/// stands in the sources.
+pub(crate) fn build_leasehold() -> anyhow::Result<()> {
+    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
+    let mut command = Command::new(cargo);
+    command.args(["build", "--package", "leasehold"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    if let Some(folder) = std::env::var_os("CARGO_MANIFEST_DIR") {
+        command.current_dir(folder);
+    }
+    let status = command.status().context("cargo does not start")?;
+    ensure!(status.success(), "leasehold could not be built");
+    Ok(())
 }
 
 /// Waits until `is_ready` says so, as long as the process runs.

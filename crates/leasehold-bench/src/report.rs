@@ -112,7 +112,7 @@ pub(crate) async fn start(
         Err(error) if system != System::Leasehold => match error.downcast::<Missing>() {
             Ok(missing) => {
                 let why = missing.to_string();
-                progress(format_args!("{why}"));
+                eprintln!("{why}");
                 absent.push(Absent { system, why });
                 Ok(None)
             }
