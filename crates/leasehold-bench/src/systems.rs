@@ -66,7 +66,7 @@ impl System {
             Self::RedisSemaphore => "Redis semaphore",
             Self::RedisSemaphoreDurable => "Redis semaphore, fsync",
             Self::RedisLock => "redis-py lock",
-            Self::Etcd => "etcd, JSON gateway",
+            Self::Etcd => "etcd",
             Self::PostgresAdvisory => "PostgreSQL, advisory",
             Self::PostgresRow => "PostgreSQL, row",
             Self::Prefect => "Prefect server",

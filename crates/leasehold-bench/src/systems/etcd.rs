@@ -1,24 +1,31 @@
 //! etcd: a key of its own for each client, put under a lease if it is not there, and deleted.
 //!
-//! Over the JSON gateway, which is in the same process: it costs etcd something at many
-//! connections, and nothing of the syncs that it waits for. The lease is granted once for each
-//! client, as etcd's own sessions do.
+//! The lease is granted once for each client, as etcd's own sessions do. Its few messages are
+//! written here by hand: a client with all of them would bring a compiler for them.
+
+mod grpc;
+mod message;
 
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::ensure;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use hyper::StatusCode;
+use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
 
+use self::grpc::Connection;
+use self::message::Message;
 use super::{READY_TIMEOUT, is_well};
-use crate::client::Client;
 use crate::process::{self, Process};
+
+const LEASE_GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
+const TXN: &str = "/etcdserverpb.KV/Txn";
+const DELETE_RANGE: &str = "/etcdserverpb.KV/DeleteRange";
+const TTL_SECONDS: u64 = 300;
+/// `Compare.CompareTarget.CREATE`: the revision at which a key was made, 0 if it is not there.
+const CREATE: u64 = 1;
+/// In each answer that is read here, the field that tells: the lease's id, whether the
+/// comparison succeeded, how many keys were deleted.
+const TELLING: u64 = 2;
 
 pub(super) async fn start(folder: &Path, port: u16) -> anyhow::Result<Process> {
     let clients = format!("http://127.0.0.1:{port}");
@@ -38,61 +45,35 @@ pub(super) async fn start(folder: &Path, port: u16) -> anyhow::Result<Process> {
 
 /// A holder of a key of its own.
 pub(crate) struct Session {
-    client: Client,
-    put: String,
-    delete: String,
-}
-
-#[derive(Deserialize)]
-struct Granted {
-    #[serde(rename = "ID")]
-    id: String,
-}
-
-/// What is false or zero is left out of the gateway's answers.
-#[derive(Deserialize)]
-struct Put {
-    #[serde(default)]
-    succeeded: bool,
-}
-
-#[derive(Deserialize)]
-struct Deleted {
-    deleted: Option<String>,
+    connection: Connection,
+    put: Message,
+    delete: Message,
 }
 
 impl Session {
     pub(super) async fn connect(host: &str, index: usize) -> anyhow::Result<Self> {
-        let mut client = Client::connect(host).await?;
-        let lease: Granted = post(&mut client, "/v3/lease/grant", r#"{"TTL":"300"}"#).await?;
-        let key = BASE64_STANDARD.encode(format!("lock-{index}"));
-        let put = json!({
-            "compare": [{"key": key, "target": "CREATE", "create_revision": "0"}],
-            "success": [{"request_put": {"key": key, "lease": lease.id}}],
-        });
-        let delete = json!({"key": key});
-        Ok(Self { client, put: put.to_string(), delete: delete.to_string() })
+        let mut connection = Connection::open(host).await?;
+        let grant = Message::default().number(1, TTL_SECONDS);
+        let granted = connection.call(LEASE_GRANT, &grant).await?;
+        let lease = message::number(&granted, TELLING)?.context("the lease has no id")?;
+        let key = format!("lock-{index}").into_bytes();
+        // Equal (0, which is not written), of what, the key, its revision.
+        let is_not_there = Message::default().number(2, CREATE).bytes(3, &key).number(5, 0);
+        let put = Message::default().bytes(1, &key).number(3, lease);
+        let put = Message::default().message(2, &put);
+        let put = Message::default().message(1, &is_not_there).message(2, &put);
+        Ok(Self { connection, put, delete: Message::default().bytes(1, &key) })
     }
 
     pub(super) async fn acquire(&mut self) -> anyhow::Result<()> {
-        let put: Put = post(&mut self.client, "/v3/kv/txn", &self.put).await?;
-        ensure!(put.succeeded, "the key is held");
+        let answer = self.connection.call(TXN, &self.put).await?;
+        ensure!(message::number(&answer, TELLING)? == Some(1), "the key is held");
         Ok(())
     }
 
     pub(super) async fn release(&mut self) -> anyhow::Result<()> {
-        let deleted: Deleted = post(&mut self.client, "/v3/kv/deleterange", &self.delete).await?;
-        ensure!(deleted.deleted.as_deref() == Some("1"), "the key was not held");
+        let answer = self.connection.call(DELETE_RANGE, &self.delete).await?;
+        ensure!(message::number(&answer, TELLING)? == Some(1), "the key was not held");
         Ok(())
     }
-}
-
-async fn post<T: DeserializeOwned>(
-    client: &mut Client,
-    path: &str,
-    body: &str,
-) -> anyhow::Result<T> {
-    let (status, answer) = client.post(path, body.to_owned()).await?;
-    ensure!(status == StatusCode::OK, "{path}: {status}: {answer:?}");
-    Ok(serde_json::from_slice(&answer)?)
 }
