@@ -119,14 +119,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(None)) {
-            return;
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // It may end by itself between the look and the signal: nothing to stop then.
+            let _ = kill(self.pid(), self.stop);
+            self.has_ended_within(STOP_TIMEOUT);
         }
-        // It may end by itself between the look and the signal: then there is nothing to stop.
-        let _ = kill(self.pid(), self.stop);
-        if self.has_ended_within(STOP_TIMEOUT) {
-            return;
-        }
+        // Itself if it did not end, and whatever of its group outlived it.
         let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.child.wait();
     }
@@ -249,6 +247,25 @@ mod tests {
         let pid = process.pid();
         drop(process);
         assert_eq!(kill(pid, None), Err(nix::errno::Errno::ESRCH));
+    }
+
+    #[test]
+    fn what_a_process_left_behind_is_gone_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & echo $! > left"]).current_dir(folder.path());
+        let mut process = Process::start(command, folder.path(), Signal::SIGTERM).unwrap();
+        assert!(process.has_ended_within(STOP_TIMEOUT));
+        let left = fs::read_to_string(folder.path().join("left")).unwrap();
+        drop(process);
+        // A zombie may stay until somebody takes its status; it runs no more.
+        let stat = format!("/proc/{}/stat", left.trim());
+        let runs = || fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+        let start = Instant::now();
+        while runs() {
+            assert!(start.elapsed() < STOP_TIMEOUT, "what was left behind still runs");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
