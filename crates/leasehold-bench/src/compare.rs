@@ -46,7 +46,7 @@ enum Section {
 /// What `--quick` makes of each section.
 const QUICK_CYCLES: &[&str] = &["--seconds", "1", "--rounds", "1"];
 const QUICK_HANDOFF: &[&str] = &["--waiters", "100", "--handoffs", "100"];
-const QUICK_MAKESPAN: &[&str] = &["--tasks", "40", "--patience-seconds", "120"];
+const QUICK_MAKESPAN: &[&str] = &["--tasks", "40", "--rounds", "1"];
 const QUICK_RATE: &[&str] = &["--rates", "5,20", "--seconds", "3"];
 const QUICK_SCALE: &[&str] = &[
     "--leases",
