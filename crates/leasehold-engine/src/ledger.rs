@@ -98,7 +98,7 @@ impl Ledger {
             ledger.enter(Entry { lease, dirty: false, durable: true });
         }
         for ending in snapshot.endings {
-            let forgotten = ledger.endings.remember(ending, Self::ENDINGS_MAX);
+            let forgotten = ledger.endings.remember(ending, true, Self::ENDINGS_MAX);
             ledger.pending.forgotten.extend(forgotten);
         }
         if downtime > Span::ZERO && !ledger.deadlines.is_empty() {
@@ -206,7 +206,7 @@ impl Ledger {
             }
         }
         for id in pending.endings {
-            changes.endings.extend(self.endings.get(id).cloned());
+            changes.endings.extend(self.endings.take(id));
         }
         changes
     }

@@ -217,7 +217,7 @@ impl Ledger {
         self.happened_to_lease(What::Ended(how.clone()), lease);
         let ending = Ending { lease: lease.id, fence: lease.fence, at: self.now, how };
         self.pending.endings.push(lease.id);
-        self.pending.forgotten.extend(self.endings.remember(ending, Self::ENDINGS_MAX));
+        self.pending.forgotten.extend(self.endings.remember(ending, false, Self::ENDINGS_MAX));
     }
 
     pub(crate) fn gone(&self, id: LeaseId) -> Gone {
