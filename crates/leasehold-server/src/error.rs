@@ -179,13 +179,15 @@ fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> 
 /// contract covers them.
 fn lease_gone(gone: Gone) -> Cow<'static, str> {
     match gone.0 {
-        Some(Ending { how: How::Revoked { reason: Some(reason) }, at, .. }) => {
-            let at = convert::timestamp(at);
-            format!("Lease not found - it was revoked by an operator at {at}: {reason}").into()
+        Some(Ending { how: How::Revoked { reason: Some(reason), by }, at, .. }) => {
+            let (by, at) = (by.as_deref().unwrap_or("an operator"), convert::timestamp(at));
+            format!("Lease not found - it was revoked by {by} at {at}: {reason}").into()
         }
-        Some(Ending { how: How::Revoked { reason: None } | How::Expired, .. }) | None => {
-            bodies::LEASE_NOT_FOUND.into()
-        }
+        Some(Ending {
+            how: How::Revoked { reason: None, .. } | How::Expired | How::Released,
+            ..
+        })
+        | None => bodies::LEASE_NOT_FOUND.into(),
         Some(Ending { how: How::Repossessed { evidence }, at, .. }) => {
             let at = convert::timestamp(at);
             format!("Lease not found - it was repossessed at {at}: {evidence}").into()
@@ -197,15 +199,19 @@ fn lease_gone(gone: Gone) -> Cow<'static, str> {
 fn lease_not_found(gone: Gone) -> Cow<'static, str> {
     match &gone.0 {
         None => "Lease not found".into(),
+        Some(Ending { how: How::Released, at, .. }) => {
+            format!("Lease not found - it was released at {}", convert::timestamp(*at)).into()
+        }
         Some(Ending { how: How::Expired, at, .. }) => {
             format!("Lease not found - it expired at {}", convert::timestamp(*at)).into()
         }
-        Some(Ending { how: How::Revoked { reason: None }, at, .. }) => {
+        Some(Ending { how: How::Revoked { reason: None, .. }, at, .. }) => {
             let at = convert::timestamp(*at);
             format!("Lease not found - its tag was reset or deleted at {at}").into()
         }
         Some(Ending {
-            how: How::Revoked { reason: Some(_) } | How::Repossessed { .. }, ..
+            how: How::Revoked { reason: Some(_), .. } | How::Repossessed { .. },
+            ..
         }) => lease_gone(gone),
     }
 }

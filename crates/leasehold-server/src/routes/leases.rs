@@ -104,7 +104,8 @@ async fn revoke(
         &app.config().bodies,
     )?;
     let reason = body.reason.map_or_else(|| "no reason was given".into(), Into::into);
-    let command = Command::Revoke { lease: convert::lease_id(lease_id), reason: Some(reason) };
+    let command =
+        Command::Revoke { lease: convert::lease_id(lease_id), reason: Some(reason), by: None };
     match app.ledger().send(command).await?.keep() {
         Outcome::Ended(Ok(_)) => Ok(StatusCode::NO_CONTENT),
         Outcome::Ended(Err(gone)) => Err(ApiError::LeaseNotFound(gone)),

@@ -11,8 +11,8 @@ use leasehold_api::limits::{
 };
 use leasehold_api::path::IdOrName;
 use leasehold_engine::{
-    Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Outcome, Query, Renewed,
-    Scope, Span, Updated,
+    Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Missing, Outcome, Query,
+    Renewed, Scope, Span, Updated,
 };
 use uuid::Uuid;
 
@@ -132,6 +132,7 @@ async fn increment(
         wants: convert::wants(body.names, body.slots),
         mode: convert::mode(body.mode),
         hold: Hold::Unleased,
+        missing: Missing::Skip,
         patience: None,
     };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
@@ -151,7 +152,9 @@ async fn increment_with_lease(
             id: convert::new_lease_id(),
             holder: body.holder.as_ref().map(convert::holder),
             ttl: Span::from_seconds_f64(body.lease_duration),
+            notes: None,
         },
+        missing: Missing::Skip,
         patience: None,
     };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
@@ -231,7 +234,9 @@ async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant,
         }
         Acquired::TooManySlots(_) => Err(ApiError::TooManySlots),
         Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
-        Acquired::Queued(_) => Err(ApiError::Unexpected),
+        Acquired::Queued(_) | Acquired::Missing(_) | Acquired::Repeated(_) => {
+            Err(ApiError::Unexpected)
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use leasehold_api::limits::Filter;
 use leasehold_api::path;
 use leasehold_api::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
 use leasehold_engine::{
-    Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Mode, Outcome, Query,
-    Scope, Updated, Want,
+    Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Missing, Mode, Outcome,
+    Query, Scope, Updated, Want,
 };
 
 use super::{Routes, otherwise};
@@ -120,6 +120,7 @@ async fn increment(
             id: convert::new_lease_id(),
             holder: convert::task_run(body.task_run_id),
         },
+        missing: Missing::Skip,
         patience: None,
     };
     let (acquired, undo) = acquire::acquire(&app, origin, acquire).await?;
@@ -142,7 +143,10 @@ async fn increment(
         Acquired::TooManySlots(limit) => {
             Err(ApiError::Locked(convert::tag_is_0(&limit.name).into(), None))
         }
-        Acquired::Queued(_) | Acquired::NotRateLimits(_) => Err(ApiError::Unexpected),
+        Acquired::Queued(_)
+        | Acquired::NotRateLimits(_)
+        | Acquired::Missing(_)
+        | Acquired::Repeated(_) => Err(ApiError::Unexpected),
     }
 }
 
