@@ -24,6 +24,7 @@ use crate::coordinator::Undo;
 use crate::error::{ApiError, json};
 use crate::extract::{Raw, Valid};
 use crate::grant::granted;
+use crate::lease_id;
 use crate::retry;
 
 pub(super) fn add(routes: Routes) -> Routes {
@@ -149,7 +150,7 @@ async fn increment_with_lease(
         wants: convert::wants(body.names, body.slots),
         mode: convert::mode(body.mode),
         hold: Hold::Lease {
-            id: convert::new_lease_id(),
+            id: lease_id::new(),
             holder: body.holder.as_ref().map(convert::holder),
             ttl: Span::from_seconds_f64(body.lease_duration),
             notes: None,
@@ -161,7 +162,7 @@ async fn increment_with_lease(
     let body = wire::Acquired {
         lease_id: grant
             .lease
-            .map_or_else(convert::empty_lease_id, |lease| Uuid::from_u128(lease.id.0)),
+            .map_or_else(|| lease_id::empty(None), |lease| Uuid::from_u128(lease.id.0)),
         limits: grant.limits.iter().map(convert::minimal).collect(),
         fencing_token: grant.lease.map(|lease| lease.fence.0),
         deadline: grant.lease.and_then(|lease| lease.deadline).map(convert::timestamp),
@@ -211,7 +212,7 @@ async fn renew(
         raw.bytes(),
         &app.config().bodies,
     )?;
-    if convert::is_empty_lease_id(lease_id) {
+    if lease_id::is_empty(lease_id) {
         return Ok(StatusCode::NO_CONTENT);
     }
     let lease = convert::lease_id(lease_id);
