@@ -1,9 +1,12 @@
 //! Requests with an idempotency key: sent twice, answered once.
 
+use std::collections::BTreeMap;
+
 use leasehold_engine::{
     Acquire, Acquired, Called, Command, Ending, Gone, Hold, How, LeaseId, LeaseView, Missing, Mode,
-    Notes, Outcome, Patience, Repeated, RequestDigest, Scope, Span, Step, WaiterId, Want,
+    Notes, Outcome, Patience, Query, Repeated, RequestDigest, Scope, Span, Step, WaiterId, Want,
 };
+use proptest::prelude::*;
 
 use crate::fixture::{World, granted, named, seconds};
 
@@ -187,4 +190,54 @@ fn all_names_that_are_missing_are_told_before_any_slot_is_looked_for() {
     let outcome = world.step(Command::Acquire(acquire));
     let missing = vec!["nope".into(), "neither".into()];
     assert_eq!(outcome, Outcome::Acquired(Acquired::Missing(missing)));
+}
+
+proptest! {
+    /// Whatever is asked, given back, given up or left alone: a key is granted one lease, and
+    /// nobody waits with a key whose lease lives.
+    #[test]
+    fn a_key_is_one_lease_and_nobody_waits_for_what_is_there(
+        moves in prop::collection::vec((0..5_u8, 0..4_u128, 1..40_u64), 0..120),
+    ) {
+        let mut world = World::with("db", 2);
+        let mut waiting = BTreeMap::new();
+        let mut granted = BTreeMap::new();
+        for (waiter, (what, key, number)) in (1..).zip(moves) {
+            let step = match what {
+                0..=2 => ask(&mut world, key, waiter),
+                3 => {
+                    let lease = LeaseId(key);
+                    world.ledger.step(Command::Release { lease }, world.now)
+                }
+                _ => world.ledger.step(Command::Abandon(WaiterId(number)), world.now),
+            };
+            world.wait(f64::from(u32::try_from(number).unwrap()) / 4.0);
+            if let Outcome::Acquired(acquired) = step.outcome {
+                match acquired {
+                    Acquired::Queued(_) => drop(waiting.insert(WaiterId(waiter), key)),
+                    other => count(&mut granted, key, &other),
+                }
+            }
+            for Called { waiter, outcome } in step.called {
+                let key = waiting.remove(&waiter).unwrap();
+                count(&mut granted, key, &outcome);
+            }
+            if what == 4 {
+                waiting.remove(&WaiterId(number));
+            }
+            for key in waiting.values() {
+                let lease = Command::Read(Query::Lease(LeaseId(*key)));
+                let outcome = world.ledger.step(lease, world.ledger.now()).outcome;
+                prop_assert!(matches!(outcome, Outcome::Lease(Err(_))), "{key} waits: {outcome:?}");
+            }
+        }
+        // How each ended is remembered all the time, so no key is granted a second lease.
+        prop_assert!(granted.values().all(|count| *count == 1), "{granted:?}");
+    }
+}
+
+fn count(granted: &mut BTreeMap<u128, usize>, key: u128, acquired: &Acquired) {
+    if matches!(acquired, Acquired::Granted(_)) {
+        *granted.entry(key).or_default() += 1;
+    }
 }
