@@ -175,7 +175,8 @@ pub(crate) fn no_room(refusal: &Refusal, retry_after_seconds: f64) -> NoRoom {
     NoRoom {
         detail: format!("There is no room on {}.", names.join(", ")),
         position: refusal.position,
-        retry_after_seconds,
+        // Nobody sleeps more exactly than that.
+        retry_after_seconds: (retry_after_seconds * 1e3).round() / 1e3,
         waiting_for: refusal.blockers.iter().map(full_limit).collect(),
     }
 }
