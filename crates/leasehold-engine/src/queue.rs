@@ -8,6 +8,8 @@
 //! came later gets slots there before it does. Reservations are held in the order of tickets,
 //! so two of them never wait for each other.
 
+mod line;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use self::line::Line;
 use crate::admission::Wanted;
 use crate::command::{Acquire, Patience};
 use crate::decay::Level;
@@ -98,24 +101,6 @@ pub(crate) struct Queue {
     /// Who waited with a key that was granted meanwhile.
     answered: Vec<Ticket>,
     next_ticket: u64,
-}
-
-/// Everybody who waits for one limit.
-#[derive(Debug, Default)]
-struct Line {
-    order: BTreeSet<(Reverse<i32>, Ticket)>,
-    /// How many of `order` there are in each block of tickets, so that a position in a long
-    /// line need not be counted one by one.
-    blocks: BTreeMap<(Reverse<i32>, u64), u64>,
-    /// By age, each with what `overtakes` was when it joined.
-    patient: BTreeMap<Ticket, u64>,
-    /// Overtaken too often: the limit is kept for them, the oldest first.
-    starving: BTreeSet<Ticket>,
-    /// How many grants there were here while somebody older waited.
-    overtakes: u64,
-    /// How many want how many slots.
-    sizes: BTreeMap<u64, usize>,
-    alarm: Option<Timestamp>,
 }
 
 impl Queue {
@@ -213,9 +198,7 @@ impl Queue {
         }
         for want in &waiter.wanted {
             let line = self.lines.entry(want.limit).or_default();
-            line.insert(waiter.priority, ticket);
-            line.patient.insert(ticket, line.overtakes);
-            *line.sizes.entry(want.slots).or_default() += 1;
+            line.insert(waiter.priority, ticket, want.slots);
             // Looked at once more in its line, it sets the alarm that will wake it.
             self.touched.push(want.limit);
         }
@@ -236,15 +219,7 @@ impl Queue {
         }
         for want in &waiter.wanted {
             let Some(line) = self.lines.get_mut(&want.limit) else { continue };
-            line.remove(waiter.priority, ticket);
-            line.patient.remove(&ticket);
-            line.starving.remove(&ticket);
-            if let Some(count) = line.sizes.get_mut(&want.slots) {
-                *count -= 1;
-                if *count == 0 {
-                    line.sizes.remove(&want.slots);
-                }
-            }
+            line.remove(waiter.priority, ticket, want.slots);
             if line.order.is_empty() {
                 self.set_alarm(want.limit, None);
                 self.lines.remove(&want.limit);
@@ -297,43 +272,6 @@ impl Queue {
             None => rest.next().copied(),
             Some(first) => rest.find(|(_, ticket)| ticket <= first).copied(),
         }
-    }
-}
-
-impl Line {
-    const BLOCK: u64 = 256;
-
-    fn insert(&mut self, priority: i32, ticket: Ticket) {
-        if self.order.insert((Reverse(priority), ticket)) {
-            *self.blocks.entry((Reverse(priority), ticket.0 / Self::BLOCK)).or_default() += 1;
-        }
-    }
-
-    fn remove(&mut self, priority: i32, ticket: Ticket) {
-        let block = (Reverse(priority), ticket.0 / Self::BLOCK);
-        if self.order.remove(&(Reverse(priority), ticket))
-            && let Some(count) = self.blocks.get_mut(&block)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.blocks.remove(&block);
-            }
-        }
-    }
-
-    /// How many are before whoever has this priority and ticket.
-    fn count_before(&self, priority: i32, ticket: Ticket) -> u64 {
-        let block = ticket.0 / Self::BLOCK;
-        let first = Ticket(block * Self::BLOCK);
-        let priority = Reverse(priority);
-        let whole: u64 = self.blocks.range(..(priority, block)).map(|(_, count)| count).sum();
-        let rest = self.order.range((priority, first)..(priority, ticket)).count();
-        whole + u64::try_from(rest).unwrap_or(u64::MAX)
-    }
-
-    fn oldest(&self) -> Option<Ticket> {
-        let patient = self.patient.keys().next().copied();
-        patient.into_iter().chain(self.starving.first().copied()).min()
     }
 }
 

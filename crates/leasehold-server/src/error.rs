@@ -1,15 +1,17 @@
 //! Failures as HTTP, in the shapes that the contract gives them. Nowhere else.
 
+mod door;
+
 use std::borrow::Cow;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use leasehold_api::Invalid;
 use leasehold_api::error::{self as bodies, Detail, Exception};
-use leasehold_api::leases::{EndedLease, MissingLimits, NoRoom, Status};
 use leasehold_engine::{Ending, Gone, How};
 use serde::Serialize;
 
+pub(crate) use self::door::DoorError;
 use crate::convert;
 use crate::coordinator::Unavailable;
 
@@ -30,16 +32,8 @@ pub(crate) enum ApiError {
     LeaseNotFound(Gone),
     /// 410: a lease to be renewed is dead.
     LeaseGone(Gone),
-    /// 404: limits that were named and insisted on do not exist.
-    LimitsMissing(MissingLimits),
-    /// 404: a lease that nobody knows; 410: one that has ended.
-    LeaseEnded(EndedLease),
-    /// 409: an idempotency key that was used for another request.
-    KeyOfAnother(String),
-    /// 422: more slots than the limit has, with its name, its slots and those wanted.
-    NeverRoom(String, u64, u64),
-    /// 423: no room, with everything that is known of it.
-    NoRoom(NoRoom),
+    /// What the door for leases that is ours alone refuses.
+    Door(DoorError),
     /// 409: a name that another limit has, or a `null` where there must be a value.
     Conflict,
     /// 422: more slots than the limit has.
@@ -84,31 +78,7 @@ impl IntoResponse for ApiError {
             Self::RecordNotFound(sentence) => detail(StatusCode::NOT_FOUND, sentence),
             Self::LeaseNotFound(gone) => detail(StatusCode::NOT_FOUND, lease_not_found(gone)),
             Self::LeaseGone(gone) => detail(StatusCode::GONE, lease_gone(gone)),
-            Self::LimitsMissing(missing) => json(StatusCode::NOT_FOUND, &missing),
-            Self::LeaseEnded(ended) => match ended.status {
-                Status::Unknown => json(StatusCode::NOT_FOUND, &ended),
-                _ => json(StatusCode::GONE, &ended),
-            },
-            Self::KeyOfAnother(key) => detail(
-                StatusCode::CONFLICT,
-                format!(
-                    "The idempotency key '{key}' was used for a request with other limits, slots, \
-                     mode or holder."
-                ),
-            ),
-            Self::NeverRoom(name, slots, wanted) => detail(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                format!(
-                    "The limit '{name}' has {slots} slots, and {wanted} were asked for: there \
-                     will never be room."
-                ),
-            ),
-            Self::NoRoom(no_room) => {
-                // Many clients read whole seconds alone.
-                let seconds = no_room.retry_after_seconds.ceil().max(1.0) as u64;
-                let locked = json(StatusCode::LOCKED, &no_room);
-                with_header(locked, header::RETRY_AFTER, HeaderValue::from(seconds))
-            }
+            Self::Door(error) => error.into_response(),
             Self::Conflict => detail(StatusCode::CONFLICT, bodies::INTEGRITY_CONFLICT),
             Self::TooManySlots => {
                 detail(StatusCode::UNPROCESSABLE_ENTITY, bodies::SLOTS_OVER_LIMIT)
@@ -166,6 +136,12 @@ impl IntoResponse for ApiError {
 impl From<Invalid> for ApiError {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+impl From<DoorError> for ApiError {
+    fn from(error: DoorError) -> Self {
+        Self::Door(error)
     }
 }
 

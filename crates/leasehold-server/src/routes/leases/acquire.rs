@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::convert::leases;
 use crate::coordinator::Wait;
-use crate::error::{ApiError, json};
+use crate::error::{ApiError, DoorError, json};
 use crate::extract::Valid;
 use crate::grant::granted_as;
 use crate::lease_id;
@@ -35,10 +35,10 @@ pub(super) async fn acquire(
         Acquired::Repeated(repeated) => again(repeated, asked),
         Acquired::Refused(refusal) => {
             let seconds = retry::polling_seconds(&refusal, app.config());
-            Err(ApiError::NoRoom(leases::no_room(&refusal, seconds)))
+            Err(DoorError::NoRoom(leases::no_room(&refusal, seconds)).into())
         }
-        Acquired::Missing(names) => Err(ApiError::LimitsMissing(leases::missing(&names))),
-        Acquired::TooManySlots(limit) => Err(never_room(&limit, &asked)),
+        Acquired::Missing(names) => Err(DoorError::LimitsMissing(leases::missing(&names)).into()),
+        Acquired::TooManySlots(limit) => Err(never_room(&limit, &asked).into()),
         Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
         Acquired::Queued(_) => Err(ApiError::Unexpected),
     }
@@ -49,19 +49,19 @@ fn again(repeated: Repeated, asked: NewLease) -> Result<Response, ApiError> {
     let key = asked.idempotency_key.unwrap_or_default();
     match repeated {
         Repeated::Same(view) => Ok(json(StatusCode::OK, &leases::lease(&view))),
-        Repeated::Different => Err(ApiError::KeyOfAnother(key)),
+        Repeated::Different => Err(DoorError::KeyOfAnother(key).into()),
         Repeated::Ended(gone) => {
             let id = Uuid::from_u128(lease_id::of_key(&key).0);
-            Err(ApiError::LeaseEnded(leases::ended(id, &gone)))
+            Err(DoorError::LeaseEnded(leases::ended(id, &gone)).into())
         }
     }
 }
 
-fn never_room(limit: &MinimalLimit, asked: &NewLease) -> ApiError {
+fn never_room(limit: &MinimalLimit, asked: &NewLease) -> DoorError {
     let MinimalLimit { name, slots, .. } = limit;
     let mut wanted = asked.limits.iter().filter(|wanted| *wanted.name == **name);
     // Renamed while the request waited, it is not found by the name that was asked for.
     let most = asked.limits.iter().map(|wanted| wanted.slots).max().unwrap_or_default();
     let wanted = wanted.next().map_or(most, |wanted| wanted.slots);
-    ApiError::NeverRoom((**name).to_owned(), *slots, wanted)
+    DoorError::NeverRoom((**name).to_owned(), *slots, wanted)
 }

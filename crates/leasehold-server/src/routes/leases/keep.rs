@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::convert::{self, leases};
-use crate::error::{ApiError, json};
+use crate::error::{ApiError, DoorError, json};
 use crate::extract::{Raw, Valid};
 use crate::lease_id;
 
@@ -31,7 +31,7 @@ pub(super) async fn renew(
     match app.ledger().send(command).await?.keep() {
         Outcome::Renewed(renewed) => match leases::renewal(id, &renewed) {
             Renewal::Renewed(renewed) => Ok(json(StatusCode::OK, &renewed)),
-            Renewal::Ended(ended) => Err(ApiError::LeaseEnded(ended)),
+            Renewal::Ended(ended) => Err(DoorError::LeaseEnded(ended).into()),
         },
         _ => Err(ApiError::Unexpected),
     }
@@ -79,7 +79,9 @@ async fn release(app: &App, id: Uuid) -> Result<Response, ApiError> {
     let at = match app.ledger().send(command).await?.keep() {
         Outcome::Ended(Ok(ended)) => ended.at,
         Outcome::Ended(Err(Gone(Some(Ending { how: How::Released, at, .. })))) => at,
-        Outcome::Ended(Err(gone)) => return Err(ApiError::LeaseEnded(leases::ended(id, &gone))),
+        Outcome::Ended(Err(gone)) => {
+            return Err(DoorError::LeaseEnded(leases::ended(id, &gone)).into());
+        }
         _ => return Err(ApiError::Unexpected),
     };
     Ok(json(StatusCode::OK, &leases::released(id, at)))
