@@ -315,6 +315,8 @@ answer! {
         pub slots: u64,
         /// Who holds it, if it said so.
         pub holder: Option<LeaseHolder>,
+        /// What else the holder said of it.
+        pub labels: BTreeMap<String, String>,
         /// When it was granted.
         pub created: Timestamp,
         /// When it ends unless it is renewed; `null` for a holder that cannot renew.
@@ -345,8 +347,6 @@ answer! {
         pub r#type: String,
         /// The holder's id within its kind.
         pub id: String,
-        /// What else the holder said of this lease.
-        pub labels: BTreeMap<String, String>,
     }
 }
 
@@ -357,6 +357,8 @@ answer! {
         pub position: u64,
         /// Who waits, if it said so.
         pub holder: Option<LeaseHolder>,
+        /// What else it said of the lease that it asks for.
+        pub labels: BTreeMap<String, String>,
         /// How many slots of the limit it wants.
         pub slots: u64,
         /// Higher goes first.

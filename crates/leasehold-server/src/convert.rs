@@ -10,7 +10,7 @@ use leasehold_api::path::IdOrName;
 use leasehold_api::tags::TagLimit;
 use leasehold_engine::{
     CreateLimit, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView,
-    MinimalLimit, Mode, Notes, Page, Rate, TAG_PREFIX, Timestamp, WaiterView, Want,
+    MinimalLimit, Mode, Page, Rate, TAG_PREFIX, Timestamp, WaiterView, Want,
 };
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -170,7 +170,8 @@ pub(crate) fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
     LimitLease {
         id: Uuid::from_u128(lease.id.0),
         slots: on_limit.map_or(0, |(held, _)| held.slots),
-        holder: lease.holder.as_ref().map(|holder| lease_holder(holder, lease.notes.as_deref())),
+        holder: lease.holder.as_ref().map(lease_holder),
+        labels: leases::labels(lease.notes.as_deref()),
         created: timestamp(lease.created),
         deadline: lease.deadline.map(timestamp),
         fencing_token: lease.fence.0,
@@ -181,7 +182,8 @@ pub(crate) fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
 pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter {
     Waiter {
         position,
-        holder: view.holder.as_ref().map(|holder| lease_holder(holder, view.notes.as_deref())),
+        holder: view.holder.as_ref().map(lease_holder),
+        labels: leases::labels(view.notes.as_deref()),
         slots: view.slots,
         priority: view.priority.into(),
         since: timestamp(view.since),
@@ -190,10 +192,6 @@ pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter
     }
 }
 
-fn lease_holder(holder: &Holder, notes: Option<&Notes>) -> LeaseHolder {
-    LeaseHolder {
-        r#type: (*holder.kind).to_owned(),
-        id: (*holder.id).to_owned(),
-        labels: leases::labels(notes),
-    }
+fn lease_holder(holder: &Holder) -> LeaseHolder {
+    LeaseHolder { r#type: (*holder.kind).to_owned(), id: (*holder.id).to_owned() }
 }

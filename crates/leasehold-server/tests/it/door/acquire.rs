@@ -35,7 +35,7 @@ async fn a_lease_says_everything_about_itself_now_and_whenever_it_is_read() {
     assert_json(&app.get(&format!("{DOOR}/{}", id(&lease))).await.expect(200), &expected);
     assert_eq!((app.taken("db").await, app.taken("cpu").await), (1, 4));
     let on_limit = &app.leases("db").await[0];
-    assert_eq!(on_limit["holder"]["labels"], json!({"team": "data"}));
+    assert_eq!(on_limit["labels"], json!({"team": "data"}));
     app.sleep(1.5);
     assert_eq!(app.taken("cpu").await, 0);
 }

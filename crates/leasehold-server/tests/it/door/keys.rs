@@ -1,10 +1,13 @@
 //! Idempotency keys: the same request, however often it is sent, is one lease.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use leasehold_engine::Span;
 use serde_json::{Value, json};
 
 use super::{DOOR, asking, id, is_pending};
-use crate::fixture::{TestApp, run};
+use crate::fixture::{Answer, TestApp, run};
 
 fn key(key: &str) -> Value {
     json!({"idempotency_key": key})
@@ -152,4 +155,51 @@ async fn who_waits_has_the_key_too() {
     let other = json!({"idempotency_key": "k", "holder": {"kind": "pod", "id": "b"}});
     app.post(DOOR, &asking(&["db"], &other)).await.expect(409);
     drop(waits);
+}
+
+/// What happens to networks: a client gives up at any moment, and sends the same again.
+#[tokio::test]
+async fn clients_that_hang_up_at_any_moment_and_come_back_hold_one_lease_each() {
+    const ROUNDS: u64 = 5;
+    let app = TestApp::start();
+    app.limit("db", 3).await;
+    let client = async |number: u64| {
+        let mut random = fastrand::Rng::with_seed(number);
+        for round in 0..ROUNDS {
+            let key = format!("{number}-{round}");
+            let request = json!({"idempotency_key": key, "wait_seconds": 3600});
+            let mut patience = || random.usize(0..8);
+            let lease = loop {
+                let asked = Box::pin(app.ask(&["db"], request.clone()));
+                if let Some(answer) = for_so_many_looks(asked, patience()).await {
+                    assert!([200, 201].contains(&answer.status.as_u16()), "{}", answer.text());
+                    break answer.json();
+                }
+            };
+            let again = app.ask(&["db"], request.clone()).await.expect(200).json();
+            assert_eq!(again, lease);
+            assert!(app.taken("db").await <= 3);
+            app.give_back(id(&lease)).await.expect(200);
+            app.ask(&["db"], request).await.expect(410);
+        }
+    };
+    futures_util::future::join_all((0..24).map(client)).await;
+    app.nobody_waits("db").await;
+    assert_eq!(app.taken("db").await, 0);
+    // Each was granted once: none was granted to nobody and then again.
+    let last = app.hold(&["db"], json!({})).await;
+    assert_eq!(last["fencing_token"], 24 * ROUNDS + 1);
+}
+
+/// The answer, unless it takes more looks than that: then the client hangs up.
+async fn for_so_many_looks(mut request: super::Pending<'_>, mut looks: usize) -> Option<Answer> {
+    poll_fn(|context| match request.as_mut().poll(context) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending if looks == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            looks -= 1;
+            Poll::Pending
+        }
+    })
+    .await
 }

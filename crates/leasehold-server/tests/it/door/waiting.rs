@@ -73,7 +73,7 @@ async fn the_higher_priority_goes_first_and_within_one_who_came_first() {
     let order: Vec<_> = shown.iter().map(|it| it["holder"]["id"].as_str().unwrap()).collect();
     assert_eq!(order, ["2", "4", "1", "5", "3"]);
     assert_eq!(shown[0]["position"], 1);
-    assert_eq!(shown[0]["holder"]["labels"], json!({"n": "x"}));
+    assert_eq!(shown[0]["labels"], json!({"n": "x"}));
     assert_eq!(shown[0]["blocked_by"], json!(["db"]));
     for expected in [2, 4, 1, 5, 3] {
         app.give_back(id(&held)).await.expect(200);
