@@ -5,6 +5,7 @@
 //! writer of JSON Schema in [`crate::schema`].
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -15,6 +16,7 @@ use crate::rule::Rule;
 use crate::validation::{Fault, Findings, Invalid, Loc, MISSING};
 
 const JSON_INVALID: Fault = Fault("json_invalid", "JSON decode error");
+const REPEATED: Fault = Fault("repeated", "Parameter was given more than once");
 const EXTRA_FORBIDDEN: Fault = Fault("extra_forbidden", "Extra inputs are not permitted");
 const MODEL_ATTRIBUTES_TYPE: Fault = Fault(
     "model_attributes_type",
@@ -72,6 +74,12 @@ pub trait Body: Sized {
         bytes: &[u8],
         settings: &Settings,
     ) -> Result<(Uuid, Self), Invalid>;
+
+    /// Reads and validates the parameters of a query string: the names and values in it, decoded.
+    ///
+    /// # Errors
+    /// Everything that is wrong, a parameter that is there twice included.
+    fn from_query(pairs: Vec<(String, String)>, settings: &Settings) -> Result<Self, Invalid>;
 }
 
 /// A field of an update: not sent, sent as `null`, or sent with a value.
@@ -203,6 +211,13 @@ macro_rules! body {
             ) -> Result<(uuid::Uuid, Self), $crate::Invalid> {
                 $crate::body::read(Some((name, id)), content_type, bytes, settings)
             }
+
+            fn from_query(
+                pairs: Vec<(String, String)>,
+                settings: &$crate::Settings,
+            ) -> Result<Self, $crate::Invalid> {
+                $crate::body::read_query(pairs, settings)
+            }
         }
     };
 }
@@ -238,6 +253,29 @@ pub(crate) fn read<T: Declared>(
         (Some(id), Some(value)) => Ok((id, value)),
         _ => Err(findings.into_invalid(body)),
     }
+}
+
+/// Reads the parameters of a query string.
+pub(crate) fn read_query<T: Declared>(
+    pairs: Vec<(String, String)>,
+    settings: &Settings,
+) -> Result<T, Invalid> {
+    let mut findings = Findings::new(settings);
+    let mut names = BTreeSet::new();
+    let mut fields = Vec::with_capacity(pairs.len());
+    let value = findings.within("query", |findings| {
+        for (name, value) in pairs {
+            let value = Json::Text(Cow::Owned(value));
+            if names.insert(name.clone()) {
+                fields.push((Cow::Owned(name), value));
+            } else {
+                findings.within(name, |findings| findings.refuse::<()>(REPEATED.at(&value)));
+            }
+        }
+        let is_exact = findings.is_empty();
+        read_declared(&Json::Object(fields), findings).filter(|_| is_exact)
+    });
+    value.ok_or_else(|| findings.into_invalid(Json::Null))
 }
 
 /// Reads a value as a declared body. `Json::Null` is no body.

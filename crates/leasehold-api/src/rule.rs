@@ -2,6 +2,7 @@
 //! its own JSON Schema.
 
 mod coerce;
+mod lease;
 mod opaque;
 
 use std::cmp::Ordering::{Equal, Less};
@@ -15,6 +16,7 @@ use crate::body::{self, Declared};
 use crate::json::Json;
 use crate::validation::{ErrorDetail, Fault, Findings};
 
+pub(crate) use lease::{Distinct, Labels, ListOfAtMost, PRIORITY, TtlSeconds};
 pub(crate) use opaque::{Any, Fields};
 
 const STRING_UNICODE: Fault = Fault(
@@ -58,6 +60,13 @@ pub(crate) const NAME: Text = Text { shape: Shape::Name };
 
 /// A tag: the name of its limit is `tag:<tag>`, so the tag may be empty.
 pub(crate) const TAG: Text = Text { shape: Shape::Tag };
+
+/// A word or two of somebody's choice, such as an id or a key.
+pub(crate) const WORD: Text = Text { shape: Shape::Between(1, 255) };
+
+/// A length that may be 0, and no more than an hour: what a connection can be held open for.
+pub(crate) const WAIT_SECONDS: Number =
+    Number { floor: Some(Floor::AtLeast(0.0)), most: Some(3_600.0) };
 
 /// A sentence of an operator.
 pub(crate) const REASON: Text = Text { shape: Shape::AtMost(500) };
@@ -264,6 +273,7 @@ enum Shape {
     Name,
     Tag,
     AtMost(usize),
+    Between(usize, usize),
 }
 
 pub(crate) struct Text {
@@ -279,14 +289,24 @@ impl Text {
         match self.shape {
             Shape::Name if text.is_empty() || forbidden() => {}
             Shape::Tag if forbidden() => {}
-            Shape::AtMost(most) if text.chars().count() > most => {
+            Shape::AtMost(most) | Shape::Between(_, most) if text.chars().count() > most => {
                 let msg = format!("String should have at most {most} characters");
                 let most = Json::Integer(most.to_string().into());
                 return Some(
                     ErrorDetail::new("string_too_long", msg, input).with("max_length", most),
                 );
             }
-            Shape::Any | Shape::Name | Shape::Tag | Shape::AtMost(_) => return None,
+            Shape::Between(least, _) if text.chars().count() < least => {
+                let characters = if least == 1 { "character" } else { "characters" };
+                let msg = format!("String should have at least {least} {characters}");
+                let least = Json::Integer(least.to_string().into());
+                return Some(
+                    ErrorDetail::new("string_too_short", msg, input).with("min_length", least),
+                );
+            }
+            Shape::Any | Shape::Name | Shape::Tag | Shape::AtMost(_) | Shape::Between(..) => {
+                return None;
+            }
         }
         // It is the limit's name that must match, `tag:` included.
         let msg = format!("String should match pattern '{NAME_PATTERN}'");
@@ -319,6 +339,9 @@ impl Rule for Text {
             Shape::Name => json!({"type": "string", "pattern": NAME_PATTERN}),
             Shape::Tag => json!({"type": "string", "pattern": TAG_PATTERN}),
             Shape::AtMost(most) => json!({"type": "string", "maxLength": most}),
+            Shape::Between(least, most) => {
+                json!({"type": "string", "minLength": least, "maxLength": most})
+            }
         }
     }
 }
@@ -364,19 +387,25 @@ impl<R: Rule> Rule for ListOf<R> {
         let Json::List(items) = input else {
             return findings.refuse(LIST_TYPE.at(input));
         };
-        let mut values = Vec::with_capacity(items.len());
-        let mut complete = true;
-        for (index, item) in items.iter().enumerate() {
-            let value = findings.within(index, |findings| self.0.read(item, findings));
-            complete &= value.is_some();
-            values.extend(value);
-        }
-        complete.then_some(values)
+        read_all(&self.0, items, findings)
     }
 
     fn schema(&self, settings: &Settings) -> Value {
         json!({"type": "array", "items": self.0.schema(settings)})
     }
+}
+
+/// Every item, unless something is wrong with any of them.
+fn read_all<R: Rule>(
+    rule: &R,
+    items: &[Json<'_>],
+    findings: &mut Findings<'_>,
+) -> Option<Vec<R::Value>> {
+    let mut values = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        values.extend(findings.within(index, |findings| rule.read(item, findings)));
+    }
+    (values.len() == items.len()).then_some(values)
 }
 
 /// A word out of a few.

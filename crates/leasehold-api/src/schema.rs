@@ -1,6 +1,8 @@
 //! JSON Schemas of the bodies and the answers, written from their declarations. The paths of the
 //! OpenAPI document are assembled by whoever serves them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -28,6 +30,11 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         body::<tags::TagIncrement>(settings),
         body::<tags::TagDecrement>(settings),
         body::<tags::ResetTag>(settings),
+        body::<leases::NewLease>(settings),
+        body::<leases::WantedSlots>(settings),
+        body::<leases::NewHolder>(settings),
+        body::<leases::LeaseRenewal>(settings),
+        body::<leases::LeaseRenewals>(settings),
         body::<leases::RevokeLease>(settings),
         body::<runs::CreateFlow>(settings),
         body::<runs::ProposedState>(settings),
@@ -44,6 +51,14 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         limits::Acquired::component(),
         tags::TagLimit::component(),
         leases::Lease::component(),
+        leases::NamedHolder::component(),
+        leases::RenewedLease::component(),
+        leases::ReleasedLease::component(),
+        leases::EndedLease::component(),
+        leases::Renewals::component(),
+        leases::MissingLimits::component(),
+        leases::NoRoom::component(),
+        leases::FullLimit::component(),
         leases::LimitLease::component(),
         leases::HeldLimit::component(),
         leases::LeaseHolder::component(),
@@ -192,6 +207,7 @@ shown! {
     String => {"type": "string"},
     Uuid => {"type": "string", "format": "uuid"},
     Timestamp => {"type": "string", "format": "date-time"},
+    BTreeMap<String, String> => {"type": "object", "additionalProperties": {"type": "string"}},
     Value => {},
 }
 

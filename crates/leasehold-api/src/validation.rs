@@ -156,6 +156,12 @@ impl From<&'static str> for Loc {
     }
 }
 
+impl From<String> for Loc {
+    fn from(name: String) -> Self {
+        Self::Name(Cow::Owned(name))
+    }
+}
+
 impl From<usize> for Loc {
     fn from(index: usize) -> Self {
         Self::Index(index)
@@ -182,6 +188,11 @@ pub(crate) struct Findings<'s> {
 impl<'s> Findings<'s> {
     pub(crate) fn new(settings: &'s Settings) -> Self {
         Self { settings, details: Vec::new(), instead: None }
+    }
+
+    /// Whether nothing was found wrong yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.details.is_empty()
     }
 
     /// Notes a fault at the place that is being read. Returns `None`, as the reader does then.

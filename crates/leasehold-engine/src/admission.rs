@@ -1,11 +1,13 @@
 //! Who gets slots: all that were wanted, or none.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
-use crate::command::{Acquire, GiveBack, Hold, Mode};
+use crate::command::{Acquire, GiveBack, Hold, Missing, Mode};
 use crate::decay::Level;
 use crate::holder::Holder;
-use crate::lease::{Holding, Holdings, Lease, LeaseId};
+use crate::lease::{Holding, Holdings, Lease, LeaseId, Notes};
 use crate::ledger::{Ledger, Room};
 use crate::limit::LimitId;
 use crate::outcome::{Acquired, Blocker, Grant, Granted, MinimalLimit, Refusal, Wait};
@@ -17,15 +19,23 @@ use crate::time::Timestamp;
 pub(crate) struct Wanted {
     pub(crate) limit: LimitId,
     pub(crate) slots: u64,
+    /// Which of the wants it comes from.
+    nth: usize,
 }
 
 impl Ledger {
     pub(crate) fn acquire(&mut self, acquire: Acquire) -> Acquired {
+        if let Some(answered) = self.answered_before(&acquire.hold) {
+            return answered;
+        }
         let wanted = self.wanted(&acquire);
         match (self.refuses(&wanted, &acquire, Ticket::NONE), acquire.patience) {
             (None, _) => self.grant(&wanted, acquire.hold, Ticket::NONE),
             (Some(Acquired::Refused(refusal)), Some(patience)) => {
                 self.wait(acquire, wanted, patience, refusal)
+            }
+            (Some(Acquired::Refused(refusal)), None) => {
+                Acquired::Refused(self.queue.with_position(refusal, 0, Ticket::NONE))
             }
             (Some(refused), _) => refused,
         }
@@ -33,25 +43,32 @@ impl Ledger {
 
     /// Grants what was found grantable, to whoever has this ticket.
     pub(crate) fn grant(&mut self, wanted: &[Wanted], hold: Hold, ticket: Ticket) -> Acquired {
+        if let Some(answered) = self.answered_before(&hold) {
+            return answered;
+        }
         let limits = self.minimal(wanted);
         if let Some(lease) = self.lease_of(&hold) {
+            let holdings = lease.holdings.clone();
             let lease = Some(Granted::from(lease));
-            return Acquired::Granted(Grant { lease, unleased: None, limits });
+            return Acquired::Granted(Grant { lease, unleased: None, holdings, limits });
         }
         let holdings = self.take(wanted, &hold);
         self.queue.granted(&holdings, ticket);
         let mut unleased = None;
         let lease = match hold {
-            Hold::Lease { id, holder, ttl } => {
-                self.lease_out(id, holder, holdings, Some(self.looked + ttl))
+            Hold::Lease { id, holder, ttl, notes } => {
+                let deadline = Some(self.looked + ttl);
+                self.lease_out(id, holder, holdings.clone(), deadline, notes)
             }
-            Hold::Holder { id, holder } => self.lease_out(id, Some(holder), holdings, None),
+            Hold::Holder { id, holder } => {
+                self.lease_out(id, Some(holder), holdings.clone(), None, None)
+            }
             Hold::Unleased => {
                 unleased = self.take_unleased(&holdings);
                 None
             }
         };
-        Acquired::Granted(Grant { lease, unleased, limits })
+        Acquired::Granted(Grant { lease, unleased, holdings, limits })
     }
 
     /// The lease that an acquire asks for, should it be there already.
@@ -92,6 +109,7 @@ impl Ledger {
         holder: Option<Holder>,
         holdings: Holdings,
         deadline: Option<Timestamp>,
+        notes: Option<Arc<Notes>>,
     ) -> Option<Granted> {
         if holdings.is_empty() {
             return None;
@@ -101,8 +119,13 @@ impl Ledger {
         }
         let fence = self.next_fence();
         let created = self.looked;
-        self.insert_lease(Lease { id, fence, holder, holdings, created, deadline });
-        Some(Granted { id, fence, deadline })
+        let lease = Lease { id, fence, holder, holdings, created, deadline, notes };
+        let granted = Granted::from(&lease);
+        self.insert_lease(lease);
+        if granted.has_key {
+            self.queue.answer_all_with(id);
+        }
+        Some(granted)
     }
 
     /// Takes slots that no lease holds; answers what would give them back.
@@ -121,12 +144,12 @@ impl Ledger {
     /// The limits that exist, once each, in the order in which they were named.
     fn wanted(&self, acquire: &Acquire) -> SmallVec<[Wanted; 1]> {
         let mut wanted = SmallVec::<[Wanted; 1]>::new();
-        for want in &acquire.wants {
+        for (nth, want) in acquire.wants.iter().enumerate() {
             let Some(room) = self.names.get(&want.name).and_then(|id| self.rooms.get(id)) else {
                 continue;
             };
             if wanted.iter().all(|known| known.limit != room.limit.id) {
-                wanted.push(Wanted { limit: room.limit.id, slots: want.slots });
+                wanted.push(Wanted { limit: room.limit.id, slots: want.slots, nth });
             }
         }
         wanted
@@ -142,6 +165,9 @@ impl Ledger {
     ) -> Option<Acquired> {
         if self.lease_of(&acquire.hold).is_some() {
             return None;
+        }
+        if let Some(missing) = self.missing(wanted, acquire) {
+            return Some(missing);
         }
         let active = || {
             wanted
@@ -164,8 +190,28 @@ impl Ledger {
         }
         let blockers: SmallVec<[Blocker; 1]> =
             active().filter_map(|(room, slots)| self.blocks(room, slots, ticket)).collect();
-        let refusal = Refusal { blockers, place: None };
+        let refusal = Refusal { blockers, place: None, position: 1 };
         (!refusal.blockers.is_empty()).then_some(Acquired::Refused(refusal))
+    }
+
+    /// The names that no limit has, or has any longer, if that is not to be passed over.
+    fn missing(&self, wanted: &[Wanted], acquire: &Acquire) -> Option<Acquired> {
+        if acquire.missing == Missing::Skip {
+            return None;
+        }
+        let is_there = |want: &Wanted| self.rooms.contains_key(&want.limit);
+        if wanted.len() == acquire.wants.len() && wanted.iter().all(is_there) {
+            return None;
+        }
+        let there: SmallVec<[&str; 4]> = wanted
+            .iter()
+            .filter(|want| is_there(want))
+            .filter_map(|want| acquire.wants.get(want.nth))
+            .map(|want| &*want.name)
+            .collect();
+        let names = acquire.wants.iter().map(|want| &want.name);
+        let missing: Vec<_> = names.filter(|name| !there.contains(&&***name)).cloned().collect();
+        (!missing.is_empty()).then_some(Acquired::Missing(missing))
     }
 
     /// Whether an active limit has no room for slots, or is kept for somebody who came before.
@@ -173,14 +219,15 @@ impl Ledger {
         let release =
             Wait::Release { occupancy_seconds_average: room.limit.occupancy_seconds_average };
         let excess = room.excess(slots, self.now);
-        let wait = if self.queue.is_reserved(room.limit.id, ticket) {
+        let is_kept = self.queue.is_reserved(room.limit.id, ticket);
+        let wait = if is_kept {
             release
         } else if excess > Level::ZERO {
             room.limit.decay.time_to_drain(excess).map_or(release, Wait::Drain)
         } else {
             return None;
         };
-        Some(Blocker { limit: MinimalLimit::from(&room.limit), wanted: slots, wait })
+        Some(Blocker { limit: MinimalLimit::from(&room.limit), wanted: slots, wait, is_kept })
     }
 
     /// What a grant holds: of the limits wanted, the active ones.
@@ -213,6 +260,12 @@ impl Ledger {
 
 impl From<&Lease> for Granted {
     fn from(lease: &Lease) -> Self {
-        Self { id: lease.id, fence: lease.fence, deadline: lease.deadline }
+        Self {
+            id: lease.id,
+            fence: lease.fence,
+            created: lease.created,
+            deadline: lease.deadline,
+            has_key: lease.request().is_some(),
+        }
     }
 }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::decay::Rate;
 use crate::holder::Holder;
-use crate::lease::LeaseId;
+use crate::lease::{LeaseId, Notes, RequestDigest};
 use crate::limit::LimitId;
 use crate::queue::{Ticket, WaiterId};
 use crate::time::{Span, Timestamp};
@@ -80,6 +80,13 @@ pub enum Command {
         /// How long it lives from now on.
         ttl: Span,
     },
+    /// Moves the deadlines of many leases to `ttl` from now: those of one process, at once.
+    RenewMany {
+        /// Which leases.
+        leases: Vec<LeaseId>,
+        /// How long they live from now on.
+        ttl: Span,
+    },
     /// Gives back everything that a lease holds.
     Release {
         /// Which lease.
@@ -91,6 +98,8 @@ pub enum Command {
         lease: LeaseId,
         /// What its holder is told.
         reason: Option<Arc<str>>,
+        /// Who does it, as its holder is told.
+        by: Option<Arc<str>>,
     },
     /// Whoever sent a request that waits is gone.
     Abandon(WaiterId),
@@ -183,6 +192,8 @@ pub struct Acquire {
     pub mode: Mode,
     /// How the slots are held.
     pub hold: Hold,
+    /// What to do about names that no limit has.
+    pub missing: Missing,
     /// How it waits, if it cannot be granted at once. `None`: it is refused.
     pub patience: Option<Patience>,
 }
@@ -200,6 +211,15 @@ pub struct Patience {
     pub place: Option<Ticket>,
 }
 
+/// What becomes of a request that names limits which do not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// They are skipped.
+    Skip,
+    /// It is refused, and told all of them; also if they are deleted while it waits.
+    Refuse,
+}
+
 /// What limits are used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
@@ -213,7 +233,8 @@ pub enum Mode {
 #[derive(Clone, Debug)]
 pub enum Hold {
     /// By a lease with a deadline. An id that is a live lease's already is answered as that
-    /// lease was.
+    /// lease was. With a digest of the request in the notes, the id stands for an idempotency
+    /// key: see [`Repeated`](crate::Repeated).
     Lease {
         /// The lease's id.
         id: LeaseId,
@@ -221,6 +242,8 @@ pub enum Hold {
         holder: Option<Holder>,
         /// How long it lives unless it is renewed.
         ttl: Span,
+        /// What else is said of it.
+        notes: Option<Arc<Notes>>,
     },
     /// By a lease without a deadline, for a holder that cannot renew. What this holder holds
     /// already is not taken again (contract C5).
@@ -242,6 +265,22 @@ impl Hold {
             Self::Lease { holder, .. } => holder.as_ref(),
             Self::Holder { holder, .. } => Some(holder),
             Self::Unleased => None,
+        }
+    }
+
+    /// What else is said of the lease.
+    pub(crate) fn notes(&self) -> Option<&Arc<Notes>> {
+        match self {
+            Self::Lease { notes, .. } => notes.as_ref(),
+            Self::Holder { .. } | Self::Unleased => None,
+        }
+    }
+
+    /// The lease that stands for the request's idempotency key, and what is asked for with it.
+    pub(crate) fn key(&self) -> Option<(LeaseId, RequestDigest)> {
+        match self {
+            Self::Lease { id, notes: Some(notes), .. } => Some((*id, notes.request?)),
+            Self::Lease { .. } | Self::Holder { .. } | Self::Unleased => None,
         }
     }
 }
@@ -266,12 +305,25 @@ pub enum Query {
     Limits(Scope, Page),
     /// The leases on a limit, oldest first.
     Leases(LimitRef, Page),
+    /// All leases that match, oldest first.
+    FindLeases(LeaseFilter, Page),
     /// One lease.
     Lease(LeaseId),
     /// Who waits for a limit, in the order in which they are next.
     Waiters(LimitRef, Page),
     /// Everybody who holds a lease and said who they are, in order.
     Holders,
+}
+
+/// Which leases; what is not said does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseFilter {
+    /// The name of a limit on which they are.
+    pub limit: Option<Arc<str>>,
+    /// The kind of their holders.
+    pub holder_kind: Option<Arc<str>>,
+    /// The id of their holders.
+    pub holder_id: Option<Arc<str>>,
 }
 
 /// Which part of a list.

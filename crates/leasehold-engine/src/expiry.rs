@@ -11,7 +11,7 @@ use crate::happening::What;
 use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
-use crate::outcome::{Gone, Renewed};
+use crate::outcome::{Ended, Gone, Renewed};
 use crate::queue::Called;
 use crate::time::{Span, Timestamp};
 
@@ -61,8 +61,15 @@ impl Ledger {
         Renewed::Renewed(Some(deadline))
     }
 
-    pub(crate) fn release(&mut self, id: LeaseId) -> Result<Lease, Gone> {
+    pub(crate) fn renew_many(&mut self, ids: &[LeaseId], ttl: Span) -> Vec<Renewed> {
+        ids.iter().map(|id| self.renew(*id, ttl)).collect()
+    }
+
+    pub(crate) fn release(&mut self, id: LeaseId) -> Result<Ended, Gone> {
         let lease = self.remove_lease(id).ok_or_else(|| self.gone(id))?;
+        if lease.notes.is_some() {
+            self.remember_release(&lease);
+        }
         self.happened_to_lease(What::Released, &lease);
         let occupancy = self.now.since(lease.created);
         for holding in &lease.holdings {
@@ -70,11 +77,17 @@ impl Ledger {
                 room.limit.sample_occupancy(occupancy, holding.slots);
             }
         }
-        Ok(lease)
+        Ok(Ended { lease, at: self.now })
     }
 
-    pub(crate) fn revoke(&mut self, id: LeaseId, reason: Option<Arc<str>>) -> Result<Lease, Gone> {
-        self.end(id, How::Revoked { reason }).ok_or_else(|| self.gone(id))
+    pub(crate) fn revoke(
+        &mut self,
+        id: LeaseId,
+        reason: Option<Arc<str>>,
+        by: Option<Arc<str>>,
+    ) -> Result<Ended, Gone> {
+        let lease = self.end(id, How::Revoked { reason, by }).ok_or_else(|| self.gone(id))?;
+        Ok(Ended { lease, at: self.now })
     }
 
     /// Ends leases of a holder that is gone, oldest first.

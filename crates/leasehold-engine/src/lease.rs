@@ -1,5 +1,6 @@
 //! A lease: slots on one or more limits, held until a deadline.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -48,9 +49,34 @@ pub struct Lease {
     pub created: Timestamp,
     /// When it dies unless it is renewed. `None` for holders that cannot renew.
     pub deadline: Option<Timestamp>,
+    /// What else was said of it. Most leases are made without a word.
+    pub notes: Option<Arc<Notes>>,
 }
 
-/// How a lease ended that its holder did not give back.
+/// What was said of a lease when it was asked for, beyond who holds it. Where a lease has notes,
+/// its holder may ask later what became of it: even that it was given back is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Words for people who look at the lease. They are no part of who holds it.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// What was asked for, if the request had an idempotency key. The lease's id stands for
+    /// the key.
+    pub request: Option<RequestDigest>,
+}
+
+/// What a request with an idempotency key asked for, as a digest: the same key with another
+/// digest is another request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestDigest(pub u128);
+
+impl Lease {
+    /// What was asked for, if the request had an idempotency key.
+    pub fn request(&self) -> Option<RequestDigest> {
+        self.notes.as_ref().and_then(|notes| notes.request)
+    }
+}
+
+/// How a lease ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum How {
     /// Its deadline passed.
@@ -59,16 +85,19 @@ pub enum How {
     Revoked {
         /// Why, if it was said.
         reason: Option<Arc<str>>,
+        /// Who did it, if it was said.
+        by: Option<Arc<str>>,
     },
     /// Its holder was known to be gone.
     Repossessed {
         /// From what it was known.
         evidence: Arc<str>,
     },
+    /// Its holder gave it back.
+    Released,
 }
 
-/// The end of a lease that its holder did not give back itself, kept so that the holder can
-/// be told.
+/// The end of a lease, kept so that its holder can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// The lease that ended.

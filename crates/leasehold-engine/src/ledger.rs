@@ -6,6 +6,7 @@
 
 mod books;
 mod endings;
+mod roll;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use smallvec::SmallVec;
 pub(crate) use self::books::Room;
 use self::books::{Entry, Pending};
 use self::endings::Endings;
+use self::roll::Roll;
 use crate::changes::{Changes, Resume, Snapshot};
 use crate::command::Command;
 use crate::happening::Happening;
@@ -38,7 +40,10 @@ pub struct Ledger {
     leases: FxHashMap<LeaseId, Entry>,
     deadlines: BTreeSet<(Timestamp, LeaseId)>,
     by_holder: BTreeMap<Holder, SmallVec<[LeaseId; 1]>>,
+    pub(crate) roll: Roll,
     endings: Endings,
+    /// Leases that were given back. Not durable: a holder that asks again does so soon.
+    releases: Endings,
     next_fence: Fence,
     pending: Pending,
     pub(crate) queue: Queue,
@@ -60,7 +65,7 @@ pub struct Step {
 }
 
 impl Ledger {
-    /// How many endings are remembered.
+    /// How many endings are remembered, and how many releases beside them.
     pub const ENDINGS_MAX: usize = 10_000;
 
     /// The ledger that a journal kept, at `now`, after a time in which nobody was there.
@@ -79,7 +84,9 @@ impl Ledger {
             leases: HashMap::with_capacity_and_hasher(snapshot.leases.len(), FxBuildHasher),
             deadlines: BTreeSet::new(),
             by_holder: BTreeMap::new(),
+            roll: Roll::default(),
             endings: Endings::default(),
+            releases: Endings::default(),
             pending: Pending::default(),
             queue: Queue::default(),
             happened: Vec::new(),
@@ -138,8 +145,11 @@ impl Ledger {
                 Outcome::GivenBack(self.release_tags(&names, &holder))
             }
             Command::Renew { lease, ttl } => Outcome::Renewed(self.renew(lease, ttl)),
+            Command::RenewMany { leases, ttl } => {
+                Outcome::RenewedMany(self.renew_many(&leases, ttl))
+            }
             Command::Release { lease } => Outcome::Ended(self.release(lease)),
-            Command::Revoke { lease, reason } => Outcome::Ended(self.revoke(lease, reason)),
+            Command::Revoke { lease, reason, by } => Outcome::Ended(self.revoke(lease, reason, by)),
             Command::Repossess { holder, with_deadline, evidence } => {
                 Outcome::Repossessed(self.repossess(&holder, with_deadline, &evidence))
             }

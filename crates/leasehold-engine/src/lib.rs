@@ -22,6 +22,7 @@ mod decay;
 mod expiry;
 mod happening;
 mod holder;
+mod keys;
 mod lease;
 mod ledger;
 mod limit;
@@ -34,18 +35,18 @@ mod time;
 
 pub use changes::{Changes, Resume, Snapshot};
 pub use command::{
-    Acquire, Command, CreateLimit, GiveBack, Hold, LimitPatch, LimitRef, Mode, Page, Patience,
-    Query, Scope, Want,
+    Acquire, Command, CreateLimit, GiveBack, Hold, LeaseFilter, LimitPatch, LimitRef, Missing,
+    Mode, Page, Patience, Query, Scope, Want,
 };
 pub use decay::{Level, Rate};
 pub use happening::{Happening, What};
 pub use holder::Holder;
-pub use lease::{Ending, Fence, Holding, Holdings, How, Lease, LeaseId};
+pub use lease::{Ending, Fence, Holding, Holdings, How, Lease, LeaseId, Notes, RequestDigest};
 pub use ledger::{Ledger, Step};
 pub use limit::{Limit, LimitId, TAG_PREFIX};
 pub use outcome::{
-    Acquired, Blocker, Created, Deleted, Gone, Grant, Granted, LeaseView, LimitView, MinimalLimit,
-    Outcome, Refusal, Renewed, Updated, Wait,
+    Acquired, Blocker, Created, Deleted, Ended, Gone, Grant, Granted, LeaseView, LimitView,
+    MinimalLimit, Outcome, Refusal, Renewed, Repeated, Updated, Wait,
 };
 pub use queue::{Called, OVERTAKES_MAX, Ticket, WaiterId, WaiterView};
 pub use time::{Span, Timestamp};

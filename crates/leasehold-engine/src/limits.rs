@@ -82,7 +82,7 @@ impl Ledger {
             // One that has drained to nothing has nothing to give.
             if self.level_on(lease, id) > Level::ZERO {
                 // Revoking a lease that is there cannot fail.
-                let _ = self.revoke(lease, reason.cloned());
+                let _ = self.revoke(lease, reason.cloned(), None);
             }
         }
         if let Some(room) = self.settled_room(id) {
@@ -103,7 +103,7 @@ impl Ledger {
             let renews = self.lease(lease).is_some_and(|lease| lease.deadline.is_some());
             if is_empty && (scope == Scope::Tags || !renews) {
                 // Revoking a lease that is there cannot fail.
-                let _ = self.revoke(lease, None);
+                let _ = self.revoke(lease, None, None);
             }
         }
         self.remove_limit(id);

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::command::GiveBack;
 use crate::holder::Holder;
-use crate::lease::{Ending, Fence, Lease, LeaseId};
+use crate::lease::{Ending, Fence, Holdings, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
 use crate::queue::{Ticket, WaiterView};
 use crate::time::{Span, Timestamp};
@@ -26,15 +26,17 @@ pub enum Outcome {
     GivenBack(SmallVec<[MinimalLimit; 1]>),
     /// Of `Renew`.
     Renewed(Renewed),
+    /// Of `RenewMany`, in its order.
+    RenewedMany(Vec<Renewed>),
     /// Of `Release` and `Revoke`: the lease as it was, or how it had ended before.
-    Ended(Result<Lease, Gone>),
+    Ended(Result<Ended, Gone>),
     /// Of `Repossess`: the leases as they were, oldest first.
     Repossessed(Vec<Lease>),
     /// Of `Query::Limit`.
     Limit(Option<LimitView>),
     /// Of `Query::Limits`.
     Limits(Vec<LimitView>),
-    /// Of `Query::Leases`; `None` if there is no such limit.
+    /// Of `Query::Leases` and `Query::FindLeases`; `None` if there is no such limit.
     Leases(Option<Vec<LeaseView>>),
     /// Of `Query::Lease`.
     Lease(Result<LeaseView, Gone>),
@@ -90,6 +92,21 @@ pub enum Acquired {
     TooManySlots(MinimalLimit),
     /// To be used as rate limits, but these have no decay.
     NotRateLimits(Vec<Arc<str>>),
+    /// Names that no limit has, of a request that insists on all of them.
+    Missing(Vec<Arc<str>>),
+    /// Asked for before with the same idempotency key.
+    Repeated(Repeated),
+}
+
+/// What becomes of a request whose idempotency key was used before. Slots are not taken again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Repeated {
+    /// The lease that the same request was granted lives.
+    Same(Box<LeaseView>),
+    /// Another request has the key.
+    Different,
+    /// The lease that was granted then has ended.
+    Ended(Gone),
 }
 
 /// Slots that are held now.
@@ -100,6 +117,8 @@ pub struct Grant {
     pub lease: Option<Granted>,
     /// What gives the slots back, if they were taken without a lease.
     pub unleased: Option<GiveBack>,
+    /// What it holds on each limit.
+    pub holdings: Holdings,
     /// The limits that were named and exist, the inactive ones included, as they were named.
     pub limits: SmallVec<[MinimalLimit; 1]>,
 }
@@ -111,8 +130,13 @@ pub struct Granted {
     pub id: LeaseId,
     /// Its fencing token.
     pub fence: Fence,
+    /// When it was granted.
+    pub created: Timestamp,
     /// When it dies unless it is renewed.
     pub deadline: Option<Timestamp>,
+    /// Whether it was asked for with an idempotency key. Then it stays though its client has
+    /// gone: the client comes back for it with the key, or its deadline ends it.
+    pub has_key: bool,
 }
 
 /// Why slots were not granted.
@@ -123,6 +147,8 @@ pub struct Refusal {
     /// The place in line that it keeps, should it come back to wait. `None` if it did not say
     /// that it waits.
     pub place: Option<Ticket>,
+    /// How many go before it, plus one: in that one of the blockers' lines which is longest.
+    pub position: u64,
 }
 
 /// A limit without room.
@@ -134,6 +160,8 @@ pub struct Blocker {
     pub wanted: u64,
     /// What a client can know of when there will be room.
     pub wait: Wait,
+    /// Whether the limit is kept for somebody who was overtaken too often.
+    pub is_kept: bool,
 }
 
 /// What can be known of when there will be room.
@@ -155,6 +183,15 @@ pub enum Renewed {
     Renewed(Option<Timestamp>),
     /// It is dead.
     Gone(Gone),
+}
+
+/// A lease that has just ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// The lease as it was.
+    pub lease: Lease,
+    /// When it ended.
+    pub at: Timestamp,
 }
 
 /// A lease that is not there: how it ended, if that is still known.

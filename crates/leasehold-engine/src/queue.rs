@@ -8,17 +8,21 @@
 //! came later gets slots there before it does. Reservations are held in the order of tickets,
 //! so two of them never wait for each other.
 
+mod line;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use self::line::Line;
 use crate::admission::Wanted;
 use crate::command::{Acquire, Patience};
 use crate::decay::Level;
 use crate::holder::Holder;
-use crate::lease::Holding;
+use crate::lease::{Holding, LeaseId, Notes, RequestDigest};
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
 use crate::outcome::{Acquired, Blocker, Refusal, Wait};
@@ -66,6 +70,8 @@ pub struct WaiterView {
     pub since: Timestamp,
     /// The limits that keep it from running.
     pub blockers: SmallVec<[Blocker; 1]>,
+    /// What else is said of the lease that it asks for.
+    pub notes: Option<Arc<Notes>>,
 }
 
 #[derive(Debug)]
@@ -90,22 +96,11 @@ pub(crate) struct Queue {
     alarms: BTreeSet<(Timestamp, LimitId)>,
     /// Limits of which something has changed since their lines were looked at.
     touched: Vec<LimitId>,
+    /// Who waits with the idempotency key that this lease's id stands for.
+    with_key: FxHashMap<LeaseId, BTreeSet<Ticket>>,
+    /// Who waited with a key that was granted meanwhile.
+    answered: Vec<Ticket>,
     next_ticket: u64,
-}
-
-/// Everybody who waits for one limit.
-#[derive(Debug, Default)]
-struct Line {
-    order: BTreeSet<(Reverse<i32>, Ticket)>,
-    /// By age, each with what `overtakes` was when it joined.
-    patient: BTreeMap<Ticket, u64>,
-    /// Overtaken too often: the limit is kept for them, the oldest first.
-    starving: BTreeSet<Ticket>,
-    /// How many grants there were here while somebody older waited.
-    overtakes: u64,
-    /// How many want how many slots.
-    sizes: BTreeMap<u64, usize>,
-    alarm: Option<Timestamp>,
 }
 
 impl Queue {
@@ -170,14 +165,40 @@ impl Queue {
         }
     }
 
+    /// What somebody who waits asked for with the idempotency key that a lease stands for.
+    pub(crate) fn asked_with(&self, lease: LeaseId) -> Option<RequestDigest> {
+        let first = self.with_key.get(&lease)?.first()?;
+        self.waiters.get(first)?.acquire.hold.key().map(|(_, request)| request)
+    }
+
+    /// A lease that stands for a key has been granted: whoever waits with that key is to be
+    /// answered it.
+    pub(crate) fn answer_all_with(&mut self, lease: LeaseId) {
+        self.answered.extend(self.with_key.get(&lease).into_iter().flatten());
+    }
+
+    /// A refusal that says how many go before it: whoever has this priority and ticket.
+    pub(crate) fn with_position(
+        &self,
+        mut refusal: Refusal,
+        priority: i32,
+        ticket: Ticket,
+    ) -> Refusal {
+        let lines = refusal.blockers.iter().filter_map(|full| self.lines.get(&full.limit.id));
+        let longest = lines.map(|line| line.count_before(priority, ticket)).max();
+        refusal.position = longest.unwrap_or(0) + 1;
+        refusal
+    }
+
     fn join(&mut self, ticket: Ticket, waiter: Waiter) {
         self.patience.insert((waiter.until, ticket));
         self.tickets.insert(waiter.id, ticket);
+        if let Some((lease, _)) = waiter.acquire.hold.key() {
+            self.with_key.entry(lease).or_default().insert(ticket);
+        }
         for want in &waiter.wanted {
             let line = self.lines.entry(want.limit).or_default();
-            line.order.insert((Reverse(waiter.priority), ticket));
-            line.patient.insert(ticket, line.overtakes);
-            *line.sizes.entry(want.slots).or_default() += 1;
+            line.insert(waiter.priority, ticket, want.slots);
             // Looked at once more in its line, it sets the alarm that will wake it.
             self.touched.push(want.limit);
         }
@@ -188,17 +209,17 @@ impl Queue {
         let waiter = self.waiters.remove(&ticket)?;
         self.patience.remove(&(waiter.until, ticket));
         self.tickets.remove(&waiter.id);
+        if let Some((lease, _)) = waiter.acquire.hold.key()
+            && let Some(tickets) = self.with_key.get_mut(&lease)
+        {
+            tickets.remove(&ticket);
+            if tickets.is_empty() {
+                self.with_key.remove(&lease);
+            }
+        }
         for want in &waiter.wanted {
             let Some(line) = self.lines.get_mut(&want.limit) else { continue };
-            line.order.remove(&(Reverse(waiter.priority), ticket));
-            line.patient.remove(&ticket);
-            line.starving.remove(&ticket);
-            if let Some(count) = line.sizes.get_mut(&want.slots) {
-                *count -= 1;
-                if *count == 0 {
-                    line.sizes.remove(&want.slots);
-                }
-            }
+            line.remove(waiter.priority, ticket, want.slots);
             if line.order.is_empty() {
                 self.set_alarm(want.limit, None);
                 self.lines.remove(&want.limit);
@@ -254,13 +275,6 @@ impl Queue {
     }
 }
 
-impl Line {
-    fn oldest(&self) -> Option<Ticket> {
-        let patient = self.patient.keys().next().copied();
-        patient.into_iter().chain(self.starving.first().copied()).min()
-    }
-}
-
 impl Ledger {
     /// Puts a request in line that cannot run now.
     pub(crate) fn wait(
@@ -275,6 +289,7 @@ impl Ledger {
         });
         let ticket = kept.unwrap_or_else(|| self.queue.take_ticket());
         if self.queue.waiters.len() >= WAITERS_MAX || patience.until <= self.now {
+            let refusal = self.queue.with_position(refusal, patience.priority, ticket);
             return Acquired::Refused(Refusal { place: Some(ticket), ..refusal });
         }
         let waiter = Waiter {
@@ -307,8 +322,9 @@ impl Ledger {
             let refused = self.judge(ticket);
             if let Some(waiter) = self.queue.leave(ticket) {
                 // Had it been able to run, it would have been called above.
-                let outcome = refused.unwrap_or(Acquired::Refused(Refusal::unknown(ticket)));
-                called.push(Called { waiter: waiter.id, outcome: outcome.with_place(ticket) });
+                let refused = refused.unwrap_or(Acquired::Refused(Refusal::unknown()));
+                let outcome = self.sent_away(refused, waiter.priority, ticket);
+                called.push(Called { waiter: waiter.id, outcome });
             }
             self.serve_touched(&mut called);
         }
@@ -331,13 +347,29 @@ impl Ledger {
                 slots: waiter.wanted.iter().find(|want| want.limit == limit)?.slots,
                 since: waiter.since,
                 blockers,
+                notes: waiter.acquire.hold.notes().cloned(),
             })
         })
     }
 
     pub(crate) fn serve_touched(&mut self, called: &mut Vec<Called>) {
-        while let Some(limit) = self.queue.next_touched(self.now) {
+        loop {
+            while let Some(ticket) = self.queue.answered.pop() {
+                called.extend(self.call(ticket));
+            }
+            let Some(limit) = self.queue.next_touched(self.now) else { break };
             self.serve_line(limit, called);
+        }
+    }
+
+    /// What somebody is told who has waited long enough.
+    fn sent_away(&self, refused: Acquired, priority: i32, ticket: Ticket) -> Acquired {
+        match refused {
+            Acquired::Refused(refusal) => {
+                let refusal = self.queue.with_position(refusal, priority, ticket);
+                Acquired::Refused(Refusal { place: Some(ticket), ..refusal })
+            }
+            other => other,
         }
     }
 
@@ -407,16 +439,7 @@ impl Refusal {
             .try_fold(Span::ZERO, |longest, span| span.map(|span| longest.max(span)))
     }
 
-    fn unknown(place: Ticket) -> Self {
-        Self { blockers: SmallVec::new(), place: Some(place) }
-    }
-}
-
-impl Acquired {
-    fn with_place(self, ticket: Ticket) -> Self {
-        match self {
-            Self::Refused(refusal) => Self::Refused(Refusal { place: Some(ticket), ..refusal }),
-            other => other,
-        }
+    fn unknown() -> Self {
+        Self { blockers: SmallVec::new(), place: None, position: 1 }
     }
 }

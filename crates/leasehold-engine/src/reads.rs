@@ -1,9 +1,11 @@
 //! What can be seen of a ledger. Looking changes nothing.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
-use crate::command::{Page, Query, Scope};
-use crate::lease::Lease;
+use crate::command::{LeaseFilter, Page, Query, Scope};
+use crate::holder::Holder;
+use crate::lease::{Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::limit::{LimitId, TAG_PREFIX};
 use crate::outcome::{LeaseView, LimitView, Outcome};
@@ -21,6 +23,7 @@ impl Ledger {
                     ids.filter_map(|id| self.lease(*id)).map(|l| self.lease_view(l)).collect()
                 }),
             ),
+            Query::FindLeases(filter, page) => Outcome::Leases(self.find_leases(&filter, page)),
             Query::Waiters(limit, page) => Outcome::Waiters(
                 self.find(&limit, Scope::All)
                     .map(|id| self.waiters_for(id).skip(page.offset).take(page.limit).collect()),
@@ -60,7 +63,45 @@ impl Ledger {
             .collect()
     }
 
-    fn lease_view(&self, lease: &Lease) -> LeaseView {
+    /// The leases that match, oldest first; `None` without such a limit. Looks at those of the
+    /// narrowest of what is asked for.
+    fn find_leases(&self, filter: &LeaseFilter, page: Page) -> Option<Vec<LeaseView>> {
+        let LeaseFilter { limit, holder_kind, holder_id } = filter;
+        let room = match limit {
+            Some(name) => Some(self.rooms.get(self.names.get(name)?)?),
+            None => None,
+        };
+        let candidates: Box<dyn Iterator<Item = LeaseId>> = match (holder_id, holder_kind, room) {
+            (Some(id), _, _) => Box::new(self.leases_of_any(id).into_iter()),
+            (None, Some(kind), Some(room)) if room.leases.len() > self.roll.count_of(kind) => {
+                Box::new(self.roll.of_kind(kind))
+            }
+            (None, _, Some(room)) => Box::new(room.leases.values().copied()),
+            (None, Some(kind), None) => Box::new(self.roll.of_kind(kind)),
+            (None, None, None) => Box::new(self.roll.all()),
+        };
+        let matches = |lease: &&Lease| {
+            room.is_none_or(|room| room.leases.contains_key(&lease.fence))
+                && holder_kind.as_ref().is_none_or(|kind| {
+                    lease.holder.as_ref().is_some_and(|holder| holder.kind == *kind)
+                })
+        };
+        let leases = candidates.filter_map(|id| self.lease(id)).filter(matches);
+        Some(leases.skip(page.offset).take(page.limit).map(|l| self.lease_view(l)).collect())
+    }
+
+    /// The leases of the holders with this id, of whatever kind, oldest first.
+    fn leases_of_any(&self, id: &Arc<str>) -> Vec<LeaseId> {
+        let holders = self.roll.kinds().map(|kind| Holder::new(kind.clone(), id.clone()));
+        let mut leases: Vec<_> = holders
+            .flat_map(|holder| self.leases_of(&holder))
+            .filter_map(|id| Some((self.lease(*id)?.fence, *id)))
+            .collect();
+        leases.sort_unstable();
+        leases.into_iter().map(|(_, id)| id).collect()
+    }
+
+    pub(crate) fn lease_view(&self, lease: &Lease) -> LeaseView {
         let names = lease.holdings.iter().filter_map(|held| self.rooms.get(&held.limit));
         LeaseView {
             lease: lease.clone(),

@@ -46,7 +46,7 @@ impl Ledger {
         for lease in self.leases_on(id) {
             if self.remove_holding(lease, id) {
                 // Revoking a lease that is there cannot fail.
-                let _ = self.revoke(lease, reason.cloned());
+                let _ = self.revoke(lease, reason.cloned(), None);
             }
         }
         if let Some(room) = self.settled_room(id) {
@@ -58,7 +58,7 @@ impl Ledger {
                 continue;
             }
             let holding = Holding { limit: id, slots: 1, level: Level::from_slots(1) };
-            self.lease_out(lease, Some(holder), smallvec![holding], None);
+            self.lease_out(lease, Some(holder), smallvec![holding], None, None);
         }
         Updated::Done
     }

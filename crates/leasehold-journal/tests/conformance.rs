@@ -4,7 +4,8 @@
 
 use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Fence, GiveBack, Hold, Holder, LeaseId, Ledger,
-    LimitId, LimitRef, Mode, Outcome, Query, Rate, Scope, Snapshot, Span, Timestamp, Want,
+    LimitId, LimitRef, Missing, Mode, Notes, Outcome, Query, Rate, RequestDigest, Scope, Snapshot,
+    Span, Timestamp, Want,
 };
 use leasehold_journal::{Journal, MemoryJournal, OpenError, SqliteJournal};
 use smallvec::smallvec;
@@ -70,6 +71,19 @@ fn create(id: u128, name: &str, slots: u64, slots_per_second: f64) -> Command {
 }
 
 fn acquire(lease: u128, names: &[&str]) -> Command {
+    acquire_with(lease, names, None)
+}
+
+/// What a request says of its lease: words that are no ASCII, and the digest of a key.
+fn notes() -> Notes {
+    let labels = [("team", "data"), ("☃", "say \"hi\""), ("empty", "")];
+    Notes {
+        labels: labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        request: Some(RequestDigest(u128::MAX / 3)),
+    }
+}
+
+fn acquire_with(lease: u128, names: &[&str], notes: Option<Notes>) -> Command {
     Command::Acquire(Acquire {
         wants: names.iter().map(|name| Want { name: (*name).into(), slots: 1 }).collect(),
         mode: Mode::Concurrency,
@@ -77,7 +91,9 @@ fn acquire(lease: u128, names: &[&str]) -> Command {
             id: LeaseId(lease),
             holder: Some(Holder::new("process", format!("h{lease}"))),
             ttl: Span::from_seconds(60),
+            notes: notes.map(Into::into),
         },
+        missing: Missing::Skip,
         patience: None,
     })
 }
@@ -99,7 +115,14 @@ fn commands() -> Vec<(i64, Command)> {
                 occupancy: Some(Span::from_seconds(3)),
             }),
         ),
-        (11, Command::Revoke { lease: LeaseId(3), reason: Some("maintenance".into()) }),
+        (
+            11,
+            Command::Revoke {
+                lease: LeaseId(3),
+                reason: Some("maintenance".into()),
+                by: Some("ops".into()),
+            },
+        ),
         (12, create(3, "short-lived", 1, 0.0)),
         (13, Command::DeleteLimit { limit: LimitRef::Id(LimitId(3)), scope: Scope::All }),
         (13, create(4, "short-lived", 2, 0.0)),
@@ -109,9 +132,14 @@ fn commands() -> Vec<(i64, Command)> {
                 wants: smallvec![Want { name: "short-lived".into(), slots: 2 }],
                 mode: Mode::Concurrency,
                 hold: Hold::Holder { id: LeaseId(4), holder: Holder::new("task_run", "t") },
+                missing: Missing::Skip,
                 patience: None,
             }),
         ),
+        (15, acquire_with(5, &["plain"], Some(notes()))),
+        (16, acquire_with(6, &["plain"], Some(Notes::default()))),
+        (17, Command::Renew { lease: LeaseId(5), ttl: Span::from_seconds(600) }),
+        (18, Command::Release { lease: LeaseId(6) }),
         (70, Command::Tick), // lease 2 expires
     ]
 }
@@ -132,6 +160,21 @@ fn what_is_loaded_is_what_was_committed_after_every_single_command() {
             subject.open().commit(&ledger.take_changes()).unwrap();
             assert_eq!(subject.open().load().unwrap(), ledger.snapshot());
         }
+    }
+}
+
+#[test]
+fn what_was_said_of_a_lease_is_kept() {
+    for subject in subjects() {
+        let mut ledger = Ledger::restore(Snapshot::default(), at(0));
+        ledger.step(create(1, "plain", 5, 0.0), at(1));
+        ledger.step(acquire_with(1, &["plain"], Some(notes())), at(1));
+        ledger.step(acquire_with(2, &["plain"], Some(Notes::default())), at(1));
+        ledger.step(acquire_with(3, &["plain"], None), at(1));
+        subject.open().commit(&ledger.take_changes()).unwrap();
+        let leases = subject.open().load().unwrap().leases;
+        let kept: Vec<_> = leases.into_iter().map(|lease| lease.notes).collect();
+        assert_eq!(kept, [Some(notes().into()), Some(Notes::default().into()), None]);
     }
 }
 

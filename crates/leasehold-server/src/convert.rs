@@ -1,8 +1,10 @@
 //! The one place that knows both wire types and engine types.
 
+pub(crate) mod leases;
+
 use std::sync::Arc;
 
-use leasehold_api::leases::{HeldLimit, Lease as WireLease, LeaseHolder, LimitLease, Waiter};
+use leasehold_api::leases::{LeaseHolder, LimitLease, Waiter};
 use leasehold_api::limits::{self, CreatedLimit, Limit as WireLimit, MinimalLimit as WireMinimal};
 use leasehold_api::path::IdOrName;
 use leasehold_api::tags::TagLimit;
@@ -30,10 +32,6 @@ pub(crate) fn limit_ref(path: IdOrName) -> LimitRef {
 
 pub(crate) fn new_limit_id() -> LimitId {
     LimitId(Uuid::new_v4().as_u128())
-}
-
-pub(crate) fn new_lease_id() -> LeaseId {
-    LeaseId(Uuid::new_v4().as_u128())
 }
 
 pub(crate) fn create(body: limits::CreateLimit) -> CreateLimit {
@@ -162,49 +160,30 @@ pub(crate) fn tag_limit(view: &LimitView) -> TagLimit {
     }
 }
 
-pub(crate) fn lease(view: &LeaseView) -> WireLease {
-    WireLease {
-        id: Uuid::from_u128(view.lease.id.0),
-        limits: held(view),
-        holder: view.lease.holder.as_ref().map(lease_holder),
-        created: timestamp(view.lease.created),
-        deadline: view.lease.deadline.map(timestamp),
-        fencing_token: view.lease.fence.0,
-    }
-}
-
 /// A lease in the list of a limit on which it is.
 pub(crate) fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
     let on_limit = view.lease.holdings.iter().zip(&view.names).find(|(held, name)| match limit {
         LimitRef::Id(id) => held.limit == *id,
         LimitRef::Name(wanted) => *name == wanted,
     });
-    let lease = lease(view);
+    let lease = &view.lease;
     LimitLease {
-        id: lease.id,
+        id: Uuid::from_u128(lease.id.0),
         slots: on_limit.map_or(0, |(held, _)| held.slots),
-        holder: lease.holder,
-        created: lease.created,
-        deadline: lease.deadline,
-        fencing_token: lease.fencing_token,
-        limits: lease.limits,
+        holder: lease.holder.as_ref().map(lease_holder),
+        labels: leases::labels(lease.notes.as_deref()),
+        created: timestamp(lease.created),
+        deadline: lease.deadline.map(timestamp),
+        fencing_token: lease.fence.0,
+        limits: leases::held(view),
     }
-}
-
-fn held(view: &LeaseView) -> Vec<HeldLimit> {
-    let held = view.lease.holdings.iter().zip(&view.names);
-    held.map(|(holding, name)| HeldLimit {
-        id: Uuid::from_u128(holding.limit.0),
-        name: (**name).to_owned(),
-        slots: holding.slots,
-    })
-    .collect()
 }
 
 pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter {
     Waiter {
         position,
         holder: view.holder.as_ref().map(lease_holder),
+        labels: leases::labels(view.notes.as_deref()),
         slots: view.slots,
         priority: view.priority.into(),
         since: timestamp(view.since),
@@ -215,34 +194,4 @@ pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter
 
 fn lease_holder(holder: &Holder) -> LeaseHolder {
     LeaseHolder { r#type: (*holder.kind).to_owned(), id: (*holder.id).to_owned() }
-}
-
-/// The id of a lease that holds nothing and is kept nowhere (contract C10): older clients
-/// renew and release what they got, even when no limit had the name that they asked for.
-pub(crate) fn empty_lease_id() -> Uuid {
-    let random = Uuid::new_v4().as_u128() & !EMPTY_LEASE_MASK;
-    Uuid::from_u128(EMPTY_LEASE | random)
-}
-
-/// Whether a lease holds nothing and is kept nowhere: it can always be renewed.
-pub(crate) fn is_empty_lease_id(id: Uuid) -> bool {
-    id.as_u128() & EMPTY_LEASE_MASK == EMPTY_LEASE
-}
-
-/// A UUID of version 8, the one for private use, that begins with "lease" and ends at random.
-const EMPTY_LEASE: u128 = 0x1ea5_e000_0000_8000_8000_0000_0000_0000;
-const EMPTY_LEASE_MASK: u128 = 0xffff_ffff_ffff_ffff_c000_0000_0000_0000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_lease_is_known_by_its_id_and_no_other_lease_is() {
-        let id = empty_lease_id();
-        assert_ne!(id, empty_lease_id());
-        assert_eq!(id.get_version_num(), 8);
-        assert!(is_empty_lease_id(id));
-        assert!(!is_empty_lease_id(Uuid::from_u128(new_lease_id().0)));
-    }
 }

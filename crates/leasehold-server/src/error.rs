@@ -1,5 +1,7 @@
 //! Failures as HTTP, in the shapes that the contract gives them. Nowhere else.
 
+mod door;
+
 use std::borrow::Cow;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -9,6 +11,7 @@ use leasehold_api::error::{self as bodies, Detail, Exception};
 use leasehold_engine::{Ending, Gone, How};
 use serde::Serialize;
 
+pub(crate) use self::door::DoorError;
 use crate::convert;
 use crate::coordinator::Unavailable;
 
@@ -29,6 +32,8 @@ pub(crate) enum ApiError {
     LeaseNotFound(Gone),
     /// 410: a lease to be renewed is dead.
     LeaseGone(Gone),
+    /// What the door for leases that is ours alone refuses.
+    Door(DoorError),
     /// 409: a name that another limit has, or a `null` where there must be a value.
     Conflict,
     /// 422: more slots than the limit has.
@@ -73,6 +78,7 @@ impl IntoResponse for ApiError {
             Self::RecordNotFound(sentence) => detail(StatusCode::NOT_FOUND, sentence),
             Self::LeaseNotFound(gone) => detail(StatusCode::NOT_FOUND, lease_not_found(gone)),
             Self::LeaseGone(gone) => detail(StatusCode::GONE, lease_gone(gone)),
+            Self::Door(error) => error.into_response(),
             Self::Conflict => detail(StatusCode::CONFLICT, bodies::INTEGRITY_CONFLICT),
             Self::TooManySlots => {
                 detail(StatusCode::UNPROCESSABLE_ENTITY, bodies::SLOTS_OVER_LIMIT)
@@ -133,6 +139,12 @@ impl From<Invalid> for ApiError {
     }
 }
 
+impl From<DoorError> for ApiError {
+    fn from(error: DoorError) -> Self {
+        Self::Door(error)
+    }
+}
+
 impl From<Unavailable> for ApiError {
     fn from(unavailable: Unavailable) -> Self {
         Self::Unavailable(unavailable)
@@ -179,13 +191,15 @@ fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> 
 /// contract covers them.
 fn lease_gone(gone: Gone) -> Cow<'static, str> {
     match gone.0 {
-        Some(Ending { how: How::Revoked { reason: Some(reason) }, at, .. }) => {
-            let at = convert::timestamp(at);
-            format!("Lease not found - it was revoked by an operator at {at}: {reason}").into()
+        Some(Ending { how: How::Revoked { reason: Some(reason), by }, at, .. }) => {
+            let (by, at) = (by.as_deref().unwrap_or("an operator"), convert::timestamp(at));
+            format!("Lease not found - it was revoked by {by} at {at}: {reason}").into()
         }
-        Some(Ending { how: How::Revoked { reason: None } | How::Expired, .. }) | None => {
-            bodies::LEASE_NOT_FOUND.into()
-        }
+        Some(Ending {
+            how: How::Revoked { reason: None, .. } | How::Expired | How::Released,
+            ..
+        })
+        | None => bodies::LEASE_NOT_FOUND.into(),
         Some(Ending { how: How::Repossessed { evidence }, at, .. }) => {
             let at = convert::timestamp(at);
             format!("Lease not found - it was repossessed at {at}: {evidence}").into()
@@ -197,15 +211,19 @@ fn lease_gone(gone: Gone) -> Cow<'static, str> {
 fn lease_not_found(gone: Gone) -> Cow<'static, str> {
     match &gone.0 {
         None => "Lease not found".into(),
+        Some(Ending { how: How::Released, at, .. }) => {
+            format!("Lease not found - it was released at {}", convert::timestamp(*at)).into()
+        }
         Some(Ending { how: How::Expired, at, .. }) => {
             format!("Lease not found - it expired at {}", convert::timestamp(*at)).into()
         }
-        Some(Ending { how: How::Revoked { reason: None }, at, .. }) => {
+        Some(Ending { how: How::Revoked { reason: None, .. }, at, .. }) => {
             let at = convert::timestamp(*at);
             format!("Lease not found - its tag was reset or deleted at {at}").into()
         }
         Some(Ending {
-            how: How::Revoked { reason: Some(_) } | How::Repossessed { .. }, ..
+            how: How::Revoked { reason: Some(_), .. } | How::Repossessed { .. },
+            ..
         }) => lease_gone(gone),
     }
 }

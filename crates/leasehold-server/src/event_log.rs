@@ -163,9 +163,9 @@ fn events(happening: &Happening) -> Vec<Event> {
             let seconds = left.as_seconds_f64();
             ("lease.renewed_late", Some(format!("{seconds:.3} seconds were left")))
         }
-        What::Released => ("lease.released", None),
+        What::Released | What::Ended(How::Released) => ("lease.released", None),
         What::Ended(How::Expired) => ("lease.expired", Some("it was not renewed".to_owned())),
-        What::Ended(How::Revoked { reason }) => {
+        What::Ended(How::Revoked { reason, .. }) => {
             ("lease.revoked", reason.as_ref().map(ToString::to_string))
         }
         What::Ended(How::Repossessed { evidence }) => {

@@ -1,9 +1,10 @@
-//! Requests as handlers want them: a body that has been read and validated.
+//! Requests as handlers want them: bodies and query strings that have been read and validated.
 
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -19,6 +20,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body that says what it must.
 pub(crate) struct Valid<T>(pub(crate) T);
+
+/// A query string that says what it must.
+pub(crate) struct ValidQuery<T>(pub(crate) T);
 
 /// A body as it came, for handlers whose path can be invalid too.
 pub(crate) struct Raw {
@@ -75,5 +79,15 @@ impl<T: Body> FromRequest<App> for Valid<T> {
         let raw = Raw::from_request(request, app).await?;
         let body = T::from_bytes(raw.content_type(), raw.bytes(), &app.config().bodies)?;
         Ok(Self(body))
+    }
+}
+
+impl<T: Body> FromRequestParts<App> for ValidQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        // Pairs of text are there in whatever comes.
+        let Query(pairs) = Query::try_from_uri(&parts.uri).map_err(|_| ApiError::Unexpected)?;
+        Ok(Self(T::from_query(pairs, &app.config().bodies)?))
     }
 }

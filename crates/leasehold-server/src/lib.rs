@@ -17,6 +17,7 @@ pub mod evidence;
 mod extract;
 mod gate;
 mod grant;
+mod lease_id;
 mod observe;
 mod places;
 pub mod records;

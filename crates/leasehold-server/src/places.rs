@@ -45,10 +45,10 @@ struct Kept {
 impl Places {
     /// Who asks, by the address and by everything that it asks for.
     pub(crate) fn caller(&self, peer: Option<Peer>, acquire: &Acquire) -> Caller {
-        let Acquire { wants, mode, hold, patience: _ } = acquire;
+        let Acquire { wants, mode, hold, missing: _, patience: _ } = acquire;
         // A lease's id is new with each attempt.
         let hold = match hold {
-            Hold::Lease { id: _, holder, ttl } => (holder.as_ref(), Some(*ttl)),
+            Hold::Lease { id: _, holder, ttl, notes: _ } => (holder.as_ref(), Some(*ttl)),
             Hold::Holder { id: _, holder } => (Some(holder), None),
             Hold::Unleased => (None, None),
         };
@@ -98,7 +98,7 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_engine::{LeaseId, Mode, Want};
+    use leasehold_engine::{LeaseId, Missing, Mode, Want};
     use smallvec::smallvec;
 
     use super::*;
@@ -107,7 +107,13 @@ mod tests {
         Acquire {
             wants: smallvec![Want { name: name.into(), slots: 1 }],
             mode: Mode::Concurrency,
-            hold: Hold::Lease { id: LeaseId(lease), holder: None, ttl: Span::from_seconds(60) },
+            hold: Hold::Lease {
+                id: LeaseId(lease),
+                holder: None,
+                ttl: Span::from_seconds(60),
+                notes: None,
+            },
+            missing: Missing::Skip,
             patience: None,
         }
     }

@@ -61,11 +61,12 @@ mod tests {
     use smallvec::{SmallVec, smallvec};
 
     fn blocker(name: &str, wanted: u64, slots: u64, wait: Wait) -> Blocker {
-        Blocker { limit: MinimalLimit { id: LimitId(1), name: name.into(), slots }, wanted, wait }
+        let limit = MinimalLimit { id: LimitId(1), name: name.into(), slots };
+        Blocker { limit, wanted, wait, is_kept: false }
     }
 
     fn check(blockers: SmallVec<[Blocker; 1]>, mean_seconds: f64) {
-        let refusal = Refusal { blockers, place: None };
+        let refusal = Refusal { blockers, place: None, position: 1 };
         for _ in 0..100 {
             let polling = Config { park_seconds: 0.0, ..Config::default() };
             let seconds = after_seconds(&refusal, &polling);
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn who_will_be_held_open_comes_back_shortly() {
         let blockers = smallvec![blocker("db", 1, 1, held_for(500_000.0))];
-        let refusal = Refusal { blockers, place: None };
+        let refusal = Refusal { blockers, place: None, position: 1 };
         assert!(after_seconds(&refusal, &Config::default()) < 0.03);
     }
 

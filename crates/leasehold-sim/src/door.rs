@@ -2,8 +2,8 @@
 
 use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Created, Deleted, Ending, GiveBack, Hold, Holder, How,
-    LeaseId, Ledger, Level, LimitId, LimitPatch, LimitRef, Mode, Outcome, Page, Query, Rate,
-    Renewed, Scope, Span, Timestamp, Updated, Want,
+    LeaseId, Ledger, Level, LimitId, LimitPatch, LimitRef, Missing, Mode, Outcome, Page, Query,
+    Rate, Renewed, Scope, Span, Timestamp, Updated, Want,
 };
 
 use crate::wire::{Gone, Granted, Lease, Limit, Reply, Request};
@@ -28,13 +28,20 @@ fn command(request: &Request) -> Option<Command> {
         Request::Acquire { lease, names, slots, ttl } => Command::Acquire(Acquire {
             wants: names.iter().map(|name| want(name, *slots)).collect(),
             mode: Mode::Concurrency,
-            hold: Hold::Lease { id: lease_id(*lease), holder: None, ttl: Span::from_micros(*ttl) },
+            hold: Hold::Lease {
+                id: lease_id(*lease),
+                holder: None,
+                ttl: Span::from_micros(*ttl),
+                notes: None,
+            },
+            missing: Missing::Skip,
             patience: None,
         }),
         Request::Take { lease, run, tags } => Command::Acquire(Acquire {
             wants: tags.iter().map(|tag| want(tag, 1)).collect(),
             mode: Mode::Concurrency,
             hold: Hold::Holder { id: lease_id(*lease), holder: holder(*run) },
+            missing: Missing::Skip,
             patience: None,
         }),
         Request::Drop { run, tags } => {
@@ -44,6 +51,7 @@ fn command(request: &Request) -> Option<Command> {
             wants: [want(name, *slots)].into_iter().collect(),
             mode: if *is_rate { Mode::RateLimit } else { Mode::Concurrency },
             hold: Hold::Unleased,
+            missing: Missing::Skip,
             patience: None,
         }),
         Request::Decrement { name, slots } => Command::GiveBack(GiveBack {
@@ -55,7 +63,9 @@ fn command(request: &Request) -> Option<Command> {
             Command::Renew { lease: lease_id(*lease), ttl: Span::from_micros(*ttl) }
         }
         Request::Release { lease } => Command::Release { lease: lease_id(*lease) },
-        Request::Revoke { lease } => Command::Revoke { lease: lease_id(*lease), reason: None },
+        Request::Revoke { lease } => {
+            Command::Revoke { lease: lease_id(*lease), reason: None, by: None }
+        }
         Request::Create { id, name, slots, nanos_per_second } => {
             Command::CreateLimit(CreateLimit {
                 id: LimitId((*id).into()),
@@ -107,7 +117,7 @@ fn reply(outcome: Outcome, at: i64) -> Reply {
             Reply::Renewed { at, deadline: deadline.map(Timestamp::as_micros) }
         }
         Outcome::Renewed(Renewed::Gone(gone)) | Outcome::Ended(Err(gone)) => {
-            Reply::Gone { at, how: gone.0.as_ref().map(how) }
+            Reply::Gone { at, how: gone.0.as_ref().and_then(how) }
         }
         Outcome::Created(Created::NameTaken)
         | Outcome::Updated(Updated::NotFound | Updated::NameTaken)
@@ -158,10 +168,11 @@ fn look(ledger: &mut Ledger, now: Timestamp) -> Reply {
     Reply::Picture { at: ledger.now().as_micros(), limits }
 }
 
-fn how(ending: &Ending) -> Gone {
+fn how(ending: &Ending) -> Option<Gone> {
     match ending.how {
-        How::Expired => Gone::Expired,
-        How::Revoked { .. } | How::Repossessed { .. } => Gone::Revoked,
+        How::Expired => Some(Gone::Expired),
+        How::Revoked { .. } | How::Repossessed { .. } => Some(Gone::Revoked),
+        How::Released => None,
     }
 }
 

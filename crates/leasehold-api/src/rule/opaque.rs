@@ -7,7 +7,7 @@ use crate::Settings;
 use crate::json::Json;
 use crate::validation::{Fault, Findings};
 
-const DICT_TYPE: Fault = Fault("dict_type", "Input should be a valid dictionary");
+pub(super) const DICT_TYPE: Fault = Fault("dict_type", "Input should be a valid dictionary");
 
 /// Any value.
 pub(crate) struct Any;

@@ -141,6 +141,7 @@ impl Ledger {
     pub(crate) fn insert_lease(&mut self, lease: Lease) {
         debug_assert!(!self.leases.contains_key(&lease.id), "{:?} exists", lease.id);
         self.pending.forgotten.extend(self.endings.forget(lease.id));
+        self.releases.forget(lease.id);
         self.happened_to_lease(What::Granted, &lease);
         let mut entry = Entry { lease, dirty: false, durable: false };
         entry.touch(&mut self.pending);
@@ -188,6 +189,7 @@ impl Ledger {
                 self.by_holder.remove(holder);
             }
         }
+        self.roll.remove(&entry.lease);
         if entry.durable {
             self.pending.ended.push(entry.lease.fence);
         }
@@ -220,8 +222,15 @@ impl Ledger {
         self.pending.forgotten.extend(self.endings.remember(ending, false, Self::ENDINGS_MAX));
     }
 
+    /// Remembers that a lease was given back, so that its holder can be told once more.
+    pub(crate) fn remember_release(&mut self, lease: &Lease) {
+        let (lease, fence) = (lease.id, lease.fence);
+        let ending = Ending { lease, fence, at: self.now, how: How::Released };
+        self.releases.remember(ending, Self::ENDINGS_MAX);
+    }
+
     pub(crate) fn gone(&self, id: LeaseId) -> Gone {
-        Gone(self.endings.get(id).cloned())
+        Gone(self.endings.get(id).or_else(|| self.releases.get(id)).cloned())
     }
 
     /// The lease that dies first unless it is renewed, and when.
@@ -243,6 +252,7 @@ impl Ledger {
         if let Some(holder) = &lease.holder {
             self.by_holder.entry(holder.clone()).or_default().push(lease.id);
         }
+        self.roll.add(lease);
         self.leases.insert(lease.id, entry);
     }
 }

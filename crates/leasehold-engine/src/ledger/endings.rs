@@ -1,4 +1,4 @@
-//! How the last leases ended that their holders did not give back themselves.
+//! How the last leases ended.
 
 use std::collections::BTreeMap;
 

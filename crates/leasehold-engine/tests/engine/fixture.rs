@@ -3,8 +3,8 @@
 
 use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Deleted, GiveBack, Gone, Grant, Granted, Hold, Holder,
-    Lease, LeaseId, Ledger, LimitId, LimitPatch, LimitRef, LimitView, Mode, Outcome, Page, Query,
-    Rate, Refusal, Renewed, Scope, Snapshot, Span, Timestamp, Updated, Want,
+    Lease, LeaseId, Ledger, LimitId, LimitPatch, LimitRef, LimitView, Missing, Mode, Outcome, Page,
+    Query, Rate, Refusal, Renewed, Scope, Snapshot, Span, Timestamp, Updated, Want,
 };
 use leasehold_journal::{Journal, MemoryJournal};
 
@@ -81,7 +81,13 @@ impl World {
 
     pub(crate) fn ask(&mut self, mode: Mode, wants: &[(&str, u64)], hold: Hold) -> Acquired {
         let wants = wants.iter().map(|&(name, slots)| Want { name: name.into(), slots }).collect();
-        match self.step(Command::Acquire(Acquire { wants, mode, hold, patience: None })) {
+        match self.step(Command::Acquire(Acquire {
+            wants,
+            mode,
+            hold,
+            missing: Missing::Skip,
+            patience: None,
+        })) {
             Outcome::Acquired(acquired) => acquired,
             other => panic!("no answer to an acquire: {other:?}"),
         }
@@ -151,7 +157,7 @@ impl World {
 
     pub(crate) fn revoke(&mut self, lease: u128, reason: &str) -> Result<Lease, Gone> {
         let reason = Some(reason.into());
-        ended(self.step(Command::Revoke { lease: LeaseId(lease), reason }))
+        ended(self.step(Command::Revoke { lease: LeaseId(lease), reason, by: None }))
     }
 
     pub(crate) fn patch(&mut self, name: &str, patch: LimitPatch) -> Updated {
@@ -230,7 +236,7 @@ pub(crate) fn task_run(id: &str) -> Holder {
 }
 
 pub(crate) fn lease_hold(lease: u128, holder: Option<Holder>) -> Hold {
-    Hold::Lease { id: LeaseId(lease), holder, ttl: Span::from_seconds(TTL_SECONDS) }
+    Hold::Lease { id: LeaseId(lease), holder, ttl: Span::from_seconds(TTL_SECONDS), notes: None }
 }
 
 pub(crate) fn granted(acquired: Acquired) -> Grant {
@@ -249,7 +255,7 @@ pub(crate) fn refused(acquired: Acquired) -> Refusal {
 
 fn ended(outcome: Outcome) -> Result<Lease, Gone> {
     match outcome {
-        Outcome::Ended(ended) => ended,
+        Outcome::Ended(ended) => ended.map(|ended| ended.lease),
         other => panic!("no answer to an ending: {other:?}"),
     }
 }

@@ -1,5 +1,5 @@
 use leasehold_engine::{
-    Command, Ending, Gone, Hold, How, LeaseId, Ledger, Mode, Outcome, Query, Renewed, Span,
+    Command, Ending, Gone, Hold, How, LeaseId, Ledger, Missing, Mode, Outcome, Query, Renewed, Span,
 };
 
 use crate::fixture::{World, granted, task_run};
@@ -156,7 +156,7 @@ fn d28_a_holder_is_told_that_an_operator_took_its_lease_when_and_why() {
         panic!("renewed");
     };
     assert_eq!(ending.at, revoked_at);
-    assert_eq!(ending.how, How::Revoked { reason: Some("maintenance".into()) });
+    assert_eq!(ending.how, How::Revoked { reason: Some("maintenance".into()), by: None });
     assert_eq!(world.taken("db"), 0);
 }
 
@@ -168,7 +168,7 @@ fn a_lease_that_was_revoked_is_not_revoked_again() {
     let Err(Gone(Some(ending))) = world.revoke(1, "second") else {
         panic!("revoked twice");
     };
-    assert_eq!(ending.how, How::Revoked { reason: Some("first".into()) });
+    assert_eq!(ending.how, How::Revoked { reason: Some("first".into()), by: None });
 }
 
 #[test]
@@ -208,10 +208,11 @@ fn the_last_endings_are_remembered_and_no_more() {
     let mut changes = 0;
     for lease in 0..max + 5 {
         let ttl = Span::from_micros(1);
-        let hold = Hold::Lease { id: LeaseId(lease), holder: None, ttl };
+        let hold = Hold::Lease { id: LeaseId(lease), holder: None, ttl, notes: None };
         let wants = [leasehold_engine::Want { name: "db".into(), slots: 1 }].into();
         let mode = Mode::Concurrency;
-        let acquire = leasehold_engine::Acquire { wants, mode, hold, patience: None };
+        let acquire =
+            leasehold_engine::Acquire { wants, mode, hold, missing: Missing::Skip, patience: None };
         world.ledger.step(Command::Acquire(acquire), world.now);
         world.now = world.now + ttl;
         changes += world.ledger.take_changes().forgotten.len();

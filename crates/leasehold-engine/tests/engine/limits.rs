@@ -149,7 +149,7 @@ fn c16_a_reset_revokes_the_oldest_first_until_few_enough_are_held() {
     let Renewed::Gone(Gone(Some(Ending { how, .. }))) = world.renew(1) else {
         panic!("renewed");
     };
-    assert_eq!(how, How::Revoked { reason: Some("reset".into()) });
+    assert_eq!(how, How::Revoked { reason: Some("reset".into()), by: None });
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use leasehold_engine::{
-    Acquire, Acquired, Called, Command, Hold, LeaseId, LimitPatch, LimitRef, Mode, OVERTAKES_MAX,
-    Outcome, Patience, Query, Rate, Span, Step, WaiterId, Want,
+    Acquire, Acquired, Called, Command, Hold, LeaseId, LimitPatch, LimitRef, Missing, Mode,
+    OVERTAKES_MAX, Outcome, Patience, Query, Rate, Span, Step, WaiterId, Want,
 };
 use proptest::prelude::*;
 
@@ -33,7 +33,13 @@ fn wait_with(
             .map(|(name, slots)| Want { name: (*name).into(), slots: *slots })
             .collect(),
         mode: Mode::Concurrency,
-        hold: Hold::Lease { id: lease(id), holder: None, ttl: Span::from_seconds(3_600) },
+        hold: Hold::Lease {
+            id: lease(id),
+            holder: None,
+            ttl: Span::from_seconds(3_600),
+            notes: None,
+        },
+        missing: Missing::Skip,
         patience: Some(patience),
     };
     world.ledger.step(Command::Acquire(acquire), world.now)

@@ -1,6 +1,8 @@
-use leasehold_engine::{Command, Gone, LeaseId, Outcome, Page, Query, Scope};
+use leasehold_engine::{
+    Command, Gone, Holder, LeaseFilter, LeaseId, Mode, Outcome, Page, Query, Scope,
+};
 
-use crate::fixture::{EVERYTHING, World, granted, named, seconds};
+use crate::fixture::{EVERYTHING, World, granted, lease_hold, named, seconds};
 
 fn names(world: &mut World, scope: Scope, page: Page) -> Vec<String> {
     match world.step(Command::Read(Query::Limits(scope, page))) {
@@ -83,4 +85,29 @@ fn looking_changes_nothing_but_the_time() {
         world.ledger.step(Command::Read(query), world.now);
         assert!(world.ledger.take_changes().is_empty());
     }
+}
+
+#[test]
+fn all_leases_come_oldest_first_whoever_holds_them() {
+    let mut world = World::with("db", 9);
+    let kinds = [None, Some("process"), Some("task_run"), Some("process"), None, Some("pod")];
+    for (id, kind) in (1..).zip(kinds) {
+        let hold = lease_hold(id, kind.map(|kind| Holder::new(kind, "same")));
+        granted(world.ask(Mode::Concurrency, &[("db", 1)], hold));
+    }
+    let mut find = |filter: LeaseFilter, page| match world
+        .step(Command::Read(Query::FindLeases(filter, page)))
+    {
+        Outcome::Leases(Some(views)) => {
+            views.iter().map(|view| view.lease.id.0).collect::<Vec<_>>()
+        }
+        other => panic!("not found: {other:?}"),
+    };
+    let all = LeaseFilter::default();
+    assert_eq!(find(all.clone(), EVERYTHING), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(find(all.clone(), Page { offset: 2, limit: 3 }), [3, 4, 5]);
+    let of_kind = LeaseFilter { holder_kind: Some("process".into()), ..all.clone() };
+    assert_eq!(find(of_kind, EVERYTHING), [2, 4]);
+    let of_id = LeaseFilter { holder_id: Some("same".into()), ..all };
+    assert_eq!(find(of_id, EVERYTHING), [2, 3, 4, 6]);
 }

@@ -1,4 +1,6 @@
-use leasehold_engine::{Command, Gone, Hold, How, LeaseId, Mode, Renewed, Span, Timestamp};
+use leasehold_engine::{
+    Command, Gone, Hold, How, LeaseId, Missing, Mode, Renewed, Span, Timestamp,
+};
 
 use crate::fixture::{World, granted, lease_hold, refused, task_run};
 
@@ -90,7 +92,7 @@ fn an_ending_is_told_after_a_restart() {
     let Renewed::Gone(Gone(Some(ending))) = world.renew(1) else {
         panic!("renewed");
     };
-    assert_eq!(ending.how, How::Revoked { reason: Some("maintenance".into()) });
+    assert_eq!(ending.how, How::Revoked { reason: Some("maintenance".into()), by: None });
 }
 
 #[test]
@@ -148,7 +150,9 @@ fn what_came_and_went_between_two_commits_is_not_made_durable() {
             id: LeaseId(1),
             holder: Some(task_run("r")),
             ttl: Span::from_seconds(60),
+            notes: None,
         },
+        missing: Missing::Skip,
         patience: None,
     };
     world.ledger.step(Command::Acquire(acquire), world.now);

@@ -161,7 +161,7 @@ fn a_lease_on_a_deleted_tag_alone_is_revoked_and_its_holder_told() {
         panic!("renewed");
     };
     // Without a reason: the contract has words of its own for this.
-    assert_eq!(how, How::Revoked { reason: None });
+    assert_eq!(how, How::Revoked { reason: None, by: None });
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! From changes to rows, and from rows to a snapshot.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leasehold_engine::{
     Changes, Ending, Fence, Holder, Holding, Holdings, How, Lease, LeaseId, Level, Limit, LimitId,
-    Rate, Snapshot, Timestamp,
+    Notes, Rate, RequestDigest, Snapshot, Timestamp,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Transaction, params};
@@ -21,6 +23,16 @@ struct StoredHolding {
     /// What has drained of the slots, in 10⁻¹⁵ slots; mostly nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     drained: String,
+}
+
+/// A lease's notes as they stand in its row.
+#[derive(Serialize, Deserialize)]
+struct StoredNotes<'a> {
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    /// The digest of the request, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
 }
 
 fn is_zero(drained: &str) -> bool {
@@ -84,7 +96,7 @@ fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Re
 
 fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Result<()> {
     let mut put = transaction
-        .prepare_cached("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        .prepare_cached("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     for lease in leases {
         put.execute(params![
             integer(lease.fence.0),
@@ -94,19 +106,21 @@ fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Re
             holdings_to_text(&lease.holdings),
             lease.created.as_micros(),
             lease.deadline.map(Timestamp::as_micros),
+            lease.notes.as_deref().map(notes_to_text),
         ])?;
     }
     Ok(())
 }
 
 fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite::Result<()> {
-    let mut put =
-        transaction.prepare_cached("INSERT OR REPLACE INTO endings VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut put = transaction
+        .prepare_cached("INSERT OR REPLACE INTO endings VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for ending in endings {
-        let (how, reason) = match &ending.how {
-            How::Expired => ("expired", None),
-            How::Revoked { reason } => ("revoked", reason.as_deref()),
-            How::Repossessed { evidence } => ("repossessed", Some(&**evidence)),
+        let (how, reason, by) = match &ending.how {
+            How::Expired => ("expired", None, None),
+            How::Revoked { reason, by } => ("revoked", reason.as_deref(), by.as_deref()),
+            How::Repossessed { evidence } => ("repossessed", Some(&**evidence), None),
+            How::Released => ("released", None, None),
         };
         put.execute(params![
             integer(ending.fence.0),
@@ -114,6 +128,7 @@ fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite:
             ending.at.as_micros(),
             how,
             reason,
+            by,
         ])?;
     }
     Ok(())
@@ -181,6 +196,12 @@ fn read_lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
             .map_err(|reason| damaged(4, Type::Text, reason))?,
         created: time(row, 5)?,
         deadline: deadline.map(Timestamp::from_micros),
+        notes: match row.get_ref(7)?.as_str_or_null()? {
+            Some(text) => {
+                Some(notes_from_text(text).map_err(|reason| damaged(7, Type::Text, reason))?.into())
+            }
+            None => None,
+        },
     })
 }
 
@@ -188,7 +209,8 @@ fn read_ending(row: &Row<'_>) -> rusqlite::Result<Ending> {
     let how = match row.get_ref(3)?.as_str()? {
         "expired" => How::Expired,
         "repossessed" => How::Repossessed { evidence: row.get(4)? },
-        _ => How::Revoked { reason: row.get(4)? },
+        "released" => How::Released,
+        _ => How::Revoked { reason: row.get(4)?, by: row.get(5)? },
     };
     Ok(Ending {
         fence: Fence(natural(row, 0)?),
@@ -228,6 +250,23 @@ fn holdings_from_text(text: &str) -> Result<Holdings, String> {
             Ok(Holding { limit: LimitId(limit), slots: stored.slots, level })
         })
         .collect()
+}
+
+fn notes_to_text(notes: &Notes) -> String {
+    let labels = notes.labels.iter().map(|(name, value)| ((&**name).into(), (&**value).into()));
+    let request = notes.request.map(|request| format!("{:032x}", request.0));
+    let stored = StoredNotes { labels: labels.collect(), request };
+    serde_json::to_string(&stored).unwrap_or_default()
+}
+
+fn notes_from_text(text: &str) -> Result<Notes, String> {
+    let stored: StoredNotes<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let request = stored.request.map(|digits| u128::from_str_radix(&digits, 16)).transpose();
+    let labels = stored.labels.into_iter();
+    Ok(Notes {
+        labels: labels.map(|(name, value)| (Arc::from(&*name), Arc::from(&*value))).collect(),
+        request: request.map_err(|error| error.to_string())?.map(RequestDigest),
+    })
 }
 
 /// SQLite's integers are signed. Everything that is counted here stays below 2⁶³ for the

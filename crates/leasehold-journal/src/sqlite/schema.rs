@@ -67,6 +67,23 @@ const STEPS: &[&str] = &[
     INSERT INTO endings SELECT * FROM endings_before;
     DROP TABLE endings_before;
 ",
+    "
+    -- What was said of a lease beyond who holds it, as JSON; NULL for most.
+    ALTER TABLE leases ADD COLUMN notes TEXT;
+
+    -- Holders are told who took their lease away.
+    ALTER TABLE endings RENAME TO endings_before;
+    CREATE TABLE endings (
+        fence      INTEGER PRIMARY KEY,
+        lease      BLOB NOT NULL,
+        at_micros  INTEGER NOT NULL,
+        how        TEXT NOT NULL CHECK (how IN ('expired', 'revoked', 'repossessed', 'released')),
+        reason     TEXT,
+        revoked_by TEXT
+    ) STRICT;
+    INSERT INTO endings SELECT *, NULL FROM endings_before;
+    DROP TABLE endings_before;
+",
 ];
 
 /// "LEAS" in ASCII: tells `file` and us that this database is a journal of ours.
@@ -119,6 +136,8 @@ fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_engine::How;
+
     use super::*;
 
     #[test]
@@ -131,5 +150,32 @@ mod tests {
         let kept = "SELECT how || ' ' || reason FROM endings WHERE fence = 7 AND at_micros = 5";
         let kept: String = connection.query_row(kept, [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "revoked maintenance");
+    }
+
+    #[test]
+    fn a_journal_of_the_second_version_keeps_its_leases_and_its_endings() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.execute_batch(STEPS[1]).unwrap();
+        let id = "x'000102030405060708090a0b0c0d0e0f'";
+        let rows = format!(
+            "INSERT INTO leases VALUES (8, {id}, 'task_run', 't', '[]', 5, 65);
+             INSERT INTO leases VALUES (9, {id}, NULL, NULL, '[]', 5, NULL);
+             INSERT INTO endings VALUES (6, {id}, 4, 'repossessed', 'its run is over');
+             INSERT INTO endings VALUES (7, {id}, 5, 'revoked', 'maintenance');"
+        );
+        connection.execute_batch(&rows).unwrap();
+        migrate(&mut connection, 2).unwrap();
+        let kept = crate::sqlite::rows::load(&connection).unwrap();
+        let leases: Vec<_> =
+            kept.leases.iter().map(|l| (l.fence.0, l.deadline.is_some())).collect();
+        assert_eq!(leases, [(8, true), (9, false)]);
+        assert!(kept.leases.iter().all(|lease| lease.notes.is_none()));
+        let how: Vec<_> = kept.endings.into_iter().map(|ending| ending.how).collect();
+        let repossessed = How::Repossessed { evidence: "its run is over".into() };
+        assert_eq!(
+            how,
+            [repossessed, How::Revoked { reason: Some("maintenance".into()), by: None }]
+        );
     }
 }

@@ -158,6 +158,8 @@ impl Answer {
     pub(super) fn new(outcome: Outcome, notes: &mpsc::UnboundedSender<Note>) -> Self {
         let command = match &outcome {
             Outcome::Acquired(Acquired::Granted(grant)) => match &grant.lease {
+                // Its client comes back for it with the key.
+                Some(lease) if lease.has_key => None,
                 Some(lease) => Some(Command::Release { lease: lease.id }),
                 None => grant.unleased.clone().map(Command::GiveBack),
             },

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use leasehold_engine::{
-    Acquire, Changes, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Mode, Page, Query, Rate,
-    Scope, Snapshot, Want,
+    Acquire, Changes, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Missing, Mode, Page, Query,
+    Rate, Scope, Snapshot, Want,
 };
 use leasehold_journal::MemoryJournal;
 
@@ -72,6 +72,7 @@ impl Fixture {
                 wants,
                 mode: Mode::Concurrency,
                 hold,
+                missing: Missing::Skip,
                 patience: None,
             }))
             .await
@@ -96,7 +97,7 @@ impl Fixture {
 }
 
 fn lease(id: u128) -> Hold {
-    Hold::Lease { id: LeaseId(id), holder: None, ttl: Span::from_seconds(60) }
+    Hold::Lease { id: LeaseId(id), holder: None, ttl: Span::from_seconds(60), notes: None }
 }
 
 #[tokio::test]

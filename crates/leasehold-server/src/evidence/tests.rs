@@ -1,8 +1,8 @@
 //! Who is gone and who is not, by a clock that the tests move.
 
 use leasehold_engine::{
-    Acquire, Acquired, Command, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Mode, Outcome, Page,
-    Query, Rate, Want,
+    Acquire, Acquired, Command, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Missing, Mode,
+    Outcome, Page, Query, Rate, Want,
 };
 use leasehold_journal::MemoryJournal;
 use leasehold_records::{Bounds, Records, Run, State, StateType};
@@ -103,8 +103,9 @@ impl World {
             mode: Mode::Concurrency,
             hold: match ttl {
                 None => Hold::Holder { id, holder },
-                Some(ttl) => Hold::Lease { id, holder: Some(holder), ttl },
+                Some(ttl) => Hold::Lease { id, holder: Some(holder), ttl, notes: None },
             },
+            missing: Missing::Skip,
             patience: None,
         };
         let acquired = self.ledger.send(Command::Acquire(acquire)).await.unwrap().keep();

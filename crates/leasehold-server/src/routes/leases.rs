@@ -1,21 +1,23 @@
-//! Who holds what: `/api/leases`, and the leases of one limit. Ours, beyond the contract, so
-//! that a person can see a holder and take a lease away (defect D26).
+//! Leases: `/api/leases`, the door that is ours alone, and who holds and awaits one limit. Beyond
+//! the contract: for our own clients, and so that a person can see a holder and take a lease away
+//! (defect D26).
 
-use axum::extract::{Path, Query as QueryString, State};
+mod acquire;
+mod keep;
+
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
-use leasehold_api::Body;
-use leasehold_api::leases::RevokeLease;
+use axum::routing::{get, post};
+use leasehold_api::leases::{FindLeases, ListPage};
 use leasehold_api::path::{self, IdOrName};
-use leasehold_engine::{Command, Outcome, Page, Query};
-use serde::Deserialize;
+use leasehold_engine::{Command, LeaseFilter, Outcome, Page, Query};
 
 use super::{Routes, otherwise};
 use crate::app::App;
 use crate::convert;
 use crate::error::{ApiError, json};
-use crate::extract::Raw;
+use crate::extract::ValidQuery;
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes
@@ -24,31 +26,45 @@ pub(super) fn add(routes: Routes) -> Routes {
             "/api/v2/concurrency_limits/{id_or_name}/waiters",
             otherwise("GET", get(waiters_of_limit)),
         )
-        .add("/api/leases/{lease_id}", otherwise("GET", get(read).delete(revoke)))
+        .add("/api/leases", otherwise("GET", get(find).post(acquire::acquire)))
+        .add("/api/leases/renew", otherwise("POST", post(keep::renew_many)))
+        .add("/api/leases/{lease_id}", otherwise("GET", get(read).delete(keep::end)))
+        .add("/api/leases/{lease_id}/renew", otherwise("POST", post(keep::renew)))
 }
 
-/// Which part of a list.
-#[derive(Deserialize)]
-struct PageQuery {
-    #[serde(default)]
-    offset: u64,
-    limit: Option<u64>,
+/// A page is never larger than the operator allows.
+fn page(app: &App, offset: u64, limit: Option<u64>) -> Page {
+    let page_size = app.config().bodies.page_size;
+    convert::page(offset, limit.unwrap_or(page_size).min(page_size))
 }
 
-impl PageQuery {
-    fn of(&self, app: &App) -> Page {
-        let page_size = app.config().bodies.page_size;
-        convert::page(self.offset, self.limit.unwrap_or(page_size).min(page_size))
+async fn find(
+    State(app): State<App>,
+    ValidQuery(asked): ValidQuery<FindLeases>,
+) -> Result<Response, ApiError> {
+    let page = page(&app, asked.offset, asked.limit);
+    let filter = LeaseFilter {
+        limit: asked.limit_name.map(Into::into),
+        holder_kind: asked.holder_kind.map(Into::into),
+        holder_id: asked.holder_id.map(Into::into),
+    };
+    match app.ledger().send(Command::Read(Query::FindLeases(filter, page))).await?.keep() {
+        Outcome::Leases(Some(views)) => {
+            let leases: Vec<_> = views.iter().map(convert::leases::lease).collect();
+            Ok(json(StatusCode::OK, &leases))
+        }
+        Outcome::Leases(None) => Err(ApiError::LimitNotFound),
+        _ => Err(ApiError::Unexpected),
     }
 }
 
 async fn of_limit(
     State(app): State<App>,
     Path(text): Path<String>,
-    QueryString(page): QueryString<PageQuery>,
+    ValidQuery(asked): ValidQuery<ListPage>,
 ) -> Result<Response, ApiError> {
     let limit = convert::limit_ref(IdOrName::from_path(&text));
-    let query = Query::Leases(limit.clone(), page.of(&app));
+    let query = Query::Leases(limit.clone(), page(&app, asked.offset, asked.limit));
     match app.ledger().send(Command::Read(query)).await?.keep() {
         Outcome::Leases(Some(leases)) => {
             let leases: Vec<_> =
@@ -63,11 +79,11 @@ async fn of_limit(
 async fn waiters_of_limit(
     State(app): State<App>,
     Path(text): Path<String>,
-    QueryString(page): QueryString<PageQuery>,
+    ValidQuery(asked): ValidQuery<ListPage>,
 ) -> Result<Response, ApiError> {
     let limit = convert::limit_ref(IdOrName::from_path(&text));
-    let first = page.offset + 1;
-    let query = Query::Waiters(limit, page.of(&app));
+    let first = asked.offset + 1;
+    let query = Query::Waiters(limit, page(&app, asked.offset, asked.limit));
     match app.ledger().send(Command::Read(query)).await?.keep() {
         Outcome::Waiters(Some(waiters)) => {
             let now = app.ledger().clock().now();
@@ -85,29 +101,8 @@ async fn waiters_of_limit(
 async fn read(State(app): State<App>, Path(lease_id): Path<String>) -> Result<Response, ApiError> {
     let lease = convert::lease_id(path::id("lease_id", &lease_id)?);
     match app.ledger().send(Command::Read(Query::Lease(lease))).await?.keep() {
-        Outcome::Lease(Ok(view)) => Ok(json(StatusCode::OK, &convert::lease(&view))),
+        Outcome::Lease(Ok(view)) => Ok(json(StatusCode::OK, &convert::leases::lease(&view))),
         Outcome::Lease(Err(gone)) => Err(ApiError::LeaseNotFound(gone)),
-        _ => Err(ApiError::Unexpected),
-    }
-}
-
-async fn revoke(
-    State(app): State<App>,
-    Path(lease_id): Path<String>,
-    raw: Raw,
-) -> Result<StatusCode, ApiError> {
-    let (lease_id, body) = RevokeLease::from_parts(
-        "lease_id",
-        &lease_id,
-        raw.content_type(),
-        raw.bytes(),
-        &app.config().bodies,
-    )?;
-    let reason = body.reason.map_or_else(|| "no reason was given".into(), Into::into);
-    let command = Command::Revoke { lease: convert::lease_id(lease_id), reason: Some(reason) };
-    match app.ledger().send(command).await?.keep() {
-        Outcome::Ended(Ok(_)) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Ended(Err(gone)) => Err(ApiError::LeaseNotFound(gone)),
         _ => Err(ApiError::Unexpected),
     }
 }

@@ -11,8 +11,8 @@ use leasehold_api::limits::{
 };
 use leasehold_api::path::IdOrName;
 use leasehold_engine::{
-    Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Outcome, Query, Renewed,
-    Scope, Span, Updated,
+    Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Missing, Outcome, Query,
+    Renewed, Scope, Span, Updated,
 };
 use uuid::Uuid;
 
@@ -24,6 +24,7 @@ use crate::coordinator::Undo;
 use crate::error::{ApiError, json};
 use crate::extract::{Raw, Valid};
 use crate::grant::granted;
+use crate::lease_id;
 use crate::retry;
 
 pub(super) fn add(routes: Routes) -> Routes {
@@ -132,6 +133,7 @@ async fn increment(
         wants: convert::wants(body.names, body.slots),
         mode: convert::mode(body.mode),
         hold: Hold::Unleased,
+        missing: Missing::Skip,
         patience: None,
     };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
@@ -148,17 +150,19 @@ async fn increment_with_lease(
         wants: convert::wants(body.names, body.slots),
         mode: convert::mode(body.mode),
         hold: Hold::Lease {
-            id: convert::new_lease_id(),
+            id: lease_id::new(),
             holder: body.holder.as_ref().map(convert::holder),
             ttl: Span::from_seconds_f64(body.lease_duration),
+            notes: None,
         },
+        missing: Missing::Skip,
         patience: None,
     };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
     let body = wire::Acquired {
         lease_id: grant
             .lease
-            .map_or_else(convert::empty_lease_id, |lease| Uuid::from_u128(lease.id.0)),
+            .map_or_else(|| lease_id::empty(None), |lease| Uuid::from_u128(lease.id.0)),
         limits: grant.limits.iter().map(convert::minimal).collect(),
         fencing_token: grant.lease.map(|lease| lease.fence.0),
         deadline: grant.lease.and_then(|lease| lease.deadline).map(convert::timestamp),
@@ -208,7 +212,7 @@ async fn renew(
         raw.bytes(),
         &app.config().bodies,
     )?;
-    if convert::is_empty_lease_id(lease_id) {
+    if lease_id::is_empty(lease_id) {
         return Ok(StatusCode::NO_CONTENT);
     }
     let lease = convert::lease_id(lease_id);
@@ -231,7 +235,9 @@ async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant,
         }
         Acquired::TooManySlots(_) => Err(ApiError::TooManySlots),
         Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
-        Acquired::Queued(_) => Err(ApiError::Unexpected),
+        Acquired::Queued(_) | Acquired::Missing(_) | Acquired::Repeated(_) => {
+            Err(ApiError::Unexpected)
+        }
     }
 }
 

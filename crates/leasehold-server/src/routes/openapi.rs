@@ -1,6 +1,7 @@
 //! `/api/openapi.json`: the API described for programs. The bodies' schemas come from the types
 //! that read and write them; what each operation does stands in [`operations`].
 
+mod lease_operations;
 mod operation;
 mod operations;
 mod run_operations;

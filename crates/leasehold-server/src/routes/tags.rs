@@ -8,8 +8,8 @@ use leasehold_api::limits::Filter;
 use leasehold_api::path;
 use leasehold_api::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
 use leasehold_engine::{
-    Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Mode, Outcome, Query,
-    Scope, Updated, Want,
+    Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Missing, Mode, Outcome,
+    Query, Scope, Updated, Want,
 };
 
 use super::{Routes, otherwise};
@@ -19,6 +19,7 @@ use crate::convert;
 use crate::error::{ApiError, json};
 use crate::extract::Valid;
 use crate::grant::granted;
+use crate::lease_id;
 use crate::retry;
 
 pub(super) const BASE: &str = "/api/concurrency_limits";
@@ -93,10 +94,7 @@ async fn reset(
     let holders = body.slot_override.unwrap_or_default();
     let command = Command::ResetTag {
         name: convert::tag_name(&tag),
-        holders: holders
-            .into_iter()
-            .map(|id| (convert::new_lease_id(), convert::task_run(id)))
-            .collect(),
+        holders: holders.into_iter().map(|id| (lease_id::new(), convert::task_run(id))).collect(),
         // The contract has a sentence of its own for its holders.
         reason: None,
     };
@@ -116,10 +114,8 @@ async fn increment(
     let acquire = Acquire {
         wants: wants.collect(),
         mode: Mode::Concurrency,
-        hold: Hold::Holder {
-            id: convert::new_lease_id(),
-            holder: convert::task_run(body.task_run_id),
-        },
+        hold: Hold::Holder { id: lease_id::new(), holder: convert::task_run(body.task_run_id) },
+        missing: Missing::Skip,
         patience: None,
     };
     let (acquired, undo) = acquire::acquire(&app, origin, acquire).await?;
@@ -142,7 +138,10 @@ async fn increment(
         Acquired::TooManySlots(limit) => {
             Err(ApiError::Locked(convert::tag_is_0(&limit.name).into(), None))
         }
-        Acquired::Queued(_) | Acquired::NotRateLimits(_) => Err(ApiError::Unexpected),
+        Acquired::Queued(_)
+        | Acquired::NotRateLimits(_)
+        | Acquired::Missing(_)
+        | Acquired::Repeated(_) => Err(ApiError::Unexpected),
     }
 }
 

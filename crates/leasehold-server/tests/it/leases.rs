@@ -77,14 +77,14 @@ async fn a_revoked_lease_tells_its_holder_when_and_why() {
     app.sleep(12.5);
     let path = format!("/api/leases/{lease}");
     let body = json!({"reason": "the database is being moved"});
-    app.send(crate::fixture::with_json("DELETE", &path, &body)).await.expect(204);
+    app.revoke(&lease, &body).await.expect(204);
     assert_eq!(app.taken("db").await, 0);
     app.sleep(60.0);
     let told = "Lease not found - it was revoked by an operator at \
                 2026-11-20T20:53:12.500000Z: the database is being moved";
     assert_eq!(app.renew(&lease).await.expect(410).detail(), told);
     assert_eq!(app.get(&path).await.expect(404).detail(), told);
-    assert_eq!(app.delete(&path).await.expect(404).detail(), told);
+    assert_eq!(app.revoke(&lease, &body).await.expect(404).detail(), told);
     app.release(&lease).await.expect(204);
 
     let app = app.restart(leasehold_engine::Span::from_seconds(9)).await;
@@ -96,7 +96,7 @@ async fn a_revocation_needs_no_reason() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let lease = app.lease(&["db"], 1).await;
-    app.delete(&format!("/api/leases/{lease}")).await.expect(204);
+    app.revoke(&lease, &json!({})).await.expect(204);
     assert_eq!(
         app.renew(&lease).await.expect(410).detail(),
         "Lease not found - it was revoked by an operator at 2026-11-20T20:53:00.000000Z: \
@@ -130,11 +130,11 @@ async fn what_never_was_a_lease_is_not_found() {
     let app = TestApp::start();
     let path = format!("/api/leases/{}", run(1));
     assert_eq!(app.get(&path).await.expect(404).detail(), "Lease not found");
-    assert_eq!(app.delete(&path).await.expect(404).detail(), "Lease not found");
+    assert_eq!(app.revoke(&run(1), &json!({})).await.expect(404).detail(), "Lease not found");
     let refused = app.get("/api/leases/nope").await.expect(422).json();
     assert_eq!(refused["exception_detail"][0]["loc"], json!(["path", "lease_id"]));
     let too_long = json!({"reason": "x".repeat(501)});
-    app.send(crate::fixture::with_json("DELETE", &path, &too_long)).await.expect(422);
+    app.revoke(&run(1), &too_long).await.expect(422);
 }
 
 /// Old clients renew and release what they got, whether it holds anything or not.

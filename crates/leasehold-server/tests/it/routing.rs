@@ -53,6 +53,10 @@ async fn a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has() 
         check(format!("{TAGS}/{path}"), &["GET", "DELETE"], "GET").await;
     }
     check(format!("/api/leases/{ID}"), &["GET", "DELETE"], "GET").await;
+    check("/api/leases".to_owned(), &["GET", "POST"], "GET").await;
+    for path in ["renew", &format!("{ID}/renew")] {
+        check(format!("/api/leases/{path}"), &["POST"], "POST").await;
+    }
     for path in ["health", "ready", "hello", "version", "admin/version", "csrf-token"] {
         check(format!("/api/{path}"), &["GET"], "GET").await;
     }
@@ -111,7 +115,7 @@ async fn unknown_paths_are_not_found_whatever_the_method() {
         "/api",
         "/api/",
         "/api/nope",
-        "/api/leases",
+        "/api/leases/a/b",
         "/api/events/in",
         "/api/events/out",
         "/api/logs/out",

@@ -5,12 +5,12 @@ use leasehold_journal::{Journal, MemoryJournal};
 use proptest::prelude::*;
 
 use super::model::Model;
-use super::story::{START, by_all, limits, opening, story};
+use super::story::{START, by_all, by_all_with_notes, limits, opening, story};
 use super::{picture, told};
 
 proptest! {
     #[test]
-    fn the_ledger_agrees_with_a_naive_model(events in story(by_all())) {
+    fn the_ledger_agrees_with_a_naive_model(events in story(by_all_with_notes())) {
         let mut ledger = opening();
         let mut model = Model::new(START);
         for command in limits() {
@@ -26,7 +26,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_commands_make_the_same_ledger(events in story(by_all())) {
+    fn the_same_commands_make_the_same_ledger(events in story(by_all_with_notes())) {
         let (mut one, mut two) = (opening(), opening());
         for event in events {
             let now = event.pace.time(&one);

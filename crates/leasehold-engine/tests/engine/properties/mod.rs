@@ -8,7 +8,7 @@ mod story;
 
 use leasehold_engine::{
     Acquired, Command, Created, Deleted, Ending, Gone, How, Ledger, MinimalLimit, Outcome, Page,
-    Query, Renewed, Scope, Timestamp, Updated, Wait,
+    Query, Renewed, Repeated, Scope, Timestamp, Updated, Wait,
 };
 
 /// An outcome in the words of the model.
@@ -24,29 +24,42 @@ fn told(outcome: &Outcome) -> String {
         }
         Outcome::Acquired(acquired) => told_of(acquired),
         Outcome::GivenBack(limits) => format!("given back on {:?}", names(limits)),
-        Outcome::Renewed(Renewed::Renewed(deadline)) => {
-            format!("renewed until {:?}", deadline.map(Timestamp::as_micros))
+        Outcome::Renewed(renewed) => told_of_renewal(renewed),
+        Outcome::RenewedMany(renewed) => {
+            renewed.iter().map(told_of_renewal).collect::<Vec<_>>().join(", ")
         }
-        Outcome::Ended(Ok(lease)) => format!("ended {}", lease.fence.0),
+        Outcome::Ended(Ok(ended)) => format!("ended {}", ended.lease.fence.0),
         Outcome::Lease(Ok(view)) => {
             let deadline = view.lease.deadline.map(Timestamp::as_micros);
             format!("lease {} until {deadline:?}", view.lease.fence.0)
         }
-        Outcome::Renewed(Renewed::Gone(gone))
-        | Outcome::Ended(Err(gone))
-        | Outcome::Lease(Err(gone)) => format!("gone {:?}", gone.0.as_ref().map(how)),
+        Outcome::Ended(Err(gone)) | Outcome::Lease(Err(gone)) => told_of_end(gone),
+        Outcome::Leases(Some(views)) => {
+            format!("leases {:?}", views.iter().map(|view| view.lease.fence.0).collect::<Vec<_>>())
+        }
+        Outcome::Leases(None) => "not found".to_owned(),
         Outcome::Repossessed(leases) => {
             format!("repossessed {:?}", leases.iter().map(|l| l.fence.0).collect::<Vec<_>>())
         }
         Outcome::Holders(holders) => format!("holders {}", holders.len()),
         Outcome::Ticked => "ticked".to_owned(),
-        other @ (Outcome::Limit(_)
-        | Outcome::Limits(_)
-        | Outcome::Leases(_)
-        | Outcome::Waiters(_)) => {
+        other @ (Outcome::Limit(_) | Outcome::Limits(_) | Outcome::Waiters(_)) => {
             panic!("no part of the stories: {other:?}")
         }
     }
+}
+
+fn told_of_renewal(renewed: &Renewed) -> String {
+    match renewed {
+        Renewed::Renewed(deadline) => {
+            format!("renewed until {:?}", deadline.map(Timestamp::as_micros))
+        }
+        Renewed::Gone(gone) => told_of_end(gone),
+    }
+}
+
+fn told_of_end(gone: &Gone) -> String {
+    format!("gone {:?}", gone.0.as_ref().map(how))
 }
 
 fn told_of(acquired: &Acquired) -> String {
@@ -71,6 +84,13 @@ fn told_of(acquired: &Acquired) -> String {
         Acquired::Queued(ticket) => format!("queued at {}", ticket.0),
         Acquired::TooManySlots(limit) => format!("too many slots on {}", limit.name),
         Acquired::NotRateLimits(names) => format!("no rate limits {names:?}"),
+        Acquired::Missing(names) => format!("missing {names:?}"),
+        Acquired::Repeated(Repeated::Same(view)) => {
+            let deadline = view.lease.deadline.map(Timestamp::as_micros);
+            format!("lease {} until {deadline:?}", view.lease.fence.0)
+        }
+        Acquired::Repeated(Repeated::Different) => "another request".to_owned(),
+        Acquired::Repeated(Repeated::Ended(gone)) => told_of_end(gone),
     }
 }
 
@@ -81,8 +101,9 @@ fn names(limits: &[MinimalLimit]) -> Vec<&str> {
 fn how(ending: &Ending) -> String {
     let how = match &ending.how {
         How::Expired => "expired".to_owned(),
-        How::Revoked { reason } => format!("revoked {reason:?}"),
+        How::Revoked { reason, .. } => format!("revoked {reason:?}"),
         How::Repossessed { evidence } => format!("repossessed {evidence:?}"),
+        How::Released => "released".to_owned(),
     };
     format!("{how} at {}", ending.at.as_micros())
 }

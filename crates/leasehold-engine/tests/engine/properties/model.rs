@@ -2,7 +2,10 @@
 //! every advance of time, nothing kept that can be computed. It shares no code with the
 //! engine beyond the commands that both are given, and speaks in sentences to be compared.
 
-use leasehold_engine::{Acquire, Command, Hold, LimitPatch, LimitRef, Mode, Query, Scope, Span};
+use leasehold_engine::{
+    Acquire, Command, Hold, Holder, LeaseFilter, LimitPatch, LimitRef, Missing, Mode, Notes, Page,
+    Query, Scope, Span,
+};
 
 /// One slot in the units of the engine's levels; micros × nanos per second drain.
 const SLOT: i128 = 1_000_000_000_000_000;
@@ -32,6 +35,7 @@ struct Lease {
     holder: Option<String>,
     deadline: Option<i128>,
     holdings: Vec<Held>,
+    notes: Option<Notes>,
 }
 
 #[derive(Clone)]
@@ -130,30 +134,28 @@ impl Model {
             Command::ReleaseTags { names, holder } => {
                 let tags = names.iter().map(|name| &**name).filter(|n| n.starts_with("tag:"));
                 let ids = self.named(tags);
-                self.leases.retain_mut(|lease| {
+                let mut empty = Vec::new();
+                for lease in &mut self.leases {
                     let before = lease.holdings.len();
                     if lease.holder.as_deref() == Some(&holder.id) {
                         lease.holdings.retain(|held| !ids.contains(&held.limit));
                     }
-                    lease.holdings.len() == before || !lease.holdings.is_empty()
-                });
+                    if lease.holdings.len() < before && lease.holdings.is_empty() {
+                        empty.push(lease.id);
+                    }
+                }
+                for lease in empty {
+                    self.release(lease);
+                }
                 format!("given back on {:?}", self.names(&ids))
             }
-            Command::Renew { lease, ttl } => {
-                let deadline = self.now + micros(*ttl);
-                match self.leases.iter_mut().find(|l| l.id == lease.0) {
-                    Some(lease) => {
-                        lease.deadline = lease.deadline.map(|_| deadline);
-                        format!("renewed until {:?}", lease.deadline)
-                    }
-                    None => self.gone(lease.0),
-                }
+            Command::Renew { lease, ttl } => self.renew(lease.0, *ttl),
+            Command::RenewMany { leases, ttl } => {
+                let renewed: Vec<_> = leases.iter().map(|id| self.renew(id.0, *ttl)).collect();
+                renewed.join(", ")
             }
-            Command::Release { lease } => match self.leases.iter().position(|l| l.id == lease.0) {
-                Some(at) => format!("ended {}", self.leases.remove(at).fence),
-                None => self.gone(lease.0),
-            },
-            Command::Revoke { lease, reason } => {
+            Command::Release { lease } => self.release(lease.0),
+            Command::Revoke { lease, reason, .. } => {
                 match self.leases.iter().find(|l| l.id == lease.0).map(|lease| lease.fence) {
                     Some(fence) => {
                         self.end(lease.0, &format!("revoked {reason:?}"));
@@ -183,8 +185,64 @@ impl Model {
                     None => self.gone(lease.0),
                 }
             }
+            Command::Read(Query::FindLeases(filter, page)) => self.find_leases(filter, *page),
             Command::Tick => "ticked".to_owned(),
             other => panic!("no part of the properties: {other:?}"),
+        }
+    }
+
+    fn renew(&mut self, id: u128, ttl: Span) -> String {
+        let deadline = self.now + micros(ttl);
+        match self.leases.iter_mut().find(|lease| lease.id == id) {
+            Some(lease) => {
+                lease.deadline = lease.deadline.map(|_| deadline);
+                format!("renewed until {:?}", lease.deadline)
+            }
+            None => self.gone(id),
+        }
+    }
+
+    fn release(&mut self, id: u128) -> String {
+        let Some(at) = self.leases.iter().position(|lease| lease.id == id) else {
+            return self.gone(id);
+        };
+        let lease = self.leases.remove(at);
+        if lease.notes.is_some() {
+            self.endings.push((id, format!("released at {}", self.now)));
+        }
+        format!("ended {}", lease.fence)
+    }
+
+    fn find_leases(&self, filter: &LeaseFilter, page: Page) -> String {
+        let limit = match &filter.limit {
+            Some(name) => match self.limits.iter().find(|limit| *limit.name == **name) {
+                Some(limit) => Some(limit.id),
+                None => return "not found".to_owned(),
+            },
+            None => None,
+        };
+        let mut found: Vec<_> = self.leases.iter().map(|lease| lease.fence).collect();
+        found.retain(|fence| {
+            let lease = self.leases.iter().find(|lease| lease.fence == *fence).unwrap();
+            // All holders are task runs.
+            let kind = lease.holder.as_ref().map(|_| Holder::TASK_RUN);
+            limit.is_none_or(|limit| lease.held(limit).is_some())
+                && filter.holder_kind.as_deref().is_none_or(|wanted| kind == Some(wanted))
+                && filter.holder_id.as_deref().is_none_or(|id| lease.holder.as_deref() == Some(id))
+        });
+        let page: Vec<_> = found.into_iter().skip(page.offset).take(page.limit).collect();
+        format!("leases {page:?}")
+    }
+
+    /// What a request with a key is told, if the key was used before.
+    fn told_before(&self, id: u128, notes: Option<&Notes>) -> Option<String> {
+        let request = notes?.request?;
+        match self.leases.iter().find(|lease| lease.id == id) {
+            Some(lease) if lease.notes.as_ref().is_some_and(|n| n.request == Some(request)) => {
+                Some(format!("lease {} until {:?}", lease.fence, lease.deadline))
+            }
+            Some(_) => Some("another request".to_owned()),
+            None => self.endings.iter().any(|(ended, _)| *ended == id).then(|| self.gone(id)),
         }
     }
 
@@ -256,8 +314,21 @@ impl Model {
             Hold::Lease { id, .. } | Hold::Holder { id, .. } => Some(id.0),
             Hold::Unleased => None,
         };
+        let notes = match &acquire.hold {
+            Hold::Lease { notes, .. } => notes.as_deref(),
+            _ => None,
+        };
+        if let Some(told) = lease_id.and_then(|id| self.told_before(id, notes)) {
+            return told;
+        }
         if let Some(lease) = self.leases.iter().find(|lease| Some(lease.id) == lease_id) {
             return format!("granted {} until {:?} on {on:?}", lease.fence, lease.deadline);
+        }
+        let names = acquire.wants.iter().map(|want| want.name.to_string());
+        let missing: Vec<_> =
+            names.filter(|name| self.limits.iter().all(|limit| limit.name != *name)).collect();
+        if acquire.missing == Missing::Refuse && !missing.is_empty() {
+            return format!("missing {missing:?}");
         }
         let mut wanted = Vec::new();
         for id in ids {
@@ -320,6 +391,7 @@ impl Model {
         match lease_id {
             Some(id) if !holdings.is_empty() => {
                 let fence = self.lease_out(id, holder, holdings, deadline);
+                self.leases.last_mut().unwrap().notes = notes.cloned();
                 format!("granted {fence} until {deadline:?} on {on:?}")
             }
             _ => format!("granted nothing on {on:?}"),
@@ -335,7 +407,7 @@ impl Model {
     ) -> u64 {
         self.endings.retain(|(lease, _)| *lease != id);
         self.fences += 1;
-        self.leases.push(Lease { id, fence: self.fences, holder, deadline, holdings });
+        self.leases.push(Lease { id, fence: self.fences, holder, deadline, holdings, notes: None });
         self.fences
     }
 

@@ -2,8 +2,9 @@
 //! stand still, run backwards or hit a deadline exactly.
 
 use leasehold_engine::{
-    Acquire, Command, CreateLimit, GiveBack, Hold, Holder, LeaseId, Ledger, LimitId, LimitPatch,
-    LimitRef, Mode, Query, Rate, Scope, Snapshot, Span, Timestamp, Want,
+    Acquire, Command, CreateLimit, GiveBack, Hold, Holder, LeaseFilter, LeaseId, Ledger, LimitId,
+    LimitPatch, LimitRef, Missing, Mode, Notes, Page, Query, Rate, RequestDigest, Scope, Snapshot,
+    Span, Timestamp, Want,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -95,6 +96,46 @@ pub(super) fn by_holders() -> BoxedStrategy<Command> {
     .boxed()
 }
 
+/// What all do, and what holders do who said something about their leases: labels, or a key with
+/// which they may ask again.
+pub(super) fn by_all_with_notes() -> BoxedStrategy<Command> {
+    let filter = (option::of(name()), option::of(kind()), option::of(holder())).prop_map(
+        |(limit, holder_kind, holder)| LeaseFilter {
+            limit: limit.map(Into::into),
+            holder_kind: holder_kind.map(Into::into),
+            holder_id: holder.map(|holder| holder.id),
+        },
+    );
+    let page = (0..3_usize, 0..4_usize).prop_map(|(offset, limit)| Page { offset, limit });
+    prop_oneof![
+        7 => by_all(),
+        5 => acquire_with_notes(),
+        1 => (vec(lease(), 0..4), ttl())
+            .prop_map(|(leases, ttl)| Command::RenewMany { leases, ttl }),
+        1 => (filter, page).prop_map(|(filter, page)| {
+            Command::Read(Query::FindLeases(filter, page))
+        }),
+    ]
+    .boxed()
+}
+
+fn acquire_with_notes() -> impl Strategy<Value = Command> {
+    let notes = (any::<bool>(), option::of(0..2_u128)).prop_map(|(labelled, request)| {
+        let labels = labelled.then(|| ("team".into(), "data".into())).into_iter().collect();
+        Some(Notes { labels, request: request.map(RequestDigest) }.into())
+    });
+    let missing = prop_oneof![Just(Missing::Skip), Just(Missing::Refuse)];
+    (acquire(), notes, missing).prop_map(|(command, said, refuse)| match command {
+        Command::Acquire(Acquire { wants, mode, mut hold, patience, .. }) => {
+            if let Hold::Lease { notes, .. } = &mut hold {
+                *notes = said;
+            }
+            Command::Acquire(Acquire { wants, mode, hold, missing: refuse, patience })
+        }
+        other => other,
+    })
+}
+
 /// What holders do and what operators do.
 pub(super) fn by_all() -> BoxedStrategy<Command> {
     prop_oneof![5 => by_holders(), 2 => by_operators()].boxed()
@@ -119,7 +160,7 @@ fn by_operators() -> impl Strategy<Value = Command> {
         }),
         1 => (limit_ref(), prop_oneof![Just(Scope::All), Just(Scope::Tags)])
             .prop_map(|(limit, scope)| Command::DeleteLimit { limit, scope }),
-        1 => lease().prop_map(move |lease| Command::Revoke { lease, reason: reason() }),
+        1 => lease().prop_map(move |lease| Command::Revoke { lease, reason: reason(), by: None }),
     ]
 }
 
@@ -127,7 +168,7 @@ fn acquire() -> impl Strategy<Value = Command> {
     let wants = vec((name(), prop_oneof![4 => Just(1_u64), 1 => 2..5_u64]), 1..4);
     let hold = prop_oneof![
         4 => (lease(), option::of(holder()), ttl())
-            .prop_map(|(id, holder, ttl)| Hold::Lease { id, holder, ttl }),
+            .prop_map(|(id, holder, ttl)| Hold::Lease { id, holder, ttl, notes: None }),
         1 => (lease(), holder()).prop_map(|(id, holder)| Hold::Holder { id, holder }),
         2 => Just(Hold::Unleased),
     ];
@@ -135,7 +176,7 @@ fn acquire() -> impl Strategy<Value = Command> {
     (wants, mode, hold).prop_map(|(wants, mode, hold)| {
         let want = |(name, slots): (&str, u64)| Want { name: name.into(), slots };
         let wants = wants.into_iter().map(want).collect();
-        Command::Acquire(Acquire { wants, mode, hold, patience: None })
+        Command::Acquire(Acquire { wants, mode, hold, missing: Missing::Skip, patience: None })
     })
 }
 
@@ -193,6 +234,10 @@ fn lease() -> impl Strategy<Value = LeaseId> {
 
 fn holder() -> impl Strategy<Value = Holder> {
     prop_oneof![Just("p"), Just("q")].prop_map(task_run)
+}
+
+fn kind() -> impl Strategy<Value = &'static str> {
+    prop_oneof![3 => Just(Holder::TASK_RUN), 1 => Just("process")]
 }
 
 fn ttl() -> impl Strategy<Value = Span> {

@@ -120,6 +120,16 @@ impl Operation {
         self
     }
 
+    /// Refused by those rules, and told more than a sentence.
+    pub(super) fn refuses_with(mut self, status: u16, schema: &str, about: &str) -> Self {
+        let mut response = with_content(about, reference(schema));
+        if status == 423 {
+            response["headers"] = retry_after("Whole seconds until it may succeed.");
+        }
+        self.responses.insert(status.to_string(), response);
+        self
+    }
+
     /// Something in the path, the query or the body is not what it must be.
     pub(super) fn invalid(self) -> Self {
         self.standard("422", "InvalidRequest")

@@ -4,10 +4,11 @@ use leasehold_api::schema::reference;
 use serde_json::{Value, json};
 
 use super::operation::{Operation, delete, get, patch, post};
-use super::run_operations;
+use super::{lease_operations, run_operations};
 
 const LIMITS: &str = "Limits";
 const LEASES: &str = "Leases";
+const NATIVE: &str = "Leases for any client";
 const SLOTS: &str = "Slots without a lease";
 const TAG_LIMITS: &str = "Tag limits";
 const RUNS: &str = "Runs";
@@ -17,6 +18,7 @@ const SERVER: &str = "Server";
 pub(super) const TAGS: &[(&str, &str)] = &[
     (LIMITS, "How many slots there are, by name."),
     (LEASES, "Slots that are held until a deadline, and come back by themselves."),
+    (NATIVE, "The same leases without Prefect: of any length, with waiting and idempotency."),
     (SLOTS, "Slots that somebody takes and must give back. Prefer leases."),
     (TAG_LIMITS, "Limits on task runs with a tag: the limits named `tag:<tag>`."),
     (RUNS, "What clients record of their flows and tasks. Nothing is scheduled here."),
@@ -30,6 +32,7 @@ pub(super) fn all() -> impl Iterator<Item = Operation> {
     };
     tagged(LIMITS, limits())
         .chain(tagged(LEASES, leases()))
+        .chain(tagged(NATIVE, lease_operations::leases()))
         .chain(tagged(SLOTS, slots()))
         .chain(tagged(TAG_LIMITS, tag_limits()))
         .chain(tagged(RUNS, run_operations::runs()))
@@ -38,7 +41,6 @@ pub(super) fn all() -> impl Iterator<Item = Operation> {
 }
 
 const NO_LIMIT: &str = "There is no such limit.";
-const NO_LEASE: &str = "There is no such lease; how it ended is said as long as it is known.";
 const FULL: &str = "Another limit, or one of them, has too few slots free at the moment.";
 const NEVER: &str = "Invalid; or more slots than a limit has; or `rate_limit` on a limit without \
                      decay.";
@@ -120,25 +122,16 @@ fn leases() -> Vec<Operation> {
             "List who holds a limit",
         )
         .about("Oldest first.")
-        .answers(200, list("LimitLease"), "A page of leases."),
+        .answers(200, list("LimitLease"), "A page of leases.")
+        .invalid(),
         listing(
             "/api/v2/concurrency_limits/{id_or_name}/waiters",
             "list_waiters",
             "List who waits for a limit",
         )
         .about("In the order in which they are to be granted.")
-        .answers(200, list("Waiter"), "A page of requests that wait."),
-        get("/api/leases/{lease_id}", "read_lease", "Read a lease")
-            .answers(200, one("Lease"), "The lease.")
-            .refuses(404, NO_LEASE)
-            .invalid()
-            .ledger(),
-        delete("/api/leases/{lease_id}", "revoke", "Take a lease away")
-            .about("Its holder learns at its next renewal that an operator did it, when and why.")
-            .optional_body("RevokeLease")
-            .done(204, "Its slots are free.")
-            .refuses(404, NO_LEASE)
-            .ledger(),
+        .answers(200, list("Waiter"), "A page of requests that wait.")
+        .invalid(),
     ]
 }
 

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use leasehold_api::runs::{CreateTaskRun, FilterRuns, SetState};
-use leasehold_engine::{Acquire, Acquired, Command, Hold, Mode, Outcome, Want};
+use leasehold_engine::{Acquire, Acquired, Command, Hold, Missing, Mode, Outcome, Want};
 use leasehold_records::transition::{Verdict, judge};
 use leasehold_records::{Run, RunKind, State as RunState, StateType};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use crate::coordinator::Undo;
 use crate::error::{ApiError, json};
 use crate::extract::{Raw, Valid};
 use crate::records::convert;
-use crate::{convert as engine, retry};
+use crate::{convert as engine, lease_id, retry};
 
 const NOT_FOUND: ApiError = ApiError::RecordNotFound("Task run not found");
 
@@ -147,7 +147,8 @@ async fn acquire_tags(app: &App, run: &Run) -> Result<Held, ApiError> {
     let acquire = Acquire {
         wants: tags.into_iter().map(|name| Want { name, slots: 1 }).collect(),
         mode: Mode::Concurrency,
-        hold: Hold::Holder { id: engine::new_lease_id(), holder: engine::task_run(run.id) },
+        hold: Hold::Holder { id: lease_id::new(), holder: engine::task_run(run.id) },
+        missing: Missing::Skip,
         patience: None,
     };
     let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();

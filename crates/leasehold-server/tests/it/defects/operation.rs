@@ -36,13 +36,15 @@ async fn d26_everybody_can_see_who_holds_a_slot_since_when_and_until_when() {
     let expected = json!({
         "id": lease,
         "limits": [{"id": id, "name": "db", "slots": 1}],
-        "holder": {"type": "task_run", "id": run(1)},
+        "holder": {"kind": "task_run", "id": run(1), "labels": {}},
         "created": "2026-11-20T20:53:00.000000Z",
         "deadline": "2026-11-20T20:58:10.000000Z",
         "fencing_token": 1,
     });
     let mut on_limit = expected.clone();
     on_limit["slots"] = json!(1);
+    on_limit["holder"] = json!({"type": "task_run", "id": run(1)});
+    on_limit["labels"] = json!({});
     assert_eq!(json!(app.leases("db").await), json!([on_limit]));
     let alone = app.get(&format!("/api/leases/{lease}")).await.expect(200);
     crate::fixture::assert_json(&alone, &expected);

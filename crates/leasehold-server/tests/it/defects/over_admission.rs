@@ -134,5 +134,6 @@ async fn d18_a_caller_who_has_lost_its_lease_can_learn_of_it() {
     let expired = "Lease not found - it expired at 2026-11-20T20:58:00.000000Z";
     let path = format!("/api/leases/{lease}");
     assert_eq!(app.get(&path).await.expect(404).detail(), expired);
-    assert_eq!(app.delete(&path).await.expect(404).detail(), expired);
+    let revoked = app.revoke(&lease, &serde_json::json!({})).await;
+    assert_eq!(revoked.expect(404).detail(), expired);
 }

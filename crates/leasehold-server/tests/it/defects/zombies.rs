@@ -123,7 +123,7 @@ async fn d07_the_slot_of_an_old_client_that_crashed_is_seen_and_can_be_taken_awa
     let [lease] = &app.leases("tag:db").await[..] else { panic!("one lease") };
     assert_eq!(lease["holder"], json!({"type": "task_run", "id": run(1)}));
     assert_eq!(lease["deadline"], json!(null));
-    app.delete(&format!("/api/leases/{}", lease["id"].as_str().unwrap())).await.expect(204);
+    app.revoke(lease["id"].as_str().unwrap(), &json!({})).await.expect(204);
     app.tag_increment(&["db"], &run(2)).await.expect(200);
 }
 
@@ -289,7 +289,7 @@ async fn d10_what_is_taken_is_the_sum_of_what_is_held_whatever_happened() {
         match round % 5 {
             0 => drop(app.release(&some).await.expect(204)),
             1 => drop(app.renew(&some).await),
-            2 => drop(app.delete(&format!("/api/leases/{some}")).await),
+            2 => drop(app.revoke(&some, &json!({})).await),
             3 => app.update("db", &json!({"active": round % 2 == 0, "active_slots": 0})).await,
             _ => app.sleep(45.0),
         }

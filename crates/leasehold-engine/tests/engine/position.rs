@@ -1,0 +1,109 @@
+//! A refusal says how many go before.
+
+use leasehold_engine::{
+    Acquire, Acquired, Command, Hold, LeaseId, Missing, Mode, Outcome, Patience, Query, Refusal,
+    Span, Step, WaiterId, Want,
+};
+use proptest::prelude::*;
+
+use crate::fixture::{EVERYTHING, World, named, refused};
+
+fn ask(world: &mut World, waiter: u64, names: &[&str], priority: i32, patience: u64) -> Step {
+    let acquire = Acquire {
+        wants: names.iter().map(|name| Want { name: (*name).into(), slots: 1 }).collect(),
+        mode: Mode::Concurrency,
+        hold: Hold::Lease {
+            id: LeaseId(1_000 + u128::from(waiter)),
+            holder: None,
+            ttl: Span::from_seconds(60),
+            notes: None,
+        },
+        missing: Missing::Skip,
+        patience: Some(Patience {
+            waiter: WaiterId(waiter),
+            until: world.now + Span::from_seconds(patience),
+            priority,
+            place: None,
+        }),
+    };
+    world.ledger.step(Command::Acquire(acquire), world.now)
+}
+
+fn refusal(step: Step) -> Refusal {
+    match step.outcome {
+        Outcome::Acquired(acquired) => refused(acquired),
+        other => panic!("no answer to an acquire: {other:?}"),
+    }
+}
+
+#[test]
+fn who_does_not_wait_is_told_how_many_go_before() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    assert_eq!(refusal(ask(&mut world, 0, &["db"], 0, 0)).position, 1);
+    for waiter in 1..=600 {
+        ask(&mut world, waiter, &["db"], 0, 30);
+    }
+    ask(&mut world, 601, &["db"], 5, 30);
+    assert_eq!(refusal(ask(&mut world, 602, &["db"], 0, 0)).position, 602);
+    assert_eq!(refusal(ask(&mut world, 603, &["db"], 5, 0)).position, 2);
+    assert_eq!(refusal(ask(&mut world, 604, &["db"], 9, 0)).position, 1);
+    assert_eq!(refusal(ask(&mut world, 605, &["db"], -1, 0)).position, 602);
+    assert_eq!(world.refused(2, "db").position, 602, "without a word about waiting");
+}
+
+#[test]
+fn of_several_limits_the_longest_line_counts_and_only_where_there_is_no_room() {
+    let mut world = World::with("a", 1);
+    world.limit("b", 1);
+    world.limit("free", 1);
+    world.take(1, "a");
+    world.take(2, "b");
+    for (waiter, name) in [(1, "a"), (2, "b"), (3, "b")] {
+        ask(&mut world, waiter, &[name], 0, 30);
+    }
+    let refusal = refusal(ask(&mut world, 4, &["a", "free", "b"], 0, 0));
+    assert_eq!((refusal.position, refusal.blockers.len()), (3, 2));
+}
+
+#[test]
+fn who_has_waited_long_enough_is_told_the_position_that_it_had() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    for (waiter, patience) in [(1, 50), (2, 50), (3, 10)] {
+        ask(&mut world, waiter, &["db"], 0, patience);
+    }
+    world.wait(10.0);
+    let step = world.ledger.step(Command::Tick, world.now);
+    let Acquired::Refused(refusal) = &step.called[0].outcome else { panic!("{step:?}") };
+    assert_eq!((step.called[0].waiter, refusal.position), (WaiterId(3), 3));
+}
+
+proptest! {
+    /// Counted in blocks, but the same as counted one by one.
+    #[test]
+    fn a_position_is_the_length_of_the_line_before(
+        moves in prop::collection::vec((0..3_i32, any::<bool>(), 0..40_u64), 0..700),
+    ) {
+        let mut world = World::with("db", 1);
+        world.take(1, "db");
+        let mut waiter = 0;
+        for (priority, leaves, which) in moves {
+            waiter += 1;
+            ask(&mut world, waiter, &["db"], priority, 1_000);
+            if leaves {
+                let gone = WaiterId(waiter.saturating_sub(which));
+                world.ledger.step(Command::Abandon(gone), world.now);
+            }
+        }
+        let line = Command::Read(Query::Waiters(named("db"), EVERYTHING));
+        let Outcome::Waiters(Some(line)) = world.ledger.step(line, world.now).outcome else {
+            panic!("no line");
+        };
+        for priority in -1..4 {
+            let before = line.iter().filter(|waiter| waiter.priority >= priority).count();
+            let refusal = refusal(ask(&mut world, waiter + 1, &["db"], priority, 0));
+            prop_assert_eq!(refusal.position, before as u64 + 1);
+        }
+    }
+}

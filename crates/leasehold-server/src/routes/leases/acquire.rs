@@ -1,0 +1,67 @@
+//! A new lease. A request that may wait is held open until it is granted, refused, or out of
+//! patience.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use leasehold_api::leases::NewLease;
+use leasehold_engine::{Acquired, MinimalLimit, Outcome, Repeated, Span};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::convert::leases;
+use crate::coordinator::Wait;
+use crate::error::{ApiError, DoorError, json};
+use crate::extract::Valid;
+use crate::grant::granted_as;
+use crate::lease_id;
+use crate::retry;
+
+pub(super) async fn acquire(
+    State(app): State<App>,
+    Valid(asked): Valid<NewLease>,
+) -> Result<Response, ApiError> {
+    let span = Span::from_seconds_f64(asked.wait_seconds);
+    let wait = Wait { span, priority: asked.priority, place: None };
+    let answer = app.ledger().acquire(leases::acquire(&asked), wait).await?;
+    let (Outcome::Acquired(acquired), undo) = answer.into_parts() else {
+        return Err(ApiError::Unexpected);
+    };
+    match acquired {
+        Acquired::Granted(grant) => {
+            let now = app.ledger().clock().now();
+            granted_as(StatusCode::CREATED, &leases::granted(&grant, asked, now), undo)
+        }
+        Acquired::Repeated(repeated) => again(repeated, asked),
+        Acquired::Refused(refusal) => {
+            let seconds = retry::polling_seconds(&refusal, app.config());
+            Err(DoorError::NoRoom(leases::no_room(&refusal, seconds)).into())
+        }
+        Acquired::Missing(names) => Err(DoorError::LimitsMissing(leases::missing(&names)).into()),
+        Acquired::TooManySlots(limit) => Err(never_room(&limit, &asked).into()),
+        Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
+        Acquired::Queued(_) => Err(ApiError::Unexpected),
+    }
+}
+
+/// The answer to a request whose key was used before.
+fn again(repeated: Repeated, asked: NewLease) -> Result<Response, ApiError> {
+    let key = asked.idempotency_key.unwrap_or_default();
+    match repeated {
+        Repeated::Same(view) => Ok(json(StatusCode::OK, &leases::lease(&view))),
+        Repeated::Different => Err(DoorError::KeyOfAnother(key).into()),
+        Repeated::Ended(gone) => {
+            let id = Uuid::from_u128(lease_id::of_key(&key).0);
+            Err(DoorError::LeaseEnded(leases::ended(id, &gone)).into())
+        }
+    }
+}
+
+fn never_room(limit: &MinimalLimit, asked: &NewLease) -> DoorError {
+    let MinimalLimit { name, slots, .. } = limit;
+    let mut wanted = asked.limits.iter().filter(|wanted| *wanted.name == **name);
+    // Renamed while the request waited, it is not found by the name that was asked for.
+    let most = asked.limits.iter().map(|wanted| wanted.slots).max().unwrap_or_default();
+    let wanted = wanted.next().map_or(most, |wanted| wanted.slots);
+    DoorError::NeverRoom((**name).to_owned(), *slots, wanted)
+}

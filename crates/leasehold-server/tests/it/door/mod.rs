@@ -1,0 +1,83 @@
+//! The door for leases that is ours alone, `/api/leases`.
+
+mod acquire;
+mod keep;
+mod keys;
+mod list;
+mod waiting;
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Answer, LIMITS, TestApp, until};
+
+const DOOR: &str = "/api/leases";
+
+/// A request that was sent and is not answered.
+type Pending<'app> = Pin<Box<dyn Future<Output = Answer> + 'app>>;
+
+impl TestApp {
+    /// Asks for a slot of each limit, with what else `more` says.
+    async fn ask(&self, names: &[&str], more: Value) -> Answer {
+        self.post(DOOR, &asking(names, &more)).await
+    }
+
+    /// Gets a slot of each; answers the lease.
+    async fn hold(&self, names: &[&str], more: Value) -> Value {
+        self.ask(names, more).await.expect(201).json()
+    }
+
+    /// Asks, and is in line for the first of the limits.
+    async fn queue<'app>(&'app self, names: &[&str], more: Value) -> Pending<'app> {
+        let body = asking(names, &more);
+        let line = names[0].to_owned();
+        let before = self.waiters(&line).await.len();
+        let mut pending: Pending<'app> = Box::pin(async move { self.post(DOOR, &body).await });
+        while self.waiters(&line).await.len() == before {
+            assert!(is_pending(&mut pending).await, "it was not held open");
+        }
+        pending
+    }
+
+    async fn waiters(&self, name: &str) -> Vec<Value> {
+        let answer = self.get(&format!("{LIMITS}/{name}/waiters")).await.expect(200);
+        answer.json().as_array().unwrap().clone()
+    }
+
+    async fn nobody_waits(&self, name: &str) {
+        until(async || self.waiters(name).await.is_empty()).await;
+    }
+
+    async fn renew_at_door(&self, lease: &str, ttl_seconds: f64) -> Answer {
+        let path = format!("{DOOR}/{lease}/renew");
+        self.post(&path, &json!({"ttl_seconds": ttl_seconds})).await
+    }
+
+    /// Gives a lease back.
+    async fn give_back(&self, lease: &str) -> Answer {
+        self.delete(&format!("{DOOR}/{lease}")).await
+    }
+}
+
+fn asking(names: &[&str], more: &Value) -> Value {
+    let limits: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
+    let mut body = json!({"limits": limits});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+/// Waiting for so long.
+fn waiting(seconds: f64) -> Value {
+    json!({"wait_seconds": seconds})
+}
+
+fn id(lease: &Value) -> &str {
+    lease["id"].as_str().unwrap()
+}
+
+async fn is_pending(request: &mut Pending<'_>) -> bool {
+    poll_fn(|context| Poll::Ready(request.as_mut().poll(context).is_pending())).await
+}
