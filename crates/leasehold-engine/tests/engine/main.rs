@@ -7,6 +7,7 @@ mod acquire;
 mod decay;
 mod evidence;
 mod fixture;
+mod happenings;
 mod leases;
 mod limits;
 mod properties;

@@ -5,6 +5,7 @@
 
 mod defects;
 mod differences;
+mod events;
 mod fixture;
 mod gate;
 mod leases;
