@@ -1,9 +1,12 @@
 //! The log of events: what is told of limits, of leases, and of those who wait.
 
+use futures_util::{SinkExt, StreamExt};
 use leasehold_engine::Span;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::fixture::{TestApp, lease_of, run};
+use crate::replay::sockets::{Socket, connect};
 use crate::waiting::{PARK_SECONDS, body, retry};
 
 fn start() -> TestApp {
@@ -108,4 +111,112 @@ async fn the_log_survives_a_restart_and_goes_on() {
     let told = app.told("limit=db", 3).await;
     let kinds: Vec<_> = told.iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["limit.created", "lease.granted", "lease.released"]);
+}
+
+/// A subscriber that has said what it wants.
+async fn subscribe(app: &TestApp, subscription: &Value) -> Socket {
+    let address = app.listen().await;
+    let (mut socket, _) = connect(address, "/api/events/out", &[], &[]).await.unwrap();
+    socket.send(Message::text(subscription.to_string())).await.unwrap();
+    socket
+}
+
+/// The next thing that a subscriber is told: kind, and name of the resource.
+async fn next(socket: &mut Socket) -> (String, String) {
+    let message = socket.next().await.unwrap().unwrap();
+    let told: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
+    let text = |pointer| told.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+    (text("/event/event"), text("/event/resource/prefect.resource.name"))
+}
+
+fn created(name: &str) -> (String, String) {
+    ("leasehold.limit.created".to_owned(), name.to_owned())
+}
+
+#[tokio::test]
+async fn a_subscriber_is_told_what_happened_shortly_before_and_what_happens_then() {
+    let app = start();
+    app.limit("long-ago", 1).await;
+    app.sleep(16.0 * 60.0);
+    app.limit("before", 1).await;
+    app.told("kind=limit", 2).await;
+    let mut socket = subscribe(&app, &json!({"type": "filter", "filter": {}})).await;
+    assert_eq!(next(&mut socket).await, created("before"));
+    app.limit("after", 1).await;
+    assert_eq!(next(&mut socket).await, created("after"));
+}
+
+#[tokio::test]
+async fn a_subscriber_is_told_what_it_wants_and_nothing_else() {
+    let app = start();
+    let since = "2026-11-20T20:53:10Z";
+    let filter = json!({
+        "occurred": {"since": since, "until": "2026-11-20T20:53:20Z"},
+        "event": {"prefix": ["leasehold.limit."]},
+        "resource": {"labels": {"prefect.resource.name": ["in*", "late"]}},
+        "related": null,
+        "any_resource": null,
+        "id": {"id": []},
+        "text": {"query": "-nothing"},
+        "order": "DESC",
+    });
+    app.limit("in-vain", 1).await;
+    app.sleep(10.0);
+    app.limit("in-time", 1).await;
+    app.limit("another", 1).await;
+    app.lease(&["in-time"], 1).await;
+    app.sleep(10.0);
+    app.limit("in-time-too", 1).await;
+    app.told("kind=limit", 4).await;
+    let mut socket = subscribe(&app, &json!({"type": "filter", "filter": filter})).await;
+    assert_eq!(next(&mut socket).await, created("in-time"));
+    assert_eq!(next(&mut socket).await, created("in-time-too"));
+    app.sleep(1.0);
+    app.limit("late", 1).await;
+    app.told("limit=late", 1).await;
+    // A second subscriber has been told of it, so the first would have been too.
+    let mut unbounded = filter;
+    unbounded["occurred"] = json!({"since": "2026-11-20T20:53:21Z"});
+    let mut second = subscribe(&app, &json!({"type": "filter", "filter": unbounded})).await;
+    assert_eq!(next(&mut second).await, created("late"));
+    let nothing = futures_util::FutureExt::now_or_never(socket.next());
+    assert!(nothing.is_none(), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn a_subscriber_that_wants_no_backfill_is_told_what_happens_from_then_on() {
+    let app = start();
+    app.limit("before", 1).await;
+    app.told("kind=limit", 1).await;
+    let subscription = json!({"type": "filter", "filter": {}, "backfill": false});
+    let mut socket = subscribe(&app, &subscription).await;
+    // It is subscribed when it is told of the first of these.
+    let mut number = 0;
+    let told = loop {
+        tokio::select! {
+            told = next(&mut socket) => break told,
+            () = async {
+                number += 1;
+                app.limit(&format!("after-{number}"), 1).await;
+                app.told("kind=limit", number + 1).await;
+            } => {}
+        }
+    };
+    assert!(told.1.starts_with("after-"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_subscription_that_asks_for_what_there_is_not_ends_the_connection() {
+    let app = start();
+    for subscription in [
+        json!({"type": "filter"}),
+        json!({"type": "filter", "filter": {"bogus": 1}}),
+        json!({"type": "filter", "filter": {"event": {"name": "x"}}}),
+        json!({"type": "filter", "filter": {"occurred": {"since": "yesterday"}}}),
+        json!({"type": "filter", "filter": {}, "backfill": "maybe"}),
+    ] {
+        let mut socket = subscribe(&app, &subscription).await;
+        let said = socket.next().await;
+        assert!(!matches!(said, Some(Ok(Message::Text(_)))), "{subscription}: {said:?}");
+    }
 }
