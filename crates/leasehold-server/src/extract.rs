@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use leasehold_api::Body;
+use leasehold_api::{Body, Invalid};
+use serde::de::DeserializeOwned;
 
 use crate::app::App;
+use crate::coordinator::chain;
 use crate::error::ApiError;
 
 /// Larger bodies are refused.
@@ -19,6 +22,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body that says what it must.
 pub(crate) struct Valid<T>(pub(crate) T);
+
+/// A query string that says what it must.
+pub(crate) struct QueryString<T>(pub(crate) T);
 
 /// A body as it came, for handlers whose path can be invalid too.
 pub(crate) struct Raw {
@@ -75,5 +81,16 @@ impl<T: Body> FromRequest<App> for Valid<T> {
         let raw = Raw::from_request(request, app).await?;
         let body = T::from_bytes(raw.content_type(), raw.bytes(), &app.config().bodies)?;
         Ok(Self(body))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<App> for QueryString<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        let read = axum::extract::Query::try_from_uri(&parts.uri);
+        let query =
+            read.map_err(|error| Invalid::Detail(format!("Invalid query: {}", chain(&error))))?;
+        Ok(Self(query.0))
     }
 }

@@ -220,3 +220,18 @@ async fn a_subscription_that_asks_for_what_there_is_not_ends_the_connection() {
         assert!(!matches!(said, Some(Ok(Message::Text(_)))), "{subscription}: {said:?}");
     }
 }
+
+#[tokio::test]
+async fn a_query_of_the_log_that_makes_no_sense_is_refused_with_what_is_wrong() {
+    let app = start();
+    for (query, what) in [
+        ("lease=7", "lease"),
+        ("page_size=many", "page_size"),
+        ("after=-1", "after"),
+        ("since=yesterday", "'yesterday' is no time"),
+        ("limit=a&limit=b", "limit"),
+    ] {
+        let answer = app.get(&format!("/api/leasehold/events?{query}")).await.expect(422);
+        assert!(answer.detail().contains(what), "{query}: {}", answer.detail());
+    }
+}

@@ -11,5 +11,6 @@ mod gate;
 mod leases;
 mod replay;
 mod routing;
+mod runs;
 mod trouble;
 mod waiting;

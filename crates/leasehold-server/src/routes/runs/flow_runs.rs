@@ -1,11 +1,10 @@
 //! Flow runs: `/api/flow_runs`, and the states that they were in.
 
-use axum::extract::{Path, Query as QueryString, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, patch, post};
-use leasehold_api::Body;
-use leasehold_api::runs::{CreateFlowRun, FilterRuns, UpdateFlowRun};
+use leasehold_api::runs::{CreateFlowRun, FilterRuns, SetState, UpdateFlowRun};
 use leasehold_records::transition::{Verdict, judge};
 use leasehold_records::{Identity, Run, RunKind};
 use serde::Deserialize;
@@ -13,10 +12,10 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::super::{Routes, otherwise};
-use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_set_state, recorder};
+use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_parts, recorder};
 use crate::app::App;
 use crate::error::{ApiError, json};
-use crate::extract::{Raw, Valid};
+use crate::extract::{QueryString, Raw, Valid};
 use crate::records::convert;
 
 const NOT_FOUND: ApiError = ApiError::RecordNotFound("Flow run not found");
@@ -71,8 +70,7 @@ async fn update(
     Path(id): Path<String>,
     raw: Raw,
 ) -> Result<StatusCode, ApiError> {
-    let bodies = &app.config().bodies;
-    let (id, body) = UpdateFlowRun::from_parts("id", &id, raw.content_type(), raw.bytes(), bodies)?;
+    let (id, body): (_, UpdateFlowRun) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
     change(&app, id, move |run| convert::update(run, &body, now)).await
 }
@@ -122,7 +120,7 @@ async fn set_state(
     Path(id): Path<String>,
     raw: Raw,
 ) -> Result<Response, ApiError> {
-    let (id, body) = read_set_state(&app, &id, &raw)?;
+    let (id, body): (_, SetState) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
     let judged = recorder(&app)?
         .write(move |book| {

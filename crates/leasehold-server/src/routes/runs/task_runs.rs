@@ -1,7 +1,7 @@
 //! Task runs: `/api/task_runs`. Clients before version 3 ask here whether a task may run, and so
 //! the limits of its tags are held and given back here.
 
-use axum::extract::{Path, Query as QueryString, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -13,11 +13,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::super::{Routes, otherwise};
-use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_set_state, recorder};
+use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_parts, recorder};
 use crate::app::App;
 use crate::coordinator::Undo;
 use crate::error::{ApiError, json};
-use crate::extract::{Raw, Valid};
+use crate::extract::{QueryString, Raw, Valid};
 use crate::records::convert;
 use crate::{convert as engine, retry};
 
@@ -71,7 +71,7 @@ async fn set_state(
     Path(id): Path<String>,
     raw: Raw,
 ) -> Result<Response, ApiError> {
-    let (id, body) = read_set_state(&app, &id, &raw)?;
+    let (id, body) = read_parts(&app, &id, &raw)?;
     let (run, verdict) = judged(&app, id, body).await?;
     let (Verdict::Accept(state) | Verdict::Reject(Some(state), _)) = &verdict else {
         return answer::verdict(&run, &verdict);
