@@ -1,7 +1,7 @@
 //! Who holds what: `/api/leases`, and the leases of one limit. Ours, beyond the contract, so
 //! that a person can see a holder and take a lease away (defect D26).
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query as QueryString, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -15,7 +15,7 @@ use super::{Routes, otherwise};
 use crate::app::App;
 use crate::convert;
 use crate::error::{ApiError, json};
-use crate::extract::{QueryString, Raw};
+use crate::extract::Raw;
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes

@@ -7,6 +7,7 @@ mod blocks;
 mod filter;
 mod flow_runs;
 mod flows;
+mod lists;
 mod logs;
 mod task_runs;
 
@@ -33,6 +34,8 @@ pub(super) fn add(routes: Routes) -> Routes {
     let routes = blocks::add(routes);
     let routes = flow_runs::add(routes);
     let routes = task_runs::add(routes);
+    let routes = lists::add(routes, RunKind::FlowRun);
+    let routes = lists::add(routes, RunKind::TaskRun);
     logs::add(routes)
 }
 
