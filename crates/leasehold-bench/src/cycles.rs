@@ -1,13 +1,18 @@
-//! Cycles of acquire and release per second, beside the bare HTTP server.
+//! Cycles of acquire and release per second, of every system in the same run.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context;
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::client::{Client, acquire_body};
-use crate::system::{self, Server};
+use crate::disk::{self, Sync};
+use crate::load::{self, Figure, Times};
+use crate::process;
+use crate::report::{self, Absent, Report, Target, progress};
+use crate::systems::{Durable, Server, System};
+use crate::table::{Table, fine, whole};
+
+/// For how long syncs are measured in each round.
+const SYNC_TIME: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -15,123 +20,228 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "1,32,128")]
     connections: Vec<usize>,
     /// For how long each figure is measured, in seconds.
-    #[arg(long, default_value_t = 5)]
-    seconds: u64,
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
     /// How often; the middle figure counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Measure Leasehold and the bare server alone.
+    #[arg(long)]
+    alone: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cycles {
+    sync: Sync,
+    rows: Vec<Row>,
+    absent: Vec<Absent>,
 }
 
 /// One system at one number of connections.
-#[derive(Clone, Debug, Serialize)]
-struct Figure {
-    cycles_per_second: f64,
-    /// Of a single request.
-    latency_p50_ms: f64,
-    latency_p99_ms: f64,
-}
-
 #[derive(Debug, Serialize)]
 struct Row {
     connections: usize,
-    leasehold: Figure,
-    echo: Figure,
-    /// Cycles of Leasehold for each of the bare server's.
-    ratio: f64,
-    /// Leasehold's p99 for each of the bare server's.
-    p99_ratio: f64,
+    system: System,
+    durable: Durable,
+    #[serde(flatten)]
+    figure: Figure,
+    /// Its cycles for each of the bare server's.
+    to_echo: f64,
 }
 
-pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
-    let leasehold = system::leasehold().await?;
-    let echo = system::echo().await?;
-    Client::connect(&leasehold.host).await?.create_limit("bench", 1_000_000, 0.0).await?;
+pub(crate) async fn measure(args: &Args) -> anyhow::Result<Cycles> {
+    let folder = process::data_folder()?;
+    let mut syncs = Times::new()?;
+    let mut absent = Vec::new();
     let mut rows = Vec::new();
-    for &connections in &args.connections {
-        let mut figures = (Vec::new(), Vec::new());
-        // In turn, so that whatever else the machine does meets both.
-        for _ in 0..args.rounds {
-            figures.0.push(measure(&leasehold, connections, args.seconds).await?);
-            figures.1.push(measure(&echo, connections, args.seconds).await?);
+    let is_wanted =
+        |system: &System| !args.alone || matches!(system, System::Echo | System::Leasehold);
+    // What is never quiet comes after the others, by itself.
+    for is_quiet in [true, false] {
+        let mut servers = Vec::new();
+        for system in System::ALL.into_iter().filter(|system| system.is_quiet() == is_quiet) {
+            if is_wanted(&system)
+                && let Some(server) = report::start(system, &mut absent).await?
+            {
+                server.prepare().await?;
+                servers.push(server);
+            }
         }
-        let (leasehold, echo) = (middle(figures.0)?, middle(figures.1)?);
-        rows.push(Row {
-            connections,
-            ratio: leasehold.cycles_per_second / echo.cycles_per_second,
-            p99_ratio: leasehold.latency_p99_ms / echo.latency_p99_ms,
-            leasehold,
-            echo,
-        });
+        for &connections in &with_fewer(&args.connections, is_quiet) {
+            let found = in_turn(&servers, connections, args).await?;
+            rows.extend(found.into_iter().map(|(system, figure)| Row {
+                connections,
+                system,
+                durable: system.durable(),
+                figure,
+                to_echo: f64::NAN,
+            }));
+            if is_quiet {
+                syncs.add(&disk::measure(folder.path(), SYNC_TIME)?)?;
+            }
+        }
     }
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-    } else {
-        print(&rows);
-    }
-    Ok(())
+    rows.sort_by_key(|row| row.connections);
+    compare_to_echo(&mut rows);
+    Ok(Cycles { sync: Sync::from(&syncs), rows, absent })
 }
 
-async fn measure(server: &Server, connections: usize, seconds: u64) -> anyhow::Result<Figure> {
-    let body = acquire_body("bench");
-    let warm_up = Instant::now() + Duration::from_millis(500);
-    let end = warm_up + Duration::from_secs(seconds);
-    let mut tasks = Vec::new();
-    for _ in 0..connections {
-        let mut client = Client::connect(&server.host).await?;
-        let body = body.clone();
-        tasks.push(tokio::spawn(async move {
-            let mut micros = Histogram::<u64>::new(3)?;
-            let mut cycles = 0_u64;
-            loop {
-                let start = Instant::now();
-                let lease = client.acquire(&body).await?;
-                let acquired = Instant::now();
-                client.release(&lease).await?;
-                let released = Instant::now();
-                if released > end {
-                    return anyhow::Ok((micros, cycles));
-                }
-                if start > warm_up {
-                    micros.record((acquired - start).as_micros() as u64)?;
-                    micros.record((released - acquired).as_micros() as u64)?;
-                    cycles += 1;
+/// A system that stands few connections is measured at as many as it stands instead.
+fn with_fewer(connections: &[usize], is_quiet: bool) -> Vec<usize> {
+    let most = System::Prefect.connections_max().filter(|_| !is_quiet).unwrap_or(usize::MAX);
+    let mut fewer: Vec<_> = connections.iter().map(|&count| count.min(most)).collect();
+    fewer.dedup();
+    fewer
+}
+
+/// Every server at one number of connections, in turn, so that whatever else the machine does
+/// meets all of them.
+async fn in_turn(
+    servers: &[Server],
+    connections: usize,
+    args: &Args,
+) -> anyhow::Result<Vec<(System, Figure)>> {
+    let mut figures: Vec<Vec<Figure>> = servers.iter().map(|_| Vec::new()).collect();
+    for round in 1..=args.rounds {
+        for (server, figures) in servers.iter().zip(&mut figures) {
+            let (name, rounds) = (server.system.name(), args.rounds);
+            progress(format_args!("{name}, {connections} connections, {round} of {rounds}"));
+            figures.push(load::cycles(server, connections, args.seconds).await?);
+        }
+    }
+    servers
+        .iter()
+        .zip(figures)
+        .map(|(server, figures)| Ok((server.system, load::middle(figures)?)))
+        .collect()
+}
+
+fn compare_to_echo(rows: &mut [Row]) {
+    let echo: Vec<_> = rows
+        .iter()
+        .filter(|row| row.system == System::Echo)
+        .map(|row| (row.connections, row.figure.cycles_per_second))
+        .collect();
+    for row in rows {
+        if let Some((_, echo)) = echo.iter().find(|(count, _)| *count == row.connections) {
+            row.to_echo = row.figure.cycles_per_second / echo;
+        }
+    }
+}
+
+impl Cycles {
+    fn at(&self, connections: usize, system: System) -> Option<&Row> {
+        self.rows.iter().find(|row| row.connections == connections && row.system == system)
+    }
+
+    fn leasehold(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.system == System::Leasehold)
+    }
+}
+
+impl Report for Cycles {
+    fn tables(&self) -> Vec<Table> {
+        let head = ["conn.", "system", "durable", "cycles/s", "p50 ms", "p99 ms", ": echo"];
+        let mut table = Table::new("Cycles of acquire and release", &head);
+        for row in &self.rows {
+            let durable = match row.durable {
+                Durable::Yes => "yes",
+                Durable::No => "no",
+                Durable::Half => "half",
+            };
+            table.row([
+                row.connections.to_string(),
+                row.system.name().to_owned(),
+                durable.to_owned(),
+                whole(row.figure.cycles_per_second),
+                fine(row.figure.p50_ms),
+                fine(row.figure.p99_ms),
+                fine(row.to_echo),
+            ]);
+        }
+        table.note(format!(
+            "An append of 4 KiB and its fdatasync take {} ms (p99 {} ms).",
+            fine(self.sync.p50_ms),
+            fine(self.sync.p99_ms),
+        ));
+        for row in self.rows.iter().filter(|row| row.figure.failures > 0) {
+            table.note(format!(
+                "{} at {} connections refused {} requests (503, or hung up), which count nowhere.",
+                row.system.name(),
+                row.connections,
+                row.figure.failures,
+            ));
+        }
+        for absent in &self.absent {
+            table.note(absent.note());
+        }
+        vec![table]
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let mut targets = Vec::new();
+        for row in self.leasehold() {
+            let connections = row.connections;
+            if connections == 1 {
+                let syncs = row.figure.p50_ms / self.sync.p50_ms;
+                targets.push(Target::at_most("a request at 1 connection, in syncs", syncs, 1.5));
+            } else {
+                let what = format!("cycles at {connections} connections, to echo's");
+                targets.push(Target::at_least(what, row.to_echo, 0.8));
+            }
+        }
+        for peer in [System::RedisSemaphoreDurable, System::Etcd] {
+            for row in self.leasehold() {
+                if let Some(theirs) = self.at(row.connections, peer) {
+                    let what =
+                        format!("cycles at {}, to those of {}", row.connections, peer.name());
+                    let ratio = row.figure.cycles_per_second / theirs.figure.cycles_per_second;
+                    targets.push(Target::at_least(what, ratio, 1.0));
                 }
             }
-        }));
+        }
+        targets
     }
-    let mut all = Histogram::<u64>::new(3)?;
-    let mut cycles = 0;
-    for task in tasks {
-        let (micros, done) = task.await??;
-        all.add(micros)?;
-        cycles += done;
-    }
-    Ok(Figure {
-        cycles_per_second: cycles as f64 / seconds as f64,
-        latency_p50_ms: all.value_at_quantile(0.50) as f64 / 1e3,
-        latency_p99_ms: all.value_at_quantile(0.99) as f64 / 1e3,
-    })
 }
 
-fn middle(mut figures: Vec<Figure>) -> anyhow::Result<Figure> {
-    figures.sort_by(|a, b| a.cycles_per_second.total_cmp(&b.cycles_per_second));
-    figures.get(figures.len() / 2).cloned().context("--rounds must be at least 1")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::COLUMNS_MAX;
 
-fn print(rows: &[Row]) {
-    println!("connections  system      cycles/s   p50 ms   p99 ms   cycles ratio   p99 ratio");
-    for row in rows {
-        let Row { connections, leasehold, echo, ratio, p99_ratio } = row;
-        println!(
-            "{connections:>11}  leasehold {:>10.0} {:>8.3} {:>8.3} {ratio:>14.2} {p99_ratio:>11.2}",
-            leasehold.cycles_per_second, leasehold.latency_p50_ms, leasehold.latency_p99_ms,
-        );
-        println!(
-            "{:>11}  echo      {:>10.0} {:>8.3} {:>8.3}",
-            "", echo.cycles_per_second, echo.latency_p50_ms, echo.latency_p99_ms,
-        );
+    fn row(connections: usize, system: System, cycles_per_second: f64) -> Row {
+        let figure =
+            Figure { cycles_per_second, p50_ms: 0.5, p99_ms: 1.0, max_ms: 2.0, failures: 0 };
+        Row { connections, system, durable: system.durable(), figure, to_echo: f64::NAN }
+    }
+
+    #[test]
+    fn every_row_is_compared_to_the_bare_server_at_its_connections() {
+        let mut rows: Vec<_> = System::ALL.map(|system| row(128, system, 1_234_567.0)).into();
+        rows.push(row(1, System::Echo, 2_000.0));
+        rows.push(row(1, System::Leasehold, 500.0));
+        compare_to_echo(&mut rows);
+        let sync = Sync { p50_ms: 0.25, p99_ms: 0.5 };
+        let cycles = Cycles { sync, rows, absent: Vec::new() };
+        assert_eq!(cycles.at(1, System::Leasehold).unwrap().to_echo, 0.25);
+        assert_eq!(cycles.at(128, System::Leasehold).unwrap().to_echo, 1.0);
+
+        let text = cycles.tables()[0].text();
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS_MAX), "{text}");
+        let targets = serde_json::to_value(cycles.targets()).unwrap();
+        assert_eq!(targets[1]["what"], "a request at 1 connection, in syncs");
+        assert_eq!(targets[1]["figure"], 2.0);
+        assert_eq!(targets[1]["is_met"], false);
+        assert_eq!(targets.as_array().unwrap().len(), 4, "and one for each durable peer at 128");
+    }
+
+    #[test]
+    fn a_system_that_stands_few_connections_gets_few() {
+        assert_eq!(with_fewer(&[1, 32, 128], true), [1, 32, 128]);
+        assert_eq!(with_fewer(&[1, 32, 128], false), [1, 4]);
     }
 }

@@ -7,10 +7,15 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use tokio::net::TcpListener;
 
-/// Serves until it is killed, and prints where.
-pub(crate) async fn serve() -> anyhow::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    println!("http://{}", listener.local_addr()?);
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[arg(long)]
+    port: u16,
+}
+
+/// Serves until it is killed.
+pub(crate) async fn serve(args: &Args) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
     let router = Router::new().route("/{*path}", post(echo));
     axum::serve(listener, router).await?;
     Ok(())

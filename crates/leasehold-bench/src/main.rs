@@ -2,20 +2,33 @@
 //!
 //! A claim about speed is a ratio within one run: absolute numbers belong to a machine.
 
+mod bulk;
 mod client;
+mod compare;
 mod cycles;
+mod disk;
 mod echo;
+mod growth;
+mod handoff;
+mod load;
+mod machine;
+mod makespan;
+mod process;
 mod rate;
-mod system;
+mod report;
+mod scale;
+mod systems;
+mod table;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Measure Leasehold beside its peers.
 ///
-/// Build with --release; the program `leasehold` has to be beside this one:
-/// cargo build --release -p leasehold -p leasehold-bench
+/// Run it by cargo, with --release, in a folder on a disk:
+/// cargo run --release -p leasehold-bench -- compare
 #[derive(Debug, Parser)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, max_term_width = 80)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -23,21 +36,50 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Cycles of acquire and release per second over keep-alive HTTP, durable, beside a bare
-    /// HTTP server that echoes the same bodies.
+    /// All of what follows, in one run, with its targets.
+    Compare(compare::Args),
+    /// Cycles of acquire and release per second, of every system that is here.
     Cycles(cycles::Args),
-    /// What a rate limit grants while four clients hammer it, beside what is configured.
+    /// What a rate limit grants while clients hammer it, beside what is configured.
     Rate(rate::Args),
-    /// The bare HTTP server of `cycles`.
+    /// How long a slot stands idle between two holders, with many in line.
+    Handoff(handoff::Args),
+    /// How long real Prefect clients take for many short tasks on a limit.
+    Makespan(makespan::Args),
+    /// A million live leases: memory, speed, restart, and many that end at once.
+    Scale(scale::Args),
+    /// How cost grows with limits and waiters that a request does not touch.
+    Growth(growth::Args),
+    /// The bare HTTP server.
     #[command(hide = true)]
-    Echo,
+    Echo(echo::Args),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
-        Command::Cycles(args) => cycles::run(&args).await,
-        Command::Rate(args) => rate::run(&args).await,
-        Command::Echo => echo::serve().await,
+    process::raise_file_limit()?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Dropped when a signal comes first: then its servers end, and their data is deleted.
+    tokio::select! {
+        result = run(Cli::parse().command) => result,
+        _ = interrupt.recv() => anyhow::bail!("interrupted; what was started is stopped"),
+        _ = terminate.recv() => anyhow::bail!("terminated; what was started is stopped"),
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    if !matches!(command, Command::Echo(_)) {
+        process::build_leasehold()?;
+    }
+    match command {
+        Command::Compare(args) => compare::run(&args).await,
+        Command::Cycles(args) => report::print(&cycles::measure(&args).await?, args.json),
+        Command::Rate(args) => report::print(&rate::measure(&args).await?, args.json),
+        Command::Handoff(args) => report::print(&handoff::measure(&args).await?, args.json),
+        Command::Makespan(args) => report::print(&makespan::measure(&args).await?, args.json),
+        Command::Scale(args) => report::print(&scale::measure(&args).await?, args.json),
+        Command::Growth(args) => report::print(&growth::measure(&args).await?, args.json),
+        Command::Echo(args) => echo::serve(&args).await,
     }
 }

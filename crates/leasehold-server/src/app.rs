@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-
 use crate::config::Config;
 use crate::coordinator::Handle;
 use crate::csrf::CsrfTokens;
 use crate::event_log::EventLog;
 use crate::evidence::Witness;
-use crate::gate::Gate;
+use crate::gate::{Gate, Gated};
 use crate::places::Places;
 use crate::records::Recorder;
 use crate::routes;
@@ -58,9 +56,10 @@ impl App {
         Self(Arc::new(Inner { ledger, recorder, witness, event_log, config, gate, places }))
     }
 
-    /// The router of everything that is served.
-    pub fn into_router(self) -> Router {
-        routes::router(self)
+    /// Everything that is served.
+    pub fn into_service(self) -> Gated {
+        let router = routes::router(self.clone());
+        Gated::new(self, router)
     }
 
     pub(crate) fn ledger(&self) -> &Handle {

@@ -1,17 +1,20 @@
-//! The one owner of the ledger.
+//! The one owner of the ledger, on a thread of its own.
 //!
 //! ```text
-//!   handlers ──commands──▶ Coordinator ──changes──▶ writer thread ──▶ Journal
-//!      ▲                    │  steps batch N+1          commits batch N   │
-//!      └─────answers────────┴◀───────────────────durable─────────────────┘
+//!   handlers ──commands──▶ Coordinator ──changes──▶ Journal
+//!      ▲                    │  steps what came while the last commit ran,
+//!      └─────answers────────┘  commits it, and answers all of it
 //! ```
 //!
-//! Nothing is answered before its changes are durable. Whatever arrives while a commit runs
-//! is stepped at once and goes into the next commit, so that many requests share one `fsync`.
-//! When a commit fails, every change in it and behind it is answered as unavailable, and the
-//! ledger is loaded from the journal again: memory never runs ahead of the disk. For a moment
-//! then the journal is tried only if somebody asks for a change, so that a full disk costs
-//! neither time nor log, and reads go on.
+//! Nothing is answered before its changes are durable. Whatever arrives while a commit runs goes
+//! into the next one, so that many requests share one `fsync`. A commit blocks, and so does
+//! this thread meanwhile: there is nothing that could be answered earlier, and no other thread
+//! has to be woken for each commit.
+//!
+//! When a commit fails, every change in it is answered as unavailable, and the ledger is loaded
+//! from the journal again: memory never runs ahead of the disk. For a moment then the journal
+//! is tried only if somebody asks for a change, so that a full disk costs neither time nor
+//! log, and reads go on.
 
 mod handle;
 #[cfg(test)]
@@ -19,6 +22,7 @@ mod tests;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use leasehold_engine::{
@@ -28,16 +32,14 @@ use leasehold_engine::{
 use leasehold_journal::{CommitError, Journal, LoadError};
 use rustc_hash::FxHashMap;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::writer::Writer;
 pub use handle::{Answer, Handle, Unavailable, Undo, Wait};
 use handle::{Note, Reply, Request};
 
 /// How many commands may wait to be stepped. Beyond, the server is overloaded and says so.
 const QUEUE_MAX: usize = 8_192;
-/// How many stepped commands may wait for a commit.
+/// How many commands go into one commit.
 const BATCH_MAX: usize = 4_096;
 /// How many batches a listener may be behind.
 const TOLD_MAX: usize = 1_024;
@@ -71,19 +73,16 @@ struct Inbox {
 struct Coordinator<J> {
     ledger: Ledger,
     clock: Clock,
-    writer: Writer<J>,
+    journal: J,
     notes: mpsc::UnboundedSender<Note>,
     /// Who waits in the ledger's queue.
     waiting: FxHashMap<WaiterId, Reply>,
-    /// Stepped, and not yet handed to the writer.
+    /// Stepped, and not yet durable.
     stepped: Vec<Stepped>,
-    /// In the commit that is under way.
-    committing: Vec<Stepped>,
-    /// What happened in those steps, and in the commit.
+    /// What happened in those steps.
     happened: Vec<Happening>,
-    happening: Vec<Happening>,
     told: broadcast::Sender<Told>,
-    /// The latest time that is durable, or about to be.
+    /// The latest time that is durable.
     committed_at: Timestamp,
     /// The journal failed, and is not tried again by ourselves before this.
     paused_until: Option<Timestamp>,
@@ -99,7 +98,7 @@ struct Coordinator<J> {
 #[derive(Debug)]
 pub struct Running {
     stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+    thread: thread::JoinHandle<()>,
 }
 
 /// Starts the coordinator on a journal, with a clock that begins no earlier than the journal's
@@ -122,13 +121,11 @@ pub fn start<J: Journal + 'static>(
     let coordinator = Coordinator {
         ledger,
         clock: clock.clone(),
-        writer: Writer::start(journal),
+        journal,
         notes: notes.clone(),
         waiting: FxHashMap::default(),
         stepped: Vec::new(),
-        committing: Vec::new(),
         happened: Vec::new(),
-        happening: Vec::new(),
         told: told.clone(),
         committed_at,
         paused_until: None,
@@ -137,15 +134,21 @@ pub fn start<J: Journal + 'static>(
         is_stopping: false,
     };
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(coordinator.run(Inbox { requests, noted, stopped }));
-    Ok((Handle::new(commands, notes, clock, told), Running { stop, task }))
+    let inbox = Inbox { requests, noted, stopped };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| LoadError::Storage(error.into()))?;
+    let thread = thread::spawn(move || runtime.block_on(coordinator.run(inbox)));
+    Ok((Handle::new(commands, notes, clock, told), Running { stop, thread }))
 }
 
 impl Running {
     /// Stops it after everything that it was sent is answered, and closes the journal.
     pub async fn stop(self) {
         drop(self.stop);
-        if self.task.await.is_err() {
+        let ended = tokio::task::spawn_blocking(|| self.thread.join()).await;
+        if !matches!(ended, Ok(Ok(()))) {
             tracing::error!("the coordinator has panicked");
         }
     }
@@ -154,38 +157,46 @@ impl Running {
 impl<J: Journal + 'static> Coordinator<J> {
     async fn run(mut self, mut inbox: Inbox) {
         let mut received = Vec::with_capacity(BATCH_MAX);
-        loop {
-            let room = BATCH_MAX.saturating_sub(self.stepped.len());
+        while !self.is_lost {
             let wake_up = self.next_wake_up();
-            let is_busy = self.writer.is_busy();
             tokio::select! {
                 biased;
-                durable = self.writer.done(), if is_busy => {
-                    self.committed(durable, &mut inbox).await;
-                }
                 Some(note) = inbox.noted.recv() => self.heed(note),
-                received_now = inbox.requests.recv_many(&mut received, room), if room > 0 => {
+                received_now = inbox.requests.recv_many(&mut received, BATCH_MAX) => {
                     if received_now == 0 {
                         break;
                     }
                     self.step_all(&mut received);
                 }
-                () = self.clock.sleep_until(wake_up), if !is_busy => {
+                () = self.clock.sleep_until(wake_up) => {
                     self.paused_until = None;
                     self.step(Command::Tick, self.clock.now());
                 }
                 _ = &mut inbox.stopped, if !inbox.requests.is_closed() => inbox.requests.close(),
             }
-            if self.is_lost {
-                break;
-            }
+            self.gather(&mut inbox, &mut received);
             self.commit_if_due(&mut inbox).await;
         }
         while let Ok(note) = inbox.noted.try_recv() {
             self.heed(note);
         }
         self.send_waiters_away(Departure::Stopping, Unavailable::Stopping);
-        self.finish(inbox).await;
+        self.finish();
+    }
+
+    /// Takes whatever else is there: a commit costs the same for one request as for a hundred. It
+    /// does not wait for more: what comes while it runs is the next one's, and the busier the
+    /// server the more that is.
+    fn gather(&mut self, inbox: &mut Inbox, received: &mut Vec<Request>) {
+        while let Ok(note) = inbox.noted.try_recv() {
+            self.heed(note);
+        }
+        while self.stepped.len() + received.len() < BATCH_MAX
+            && let Ok(request) = inbox.requests.try_recv()
+        {
+            received.push(request);
+        }
+        self.step_all(received);
     }
 
     fn step_all(&mut self, received: &mut Vec<Request>) {
@@ -269,9 +280,6 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     async fn commit_if_due(&mut self, inbox: &mut Inbox) {
-        if self.writer.is_busy() {
-            return;
-        }
         let has_writes = self.stepped.iter().any(|stepped| stepped.again.is_none());
         if self.paused_until.is_some() && !has_writes {
             self.answer_reads();
@@ -283,43 +291,37 @@ impl<J: Journal + 'static> Coordinator<J> {
         if changes.is_empty() && !is_heartbeat_due {
             // Looked and refused: nothing to wait for, all before it is durable.
             Self::reply(&mut self.stepped, &self.notes);
-            std::mem::swap(&mut self.happened, &mut self.happening);
             self.tell();
             return;
         }
         self.committed_at = changes.at;
-        std::mem::swap(&mut self.stepped, &mut self.committing);
-        std::mem::swap(&mut self.happened, &mut self.happening);
-        self.writer.commit(changes);
-        if !self.writer.is_busy() {
-            self.committed(Err(Writer::<J>::ended()), inbox).await;
+        if let Err(error) = self.journal.commit(&changes) {
+            self.failed(&error, inbox).await;
+            return;
+        }
+        Self::reply(&mut self.stepped, &self.notes);
+        self.tell();
+        self.paused_until = None;
+        if std::mem::take(&mut self.is_failing) {
+            tracing::info!("changes can be made durable again");
         }
     }
 
-    async fn committed(&mut self, durable: Result<(), CommitError>, inbox: &mut Inbox) {
-        let Err(error) = durable else {
-            Self::reply(&mut self.committing, &self.notes);
-            self.tell();
-            self.paused_until = None;
-            if std::mem::take(&mut self.is_failing) {
-                tracing::info!("changes can be made durable again");
-            }
-            return;
-        };
+    /// Forgets what could not be made durable, and answers so.
+    async fn failed(&mut self, error: &CommitError, inbox: &mut Inbox) {
         // Said once: as long as the disk is full every attempt fails alike.
         if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::error!(error = %chain(&error), "changes could not be made durable");
+            tracing::error!(error = %chain(error), "changes could not be made durable");
         }
         // From the failure on, not from when it has been told and dealt with.
         self.paused_until = Some(self.clock.now() + PAUSE);
         // Their places are in the ledger that is about to be forgotten. What became of the line
         // is true all the same, and nothing else is that has happened since.
         self.send_waiters_away(Departure::JournalFailed, Unavailable::Journal);
-        self.happening.append(&mut self.happened);
-        self.happening.retain(|it| matches!(it.what, What::Queued | What::Left(_)));
+        self.happened.retain(|it| matches!(it.what, What::Queued | What::Left(_)));
         self.tell();
         let mut again = Vec::new();
-        for stepped in self.committing.drain(..).chain(self.stepped.drain(..)) {
+        for stepped in self.stepped.drain(..) {
             match (stepped.again, stepped.reply) {
                 (Some(command), reply) => again.push((command, reply)),
                 (None, Some(reply)) => drop(reply.send(Err(Unavailable::Journal))),
@@ -348,8 +350,8 @@ impl<J: Journal + 'static> Coordinator<J> {
 
     /// With nobody listening, what happened is dropped.
     fn tell(&mut self) {
-        if !self.happening.is_empty() {
-            let _ = self.told.send(self.happening.drain(..).collect());
+        if !self.happened.is_empty() {
+            let _ = self.told.send(self.happened.drain(..).collect());
         }
     }
 
@@ -357,7 +359,7 @@ impl<J: Journal + 'static> Coordinator<J> {
     /// is answered as unavailable.
     async fn reload(&mut self, inbox: &mut Inbox) {
         loop {
-            match self.writer.load().await {
+            match self.journal.load() {
                 Ok(snapshot) => {
                     self.committed_at = snapshot.at;
                     self.ledger = Ledger::restore(snapshot, self.clock.now());
@@ -384,27 +386,21 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     /// The last commit says up to when we were there to renew with.
-    async fn finish(mut self, mut inbox: Inbox) {
-        while self.writer.is_busy() {
-            let durable = self.writer.done().await;
-            self.committed(durable, &mut inbox).await;
-            if !self.is_lost {
-                self.commit_if_due(&mut inbox).await;
+    fn finish(mut self) {
+        if self.is_lost {
+            return;
+        }
+        self.step(Command::Tick, self.clock.now());
+        match self.journal.commit(&self.ledger.take_changes()) {
+            Ok(()) => {
+                Self::reply(&mut self.stepped, &self.notes);
+                self.tell();
+            }
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(error, "the last changes could not be made durable");
             }
         }
-        if !self.is_lost {
-            self.step(Command::Tick, self.clock.now());
-            std::mem::swap(&mut self.happened, &mut self.happening);
-            self.writer.commit(self.ledger.take_changes());
-            match self.writer.done().await {
-                Ok(()) => self.tell(),
-                Err(error) => {
-                    let error = chain(&error);
-                    tracing::error!(error, "the last changes could not be made durable");
-                }
-            }
-        }
-        self.writer.stop();
     }
 }
 

@@ -2,32 +2,38 @@
 //! each with time, limit, holder and reason.
 //!
 //! Written behind everybody's back: what happened is durable in the ledger's journal already, and
-//! neither a grant nor a client waits for this log. What comes faster than it can be written is
-//! dropped, counted, and told in our own log.
+//! neither a grant nor a client waits for this log. What comes faster than the budget allows, or
+//! than it can be written, is dropped and counted; the log says so itself.
+
+mod budget;
+mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leasehold_engine::{Departure, Happening, How, What};
 use leasehold_records::{Event, EventFilter, RunKind};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::coordinator::{Handle, Told, Unavailable};
+use self::budget::Budget;
+use self::writer::{Inbox, LogWriter};
+use crate::coordinator::{Handle, Unavailable};
 use crate::observe::ClientEvent;
 use crate::records::Recorder;
 
 /// How many events of clients may wait to be written.
 const QUEUE_MAX: usize = 4_096;
-/// How many events are written at once, about.
-const BATCH_MAX: usize = 1_024;
+/// How many may wait at once until what has happened is written.
+const FLUSHES_MAX: usize = 64;
 
 /// Reaches the log.
 #[derive(Clone, Debug)]
 pub struct EventLog {
     recorder: Recorder,
     client_events: mpsc::Sender<Event>,
+    flushes: mpsc::Sender<oneshot::Sender<()>>,
     /// The number of the last event that is durable.
     latest: watch::Receiver<u64>,
     dropped: Arc<AtomicU64>,
@@ -51,31 +57,27 @@ enum Stage {
     Ended,
 }
 
-struct LogWriter {
-    recorder: Recorder,
-    latest: watch::Sender<u64>,
-    dropped: Arc<AtomicU64>,
-    dropped_told: u64,
-}
-
 impl EventLog {
-    /// Begins to listen to a ledger, and to write what happens.
-    pub fn start(ledger: &Handle, recorder: Recorder) -> (Self, LogTask) {
+    /// Begins to listen to a ledger, and to write what happens: so many routine events a second
+    /// at the most, 0 for all of them.
+    pub fn start(
+        ledger: &Handle,
+        recorder: Recorder,
+        events_per_second_max: u32,
+    ) -> (Self, LogTask) {
         let (client_events, from_clients) = mpsc::channel(QUEUE_MAX);
+        let (flushes, to_flush) = mpsc::channel(FLUSHES_MAX);
         let (latest, seen) = watch::channel(0);
         let dropped = Arc::new(AtomicU64::new(0));
         let (stage, stages) = watch::channel(Stage::Running);
-        let writer = LogWriter {
-            recorder: recorder.clone(),
-            latest,
-            dropped: dropped.clone(),
-            dropped_told: 0,
-        };
-        let task = tokio::spawn(writer.run(ledger.listen(), from_clients, stages.clone()));
-        (
-            Self { recorder, client_events, latest: seen, dropped, stage: stages },
-            LogTask { stage, task },
-        )
+        let budget = Budget::new(events_per_second_max);
+        let clock = ledger.clock().clone();
+        let writer = LogWriter::new(recorder.clone(), clock, budget, latest, dropped.clone());
+        let inbox =
+            Inbox { told: ledger.listen(), from_clients, flushes: to_flush, stage: stages.clone() };
+        let task = tokio::spawn(writer.run(inbox));
+        let log = Self { recorder, client_events, flushes, latest: seen, dropped, stage: stages };
+        (log, LogTask { stage, task })
     }
 
     /// Notes what a client sent. Never waits.
@@ -92,7 +94,7 @@ impl EventLog {
         let mut stage = self.stage.clone();
         loop {
             let seen = *latest.borrow_and_update();
-            let found = self.find(filter.clone()).await.ok()?;
+            let found = self.read(filter.clone()).await.ok()?;
             if let Some(last) = found.last() {
                 filter.after = last.number;
                 return Some(found);
@@ -105,18 +107,33 @@ impl EventLog {
         }
     }
 
-    /// The events that pass a filter, oldest first.
+    /// The events that pass a filter, oldest first: all that happened before it was asked.
     pub(crate) async fn find(&self, filter: EventFilter) -> Result<Vec<Event>, Unavailable> {
-        self.recorder.write(move |book| book.events(&filter)).await
+        self.flush().await;
+        self.read(filter).await
     }
 
     /// The number of the last event in the log.
     pub(crate) async fn last(&self) -> Result<u64, Unavailable> {
+        self.flush().await;
         let read = self.recorder.write(|book| {
             let last = book.last_event()?;
             Ok(last)
         });
         read.await
+    }
+
+    async fn read(&self, filter: EventFilter) -> Result<Vec<Event>, Unavailable> {
+        self.recorder.write(move |book| book.events(&filter)).await
+    }
+
+    /// Waits until what has happened is written.
+    async fn flush(&self) {
+        let (reply, flushed) = oneshot::channel();
+        // A writer that has ended has nothing left to write.
+        if self.flushes.send(reply).await.is_ok() {
+            let _ = flushed.await;
+        }
     }
 }
 
@@ -132,67 +149,6 @@ impl LogTask {
         if self.task.await.is_err() {
             tracing::error!("the writer of events has panicked");
         }
-    }
-}
-
-impl LogWriter {
-    async fn run(
-        mut self,
-        mut told: broadcast::Receiver<Told>,
-        mut from_clients: mpsc::Receiver<Event>,
-        mut stage: watch::Receiver<Stage>,
-    ) {
-        let mut batch = Vec::new();
-        let mut has_clients = true;
-        loop {
-            tokio::select! {
-                biased;
-                happened = told.recv() => match happened {
-                    Ok(happened) => batch.extend(happened.iter().flat_map(events)),
-                    Err(broadcast::error::RecvError::Lagged(missed)) => self.missed(missed),
-                    Err(broadcast::error::RecvError::Closed) => return,
-                },
-                received = from_clients.recv_many(&mut batch, BATCH_MAX), if has_clients => {
-                    has_clients = received > 0;
-                }
-                // Looked at last: what has happened is written first.
-                _ = stage.wait_for(|stage| *stage == Stage::Ended) => return,
-            }
-            while batch.len() < BATCH_MAX
-                && let Ok(happened) = told.try_recv()
-            {
-                batch.extend(happened.iter().flat_map(events));
-            }
-            self.write(std::mem::take(&mut batch)).await;
-        }
-    }
-
-    async fn write(&mut self, batch: Vec<Event>) {
-        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-        let written = self.recorder.write_in_turn(move |book| {
-            let mut last = 0;
-            for event in &batch {
-                last = book.add_event(event)?;
-            }
-            Ok(last)
-        });
-        match written.await {
-            Ok(last) if last > 0 => {
-                self.latest.send_replace(last);
-            }
-            Ok(_) => {}
-            Err(_) => self.missed(count),
-        }
-        let dropped = self.dropped.load(Ordering::Relaxed);
-        if dropped > self.dropped_told {
-            let count = dropped - self.dropped_told;
-            tracing::warn!(count, "events came faster than they could be logged, and were dropped");
-            self.dropped_told = dropped;
-        }
-    }
-
-    fn missed(&self, count: u64) {
-        self.dropped.fetch_add(count, Ordering::Relaxed);
     }
 }
 

@@ -1,13 +1,21 @@
 //! Who may come in: CSRF first, then authentication, then the version of the API, in the
 //! order in which the recorded server looks at them.
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, header};
-use axum::middleware::Next;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, Request, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::future::RouteFuture;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use futures_util::future::Either;
+use http_body::Body as HttpBody;
 use subtle::ConstantTimeEq;
+use tower::{BoxError, Service};
 
 use crate::app::App;
 use crate::csrf::CsrfTokens;
@@ -29,6 +37,48 @@ pub(crate) struct Gate {
 struct Authorization {
     header: String,
     auth_string: String,
+}
+
+/// Everything that is served, behind the gate. It stands before the router and not around each
+/// route: bodies are not looked at before the path is known, and a request that is let through
+/// costs no more for it.
+#[derive(Clone)]
+pub struct Gated {
+    app: App,
+    router: Router,
+}
+
+impl Gated {
+    pub(crate) fn new(app: App, router: Router) -> Self {
+        Self { app, router }
+    }
+}
+
+impl<B> Service<Request<B>> for Gated
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let refused = match self.app.gate().check(&self.app, &request) {
+            Ok(()) if routes::is_known(request.uri().path()) => None,
+            Ok(()) => Some(ApiError::PathNotFound),
+            Err(error) => Some(error),
+        };
+        let Some(error) = refused else { return Either::Right(self.router.call(request)) };
+        let mut response = error.into_response();
+        if request.method() == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        Either::Left(ready(Ok(response)))
+    }
 }
 
 impl Gate {
@@ -55,7 +105,7 @@ impl Gate {
         })
     }
 
-    fn check(&self, app: &App, request: &Request) -> Result<(), ApiError> {
+    fn check<B>(&self, app: &App, request: &Request<B>) -> Result<(), ApiError> {
         let headers = request.headers();
         let is_write = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         if let Some(csrf) = self.csrf.as_ref().filter(|_| is_write) {
@@ -79,16 +129,6 @@ impl Gate {
             Some(version) if !version.is_empty() && has_version(path) => check_version(version),
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-/// Lets a request through to its handler, or answers why not. Bodies are not looked at before
-/// the path is known.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    match app.gate().check(&app, &request) {
-        Ok(()) if routes::is_known(request.uri().path()) => next.run(request).await,
-        Ok(()) => ApiError::PathNotFound.into_response(),
-        Err(error) => error.into_response(),
     }
 }
 

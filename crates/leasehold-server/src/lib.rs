@@ -23,8 +23,8 @@ pub mod records;
 mod retry;
 mod routes;
 pub mod serve;
-mod writer;
 
 pub use app::App;
 pub use clock::Clock;
 pub use config::Config;
+pub use gate::Gated;

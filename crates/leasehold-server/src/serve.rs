@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,6 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::gate::Gated;
 use crate::places::Peer;
 
 /// More connections than this wait to be accepted.
@@ -27,7 +27,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Serves connections until `stop` resolves, then lets the requests under way end.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, gated: Gated, stop: impl Future<Output = ()>) {
     let stopping = watch::Sender::new(false);
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let mut stop = std::pin::pin!(stop);
@@ -38,7 +38,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         };
         match accepted {
             Ok((stream, peer, slot)) => {
-                let connection = connection(stream, peer, router.clone(), stopping.subscribe());
+                let connection = connection(stream, peer, gated.clone(), stopping.subscribe());
                 tokio::spawn(async move {
                     connection.await;
                     drop(slot);
@@ -71,13 +71,13 @@ async fn accept(
 async fn connection(
     stream: TcpStream,
     peer: Peer,
-    router: Router,
+    gated: Gated,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let router = TowerToHyperService::new(router);
+    let gated = TowerToHyperService::new(gated);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        router.call(request)
+        gated.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

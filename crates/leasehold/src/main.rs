@@ -8,6 +8,10 @@ mod output;
 
 use std::process::ExitCode;
 
+/// A request allocates some dozens of times, and gives back on another thread what one took.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match args::parse() {
         Ok(cli) => commands::run(cli),

@@ -61,7 +61,12 @@ impl RedisServer {
 
     /// A connection beside the crate's, to look at what it wrote.
     pub(crate) fn raw(&self) -> redis::Connection {
-        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+        self.try_raw().unwrap()
+    }
+
+    /// As [`raw`](Self::raw), for a server that may hang up: one that changes its role does.
+    pub(crate) fn try_raw(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(self.url())?.get_connection()
     }
 
     pub(crate) fn signal(&self, signal: &str) {

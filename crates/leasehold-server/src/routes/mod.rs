@@ -13,7 +13,6 @@ mod tags;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
@@ -23,11 +22,7 @@ use crate::gate;
 
 /// The router of everything.
 pub(crate) fn router(app: App) -> Router {
-    all(&app)
-        .router
-        .fallback(not_found)
-        .layer(middleware::from_fn_with_state(app.clone(), gate::guard))
-        .with_state(app)
+    all(&app).router.fallback(not_found).with_state(app)
 }
 
 fn all(app: &App) -> Routes {

@@ -127,7 +127,7 @@ async fn a_journal_that_failed_is_tried_again() {
     app.increment(&["db"], 1).await.expect(200);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_journal_that_cannot_be_read_is_tried_again_until_it_can() {
     let app = TestApp::start();
     app.limit("db", 1).await;
@@ -155,7 +155,7 @@ async fn a_journal_that_cannot_be_read_is_tried_again_until_it_can() {
     assert_eq!(app.taken("db").await, 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_server_can_be_stopped_while_its_journal_cannot_be_read() {
     let app = TestApp::start();
     app.limit("db", 1).await;

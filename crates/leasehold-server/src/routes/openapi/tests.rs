@@ -42,7 +42,7 @@ async fn status(app: &App, path: &str, method: &str) -> StatusCode {
     let path = path.split('/').map(some).collect::<Vec<_>>().join("/");
     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
     let request = Request::builder().method(method).uri(&path).body(Body::empty()).unwrap();
-    app.clone().into_router().oneshot(request).await.unwrap().status()
+    app.clone().into_service().oneshot(request).await.unwrap().status()
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ use clap::ValueEnum;
 use directories::ProjectDirs;
 use serde::Deserialize;
 
+/// Enough for a person to follow, and a hundredth of what a limit can grant.
+const EVENTS_PER_SECOND_MAX_DEFAULT: u32 = 1_000;
+
 pub(super) const HELP: &str = "\
 Every option is also a key of the TOML file, with `_` for `-`:
 
@@ -121,6 +124,10 @@ struct Options {
     /// How many events are kept at the most [default: 100000].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_EVENTS_MAX")]
     events_max: Option<u64>,
+    /// How many grants, releases and late renewals are logged as events each second at the most;
+    /// 0 logs all of them [default: 1000].
+    #[arg(long, value_name = "COUNT", env = "LEASEHOLD_EVENTS_PER_SECOND_MAX")]
+    events_per_second_max: Option<u32>,
     /// How long a run is recorded after it was over, and an event after it happened, in seconds
     /// [default: 604800, a week].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_RECORDS_AGE_SECONDS_MAX")]
@@ -156,6 +163,7 @@ pub(super) struct Settings {
     pub(super) log_level: LogLevel,
     pub(super) server: leasehold_server::Config,
     pub(super) records: leasehold_records::Bounds,
+    pub(super) events_per_second_max: u32,
 }
 
 /// Why the options make no sense.
@@ -213,6 +221,9 @@ impl Settings {
             log_level: options.log_level.unwrap_or_default(),
             server,
             records,
+            events_per_second_max: options
+                .events_per_second_max
+                .unwrap_or(EVENTS_PER_SECOND_MAX_DEFAULT),
         })
     }
 }
@@ -239,6 +250,7 @@ impl Options {
                 .or(other.heartbeat_timeout_seconds),
             records_max: self.records_max.or(other.records_max),
             events_max: self.events_max.or(other.events_max),
+            events_per_second_max: self.events_per_second_max.or(other.events_per_second_max),
             records_age_seconds_max: self.records_age_seconds_max.or(other.records_age_seconds_max),
         }
     }

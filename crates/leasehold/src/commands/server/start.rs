@@ -126,11 +126,12 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
     let silence_max = Span::from_seconds_f64(settings.server.heartbeat_timeout_seconds);
     let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
-    let (event_log, logging) = EventLog::start(&ledger, recorder.clone());
+    let (event_log, logging) =
+        EventLog::start(&ledger, recorder.clone(), settings.events_per_second_max);
     let app = App::with_records(ledger, recorder, witness, event_log, settings.server.clone());
     announce(&settings, address);
 
-    serve::serve(listener, app.into_router(), async {
+    serve::serve(listener, app.into_service(), async {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

@@ -1,0 +1,99 @@
+//! Leasehold, and the bare HTTP server: both are driven by the same client, byte for byte.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use super::{READY_TIMEOUT, Server, System, accepts, is_healthy};
+use crate::client::{Client, Lease, acquire_body};
+use crate::process::{self, Process};
+
+/// The limit of all cycles.
+pub(crate) const LIMIT: &str = "bench";
+/// More than are ever held: what a cycle costs is measured, and not a wait.
+pub(crate) const SLOTS: u64 = 1_000_000;
+
+pub(super) async fn start_echo(folder: &Path, port: u16) -> anyhow::Result<Process> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["echo", "--port", &port.to_string()]);
+    let mut process = Process::start(command, folder, Signal::SIGKILL)?;
+    accepts(&mut process, port).await?;
+    Ok(process)
+}
+
+pub(super) async fn start_leasehold(
+    folder: &Path,
+    port: u16,
+    options: &[&str],
+) -> anyhow::Result<Process> {
+    let mut command = Command::new(process::beside_us("leasehold")?);
+    command
+        .args(["server", "start", "--port", &port.to_string(), "--log-level", "warn"])
+        .args(options)
+        .arg("--data-dir")
+        .arg(folder.join("data"));
+    for (name, _) in std::env::vars_os() {
+        if ["LEASEHOLD_", "PREFECT_"]
+            .iter()
+            .any(|prefix| name.to_string_lossy().starts_with(prefix))
+        {
+            command.env_remove(name);
+        }
+    }
+    let mut process = Process::start(command, folder, Signal::SIGTERM)?;
+    is_healthy(&mut process, port, READY_TIMEOUT).await?;
+    Ok(process)
+}
+
+/// Leasehold with options of its own.
+pub(crate) async fn leasehold_with(options: &[&str]) -> anyhow::Result<Server> {
+    on_folder(Arc::new(process::data_folder()?), options).await
+}
+
+impl Server {
+    /// Stops this Leasehold and starts it again on the same data. Answers for how many seconds
+    /// it was starting.
+    pub(crate) async fn restart(self, options: &[&str]) -> anyhow::Result<(Self, f64)> {
+        let Self { process, folder, .. } = self;
+        drop(process);
+        let start = Instant::now();
+        let server = on_folder(folder, options).await?;
+        Ok((server, start.elapsed().as_secs_f64()))
+    }
+}
+
+async fn on_folder(folder: Arc<TempDir>, options: &[&str]) -> anyhow::Result<Server> {
+    let port = process::free_port()?;
+    let process = start_leasehold(folder.path(), port, options).await?;
+    Ok(Server { system: System::Leasehold, process, port, folder })
+}
+
+/// A client that takes a slot of the one limit and releases its lease.
+pub(crate) struct Session {
+    client: Client,
+    body: Bytes,
+    lease: Option<Lease>,
+}
+
+impl Session {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, body: acquire_body(LIMIT), lease: None }
+    }
+
+    pub(super) async fn acquire(&mut self) -> anyhow::Result<()> {
+        self.lease = Some(self.client.acquire(&self.body).await?);
+        Ok(())
+    }
+
+    pub(super) async fn release(&mut self) -> anyhow::Result<()> {
+        match self.lease.take() {
+            Some(lease) => self.client.release(&lease).await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! How many routine events are logged: what a busy limit grants and gets back comes faster than
+//! anybody reads, and writing all of it would cost more than the grants themselves. The log
+//! is bounded in number anyhow: at full speed it would hold a few seconds.
+
+use leasehold_engine::{Happening, Timestamp, What};
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+/// So many seconds' worth of events pass at once after a time of rest.
+const BURST_SECONDS: i64 = 10;
+
+/// Lets so many routine events a second pass. What is no routine always passes: an end that
+/// nobody asked for, and what operators do.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// What one event costs.
+    cost_nanos: i64,
+    /// Up to when the budget is spent.
+    spent_until_nanos: i64,
+}
+
+impl Budget {
+    /// So many events a second; 0 lets every one pass.
+    pub(super) fn new(events_per_second: u32) -> Self {
+        let cost_nanos = match events_per_second {
+            0 => 0,
+            count => NANOS_PER_SECOND / i64::from(count),
+        };
+        Self { cost_nanos, spent_until_nanos: i64::MIN }
+    }
+
+    /// Whether an event is logged.
+    pub(super) fn admits(&mut self, happening: &Happening) -> bool {
+        match happening.what {
+            What::Granted
+            | What::Released
+            | What::RenewedLate { .. }
+            | What::Queued
+            | What::Left(_) => self.admits_one(happening.at),
+            What::LimitCreated | What::LimitChanged | What::LimitDeleted | What::Ended(_) => true,
+        }
+    }
+
+    fn admits_one(&mut self, at: Timestamp) -> bool {
+        let now = at.as_micros().saturating_mul(1_000);
+        let spent_until = self.spent_until_nanos.max(now);
+        let is_spent = spent_until - now > BURST_SECONDS * NANOS_PER_SECOND - self.cost_nanos;
+        if !is_spent {
+            self.spent_until_nanos = spent_until + self.cost_nanos;
+        }
+        !is_spent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(budget: &mut Budget, at_seconds: i64, events: usize) -> usize {
+        let at = Timestamp::from_micros(at_seconds * 1_000_000);
+        (0..events).filter(|_| budget.admits_one(at)).count()
+    }
+
+    #[test]
+    fn after_a_burst_so_many_pass_each_second() {
+        let mut budget = Budget::new(100);
+        assert_eq!(admitted(&mut budget, 0, 10_000), 1_000);
+        assert_eq!(admitted(&mut budget, 1, 10_000), 100);
+        assert_eq!(admitted(&mut budget, 3, 10_000), 200);
+    }
+
+    #[test]
+    fn a_rest_earns_one_burst_and_no_more() {
+        let mut budget = Budget::new(100);
+        admitted(&mut budget, 0, 10_000);
+        assert_eq!(admitted(&mut budget, 86_400, 10_000), 1_000);
+    }
+
+    #[test]
+    fn without_a_bound_every_event_passes() {
+        assert_eq!(admitted(&mut Budget::new(0), 0, 10_000), 10_000);
+    }
+
+    #[test]
+    fn what_is_no_routine_always_passes() {
+        let mut budget = Budget::new(1);
+        admitted(&mut budget, 0, 100);
+        let happening = |what| Happening {
+            at: Timestamp::from_micros(0),
+            what,
+            limits: smallvec::smallvec![],
+            lease: None,
+            holder: None,
+        };
+        assert!(!budget.admits(&happening(What::Granted)));
+        assert!(!budget.admits(&happening(What::Queued)));
+        assert!(budget.admits(&happening(What::Ended(leasehold_engine::How::Expired))));
+        assert!(budget.admits(&happening(What::LimitChanged)));
+    }
+}
