@@ -20,7 +20,7 @@ use self::endings::Endings;
 use self::roll::Roll;
 use crate::changes::{Changes, Resume, Snapshot};
 use crate::command::Command;
-use crate::happening::Happening;
+use crate::happening::{Departure, Happening};
 use crate::holder::Holder;
 use crate::lease::{Fence, LeaseId};
 use crate::limit::LimitId;
@@ -155,7 +155,11 @@ impl Ledger {
             }
             Command::Read(query) => self.read(query),
             Command::Abandon(waiter) => {
-                self.abandon(waiter);
+                self.leave_line(waiter, Departure::HungUp);
+                Outcome::Ticked
+            }
+            Command::SendWaitersAway(why) => {
+                self.send_waiters_away(why);
                 Outcome::Ticked
             }
             Command::Tick => Outcome::Ticked,

@@ -226,7 +226,7 @@ impl Ledger {
     pub(crate) fn remember_release(&mut self, lease: &Lease) {
         let (lease, fence) = (lease.id, lease.fence);
         let ending = Ending { lease, fence, at: self.now, how: How::Released };
-        self.releases.remember(ending, Self::ENDINGS_MAX);
+        self.releases.remember(ending, false, Self::ENDINGS_MAX);
     }
 
     pub(crate) fn gone(&self, id: LeaseId) -> Gone {
