@@ -72,17 +72,21 @@ fn take(ledger: &mut Ledger, lease: u128, now: Timestamp) -> Option<Timestamp> {
 
 #[test]
 fn thousands_that_end_at_once_end_in_slices_and_in_order() {
-    let (mut ledger, now) = crowd(10_000);
+    let (mut ledger, now) = crowd(15_000);
     let now = now + Span::from_seconds(60);
     let mut ended = Vec::new();
+    let mut remembered = 0;
     while ledger.next_deadline().is_some() {
         let slice = ledger.step(Command::Tick, now).expired;
         assert!((1..=2_048).contains(&slice.len()), "{} at once", slice.len());
         assert_eq!(ledger.step(Command::Tick, now).expired, [], "not before they are taken");
-        assert_eq!(ledger.take_changes().ended.len(), slice.len());
+        let changes = ledger.take_changes();
+        assert_eq!(changes.ended.len(), slice.len());
+        remembered += changes.endings.len();
         ended.extend(slice);
     }
-    assert!(ended.into_iter().eq((1..=10_000).map(LeaseId)));
+    assert_eq!(remembered, Ledger::ENDINGS_MAX, "each of them once");
+    assert!(ended.into_iter().eq((1..=15_000).map(LeaseId)));
     assert_eq!(ledger.now(), now, "it has caught up");
 }
 
