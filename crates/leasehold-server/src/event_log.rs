@@ -165,8 +165,13 @@ fn events(happening: &Happening) -> Vec<Event> {
         }
         What::Released | What::Ended(How::Released) => ("lease.released", None),
         What::Ended(How::Expired) => ("lease.expired", Some("it was not renewed".to_owned())),
-        What::Ended(How::Revoked { reason, .. }) => {
-            ("lease.revoked", reason.as_ref().map(ToString::to_string))
+        What::Ended(How::Revoked { reason, by }) => {
+            let reason = match (reason, by) {
+                (Some(reason), Some(by)) => Some(format!("by {by}: {reason}")),
+                (None, Some(by)) => Some(format!("by {by}")),
+                (reason, None) => reason.as_ref().map(ToString::to_string),
+            };
+            ("lease.revoked", reason)
         }
         What::Ended(How::Repossessed { evidence }) => {
             ("lease.repossessed", Some(evidence.to_string()))

@@ -40,6 +40,8 @@ const EXAMPLES: &str = "\
 Examples:
   leasehold server start
   leasehold server start --port 0 --data-dir ./data
+  leasehold run --redis redis://127.0.0.1 --lock nightly -- ./report.sh
+  leasehold locks status --redis redis://127.0.0.1
   source <(leasehold completions bash)";
 
 /// Reads the command line. Prints what is wrong with it, or the help that was asked for.

@@ -39,6 +39,17 @@ async fn who_waits_and_is_granted_is_told_under_the_lease_that_it_got() {
 }
 
 #[tokio::test]
+async fn who_took_a_lease_away_is_told_with_the_reason() {
+    let (app, lease) = held().await;
+    let by_anna = json!({"reason": "the database moves", "by": "anna"});
+    app.revoke(&lease, &by_anna).await.expect(204);
+    let told = app.told(&format!("lease={lease}"), 2).await;
+    let expected =
+        [("lease.granted", None), ("lease.revoked", Some("by anna: the database moves"))];
+    assert_eq!(told, of_waiters(&expected));
+}
+
+#[tokio::test]
 async fn a_refusal_that_did_not_wait_is_not_told() {
     let (app, _) = held().await;
     for client in 1..=5 {
