@@ -56,7 +56,11 @@ pub(crate) fn serve(
     });
     match command(request, patience) {
         Some(command) => step(ledger, command, now),
-        None => Served { reply: Some(look(ledger, now)), ..Served::default() },
+        None => {
+            // What is due comes first; then all that is seen is of one moment.
+            let called = step(ledger, Command::Tick, now).called;
+            Served { reply: Some(look(ledger, now)), place: None, called }
+        }
     }
 }
 

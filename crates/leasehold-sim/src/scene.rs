@@ -10,6 +10,8 @@ use crate::wire::{Connection, Reply};
 pub(crate) struct Scene {
     pub(crate) now: u64,
     pub(crate) clock: i64,
+    /// Since when the server had nothing to write. While it writes, no timer wakes it.
+    pub(crate) idle_since: Option<i64>,
     pub(crate) what: What,
     /// Those whose wait is over, in order, each with what it is told.
     pub(crate) called: Vec<(u64, Reply)>,

@@ -46,6 +46,8 @@ pub(crate) struct Server {
 struct Running {
     ledger: Ledger,
     uptime: Uptime,
+    /// Since when nothing is written, on its clock.
+    idle_since: Option<i64>,
     committing: Option<Batch>,
     next: Batch,
     line: Line,
@@ -87,6 +89,7 @@ impl Server {
         self.running = Some(Running {
             ledger,
             uptime,
+            idle_since: Some(uptime.clock),
             committing: None,
             next: Batch::default(),
             line: Line::default(),
@@ -160,10 +163,12 @@ impl Server {
         None
     }
 
-    /// Lets time pass: what is due expires, and whoever waits for it is called.
+    /// Lets time pass, unless a commit is under way: what is due expires, and whoever waits for it is called.
     pub(crate) fn tick(&mut self, moment: Moment) {
         let sabotage = self.sabotage;
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = self.running.as_mut().filter(|r| r.committing.is_none()) else {
+            return;
+        };
         let now = running.clock(moment, sabotage);
         let mut called = door::step(&mut running.ledger, Command::Tick, now).called;
         if sabotage == Some(Sabotage::ForgetWhomTheClockCalls) {
@@ -233,18 +238,19 @@ impl Server {
         moment: Moment,
     ) {
         let sabotage = self.sabotage;
-        let Some(Running { ledger, line, uptime, .. }) = &mut self.running else { return };
+        let Some(Running { ledger, line, uptime, idle_since, .. }) = &mut self.running else { return };
         let clock = clock(uptime, moment, sabotage);
         let waiting = line.waiting.values().flat_map(|waits| &waits.names);
         let names = names.iter().chain(waiting).map(String::as_str);
         let boards = scene::boards(ledger, names, clock);
         let clock = ledger.now().as_micros();
-        self.scenes.push(Scene { now: moment.now, clock, what, called, boards });
+        let idle_since = *idle_since;
+        self.scenes.push(Scene { now: moment.now, clock, idle_since, what, called, boards });
     }
 
-    /// How long it is until there is something to expire.
+    /// How long it is until something happens by itself; not known while a commit is under way.
     pub(crate) fn wakes_in(&self, moment: Moment) -> Option<u64> {
-        let running = self.running.as_ref()?;
+        let running = self.running.as_ref().filter(|running| running.committing.is_none())?;
         let ledger = &running.ledger;
         let next = match self.sabotage {
             Some(Sabotage::SleepThroughWaits) => ledger.next_deadline(),
@@ -271,6 +277,7 @@ impl Server {
         }
         self.disk.begin(changes);
         running.committing = Some(batch);
+        running.idle_since = None;
         Begun::Commit
     }
 
@@ -282,6 +289,7 @@ impl Server {
             return Vec::new();
         };
         let mut batch = running.committing.take().unwrap_or_default();
+        running.idle_since = Some(running.clock(moment, self.sabotage).as_micros());
         if is_durable {
             return self.deliver(batch.replies, moment);
         }

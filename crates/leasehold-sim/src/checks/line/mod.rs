@@ -27,8 +27,8 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             doorman = Doorman::new(next_fence);
             continue;
         }
-        if let Some((due, what)) = &doorman.due
-            && due + SLACK < scene.clock
+        if let (Some((due, what)), Some(idle)) = (&doorman.due, scene.idle_since)
+            && idle.max(*due) + SLACK < scene.clock
         {
             wrong(format!("nobody looked for {} µs: {what}", scene.clock - due));
         }
