@@ -83,7 +83,9 @@ def flavour(request: pytest.FixtureRequest) -> str:
 
 if CLIENT_VERSION < (3,):
     # It knows tags by its runs alone, and neither leases nor the API of tags.
-    RUNS = ("test_flows.py", "test_evidence.py", "test_events.py")
+    RUNS = {
+        f"test_{suite}.py" for suite in ("flows", "cancellation", "evidence", "events", "kills")
+    }
     collect_ignore = [
         path.name for path in Path(__file__).parent.glob("test_*.py") if path.name not in RUNS
     ]

@@ -8,10 +8,13 @@ import httpx
 import pytest
 
 from leasehold_server import LeaseholdServer
-from prefect_user import CLIENT_VERSION, PrefectUser, some_id
+from prefect_user import CLIENT_VERSION, HAS_LEASES, PrefectUser, Program, some_id
 from waiting import wait_until
 
 needs_events = pytest.mark.skipif(CLIENT_VERSION < (3,), reason="this version sends no events")
+
+IS_SUBSCRIBER_MATURE = CLIENT_VERSION >= (3, 8)
+"""Older ones search for no words, and give up when they are refused a connection."""
 
 
 def events(server: LeaseholdServer, **wanted: object) -> list[dict]:
@@ -71,17 +74,109 @@ def test_new_events_are_streamed(server: LeaseholdServer) -> None:
     assert json.loads(data.removeprefix("data:"))["limit"] == "after"
 
 
-@needs_events
-def test_the_client_s_subscriber_is_told(server: LeaseholdServer, user: PrefectUser) -> None:
-    subscriber = user.start("subscribe.py", "leasehold.lease.")
-    subscriber.wait_for("subscribed", within_seconds=60)
-    server.create_tag_limit("database", 1)
-    body = {"names": ["database"], "task_run_id": some_id()}
-    assert server.request("POST", "/concurrency_limits/increment", body).is_success
+def subscribe(user: PrefectUser, *filters: dict) -> Program:
+    subscriber = user.start("subscribe.py", *map(json.dumps, filters))
+
+    def is_subscribed() -> bool:
+        assert subscriber.is_running(), "it ended without a subscription"
+        return len(subscriber.lines("subscribed")) == len(filters)
+
+    wait_until(is_subscribed, "all filters are subscribed", within_seconds=60)
+    return subscriber
+
+
+def wait_for_told(subscriber: Program, *expected: str) -> None:
+    """Waits until it was told these events and no others, in whatever order of its filters."""
     wait_until(
-        lambda: subscriber.lines("event") == ["leasehold.lease.granted tag:database"],
-        "the subscriber is told of the lease",
+        lambda: sorted(subscriber.lines("event")) == sorted(expected),
+        f"the subscriber is told {expected}",
         within_seconds=20,
+    )
+
+
+@needs_events
+def test_the_client_s_subscriber_is_told_what_it_asks_for(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    task_run = some_id()
+    holder = f"prefect.task-run.{task_run}"
+    named = {"prefect.resource.name": ["tag:data*"]}
+    lease = {"prefix": ["leasehold.lease."]}
+    words = {"text": {"query": f"+{task_run} -created"}}
+    subscriber = subscribe(
+        user,
+        {"event": lease},
+        {"event": {"name": ["leasehold.limit.created"], "exclude_prefix": ["prefect."]}},
+        {"related": {"id": [holder], "role": ["task-run"]}, "event": lease},
+        {"any_resource": {"id_prefix": ["prefect.task-run."]}, "event": lease},
+        {"resource": {"labels": named}, "event": {"exclude_name": ["leasehold.lease.granted"]}},
+        {"resource": {"id_prefix": ["leasehold.nothing."]}},
+        {"event": lease, **(words if IS_SUBSCRIBER_MATURE else {})},
+    )
+    server.create_tag_limit("database", 1)
+    body = {"names": ["database"], "task_run_id": task_run}
+    assert server.request("POST", "/concurrency_limits/increment", body).is_success
+    granted = "leasehold.lease.granted tag:database"
+    created = "leasehold.limit.created tag:database"
+    wait_for_told(
+        subscriber,
+        *[f"{number} {granted}" for number in (0, 2, 3, 6)],
+        *[f"{number} {created}" for number in (1, 4)],
+    )
+
+
+@pytest.mark.skipif(
+    not IS_SUBSCRIBER_MATURE, reason="this version gives up when it is refused a connection"
+)
+@pytest.mark.restarts
+def test_the_client_s_subscriber_misses_nothing_while_the_server_restarts(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_limit("before", 1)
+    wait_until(lambda: len(events(server)) == 1, "it is in the log", within_seconds=10)
+    (event,) = events(server)
+    subscriber = subscribe(
+        user, {"event": {"prefix": ["leasehold.limit."]}}, {"id": {"id": [event["id"]]}}
+    )
+    created = "leasehold.limit.created"
+    before = [f"0 {created} before", f"1 {created} before"]
+    wait_for_told(subscriber, *before)
+    server.kill()
+    server.start()
+    server.create_limit("meanwhile", 1)
+    wait_for_told(subscriber, *before, f"0 {created} meanwhile")
+
+
+@needs_events
+def test_who_waits_for_a_slot_is_told_and_how_it_ended(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_limit("database", 1)
+    holder = user.start("hold.py", "sync", "database")
+    holder.wait_for("acquired")
+    waits = user.start("hold.py", "sync", "database")
+    hangs_up = user.start("hold.py", "sync", "database")
+    wait_until(
+        lambda: kinds(server, limit="database", kind="waiter") == ["waiter.queued"] * 2,
+        "both wait in line",
+        within_seconds=60,
+    )
+    hangs_up.kill()
+    wait_until(
+        lambda: kinds(server, limit="database", kind="waiter.left") == ["waiter.left"],
+        "one has left",
+    )
+    (left,) = events(server, limit="database", kind="waiter.left")
+    assert left["reason"] == "its client hung up"
+    holder.let_go()
+    waits.wait_for("acquired")
+    waits.let_go()
+    waits.finish()
+    # Slots without a lease have no event of their own that would tell of the end of the wait.
+    told = 3 if HAS_LEASES else 4
+    wait_until(
+        lambda: len(kinds(server, limit="database", kind="waiter")) == told,
+        "the other has left as well",
     )
 
 

@@ -15,13 +15,14 @@ answer! {
         pub id: Uuid,
         /// When it happened.
         pub occurred: Timestamp,
-        /// What happened: `lease.granted`, `limit.changed`, or what a client called it.
+        /// What happened: `lease.granted`, `limit.changed`, `waiter.queued`, or what a client
+        /// called it.
         pub kind: String,
         /// The limit that it happened on.
         pub limit: Option<String>,
-        /// Who held it, or whom it happened to.
+        /// Who held it or waited for it, or whom it happened to.
         pub holder: Option<EventHolder>,
-        /// The lease that it happened to.
+        /// The lease that it happened to; of a request that waits, the lease that it asks for.
         pub lease: Option<Uuid>,
         /// Why.
         pub reason: Option<String>,

@@ -52,9 +52,10 @@ impl IdOrName {
 }
 
 /// An id where only the digits of a UUID, with or without its four dashes, make the path exist
-/// at all: `/concurrency_limits/{id}`. Anything else is an unknown path, not a bad id.
+/// at all: `/concurrency_limits/{id}`, `/flow_runs/{id}`. Anything else is an unknown path, not a
+/// bad id.
 #[must_use]
-pub fn tag_limit_id(text: &str) -> Option<Uuid> {
+pub fn route_id(text: &str) -> Option<Uuid> {
     let mut rest = text;
     for length in [8, 4, 4, 4, 12] {
         let (group, after) = rest.split_at_checked(length)?;
@@ -102,7 +103,7 @@ mod tests {
     fn tag_limit_path_exists_for_digits_and_their_own_dashes_only() {
         let upper = ID.to_uppercase();
         for text in [ID, DIGITS, &upper, "e132a95308244c81-b5d761c3ef6c3bb0"] {
-            assert_eq!(tag_limit_id(text), Uuid::parse_str(ID).ok(), "{text}");
+            assert_eq!(route_id(text), Uuid::parse_str(ID).ok(), "{text}");
         }
         let braced = format!("{{{ID}}}");
         let long = format!("{ID}0");
@@ -110,7 +111,7 @@ mod tests {
         for text in
             ["nope", "", &ID[1..], &braced, &long, &dash, "é", "e1-32a95308244c81b5d761c3ef6c3bb0"]
         {
-            assert_eq!(tag_limit_id(text), None, "{text}");
+            assert_eq!(route_id(text), None, "{text}");
         }
     }
 }

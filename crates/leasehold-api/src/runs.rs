@@ -229,8 +229,8 @@ answer! {
 }
 
 answer! {
-    /// A run of a flow.
-    pub struct FlowRun {
+    /// What the runs of flows and of tasks have in common.
+    pub struct Run {
         /// Its id.
         pub id: Uuid,
         /// When it was recorded.
@@ -239,10 +239,44 @@ answer! {
         pub updated: Timestamp,
         /// Its name.
         pub name: String,
-        /// The flow that runs.
-        pub flow_id: Option<Uuid>,
         /// The id of its state.
         pub state_id: Option<Uuid>,
+        /// How often it is retried, and after how long.
+        pub empirical_policy: Value,
+        /// Its tags.
+        pub tags: Vec<String>,
+        /// Its labels.
+        pub labels: Value,
+        /// The kind of its state.
+        pub state_type: Option<String>,
+        /// The name of its state.
+        pub state_name: Option<String>,
+        /// How often it has begun to run.
+        pub run_count: u64,
+        /// When it was to begin.
+        pub expected_start_time: Option<Timestamp>,
+        /// When it is to begin again.
+        pub next_scheduled_start_time: Option<Timestamp>,
+        /// When it began.
+        pub start_time: Option<Timestamp>,
+        /// When it was over.
+        pub end_time: Option<Timestamp>,
+        /// For how long it ran until its state began, in seconds.
+        pub total_run_time: f64,
+        /// For how long it has run by now, in seconds.
+        pub estimated_run_time: f64,
+        /// How much later than expected it began, in seconds.
+        pub estimated_start_time_delta: f64,
+        /// Its state.
+        pub state: Option<State>,
+    }
+}
+
+answer! {
+    /// A run of a flow.
+    pub struct FlowRun: Run {
+        /// The flow that runs.
+        pub flow_id: Option<Uuid>,
         /// The deployment that it is of.
         pub deployment_id: Value,
         /// Nothing is known here of deployments.
@@ -259,34 +293,8 @@ answer! {
         pub idempotency_key: Value,
         /// What its client wants to remember.
         pub context: Value,
-        /// How often it is retried, and after how long.
-        pub empirical_policy: Value,
-        /// Its tags.
-        pub tags: Vec<String>,
-        /// Its labels.
-        pub labels: Value,
         /// The task run that stands for it in the flow run that called it.
         pub parent_task_run_id: Option<Uuid>,
-        /// The kind of its state.
-        pub state_type: Option<String>,
-        /// The name of its state.
-        pub state_name: Option<String>,
-        /// How often it has begun to run.
-        pub run_count: u64,
-        /// When it was to begin.
-        pub expected_start_time: Option<Timestamp>,
-        /// When it is to begin again.
-        pub next_scheduled_start_time: Option<Timestamp>,
-        /// When it began.
-        pub start_time: Option<Timestamp>,
-        /// When it was over.
-        pub end_time: Option<Timestamp>,
-        /// For how long it ran until its state began, in seconds.
-        pub total_run_time: f64,
-        /// For how long it has run by now, in seconds.
-        pub estimated_run_time: f64,
-        /// How much later than expected it began, in seconds.
-        pub estimated_start_time_delta: f64,
         /// Always false: nothing is scheduled here.
         pub auto_scheduled: bool,
         /// Nothing is known here of infrastructure.
@@ -299,8 +307,6 @@ answer! {
         pub work_pool_id: Option<Uuid>,
         /// Nothing is known here of work pools.
         pub work_pool_name: Option<String>,
-        /// Its state.
-        pub state: Option<State>,
         /// What its client wants to remember of where it runs.
         pub job_variables: Value,
     }
@@ -308,15 +314,7 @@ answer! {
 
 answer! {
     /// A run of a task.
-    pub struct TaskRun {
-        /// Its id.
-        pub id: Uuid,
-        /// When it was recorded.
-        pub created: Timestamp,
-        /// When it was last changed.
-        pub updated: Timestamp,
-        /// Its name.
-        pub name: String,
+    pub struct TaskRun: Run {
         /// The flow run that it belongs to.
         pub flow_run_id: Option<Uuid>,
         /// The task that runs.
@@ -329,40 +327,10 @@ answer! {
         pub cache_expiration: Value,
         /// The version of the task.
         pub task_version: Value,
-        /// How often it is retried, and after how long.
-        pub empirical_policy: Value,
-        /// Its tags.
-        pub tags: Vec<String>,
-        /// Its labels.
-        pub labels: Value,
-        /// The id of its state.
-        pub state_id: Option<Uuid>,
         /// Where its parameters come from.
         pub task_inputs: Value,
-        /// The kind of its state.
-        pub state_type: Option<String>,
-        /// The name of its state.
-        pub state_name: Option<String>,
-        /// How often it has begun to run.
-        pub run_count: u64,
         /// How often its flow run had begun when it last began.
         pub flow_run_run_count: u64,
-        /// When it was to begin.
-        pub expected_start_time: Option<Timestamp>,
-        /// When it is to begin again.
-        pub next_scheduled_start_time: Option<Timestamp>,
-        /// When it began.
-        pub start_time: Option<Timestamp>,
-        /// When it was over.
-        pub end_time: Option<Timestamp>,
-        /// For how long it ran until its state began, in seconds.
-        pub total_run_time: f64,
-        /// For how long it has run by now, in seconds.
-        pub estimated_run_time: f64,
-        /// How much later than expected it began, in seconds.
-        pub estimated_start_time_delta: f64,
-        /// Its state.
-        pub state: Option<State>,
     }
 }
 

@@ -186,8 +186,24 @@ pub(crate) trait Shown {
 
 /// An answer, which is a component of its own.
 pub(crate) trait Component {
-    fn component() -> (&'static str, Value);
+    const NAME: &'static str;
+    const ABOUT: &'static str;
+
+    /// Its fields, those that it has in common with others first.
+    fn fields() -> Vec<ShownField>;
+
+    fn component() -> (&'static str, Value) {
+        let fields = Self::fields();
+        let required = fields.iter().map(|(field, _, _)| *field).collect();
+        let properties = (fields.into_iter())
+            .map(|(field, about, schema)| (field.to_owned(), described(schema, about)))
+            .collect();
+        (Self::NAME, object(Self::NAME, Self::ABOUT, properties, required))
+    }
 }
+
+/// A field's name, what it means, and its schema.
+pub(crate) type ShownField = (&'static str, &'static str, Value);
 
 macro_rules! shown {
     ($($type:ty => $schema:tt),+ $(,)?) => {
@@ -223,30 +239,23 @@ impl<T: Shown> Shown for Option<T> {
     }
 }
 
-/// Used by [`answer!`].
-pub(crate) fn answer_object(
-    name: &'static str,
-    about: &str,
-    fields: Vec<(&'static str, &str, Value)>,
-) -> (&'static str, Value) {
-    let required = fields.iter().map(|(field, _, _)| *field).collect();
-    let properties = (fields.into_iter())
-        .map(|(field, about, schema)| (field.to_owned(), described(schema, about)))
-        .collect();
-    (name, object(name, about, properties, required))
-}
-
-/// Declares an answer: the type, how it is written, and its schema. Every field is always there.
+/// Declares an answer: the type, how it is written, and its schema. Every field is always there. An
+/// answer may begin with the fields of another, which both have in common: `struct FlowRun: Run`.
 macro_rules! answer {
     (
         $(#[doc = $about:literal])+
-        pub struct $name:ident {
+        pub struct $name:ident $(: $base:ident)? {
             $($(#[doc = $doc:literal])+ pub $field:ident: $type:ty,)+
         }
     ) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         pub struct $name {
+            $(
+                /// What it has in common with others.
+                #[serde(flatten)]
+                pub common: $base,
+            )?
             $($(#[doc = $doc])+ pub $field: $type,)+
         }
 
@@ -257,13 +266,17 @@ macro_rules! answer {
         }
 
         impl $crate::schema::Component for $name {
-            fn component() -> (&'static str, serde_json::Value) {
-                let fields = vec![$((
+            const NAME: &'static str = stringify!($name);
+            const ABOUT: &'static str = concat!($($about),+);
+
+            fn fields() -> Vec<$crate::schema::ShownField> {
+                let own = vec![$((
                     stringify!($field),
                     concat!($($doc),+),
                     <$type as $crate::schema::Shown>::schema(),
                 )),+];
-                $crate::schema::answer_object(stringify!($name), concat!($($about),+), fields)
+                $(let own = [<$base as $crate::schema::Component>::fields(), own].concat();)?
+                own
             }
         }
     };

@@ -196,6 +196,20 @@ pub(crate) fn acquire_body(limit: &str) -> Bytes {
     acquire_for(limit, 300.0)
 }
 
+/// As [`acquire_body`], for a client that can be told from others who ask for the same: clients
+/// that cannot are given each other's places in line.
+pub(crate) fn acquire_body_of(client: usize, limit: &str) -> Bytes {
+    let holder = json!({"type": "task_run", "id": format!("00000000-0000-4000-8000-{client:012}")});
+    let body: Value = json!({
+        "names": [limit],
+        "slots": 1,
+        "mode": "concurrency",
+        "lease_duration": 300.0,
+        "holder": holder,
+    });
+    body.to_string().into()
+}
+
 /// What a client sends to take one slot of a limit for some seconds. `lease_id` is for the echo server alone;
 /// Leasehold ignores a field that it does not know.
 pub(crate) fn acquire_for(limit: &str, seconds: f64) -> Bytes {

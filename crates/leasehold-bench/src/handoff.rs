@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::client::{Client, Lease, acquire_body};
+use crate::client::{Client, Lease, acquire_body_of};
 use crate::load::Times;
 use crate::report::{Report, Target, progress};
 use crate::systems::{Server, leasehold_with};
@@ -92,16 +92,16 @@ impl Line {
         server.client().await?.create_limit(LIMIT, 1, 0.0).await?;
         let joining = Arc::new(Semaphore::new(JOIN_AT_ONCE));
         let (tell, turns) = mpsc::unbounded_channel();
-        let member = async || {
+        let member = async |number| {
             let client = server.client().await?;
             let (joining, tell) = (joining.clone(), tell.clone());
-            anyhow::Ok(Member { client, body: acquire_body(LIMIT), hold, joining, tell })
+            anyhow::Ok(Member { client, body: acquire_body_of(number, LIMIT), hold, joining, tell })
         };
-        let mut holder = member().await?;
+        let mut holder = member(0).await?;
         let held = holder.client.acquire(&holder.body).await?;
         let mut members = JoinSet::new();
-        for _ in 0..waiters {
-            members.spawn(member().await?.take_turns());
+        for number in 1..=waiters {
+            members.spawn(member(number).await?.take_turns());
         }
         let start = Instant::now();
         let mut client = server.client().await?;

@@ -73,10 +73,7 @@ impl Ledger {
 
     /// The lease that an acquire asks for, should it be there already.
     fn lease_of(&self, hold: &Hold) -> Option<&Lease> {
-        match hold {
-            Hold::Lease { id, .. } | Hold::Holder { id, .. } => self.lease(*id),
-            Hold::Unleased => None,
-        }
+        self.lease(hold.lease()?)
     }
 
     /// Gives back slots that no lease holds. What leases hold is theirs to give back.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::decay::Rate;
+use crate::happening::Departure;
 use crate::holder::Holder;
 use crate::lease::{LeaseId, Notes, RequestDigest};
 use crate::limit::LimitId;
@@ -103,6 +104,8 @@ pub enum Command {
     },
     /// Whoever sent a request that waits is gone.
     Abandon(WaiterId),
+    /// Nobody waits any longer.
+    SendWaitersAway(Departure),
     /// Ends leases of a holder that is known to be gone: its run is over, or its process gives
     /// no sign of life. Without leases it changes nothing (defect D07).
     Repossess {
@@ -259,6 +262,14 @@ pub enum Hold {
 }
 
 impl Hold {
+    /// The lease that holds the slots, once they are granted.
+    pub fn lease(&self) -> Option<LeaseId> {
+        match self {
+            Self::Lease { id, .. } | Self::Holder { id, .. } => Some(*id),
+            Self::Unleased => None,
+        }
+    }
+
     /// Who holds the slots, if it was said.
     pub fn holder(&self) -> Option<&Holder> {
         match self {

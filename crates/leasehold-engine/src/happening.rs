@@ -9,6 +9,7 @@ use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
+use crate::queue::Waiter;
 use crate::time::{Span, Timestamp};
 
 /// One thing that happened.
@@ -20,9 +21,9 @@ pub struct Happening {
     pub what: What,
     /// The names of the limits that it happened on.
     pub limits: SmallVec<[Arc<str>; 1]>,
-    /// The lease that it happened to.
+    /// The lease that it happened to; of a request that waits, the lease that it asks for.
     pub lease: Option<LeaseId>,
-    /// Who held that, if they said so.
+    /// Who held that or waits, if they said so.
     pub holder: Option<Holder>,
 }
 
@@ -46,6 +47,27 @@ pub enum What {
     Released,
     /// A lease ended that its holder did not give back.
     Ended(How),
+    /// A request joined the line of each of these limits.
+    Queued,
+    /// A request left the line, and no lease that was granted to it tells so.
+    Left(Departure),
+}
+
+/// Why a request left the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It got its slots, without a lease: with one, that is told as [`What::Granted`].
+    Served,
+    /// Whoever sent it is gone.
+    HungUp,
+    /// It has waited for as long as it wanted to.
+    OutOfPatience,
+    /// Its limits have changed: it cannot be granted any longer.
+    LimitsChanged,
+    /// The ledger stops serving.
+    Stopping,
+    /// The journal failed, and everybody's place was lost.
+    JournalFailed,
 }
 
 /// What is on a lease's limits happens to all of them at once.
@@ -79,6 +101,13 @@ impl Ledger {
             lease: Some(lease.id),
             holder: lease.holder.clone(),
         });
+    }
+
+    pub(crate) fn happened_in_line(&mut self, what: What, waiter: &Waiter) {
+        let limits = waiter.wanted.iter().filter_map(|want| self.name_of(want.limit)).collect();
+        let hold = &waiter.acquire.hold;
+        let (lease, holder) = (hold.lease(), hold.holder().cloned());
+        self.happened.push(Happening { at: self.now, what, limits, lease, holder });
     }
 
     fn name_of(&self, limit: LimitId) -> Option<Arc<str>> {

@@ -20,7 +20,7 @@ use self::endings::Endings;
 use self::roll::Roll;
 use crate::changes::{Changes, Resume, Snapshot};
 use crate::command::Command;
-use crate::happening::Happening;
+use crate::happening::{Departure, Happening};
 use crate::holder::Holder;
 use crate::lease::{Fence, LeaseId};
 use crate::limit::LimitId;
@@ -105,7 +105,7 @@ impl Ledger {
             ledger.enter(Entry { lease, dirty: false, durable: true });
         }
         for ending in snapshot.endings {
-            let forgotten = ledger.endings.remember(ending, Self::ENDINGS_MAX);
+            let forgotten = ledger.endings.remember(ending, true, Self::ENDINGS_MAX);
             ledger.pending.forgotten.extend(forgotten);
         }
         if downtime > Span::ZERO && !ledger.deadlines.is_empty() {
@@ -155,7 +155,11 @@ impl Ledger {
             }
             Command::Read(query) => self.read(query),
             Command::Abandon(waiter) => {
-                self.abandon(waiter);
+                self.leave_line(waiter, Departure::HungUp);
+                Outcome::Ticked
+            }
+            Command::SendWaitersAway(why) => {
+                self.send_waiters_away(why);
                 Outcome::Ticked
             }
             Command::Tick => Outcome::Ticked,
@@ -216,7 +220,7 @@ impl Ledger {
             }
         }
         for id in pending.endings {
-            changes.endings.extend(self.endings.get(id).cloned());
+            changes.endings.extend(self.endings.take(id));
         }
         changes
     }

@@ -44,7 +44,7 @@ pub enum Outcome {
     Waiters(Option<Vec<WaiterView>>),
     /// Of `Query::Holders`.
     Holders(Vec<Holder>),
-    /// Of `Tick` and `Abandon`.
+    /// Of `Tick`, `Abandon` and `SendWaitersAway`.
     Ticked,
 }
 

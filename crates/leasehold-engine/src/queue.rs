@@ -21,6 +21,7 @@ use self::line::Line;
 use crate::admission::Wanted;
 use crate::command::{Acquire, Patience};
 use crate::decay::Level;
+use crate::happening::{Departure, What};
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId, Notes, RequestDigest};
 use crate::ledger::Ledger;
@@ -75,10 +76,10 @@ pub struct WaiterView {
 }
 
 #[derive(Debug)]
-struct Waiter {
+pub(crate) struct Waiter {
     id: WaiterId,
-    acquire: Acquire,
-    wanted: SmallVec<[Wanted; 1]>,
+    pub(crate) acquire: Acquire,
+    pub(crate) wanted: SmallVec<[Wanted; 1]>,
     priority: i32,
     since: Timestamp,
     until: Timestamp,
@@ -300,15 +301,29 @@ impl Ledger {
             since: self.now,
             until: patience.until,
         };
+        self.happened_in_line(What::Queued, &waiter);
         self.queue.join(ticket, waiter);
         Acquired::Queued(ticket)
     }
 
-    /// Whoever waited is gone.
-    pub(crate) fn abandon(&mut self, waiter: WaiterId) {
+    /// A request waits no longer, though nobody called it.
+    pub(crate) fn leave_line(&mut self, waiter: WaiterId, why: Departure) {
         if let Some(ticket) = self.queue.tickets.get(&waiter).copied() {
-            self.queue.leave(ticket);
+            self.leave(ticket, why);
         }
+    }
+
+    /// Empties all lines at once: what one of them leaves behind goes to none of the others.
+    pub(crate) fn send_waiters_away(&mut self, why: Departure) {
+        while let Some((ticket, _)) = self.queue.waiters.first_key_value() {
+            self.leave(*ticket, why);
+        }
+    }
+
+    fn leave(&mut self, ticket: Ticket, why: Departure) -> Option<Waiter> {
+        let waiter = self.queue.leave(ticket)?;
+        self.happened_in_line(What::Left(why), &waiter);
+        Some(waiter)
     }
 
     /// Looks at the lines of all limits that have changed, and grants to whoever can run. Then
@@ -320,7 +335,7 @@ impl Ledger {
             && until <= self.now
         {
             let refused = self.judge(ticket);
-            if let Some(waiter) = self.queue.leave(ticket) {
+            if let Some(waiter) = self.leave(ticket, Departure::OutOfPatience) {
                 // Had it been able to run, it would have been called above.
                 let refused = refused.unwrap_or(Acquired::Refused(Refusal::unknown()));
                 let outcome = self.sent_away(refused, waiter.priority, ticket);
@@ -390,9 +405,10 @@ impl Ledger {
                     let at = refusal.drained_after().map(|span| self.now + span);
                     alarm = alarm.into_iter().chain(at).min();
                 }
-                Some(outcome) => called.extend(
-                    self.queue.leave(ticket).map(|left| Called { waiter: left.id, outcome }),
-                ),
+                Some(outcome) => {
+                    let left = self.leave(ticket, Departure::LimitsChanged);
+                    called.extend(left.map(|left| Called { waiter: left.id, outcome }));
+                }
             }
         }
         self.queue.set_alarm(limit, alarm);
@@ -421,6 +437,9 @@ impl Ledger {
 
     fn call(&mut self, ticket: Ticket) -> Option<Called> {
         let waiter = self.queue.leave(ticket)?;
+        if waiter.acquire.hold.lease().is_none() {
+            self.happened_in_line(What::Left(Departure::Served), &waiter);
+        }
         let outcome = self.grant(&waiter.wanted, waiter.acquire.hold, ticket);
         Some(Called { waiter: waiter.id, outcome })
     }

@@ -29,7 +29,9 @@ pub enum Verdict {
 
 /// Judges a proposal at `now_micros`. `flow_run` is what a task run runs in, if that is known.
 pub fn judge(run: &Run, proposed: State, flow_run: Option<&Run>, now_micros: i64) -> Verdict {
-    let Some(current) = &run.state else { return Verdict::Accept(proposed) };
+    let Some(current) = &run.state else {
+        return may_begin(&proposed, flow_run).unwrap_or(Verdict::Accept(proposed));
+    };
     let is_repeated = current.transition_id().is_some()
         && current.transition_id() == proposed.transition_id()
         && current.kind == proposed.kind;
@@ -94,6 +96,11 @@ fn judge_task_run(current: &State, proposed: &State, flow_run: Option<&Run>) -> 
             return Some(Verdict::Reject(None, "This run is already completed."));
         }
     }
+    may_begin(proposed, flow_run)
+}
+
+/// Why a task that runs in a flow run may not begin, if so.
+fn may_begin(proposed: &State, flow_run: Option<&Run>) -> Option<Verdict> {
     if proposed.kind != StateType::Running {
         return None;
     }

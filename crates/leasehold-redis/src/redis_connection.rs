@@ -165,6 +165,24 @@ async fn run_pipeline<C: redis::aio::ConnectionLike>(
     pipeline.query_async(connection).await
 }
 
+async fn run_command<C: redis::aio::ConnectionLike>(
+    connection: &mut C,
+    command: &Cmd,
+) -> RedisResult<Value> {
+    connection.req_packed_command(command).await?.extract_error()
+}
+
+/// Hears of changes of keys, where Redis tells of them.
+async fn watch_keys<C: redis::aio::ConnectionLike>(
+    connection: &mut C,
+    client: &Client,
+    db: i64,
+    keys: &[String],
+) -> Option<KeyWatch> {
+    let flags = notification_flags(connection).await?;
+    if notifies_of_keys(&flags) { subscribe(client, db, keys).await } else { None }
+}
+
 struct Server {
     client: Client,
     manager: ConnectionManager,
@@ -174,7 +192,7 @@ struct Server {
 impl Transport for Server {
     fn command(&self, command: Cmd) -> Reply<'_, Value> {
         let mut connection = self.manager.clone();
-        Box::pin(async move { connection.send_packed_command(&command).await?.extract_error() })
+        Box::pin(async move { run_command(&mut connection, &command).await })
     }
 
     fn pipeline(&self, pipeline: Pipeline) -> Reply<'_, Vec<Value>> {
@@ -194,13 +212,7 @@ impl Transport for Server {
 
     fn watch(&self, keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>> {
         let mut connection = self.manager.clone();
-        Box::pin(async move {
-            let flags = notification_flags(&mut connection).await?;
-            if !notifies_of_keys(&flags) {
-                return None;
-            }
-            subscribe(&self.client, self.db, &keys).await
-        })
+        Box::pin(async move { watch_keys(&mut connection, &self.client, self.db, &keys).await })
     }
 
     fn is_cluster(&self) -> bool {
@@ -291,8 +303,7 @@ impl Transport for Sentinels {
     fn command(&self, command: Cmd) -> Reply<'_, Value> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
-            let result =
-                connection.send_packed_command(&command).await.and_then(Value::extract_error);
+            let result = run_command(&mut connection, &command).await;
             self.seen(result).await
         })
     }
@@ -321,12 +332,8 @@ impl Transport for Sentinels {
     fn watch(&self, keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>> {
         Box::pin(async move {
             let mut connection = self.connection().await.ok()?;
-            let flags = notification_flags(&mut connection).await?;
-            if !notifies_of_keys(&flags) {
-                return None;
-            }
             let client = self.client.lock().await.async_get_client().await.ok()?;
-            subscribe(&client, self.db, &keys).await
+            watch_keys(&mut connection, &client, self.db, &keys).await
         })
     }
 
@@ -342,7 +349,7 @@ struct Cluster {
 impl Transport for Cluster {
     fn command(&self, command: Cmd) -> Reply<'_, Value> {
         let mut connection = self.connection.clone();
-        Box::pin(async move { command.query_async(&mut connection).await })
+        Box::pin(async move { run_command(&mut connection, &command).await })
     }
 
     fn pipeline(&self, pipeline: Pipeline) -> Reply<'_, Vec<Value>> {

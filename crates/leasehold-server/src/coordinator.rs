@@ -26,7 +26,8 @@ use std::thread;
 use std::time::Duration;
 
 use leasehold_engine::{
-    Acquired, Called, Command, Happening, Ledger, Outcome, Span, Timestamp, WaiterId,
+    Acquired, Called, Command, Departure, Happening, Ledger, Outcome, Span, Timestamp, WaiterId,
+    What,
 };
 use leasehold_journal::{CommitError, Journal, LoadError};
 use rustc_hash::FxHashMap;
@@ -179,7 +180,7 @@ impl<J: Journal + 'static> Coordinator<J> {
         while let Ok(note) = inbox.noted.try_recv() {
             self.heed(note);
         }
-        self.send_waiters_away(Unavailable::Stopping);
+        self.send_waiters_away(Departure::Stopping, Unavailable::Stopping);
         self.finish();
     }
 
@@ -213,8 +214,8 @@ impl<J: Journal + 'static> Coordinator<J> {
             };
             match (self.step(command, now), waiter) {
                 (Outcome::Acquired(Acquired::Queued(_)), Some(waiter)) if self.is_stopping => {
-                    self.step(Command::Abandon(waiter), now);
-                    let _ = reply.send(Err(Unavailable::Stopping));
+                    self.waiting.insert(waiter, reply);
+                    self.send_waiters_away(Departure::Stopping, Unavailable::Stopping);
                 }
                 (Outcome::Acquired(Acquired::Queued(_)), Some(waiter)) => {
                     self.waiting.insert(waiter, reply);
@@ -255,14 +256,14 @@ impl<J: Journal + 'static> Coordinator<J> {
             }
             Note::SendWaitersAway => {
                 self.is_stopping = true;
-                self.send_waiters_away(Unavailable::Stopping);
+                self.send_waiters_away(Departure::Stopping, Unavailable::Stopping);
             }
         }
     }
 
-    fn send_waiters_away(&mut self, why: Unavailable) {
-        for (waiter, reply) in std::mem::take(&mut self.waiting) {
-            self.ledger.step(Command::Abandon(waiter), self.clock.now());
+    fn send_waiters_away(&mut self, departure: Departure, why: Unavailable) {
+        self.step(Command::SendWaitersAway(departure), self.clock.now());
+        for (_, reply) in self.waiting.drain() {
             let _ = reply.send(Err(why));
         }
     }
@@ -290,6 +291,7 @@ impl<J: Journal + 'static> Coordinator<J> {
         if changes.is_empty() && !is_heartbeat_due {
             // Looked and refused: nothing to wait for, all before it is durable.
             Self::reply(&mut self.stepped, &self.notes);
+            self.tell();
             return;
         }
         self.committed_at = changes.at;
@@ -313,7 +315,11 @@ impl<J: Journal + 'static> Coordinator<J> {
         }
         // From the failure on, not from when it has been told and dealt with.
         self.paused_until = Some(self.clock.now() + PAUSE);
-        self.happened.clear();
+        // Their places are in the ledger that is about to be forgotten. What became of the line
+        // is true all the same, and nothing else is that has happened since.
+        self.send_waiters_away(Departure::JournalFailed, Unavailable::Journal);
+        self.happened.retain(|it| matches!(it.what, What::Queued | What::Left(_)));
+        self.tell();
         let mut again = Vec::new();
         for stepped in self.stepped.drain(..) {
             match (stepped.again, stepped.reply) {
@@ -321,10 +327,6 @@ impl<J: Journal + 'static> Coordinator<J> {
                 (None, Some(reply)) => drop(reply.send(Err(Unavailable::Journal))),
                 (None, None) => {}
             }
-        }
-        // Their places were in the ledger that is forgotten now.
-        for (_, reply) in self.waiting.drain() {
-            let _ = reply.send(Err(Unavailable::Journal));
         }
         self.reload(inbox).await;
         if self.is_lost {

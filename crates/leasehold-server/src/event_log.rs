@@ -11,7 +11,7 @@ mod writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leasehold_engine::{Happening, How, What};
+use leasehold_engine::{Departure, Happening, How, What};
 use leasehold_records::{Event, EventFilter, RunKind};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -171,6 +171,8 @@ fn events(happening: &Happening) -> Vec<Event> {
         What::Ended(How::Repossessed { evidence }) => {
             ("lease.repossessed", Some(evidence.to_string()))
         }
+        What::Queued => ("waiter.queued", None),
+        What::Left(why) => ("waiter.left", Some(departure(*why).to_owned())),
     };
     let event = |limit: Option<String>| Event {
         number: 0,
@@ -187,6 +189,17 @@ fn events(happening: &Happening) -> Vec<Event> {
         return vec![event(None)];
     }
     happening.limits.iter().map(|name| event(Some(name.to_string()))).collect()
+}
+
+fn departure(why: Departure) -> &'static str {
+    match why {
+        Departure::Served => "it got its slots, without a lease",
+        Departure::HungUp => "its client hung up",
+        Departure::OutOfPatience => "it had waited for as long as a request is held open",
+        Departure::LimitsChanged => "the limit was changed, and it can have no lease any longer",
+        Departure::Stopping => "the server stopped",
+        Departure::JournalFailed => "the journal failed",
+    }
 }
 
 /// What a client sent, with what can be looked for taken out of it.

@@ -131,6 +131,21 @@ def hold() -> str:
     return holds()
 
 
+@flow
+def hold_both() -> str:
+    """Holds a slot of a global limit, and in a task one of a tag."""
+    import inspect
+
+    from prefect.concurrency.sync import concurrency
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    print(f"flow-run {context.flow_run.id}", flush=True)
+    has_leases = "lease_duration" in inspect.signature(concurrency).parameters
+    with concurrency("license", **({"lease_duration": 3.0} if has_leases else {})):
+        return holds()
+
+
 def bare_task() -> int:
     return one_tag(1)
 

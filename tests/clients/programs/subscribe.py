@@ -1,4 +1,7 @@
-"""Prints each event that the client's subscriber is told: `event`, its kind and its resource."""
+"""Prints what the client's subscriber is told: `event`, the filter's number, kind and resource.
+
+Each argument is a filter, in JSON; all of them are subscribed at the same time.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,19 @@ import asyncio
 import sys
 
 from prefect.events.clients import get_events_subscriber
-from prefect.events.filters import EventFilter, EventNameFilter
-
-(prefix,) = sys.argv[1:]
+from prefect.events.filters import EventFilter
 
 
-async def subscribe() -> None:
-    wanted = EventFilter(event=EventNameFilter(prefix=[prefix]))
-    async with get_events_subscriber(filter=wanted) as subscriber:
+async def subscribe(number: int, wanted: str) -> None:
+    chosen = EventFilter.model_validate_json(wanted)
+    async with get_events_subscriber(filter=chosen) as subscriber:
         print("subscribed", flush=True)
         async for event in subscriber:
-            print(f"event {event.event} {event.resource.name}", flush=True)
+            print(f"event {number} {event.event} {event.resource.name}", flush=True)
 
 
-asyncio.run(subscribe())
+async def subscribe_all() -> None:
+    await asyncio.gather(*map(subscribe, range(len(sys.argv) - 1), sys.argv[1:]))
+
+
+asyncio.run(subscribe_all())

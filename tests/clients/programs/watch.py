@@ -1,6 +1,7 @@
-"""What watches over programs says of them: a flow run crashed, or still lives.
+"""What watches over programs says of them: a flow run crashed, was cancelled, or still lives.
 
     watch.py crashed <flow run>     sets the state of a flow run whose process was lost
+    watch.py cancelled <flow run>   sets the state of a flow run whose process was ended
     watch.py heartbeat <flow run>   says once that a flow run lives, as a runner does
 """
 
@@ -12,12 +13,13 @@ import sys
 what, flow_run_id = sys.argv[1:]
 
 
-async def crashed() -> None:
+async def over() -> None:
     from prefect import get_client
-    from prefect.states import Crashed
+    from prefect.states import Cancelled, Crashed
 
+    state = Crashed if what == "crashed" else Cancelled
     async with get_client() as client:
-        await client.set_flow_run_state(flow_run_id, Crashed(message="its process is gone"))
+        await client.set_flow_run_state(flow_run_id, state(message="its process is gone"))
 
 
 def heartbeat() -> None:
@@ -31,8 +33,8 @@ def heartbeat() -> None:
     EventsWorker.instance().drain()
 
 
-if what == "crashed":
-    asyncio.run(crashed())
-else:
+if what == "heartbeat":
     heartbeat()
+else:
+    asyncio.run(over())
 print("told", flush=True)

@@ -219,14 +219,14 @@ impl Ledger {
         self.happened_to_lease(What::Ended(how.clone()), lease);
         let ending = Ending { lease: lease.id, fence: lease.fence, at: self.now, how };
         self.pending.endings.push(lease.id);
-        self.pending.forgotten.extend(self.endings.remember(ending, Self::ENDINGS_MAX));
+        self.pending.forgotten.extend(self.endings.remember(ending, false, Self::ENDINGS_MAX));
     }
 
     /// Remembers that a lease was given back, so that its holder can be told once more.
     pub(crate) fn remember_release(&mut self, lease: &Lease) {
         let (lease, fence) = (lease.id, lease.fence);
         let ending = Ending { lease, fence, at: self.now, how: How::Released };
-        self.releases.remember(ending, Self::ENDINGS_MAX);
+        self.releases.remember(ending, false, Self::ENDINGS_MAX);
     }
 
     pub(crate) fn gone(&self, id: LeaseId) -> Gone {

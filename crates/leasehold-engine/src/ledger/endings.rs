@@ -13,34 +13,51 @@ pub(super) struct Endings {
     /// Leases that ended at the same time are in the order of their fences, so that the order
     /// is the same after a restart.
     order: BTreeMap<(Timestamp, Fence), LeaseId>,
-    by_lease: FxHashMap<LeaseId, Ending>,
+    by_lease: FxHashMap<LeaseId, Remembered>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    ending: Ending,
+    /// It was among changes: a journal has to forget it, too.
+    durable: bool,
 }
 
 impl Endings {
     pub(super) fn get(&self, lease: LeaseId) -> Option<&Ending> {
-        self.by_lease.get(&lease)
+        self.by_lease.get(&lease).map(|remembered| &remembered.ending)
+    }
+
+    /// As [`get`](Self::get), for a journal, which knows it from now on.
+    pub(super) fn take(&mut self, lease: LeaseId) -> Option<Ending> {
+        let remembered = self.by_lease.get_mut(&lease)?;
+        remembered.durable = true;
+        Some(remembered.ending.clone())
     }
 
     /// All of them, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Ending> {
-        self.order.values().filter_map(|lease| self.by_lease.get(lease))
+        self.order.values().filter_map(|lease| self.get(*lease))
     }
 
-    /// Remembers one more. If that is one too many, answers the one forgotten for it.
-    pub(super) fn remember(&mut self, ending: Ending, max: usize) -> Option<Fence> {
+    /// Remembers one more. If that is one too many, forgets one, and answers it if a journal has
+    /// to forget it, too.
+    pub(super) fn remember(&mut self, ending: Ending, durable: bool, max: usize) -> Option<Fence> {
         self.order.insert((ending.at, ending.fence), ending.lease);
-        self.by_lease.insert(ending.lease, ending);
+        self.by_lease.insert(ending.lease, Remembered { ending, durable });
         if self.order.len() <= max {
             return None;
         }
         let (_, oldest) = self.order.pop_first()?;
-        self.by_lease.remove(&oldest).map(|ending| ending.fence)
+        let forgotten = self.by_lease.remove(&oldest)?;
+        forgotten.durable.then_some(forgotten.ending.fence)
     }
 
-    /// Forgets how a lease ended: its id lives again.
+    /// Forgets how a lease ended: its id lives again. Answers it as [`remember`](Self::remember)
+    /// does.
     pub(super) fn forget(&mut self, lease: LeaseId) -> Option<Fence> {
-        let ending = self.by_lease.remove(&lease)?;
+        let Remembered { ending, durable } = self.by_lease.remove(&lease)?;
         self.order.remove(&(ending.at, ending.fence));
-        Some(ending.fence)
+        durable.then_some(ending.fence)
     }
 }

@@ -7,6 +7,7 @@ mod acquire;
 mod decay;
 mod evidence;
 mod fixture;
+mod happenings;
 mod keys;
 mod leases;
 mod limits;

@@ -31,9 +31,11 @@ impl Budget {
     /// Whether an event is logged.
     pub(super) fn admits(&mut self, happening: &Happening) -> bool {
         match happening.what {
-            What::Granted | What::Released | What::RenewedLate { .. } => {
-                self.admits_one(happening.at)
-            }
+            What::Granted
+            | What::Released
+            | What::RenewedLate { .. }
+            | What::Queued
+            | What::Left(_) => self.admits_one(happening.at),
             What::LimitCreated | What::LimitChanged | What::LimitDeleted | What::Ended(_) => true,
         }
     }
@@ -90,6 +92,7 @@ mod tests {
             holder: None,
         };
         assert!(!budget.admits(&happening(What::Granted)));
+        assert!(!budget.admits(&happening(What::Queued)));
         assert!(budget.admits(&happening(What::Ended(leasehold_engine::How::Expired))));
         assert!(budget.admits(&happening(What::LimitChanged)));
     }

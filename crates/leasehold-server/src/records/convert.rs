@@ -198,16 +198,11 @@ pub(crate) fn wire_state(state: &State) -> wire::State {
 }
 
 pub(crate) fn flow_run(run: &Run, now_micros: i64) -> wire::FlowRun {
-    let (expected, delta) = expected_start(run, now_micros);
     let of = |name: &str| known(&run.details, name, Value::Null);
     let or_empty = |name: &str| known(&run.details, name, json!({}));
     wire::FlowRun {
-        id: run.id,
-        created: Timestamp(run.created_micros),
-        updated: Timestamp(run.updated_micros),
-        name: run.name.clone(),
+        common: common(run, now_micros),
         flow_id: run.flow,
-        state_id: run.state.as_ref().map(|state| state.id),
         deployment_id: of("deployment_id"),
         deployment_version: None,
         work_queue_id: None,
@@ -216,55 +211,49 @@ pub(crate) fn flow_run(run: &Run, now_micros: i64) -> wire::FlowRun {
         parameters: or_empty("parameters"),
         idempotency_key: of("idempotency_key"),
         context: or_empty("context"),
-        empirical_policy: or_empty("empirical_policy"),
-        tags: run.tags.clone(),
-        labels: or_empty("labels"),
         parent_task_run_id: run.parent,
-        state_type: run.state_type().map(|kind| kind.as_str().to_owned()),
-        state_name: run.state.as_ref().map(|state| state.name.clone()),
-        run_count: run.run_count,
-        expected_start_time: Some(Timestamp(expected)),
-        next_scheduled_start_time: run.due_micros().map(Timestamp),
-        start_time: run.start_micros.map(Timestamp),
-        end_time: run.end_micros.map(Timestamp),
-        total_run_time: seconds(run.total_run_micros),
-        estimated_run_time: estimated_run_seconds(run, now_micros),
-        estimated_start_time_delta: delta,
         auto_scheduled: false,
         infrastructure_document_id: None,
         infrastructure_pid: of("infrastructure_pid"),
         created_by: None,
         work_pool_id: None,
         work_pool_name: None,
-        state: run.state.as_ref().map(wire_state),
         job_variables: or_empty("job_variables"),
     }
 }
 
 pub(crate) fn task_run(run: &Run, now_micros: i64) -> wire::TaskRun {
-    let (expected, delta) = expected_start(run, now_micros);
     let of = |name: &str| known(&run.details, name, Value::Null);
     let or_empty = |name: &str| known(&run.details, name, json!({}));
     wire::TaskRun {
-        id: run.id,
-        created: Timestamp(run.created_micros),
-        updated: Timestamp(run.updated_micros),
-        name: run.name.clone(),
+        common: common(run, now_micros),
         flow_run_id: run.parent,
         task_key: known(&run.details, "task_key", "".into()),
         dynamic_key: known(&run.details, "dynamic_key", "".into()),
         cache_key: of("cache_key"),
         cache_expiration: of("cache_expiration"),
         task_version: of("task_version"),
+        task_inputs: or_empty("task_inputs"),
+        flow_run_run_count: run.flow_run_run_count,
+    }
+}
+
+/// What runs of flows and of tasks have in common.
+fn common(run: &Run, now_micros: i64) -> wire::Run {
+    let (expected, delta) = expected_start(run, now_micros);
+    let or_empty = |name: &str| known(&run.details, name, json!({}));
+    wire::Run {
+        id: run.id,
+        created: Timestamp(run.created_micros),
+        updated: Timestamp(run.updated_micros),
+        name: run.name.clone(),
+        state_id: run.state.as_ref().map(|state| state.id),
         empirical_policy: or_empty("empirical_policy"),
         tags: run.tags.clone(),
         labels: or_empty("labels"),
-        state_id: run.state.as_ref().map(|state| state.id),
-        task_inputs: or_empty("task_inputs"),
         state_type: run.state_type().map(|kind| kind.as_str().to_owned()),
         state_name: run.state.as_ref().map(|state| state.name.clone()),
         run_count: run.run_count,
-        flow_run_run_count: run.flow_run_run_count,
         expected_start_time: Some(Timestamp(expected)),
         next_scheduled_start_time: run.due_micros().map(Timestamp),
         start_time: run.start_micros.map(Timestamp),

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use axum::extract::{Query as QueryString, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,7 @@ use super::{Routes, otherwise};
 use crate::app::App;
 use crate::error::{ApiError, json};
 use crate::event_log::EventLog;
+use crate::extract::QueryString;
 
 const EVENT_STREAM: &str = "text/event-stream";
 /// Where a stream that was broken off goes on.

@@ -3,6 +3,7 @@
 //! Without them everything works, but every client process logs that it cannot connect.
 
 mod event_stream;
+mod wanted;
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Routes;
 use crate::app::App;
@@ -120,35 +122,51 @@ async fn drain(app: App, mut socket: WebSocket) {
     }
 }
 
-const LOG_FILTERS: &[&str] = &["operator", "level", "timestamp", "flow_run_id", "task_run_id"];
+/// What a subscriber of logs may ask for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogFilter {
+    #[serde(rename = "operator")]
+    _operator: Option<Value>,
+    #[serde(rename = "level")]
+    _level: Option<Value>,
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<Value>,
+    #[serde(rename = "flow_run_id")]
+    _flow_run_id: Option<Value>,
+    #[serde(rename = "task_run_id")]
+    _task_run_id: Option<Value>,
+}
 
 /// What a subscriber asks for in its first message.
 #[derive(Deserialize)]
-struct Subscription {
-    r#type: Option<String>,
-    #[serde(default)]
-    filter: Map<String, Value>,
-    #[serde(default)]
+struct Subscription<F> {
+    filter: F,
+    #[serde(default = "wants_backfill")]
     backfill: bool,
 }
 
-impl Subscription {
-    /// Takes a subscription whose filters are among those known. `None` ends the connection.
-    async fn read(socket: &mut WebSocket, filters: &[&str]) -> Option<Self> {
-        let first = next_text(socket).await?;
-        let subscription: Self = serde_json::from_str(&first).ok()?;
-        if subscription.r#type.as_deref() != Some("filter") {
+/// Clients rely on it and never say so.
+fn wants_backfill() -> bool {
+    true
+}
+
+impl<F: DeserializeOwned> Subscription<F> {
+    /// Takes a subscription. One that asks for what there is not ends the connection without a
+    /// word, as recorded: `None`.
+    async fn read(socket: &mut WebSocket) -> Option<Self> {
+        let first: Value = serde_json::from_str(&next_text(socket).await?).ok()?;
+        if first.get("type").and_then(Value::as_str) != Some("filter") {
             close(socket, PROTOCOL_ERROR, "Expected 'filter' message").await;
             return None;
         }
-        let is_known = subscription.filter.keys().all(|filter| filters.contains(&filter.as_str()));
-        is_known.then_some(subscription)
+        serde_json::from_value(first).ok()
     }
 }
 
 /// Takes a subscription and holds it: logs are not kept, so there is nothing to be told.
 async fn stand_by(mut socket: WebSocket) {
-    if Subscription::read(&mut socket, LOG_FILTERS).await.is_some() {
+    if Subscription::<LogFilter>::read(&mut socket).await.is_some() {
         while next_text(&mut socket).await.is_some() {}
     }
 }

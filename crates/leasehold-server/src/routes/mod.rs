@@ -87,15 +87,21 @@ async fn redirect(request: Request) -> Response {
 
 /// Whether the recorded server has a route for a path that one of ours matches. It decodes a
 /// path before it looks for the route, so that an encoded slash parts two segments; no segment
-/// is empty; and the id of a tag's limit is a UUID in the route itself.
+/// is empty; and the ids of a tag's limit and of a run are UUIDs in the route itself.
 pub(crate) fn is_known(path: &str) -> bool {
     if ["%2F", "%2f", "//"].iter().any(|slash| path.contains(slash)) || !is_text(path) {
         return false;
     }
-    let Some(rest) = path.strip_prefix(tags::BASE) else { return true };
-    let rest = rest.trim_matches('/');
-    let is_id = || leasehold_api::path::tag_limit_id(rest).is_some();
-    rest.is_empty() || rest.contains('/') || tags::NAMED.contains(&rest) || is_id()
+    let by_id = [(tags::BASE, tags::NAMED)].into_iter().chain(runs::BY_ID);
+    for (base, named) in by_id {
+        let Some(rest) = path.strip_prefix(base).filter(|rest| rest.starts_with('/')) else {
+            continue;
+        };
+        let rest = rest.trim_matches('/');
+        let is_id = || leasehold_api::path::route_id(rest).is_some();
+        return rest.is_empty() || rest.contains('/') || named.contains(&rest) || is_id();
+    }
+    true
 }
 
 /// Whether a path's percent-encoded bytes are UTF-8: others name nothing.

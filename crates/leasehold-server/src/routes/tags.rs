@@ -24,7 +24,7 @@ use crate::retry;
 
 pub(super) const BASE: &str = "/api/concurrency_limits";
 /// What may follow it where else there is an id.
-pub(super) const NAMED: [&str; 3] = ["filter", "increment", "decrement"];
+pub(super) const NAMED: &[&str] = &["filter", "increment", "decrement"];
 
 pub(super) fn add(routes: Routes) -> Routes {
     let at = |path: &str| format!("{BASE}{path}");
@@ -182,7 +182,7 @@ async fn delete_limit(app: &App, limit: LimitRef) -> Result<Response, ApiError> 
 
 /// A path whose last part is no UUID is an unknown path here.
 fn by_id(text: &str) -> Result<LimitRef, ApiError> {
-    let id = path::tag_limit_id(text).ok_or(ApiError::PathNotFound)?;
+    let id = path::route_id(text).ok_or(ApiError::PathNotFound)?;
     Ok(LimitRef::Id(LimitId(id.as_u128())))
 }
 

@@ -6,10 +6,12 @@
 mod defects;
 mod differences;
 mod door;
+mod events;
 mod fixture;
 mod gate;
 mod leases;
 mod replay;
 mod routing;
+mod runs;
 mod trouble;
 mod waiting;

@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Answer, LIMITS, TestApp, lease_of, run, until};
 
-type Pending<'app> = Pin<Box<dyn Future<Output = Answer> + 'app>>;
+pub(crate) type Pending<'app> = Pin<Box<dyn Future<Output = Answer> + 'app>>;
 
-const PARK_SECONDS: f64 = 20.0;
+pub(crate) const PARK_SECONDS: f64 = 20.0;
 
 fn start() -> TestApp {
     TestApp::init().with_config(|config| config.park_seconds = PARK_SECONDS).start()
 }
 
 /// What the client with this number sends to take a slot of `db`.
-fn body(client: u32) -> Value {
+pub(crate) fn body(client: u32) -> Value {
     let holder = json!({"type": "task_run", "id": run(client)});
     json!({"names": ["db"], "slots": 1, "lease_duration": 300, "holder": holder})
 }
 
 /// A client's retry, sent and in line, but not answered.
-async fn retry(app: &TestApp, client: u32) -> Pending<'_> {
+pub(crate) async fn retry(app: &TestApp, client: u32) -> Pending<'_> {
     let before = waiters(app).await.len();
     let request = async move { app.acquire_with(&body(client)).await };
     let mut pending: Pending<'_> = Box::pin(request);

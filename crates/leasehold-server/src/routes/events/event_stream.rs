@@ -3,51 +3,40 @@
 use axum::extract::ws::{Message, WebSocket};
 use leasehold_api::Timestamp;
 use leasehold_records::{Event, EventFilter};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::wanted::Wanted;
 use super::{Subscription, next_text};
 use crate::app::App;
 
-/// The filters that a subscriber may ask for.
-const FILTERS: &[&str] =
-    &["occurred", "event", "resource", "related", "any_resource", "id", "text", "order"];
 /// How many events are read from the log at once.
 const PAGE_SIZE: u64 = 200;
 
-/// What is asked of an event. The other filters that the contract knows let everything through.
-#[derive(Debug, Default, Deserialize)]
-struct Wanted {
-    #[serde(default)]
-    event: Option<WantedKinds>,
-    #[serde(default)]
-    resource: Option<WantedResource>,
-}
+/// How far back a subscriber is told of what has happened: what it missed between two
+/// connections. Who wants to know more asks for the log's pages.
+const BACKFILL_MICROS: i64 = 15 * 60 * 1_000_000;
 
-#[derive(Debug, Default, Deserialize)]
-struct WantedKinds {
-    prefix: Option<Vec<String>>,
-    exclude_prefix: Option<Vec<String>>,
-    name: Option<Vec<String>>,
-    exclude_name: Option<Vec<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct WantedResource {
-    id: Option<Vec<String>>,
-    id_prefix: Option<Vec<String>>,
-}
-
-/// Tells a subscriber what happens from now on, or, with backfill, what has happened as well.
+/// Tells a subscriber what happens from now on, and, unless it wants no backfill, what has
+/// happened shortly before: clients rely on that when they connect again.
 pub(super) async fn serve(app: App, mut socket: WebSocket) {
-    let Some(subscription) = Subscription::read(&mut socket, FILTERS).await else { return };
-    let Ok(wanted) = serde_json::from_value::<Wanted>(subscription.filter.into()) else { return };
+    let Some(Subscription { filter: wanted, backfill }) =
+        Subscription::<Wanted>::read(&mut socket).await
+    else {
+        return;
+    };
     let Some(log) = app.event_log().cloned() else {
         while next_text(&mut socket).await.is_some() {}
         return;
     };
-    let mut filter = EventFilter { limit_count: PAGE_SIZE, ..EventFilter::default() };
-    if !subscription.backfill {
+    let earliest = app.ledger().clock().now().as_micros() - BACKFILL_MICROS;
+    let mut filter = EventFilter {
+        since_micros: Some(wanted.occurred.since.map_or(earliest, |since| since.max(earliest))),
+        // The log's end is left out, and the contract's is not.
+        until_micros: wanted.occurred.until.map(|until| until.saturating_add(1)),
+        limit_count: PAGE_SIZE,
+        ..EventFilter::default()
+    };
+    if !backfill {
         let Ok(last) = log.last().await else { return };
         filter.after = last;
     }
@@ -66,34 +55,6 @@ pub(super) async fn serve(app: App, mut socket: WebSocket) {
                 return;
             }
         }
-    }
-}
-
-impl Wanted {
-    fn passes(&self, event: &Value) -> bool {
-        let kind = event.get("event").and_then(Value::as_str).unwrap_or_default();
-        let resource = event.pointer("/resource/prefect.resource.id").and_then(Value::as_str);
-        self.event.as_ref().is_none_or(|kinds| kinds.pass(kind))
-            && self.resource.as_ref().is_none_or(|wanted| wanted.passes(resource.unwrap_or("")))
-    }
-}
-
-impl WantedKinds {
-    fn pass(&self, kind: &str) -> bool {
-        let begins = |prefixes: &Vec<String>| prefixes.iter().any(|it| kind.starts_with(it));
-        let is_named = |names: &Vec<String>| names.iter().any(|name| name == kind);
-        self.prefix.as_ref().is_none_or(begins)
-            && self.name.as_ref().is_none_or(is_named)
-            && !self.exclude_prefix.as_ref().is_some_and(begins)
-            && !self.exclude_name.as_ref().is_some_and(is_named)
-    }
-}
-
-impl WantedResource {
-    fn passes(&self, id: &str) -> bool {
-        self.id.as_ref().is_none_or(|ids| ids.iter().any(|wanted| wanted == id))
-            && (self.id_prefix.as_ref())
-                .is_none_or(|prefixes| prefixes.iter().any(|it| id.starts_with(it)))
     }
 }
 
@@ -128,28 +89,4 @@ fn wire(event: &Event) -> Value {
         "follows": null,
         "received": received,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(filter: &Value, kind: &str, passes: bool) {
-        let wanted: Wanted = serde_json::from_value(filter.clone()).unwrap();
-        let resource = json!({"prefect.resource.id": "prefect.flow-run.1"});
-        let event = json!({"event": kind, "resource": resource});
-        assert_eq!(wanted.passes(&event), passes, "{filter} {kind}");
-    }
-
-    #[test]
-    fn events_are_filtered_by_kind_and_by_resource() {
-        check(&json!({}), "lease.granted", true);
-        let prefix = json!({"event": {"prefix": ["prefect.flow-run."]}});
-        check(&prefix, "prefect.flow-run.heartbeat", true);
-        check(&prefix, "prefect.task-run.Running", false);
-        let name = json!({"event": {"name": ["a"], "exclude_prefix": ["a"]}});
-        check(&name, "a", false);
-        check(&json!({"resource": {"id": ["prefect.flow-run.2"]}}), "a", false);
-        check(&json!({"resource": {"id_prefix": ["prefect.flow-run."]}}), "a", true);
-    }
 }

@@ -142,7 +142,7 @@ impl Operation {
 
     /// It needs the records of runs, which may be out of reach.
     pub(super) fn records(self) -> Self {
-        self.ledger()
+        self.standard("503", "RecordsUnavailable")
     }
 
     /// Anybody may ask, and with any version of the API.
@@ -213,12 +213,11 @@ fn path_parameters(path: &'static str) -> impl Iterator<Item = Value> {
 
 /// The responses that mean the same wherever they appear.
 pub(super) fn standard_responses() -> Value {
-    let mut unavailable = with_content(
-        "Overloaded, stopping, or the journal cannot be written. Nothing was changed, unless the \
-         journal failed in the very moment.",
-        reference("Exception"),
-    );
-    unavailable["headers"] = retry_after("Seconds to wait before another attempt.");
+    let unavailable = |about| {
+        let mut response = with_content(about, reference("Exception"));
+        response["headers"] = retry_after("Seconds to wait before another attempt.");
+        response
+    };
     json!({
         "WrongVersion": with_content(
             "`X-PREFECT-API-VERSION` is malformed or below 0.8.0.",
@@ -238,7 +237,14 @@ pub(super) fn standard_responses() -> Value {
             "Something in the path, the query or the body is not what it must be.",
             reference("Invalid"),
         ),
-        "Unavailable": unavailable,
+        "Unavailable": unavailable(
+            "Overloaded, stopping, or the journal cannot be written. Nothing was changed, unless \
+             the journal failed in the very moment.",
+        ),
+        "RecordsUnavailable": unavailable(
+            "Overloaded, stopping, or the records cannot be written. Nothing was recorded; where \
+             slots are held or given back as well, the journal may be what failed.",
+        ),
     })
 }
 

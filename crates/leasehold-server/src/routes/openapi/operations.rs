@@ -215,7 +215,12 @@ fn events() -> Vec<Operation> {
     vec![
         run_operations::event_log(),
         socket("/api/events/in", "send_events", "Send events"),
-        socket("/api/events/out", "receive_events", "Receive events"),
+        socket("/api/events/out", "receive_events", "Receive events").about(
+            "The token is in the first message, as for `/api/events/in`; the next is \
+             `{\"type\": \"filter\", \"filter\": {…}}` with any part of the clients' `EventFilter`. \
+             What happened in the last quarter of an hour is told first, unless it says \
+             `\"backfill\": false`.",
+        ),
         socket("/api/logs/out", "receive_logs", "Receive logs"),
     ]
 }

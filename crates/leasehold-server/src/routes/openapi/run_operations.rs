@@ -166,6 +166,11 @@ fn blocks() -> Vec<Operation> {
     ]
 }
 
+const KINDS: &str = "Of this kind: `lease.expired`, or `lease` for all kinds that begin with it. \
+     There are `limit.created`, `limit.changed`, `limit.deleted`, `lease.granted`, \
+     `lease.renewed_late`, `lease.released`, `lease.expired`, `lease.revoked`, \
+     `lease.repossessed`, `waiter.queued`, `waiter.left`, and whatever clients send.";
+
 /// The log of events, which is ours alone.
 pub(super) fn event_log() -> Operation {
     let text = || json!({"type": "string"});
@@ -178,7 +183,7 @@ pub(super) fn event_log() -> Operation {
         )
         .query("limit", "Of this limit.", text(), false)
         .query("holder", "Of this holder.", text(), false)
-        .query("kind", "Of this kind.", text(), false)
+        .query("kind", KINDS, text(), false)
         .query("lease", "Of this lease.", json!({"type": "string", "format": "uuid"}), false)
         .query("since", "Not before this time.", time(), false)
         .query("until", "Before this time.", time(), false)

@@ -1,19 +1,17 @@
 //! Flow runs: `/api/flow_runs`, and the states that they were in.
 
-use axum::extract::{Path, Query as QueryString, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, patch, post};
-use leasehold_api::Body;
-use leasehold_api::runs::{CreateFlowRun, FilterRuns, UpdateFlowRun};
+use leasehold_api::runs::{CreateFlowRun, SetState, UpdateFlowRun};
 use leasehold_records::transition::{Verdict, judge};
 use leasehold_records::{Identity, Run, RunKind};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::super::{Routes, otherwise};
-use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_set_state, recorder};
+use super::{answer, bear_witness, enter, now_micros, read_id, read_parts, recorder};
 use crate::app::App;
 use crate::error::{ApiError, json};
 use crate::extract::{Raw, Valid};
@@ -25,12 +23,9 @@ pub(super) fn add(routes: Routes) -> Routes {
     let one = get(read).patch(update).delete(delete);
     routes
         .add("/api/flow_runs/", otherwise("POST", post(create)))
-        .add("/api/flow_runs/filter", otherwise("POST", post(list)))
-        .add("/api/flow_runs/count", otherwise("POST", post(count)))
         .add("/api/flow_runs/{id}", otherwise("GET", one))
         .add("/api/flow_runs/{id}/set_state", otherwise("POST", post(set_state)))
         .add("/api/flow_runs/{id}/labels", otherwise("PATCH", patch(update_labels)))
-        .add("/api/flow_run_states/", otherwise("GET", get(states)))
 }
 
 async fn create(
@@ -71,8 +66,7 @@ async fn update(
     Path(id): Path<String>,
     raw: Raw,
 ) -> Result<StatusCode, ApiError> {
-    let bodies = &app.config().bodies;
-    let (id, body) = UpdateFlowRun::from_parts("id", &id, raw.content_type(), raw.bytes(), bodies)?;
+    let (id, body): (_, UpdateFlowRun) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
     change(&app, id, move |run| convert::update(run, &body, now)).await
 }
@@ -122,7 +116,7 @@ async fn set_state(
     Path(id): Path<String>,
     raw: Raw,
 ) -> Result<Response, ApiError> {
-    let (id, body) = read_set_state(&app, &id, &raw)?;
+    let (id, body): (_, SetState) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
     let judged = recorder(&app)?
         .write(move |book| {
@@ -141,42 +135,4 @@ async fn set_state(
     let (run, verdict) = judged.ok_or(NOT_FOUND)?;
     bear_witness(&app, &run).await;
     answer::verdict(&run, &verdict)
-}
-
-async fn list(
-    State(app): State<App>,
-    Valid(body): Valid<FilterRuns>,
-) -> Result<Response, ApiError> {
-    let runs = filter::runs(RunKind::FlowRun, &body)?;
-    let found = recorder(&app)?
-        .write(move |book| book.runs(RunKind::FlowRun, &runs.resolve(book)?))
-        .await?;
-    let now = now_micros(&app);
-    let runs: Vec<_> = found.iter().map(|run| convert::flow_run(run, now)).collect();
-    Ok(json(StatusCode::OK, &runs))
-}
-
-async fn count(
-    State(app): State<App>,
-    Valid(body): Valid<FilterRuns>,
-) -> Result<Response, ApiError> {
-    let runs = filter::runs(RunKind::FlowRun, &body)?;
-    let count = recorder(&app)?
-        .write(move |book| book.run_count(RunKind::FlowRun, &runs.resolve(book)?))
-        .await?;
-    Ok(json(StatusCode::OK, &count))
-}
-
-#[derive(Deserialize)]
-struct OfFlowRun {
-    flow_run_id: Uuid,
-}
-
-async fn states(
-    State(app): State<App>,
-    QueryString(of): QueryString<OfFlowRun>,
-) -> Result<Response, ApiError> {
-    let states = recorder(&app)?.write(move |book| book.states(of.flow_run_id)).await?;
-    let states: Vec<_> = states.iter().map(convert::wire_state).collect();
-    Ok(json(StatusCode::OK, &states))
 }

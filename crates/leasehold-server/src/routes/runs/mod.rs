@@ -1,15 +1,16 @@
 //! Runs as clients record them: `/api/flows`, `/api/flow_runs`, `/api/task_runs`,
-//! `/api/logs`, and the one block that old clients cannot run without. Recorded and given back: nothing here schedules or starts anything.
+//! `/api/logs`, and the one block that old clients cannot run without. Recorded and given back:
+//! nothing here schedules or starts anything.
 
 mod answer;
 mod blocks;
 mod filter;
 mod flow_runs;
 mod flows;
+mod lists;
 mod logs;
 mod task_runs;
 
-use leasehold_api::runs::SetState;
 use leasehold_api::{Body, path};
 use leasehold_records::{Book, RecordsError, Run, RunKind, State};
 use serde_json::Value;
@@ -21,11 +22,20 @@ use crate::error::ApiError;
 use crate::extract::Raw;
 use crate::records::Recorder;
 
+/// Where a path names a run by its id, and what else it may name there.
+pub(super) const BY_ID: [(&str, &[&str]); 3] = [
+    ("/api/flows", &["filter"]),
+    ("/api/flow_runs", &["filter", "count"]),
+    ("/api/task_runs", &["filter", "count"]),
+];
+
 pub(super) fn add(routes: Routes) -> Routes {
     let routes = flows::add(routes);
     let routes = blocks::add(routes);
     let routes = flow_runs::add(routes);
     let routes = task_runs::add(routes);
+    let routes = lists::add(routes, RunKind::FlowRun);
+    let routes = lists::add(routes, RunKind::TaskRun);
     logs::add(routes)
 }
 
@@ -38,14 +48,14 @@ fn now_micros(app: &App) -> i64 {
     app.ledger().clock().now().as_micros()
 }
 
-/// Of the id and the body of a `set_state`.
-fn read_set_state(app: &App, id: &str, raw: &Raw) -> Result<(Uuid, SetState), ApiError> {
-    let bodies = &app.config().bodies;
-    Ok(SetState::from_parts("id", id, raw.content_type(), raw.bytes(), bodies)?)
+/// The id and the body of a request; without such an id, there is no such path.
+fn read_parts<T: Body>(app: &App, id: &str, raw: &Raw) -> Result<(Uuid, T), ApiError> {
+    let id = read_id(id)?;
+    Ok((id, T::from_bytes(raw.content_type(), raw.bytes(), &app.config().bodies)?))
 }
 
 fn read_id(id: &str) -> Result<Uuid, ApiError> {
-    Ok(path::id("id", id)?)
+    path::route_id(id).ok_or(ApiError::PathNotFound)
 }
 
 /// What the state of a run tells of those who hold leases.

@@ -1,19 +1,18 @@
 //! Task runs: `/api/task_runs`. Clients before version 3 ask here whether a task may run, and so
 //! the limits of its tags are held and given back here.
 
-use axum::extract::{Path, Query as QueryString, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use leasehold_api::runs::{CreateTaskRun, FilterRuns, SetState};
+use leasehold_api::runs::{CreateTaskRun, SetState};
 use leasehold_engine::{Acquire, Acquired, Command, Hold, Missing, Mode, Outcome, Want};
 use leasehold_records::transition::{Verdict, judge};
 use leasehold_records::{Run, RunKind, State as RunState, StateType};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::super::{Routes, otherwise};
-use super::{answer, bear_witness, enter, filter, now_micros, read_id, read_set_state, recorder};
+use super::{answer, bear_witness, enter, now_micros, read_id, read_parts, recorder};
 use crate::app::App;
 use crate::coordinator::Undo;
 use crate::error::{ApiError, json};
@@ -26,11 +25,8 @@ const NOT_FOUND: ApiError = ApiError::RecordNotFound("Task run not found");
 pub(super) fn add(routes: Routes) -> Routes {
     routes
         .add("/api/task_runs/", otherwise("POST", post(create)))
-        .add("/api/task_runs/filter", otherwise("POST", post(list)))
-        .add("/api/task_runs/count", otherwise("POST", post(count)))
         .add("/api/task_runs/{id}", otherwise("GET", get(read)))
         .add("/api/task_runs/{id}/set_state", otherwise("POST", post(set_state)))
-        .add("/api/task_run_states/", otherwise("GET", get(states)))
 }
 
 /// Asked for again, a task's run in a flow run is the same: a flow that is retried finds the
@@ -71,7 +67,7 @@ async fn set_state(
     Path(id): Path<String>,
     raw: Raw,
 ) -> Result<Response, ApiError> {
-    let (id, body) = read_set_state(&app, &id, &raw)?;
+    let (id, body) = read_parts(&app, &id, &raw)?;
     let (run, verdict) = judged(&app, id, body).await?;
     let (Verdict::Accept(state) | Verdict::Reject(Some(state), _)) = &verdict else {
         return answer::verdict(&run, &verdict);
@@ -174,42 +170,4 @@ async fn release_tags(app: &App, run: &Run) -> Result<(), ApiError> {
     let command = Command::ReleaseTags { names, holder: engine::task_run(run.id) };
     app.ledger().send(command).await?.keep();
     Ok(())
-}
-
-async fn list(
-    State(app): State<App>,
-    Valid(body): Valid<FilterRuns>,
-) -> Result<Response, ApiError> {
-    let runs = filter::runs(RunKind::TaskRun, &body)?;
-    let found = recorder(&app)?
-        .write(move |book| book.runs(RunKind::TaskRun, &runs.resolve(book)?))
-        .await?;
-    let now = now_micros(&app);
-    let runs: Vec<_> = found.iter().map(|run| convert::task_run(run, now)).collect();
-    Ok(json(StatusCode::OK, &runs))
-}
-
-async fn count(
-    State(app): State<App>,
-    Valid(body): Valid<FilterRuns>,
-) -> Result<Response, ApiError> {
-    let runs = filter::runs(RunKind::TaskRun, &body)?;
-    let count = recorder(&app)?
-        .write(move |book| book.run_count(RunKind::TaskRun, &runs.resolve(book)?))
-        .await?;
-    Ok(json(StatusCode::OK, &count))
-}
-
-#[derive(Deserialize)]
-struct OfTaskRun {
-    task_run_id: Uuid,
-}
-
-async fn states(
-    State(app): State<App>,
-    QueryString(of): QueryString<OfTaskRun>,
-) -> Result<Response, ApiError> {
-    let states = recorder(&app)?.write(move |book| book.states(of.task_run_id)).await?;
-    let states: Vec<_> = states.iter().map(convert::wire_state).collect();
-    Ok(json(StatusCode::OK, &states))
 }

@@ -5,7 +5,7 @@ mod clients;
 mod compare;
 mod deviations;
 mod recording;
-mod sockets;
+pub(crate) mod sockets;
 mod validation;
 
 use axum::body::Body;

@@ -17,9 +17,9 @@ use super::Replay;
 use super::recording::{Line, lines};
 use crate::fixture::{TestApp, request};
 
-type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
-async fn connect(
+pub(crate) async fn connect(
     address: SocketAddr,
     path: &str,
     offered: &[String],

@@ -1,0 +1,131 @@
+//! What is told of the requests that wait.
+
+use leasehold_engine::{
+    Acquire, Command, Departure, Happening, Hold, LeaseId, LimitPatch, Missing, Mode, Patience,
+    Span, Step, WaiterId, Want, What,
+};
+
+use crate::fixture::{World, lease_hold, named, task_run};
+
+const PATIENCE: Span = Span::from_seconds(30);
+
+/// Who waits for a slot of `db` that lease 1 holds, for a task run that is to have lease 2.
+fn waiting(hold: Hold) -> (World, Step) {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    let step = ask(&mut world, hold, PATIENCE);
+    (world, step)
+}
+
+fn ask(world: &mut World, hold: Hold, patience: Span) -> Step {
+    let until = world.now + patience;
+    let patience = Patience { waiter: WaiterId(7), until, priority: 0, place: None };
+    let wants = [Want { name: "db".into(), slots: 1 }].into_iter().collect();
+    let acquire = Acquire {
+        wants,
+        mode: Mode::Concurrency,
+        hold,
+        missing: Missing::Skip,
+        patience: Some(patience),
+    };
+    world.ledger.step(Command::Acquire(acquire), world.now)
+}
+
+fn lease_two() -> Hold {
+    lease_hold(2, Some(task_run("run-2")))
+}
+
+/// What was told of the request that waits: on `db`, of its lease, and of its holder.
+fn told(step: &Step) -> Vec<What> {
+    let is_hers = |happening: &&Happening| happening.lease == Some(LeaseId(2));
+    let happened = step.happened.iter().filter(is_hers);
+    happened
+        .map(|happening| {
+            assert_eq!(happening.limits.as_slice(), ["db".into()]);
+            assert_eq!(happening.holder, Some(task_run("run-2")));
+            happening.what.clone()
+        })
+        .collect()
+}
+
+fn check(command: Command, passed: Span, expected: &[What]) {
+    let (mut world, queued) = waiting(lease_two());
+    assert_eq!(told(&queued), [What::Queued]);
+    world.now = world.now + passed;
+    assert_eq!(told(&world.ledger.step(command, world.now)), expected);
+}
+
+#[test]
+fn a_request_that_waits_is_told_and_so_is_why_it_left() {
+    let left = |why| [What::Left(why)];
+    let lowered = LimitPatch { slots: Some(0), ..LimitPatch::default() };
+    let lower = Command::UpdateLimit { limit: named("db"), patch: lowered };
+    check(Command::Abandon(WaiterId(7)), Span::ZERO, &left(Departure::HungUp));
+    check(Command::Tick, PATIENCE, &left(Departure::OutOfPatience));
+    check(lower, Span::ZERO, &left(Departure::LimitsChanged));
+    for why in [Departure::Stopping, Departure::JournalFailed] {
+        check(Command::SendWaitersAway(why), Span::ZERO, &left(why));
+    }
+}
+
+#[test]
+fn a_request_that_is_granted_tells_no_more_than_its_lease_does() {
+    check(Command::Release { lease: LeaseId(1) }, Span::ZERO, &[What::Granted]);
+}
+
+#[test]
+fn a_request_that_is_granted_slots_without_a_lease_tells_that_it_left() {
+    let (mut world, queued) = waiting(Hold::Unleased);
+    assert_eq!(queued.happened.last().unwrap().what, What::Queued);
+    let released = world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);
+    assert_eq!(released.happened.last().unwrap().what, What::Left(Departure::Served));
+}
+
+#[test]
+fn a_request_that_is_refused_or_granted_at_once_never_waited() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    let refused = ask(&mut world, lease_two(), Span::ZERO);
+    assert_eq!(refused.happened, []);
+    world.release(1).unwrap();
+    assert_eq!(told(&ask(&mut world, lease_two(), PATIENCE)), [What::Granted]);
+}
+
+#[test]
+fn who_is_gone_already_does_not_leave_again() {
+    let (mut world, _) = waiting(lease_two());
+    for expected in [1, 0] {
+        let step = world.ledger.step(Command::Abandon(WaiterId(7)), world.now);
+        assert_eq!(step.happened.len(), expected);
+    }
+}
+
+#[test]
+fn what_was_kept_for_one_who_is_sent_away_is_granted_to_nobody_who_is_sent_away_too() {
+    let mut world = World::with("db", 2);
+    world.take(1, "db");
+    let wait = |world: &mut World, waiter: u64, slots| {
+        let until = world.now + PATIENCE;
+        let patience = Patience { waiter: WaiterId(waiter), until, priority: 0, place: None };
+        let acquire = Acquire {
+            wants: [Want { name: "db".into(), slots }].into_iter().collect(),
+            mode: Mode::Concurrency,
+            hold: lease_hold(100 + u128::from(waiter), None),
+            missing: Missing::Skip,
+            patience: Some(patience),
+        };
+        world.ledger.step(Command::Acquire(acquire), world.now)
+    };
+    // By the last of them the limit is kept for the first, and whoever comes waits behind it.
+    for waiter in 1..=100 {
+        wait(&mut world, waiter, if waiter == 1 { 2 } else { 1 });
+        let lease = LeaseId(100 + u128::from(waiter));
+        world.ledger.step(Command::Release { lease }, world.now);
+    }
+    let away = Command::SendWaitersAway(Departure::Stopping);
+    let step = world.ledger.step(away, world.now);
+    assert!(step.happened.len() > 1, "several waited: {:?}", step.happened);
+    assert!(step.happened.iter().all(|it| it.what == What::Left(Departure::Stopping)));
+    assert!(step.called.is_empty());
+    assert_eq!(world.ledger.lease_count(), 1);
+}

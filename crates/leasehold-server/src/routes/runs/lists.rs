@@ -1,0 +1,90 @@
+//! Lists of runs, and of the states that a run was in: `/api/flow_runs/filter`,
+//! `/api/task_runs/count`, and so on.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use leasehold_api::Invalid;
+use leasehold_api::runs::FilterRuns;
+use leasehold_records::RunKind;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::super::{Routes, otherwise};
+use super::{filter, now_micros, recorder};
+use crate::app::App;
+use crate::error::{ApiError, json};
+use crate::extract::{QueryString, Valid};
+use crate::records::convert;
+
+pub(super) fn add(routes: Routes, kind: RunKind) -> Routes {
+    let word = kind.as_str();
+    routes
+        .add(
+            &format!("/api/{word}s/filter"),
+            otherwise("POST", post(move |app, body| list(kind, app, body))),
+        )
+        .add(
+            &format!("/api/{word}s/count"),
+            otherwise("POST", post(move |app, body| count(kind, app, body))),
+        )
+        .add(
+            &format!("/api/{word}_states/"),
+            otherwise("GET", get(move |app, of| states(kind, app, of))),
+        )
+}
+
+async fn list(
+    kind: RunKind,
+    State(app): State<App>,
+    Valid(body): Valid<FilterRuns>,
+) -> Result<Response, ApiError> {
+    let runs = filter::runs(kind, &body)?;
+    let found = recorder(&app)?.write(move |book| book.runs(kind, &runs.resolve(book)?)).await?;
+    let now = now_micros(&app);
+    Ok(match kind {
+        RunKind::FlowRun => {
+            let runs: Vec<_> = found.iter().map(|run| convert::flow_run(run, now)).collect();
+            json(StatusCode::OK, &runs)
+        }
+        RunKind::TaskRun => {
+            let runs: Vec<_> = found.iter().map(|run| convert::task_run(run, now)).collect();
+            json(StatusCode::OK, &runs)
+        }
+    })
+}
+
+async fn count(
+    kind: RunKind,
+    State(app): State<App>,
+    Valid(body): Valid<FilterRuns>,
+) -> Result<Response, ApiError> {
+    let runs = filter::runs(kind, &body)?;
+    let count =
+        recorder(&app)?.write(move |book| book.run_count(kind, &runs.resolve(book)?)).await?;
+    Ok(json(StatusCode::OK, &count))
+}
+
+/// The run whose states are asked for.
+#[derive(Deserialize)]
+struct OfRun {
+    flow_run_id: Option<Uuid>,
+    task_run_id: Option<Uuid>,
+}
+
+async fn states(
+    kind: RunKind,
+    State(app): State<App>,
+    QueryString(of): QueryString<OfRun>,
+) -> Result<Response, ApiError> {
+    let run = match kind {
+        RunKind::FlowRun => of.flow_run_id,
+        RunKind::TaskRun => of.task_run_id,
+    };
+    let unsaid = || Invalid::Detail(format!("Invalid query: {}_id is missing", kind.as_str()));
+    let run = run.ok_or_else(unsaid)?;
+    let states = recorder(&app)?.write(move |book| book.states(run)).await?;
+    let states: Vec<_> = states.iter().map(convert::wire_state).collect();
+    Ok(json(StatusCode::OK, &states))
+}

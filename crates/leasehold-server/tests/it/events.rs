@@ -1,0 +1,237 @@
+//! The log of events: what is told of limits, of leases, and of those who wait.
+
+use futures_util::{SinkExt, StreamExt};
+use leasehold_engine::Span;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::fixture::{TestApp, lease_of, run};
+use crate::replay::sockets::{Socket, connect};
+use crate::waiting::{PARK_SECONDS, body, retry};
+
+fn start() -> TestApp {
+    TestApp::init().with_records().with_config(|config| config.park_seconds = PARK_SECONDS).start()
+}
+
+/// A server with the limit `db` of one slot, and a lease that holds it.
+async fn held() -> (TestApp, String) {
+    let app = start();
+    app.limit("db", 1).await;
+    let lease = app.lease(&["db"], 1).await;
+    (app, lease)
+}
+
+fn of_waiters(told: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+    told.iter().map(|(kind, reason)| ((*kind).to_owned(), reason.map(str::to_owned))).collect()
+}
+
+#[tokio::test]
+async fn who_waits_and_is_granted_is_told_under_the_lease_that_it_got() {
+    let (app, lease) = held().await;
+    app.acquire_with(&body(1)).await.expect(423);
+    let held = retry(&app, 1).await;
+    app.release(&lease).await.expect(204);
+    let granted = lease_of(&held.await.expect(200));
+    let told = app.told(&format!("lease={granted}"), 2).await;
+    assert_eq!(told, of_waiters(&[("waiter.queued", None), ("lease.granted", None)]));
+    let queued = &app.events("kind=waiter").await[0];
+    assert_eq!((&queued["limit"], &queued["holder"]["id"]), (&json!("db"), &json!(run(1))));
+}
+
+#[tokio::test]
+async fn a_refusal_that_did_not_wait_is_not_told() {
+    let (app, _) = held().await;
+    for client in 1..=5 {
+        app.acquire_with(&body(client)).await.expect(423);
+    }
+    app.limit("after", 1).await;
+    app.told("kind=limit", 2).await;
+    assert_eq!(app.events("kind=waiter").await.len(), 0);
+}
+
+#[tokio::test]
+async fn who_leaves_the_line_is_told_with_the_reason() {
+    let (app, lease) = held().await;
+    let mut expected = Vec::new();
+    let mut check = async |app: &TestApp, reason| {
+        expected.extend([("waiter.queued", None), ("waiter.left", Some(reason))]);
+        assert_eq!(app.told("kind=waiter", expected.len()).await, of_waiters(&expected));
+    };
+    app.acquire_with(&body(1)).await.expect(423);
+    drop(retry(&app, 1).await);
+    check(&app, "its client hung up").await;
+
+    app.acquire_with(&body(2)).await.expect(423);
+    let held = retry(&app, 2).await;
+    app.clock.advance(Span::from_seconds_f64(PARK_SECONDS));
+    held.await.expect(423);
+    check(&app, "it had waited for as long as a request is held open").await;
+
+    let held = retry(&app, 2).await;
+    app.update("db", &json!({"limit": 0})).await;
+    held.await.expect(422);
+    check(&app, "the limit was changed, and it can have no lease any longer").await;
+
+    app.update("db", &json!({"limit": 1})).await;
+    app.acquire_with(&body(3)).await.expect(423);
+    let held = retry(&app, 3).await;
+    app.journal.fail(true);
+    app.renew(&lease).await.expect(503);
+    held.await.expect(503);
+    app.recover().await;
+    check(&app, "the journal failed").await;
+
+    app.acquire_with(&body(4)).await.expect(423);
+    let held = retry(&app, 4).await;
+    app.ledger().send_waiters_away();
+    held.await.expect(503);
+    check(&app, "the server stopped").await;
+}
+
+#[tokio::test]
+async fn who_gets_slots_without_a_lease_is_told_to_have_left_with_them() {
+    let (app, lease) = held().await;
+    app.increment(&["db"], 1).await.expect(423);
+    let held = app.increment(&["db"], 1);
+    let release = async {
+        app.told("kind=waiter.queued", 1).await;
+        app.release(&lease).await.expect(204);
+    };
+    let (answer, ()) = tokio::join!(held, release);
+    answer.expect(200);
+    let left = ("waiter.left", Some("it got its slots, without a lease"));
+    assert_eq!(app.told("kind=waiter", 2).await, of_waiters(&[("waiter.queued", None), left]));
+}
+
+#[tokio::test]
+async fn the_log_survives_a_restart_and_goes_on() {
+    let (app, lease) = held().await;
+    let app = app.restart(Span::from_seconds(5)).await;
+    app.release(&lease).await.expect(204);
+    let told = app.told("limit=db", 3).await;
+    let kinds: Vec<_> = told.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["limit.created", "lease.granted", "lease.released"]);
+}
+
+/// A subscriber that has said what it wants.
+async fn subscribe(app: &TestApp, subscription: &Value) -> Socket {
+    let address = app.listen().await;
+    let (mut socket, _) = connect(address, "/api/events/out", &[], &[]).await.unwrap();
+    socket.send(Message::text(subscription.to_string())).await.unwrap();
+    socket
+}
+
+/// The next thing that a subscriber is told: kind, and name of the resource.
+async fn next(socket: &mut Socket) -> (String, String) {
+    let message = socket.next().await.unwrap().unwrap();
+    let told: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
+    let text = |pointer| told.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+    (text("/event/event"), text("/event/resource/prefect.resource.name"))
+}
+
+fn created(name: &str) -> (String, String) {
+    ("leasehold.limit.created".to_owned(), name.to_owned())
+}
+
+#[tokio::test]
+async fn a_subscriber_is_told_what_happened_shortly_before_and_what_happens_then() {
+    let app = start();
+    app.limit("long-ago", 1).await;
+    app.sleep(16.0 * 60.0);
+    app.limit("before", 1).await;
+    app.told("kind=limit", 2).await;
+    let mut socket = subscribe(&app, &json!({"type": "filter", "filter": {}})).await;
+    assert_eq!(next(&mut socket).await, created("before"));
+    app.limit("after", 1).await;
+    assert_eq!(next(&mut socket).await, created("after"));
+}
+
+#[tokio::test]
+async fn a_subscriber_is_told_what_it_wants_and_nothing_else() {
+    let app = start();
+    let since = "2026-11-20T20:53:10Z";
+    let filter = json!({
+        "occurred": {"since": since, "until": "2026-11-20T20:53:20Z"},
+        "event": {"prefix": ["leasehold.limit."]},
+        "resource": {"labels": {"prefect.resource.name": ["in*", "late"]}},
+        "related": null,
+        "any_resource": null,
+        "id": {"id": []},
+        "text": {"query": "-nothing"},
+        "order": "DESC",
+    });
+    app.limit("in-vain", 1).await;
+    app.sleep(10.0);
+    app.limit("in-time", 1).await;
+    app.limit("another", 1).await;
+    app.lease(&["in-time"], 1).await;
+    app.sleep(10.0);
+    app.limit("in-time-too", 1).await;
+    app.told("kind=limit", 4).await;
+    let mut socket = subscribe(&app, &json!({"type": "filter", "filter": filter})).await;
+    assert_eq!(next(&mut socket).await, created("in-time"));
+    assert_eq!(next(&mut socket).await, created("in-time-too"));
+    app.sleep(1.0);
+    app.limit("late", 1).await;
+    app.told("limit=late", 1).await;
+    // A second subscriber has been told of it, so the first would have been too.
+    let mut unbounded = filter;
+    unbounded["occurred"] = json!({"since": "2026-11-20T20:53:21Z"});
+    let mut second = subscribe(&app, &json!({"type": "filter", "filter": unbounded})).await;
+    assert_eq!(next(&mut second).await, created("late"));
+    let nothing = futures_util::FutureExt::now_or_never(socket.next());
+    assert!(nothing.is_none(), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn a_subscriber_that_wants_no_backfill_is_told_what_happens_from_then_on() {
+    let app = start();
+    app.limit("before", 1).await;
+    app.told("kind=limit", 1).await;
+    let subscription = json!({"type": "filter", "filter": {}, "backfill": false});
+    let mut socket = subscribe(&app, &subscription).await;
+    // It is subscribed when it is told of the first of these.
+    let mut number = 0;
+    let told = loop {
+        tokio::select! {
+            told = next(&mut socket) => break told,
+            () = async {
+                number += 1;
+                app.limit(&format!("after-{number}"), 1).await;
+                app.told("kind=limit", number + 1).await;
+            } => {}
+        }
+    };
+    assert!(told.1.starts_with("after-"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_subscription_that_asks_for_what_there_is_not_ends_the_connection() {
+    let app = start();
+    for subscription in [
+        json!({"type": "filter"}),
+        json!({"type": "filter", "filter": {"bogus": 1}}),
+        json!({"type": "filter", "filter": {"event": {"name": "x"}}}),
+        json!({"type": "filter", "filter": {"occurred": {"since": "yesterday"}}}),
+        json!({"type": "filter", "filter": {}, "backfill": "maybe"}),
+    ] {
+        let mut socket = subscribe(&app, &subscription).await;
+        let said = socket.next().await;
+        assert!(!matches!(said, Some(Ok(Message::Text(_)))), "{subscription}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_of_the_log_that_makes_no_sense_is_refused_with_what_is_wrong() {
+    let app = start();
+    for (query, what) in [
+        ("lease=7", "lease"),
+        ("page_size=many", "page_size"),
+        ("after=-1", "after"),
+        ("since=yesterday", "'yesterday' is no time"),
+        ("limit=a&limit=b", "limit"),
+    ] {
+        let answer = app.get(&format!("/api/leasehold/events?{query}")).await.expect(422);
+        assert!(answer.detail().contains(what), "{query}: {}", answer.detail());
+    }
+}

@@ -1,0 +1,203 @@
+use serde_json::json;
+
+use super::{NOBODY, id_of, only, start, wrong_at};
+
+#[tokio::test]
+async fn a_flow_run_is_recorded_and_read_as_it_was_said() {
+    let app = start();
+    let flow = app.flow("etl").await;
+    let said = json!({
+        "name": "quiet-otter",
+        "parameters": {"day": "2026-11-20"},
+        "tags": ["nightly"],
+        "empirical_policy": {"retries": 2, "retry_delay": 10},
+        "context": {"by": "hand"},
+    });
+    let run = app.flow_run(&flow, said.clone()).await;
+    let names = ["name", "parameters", "tags", "empirical_policy", "context"];
+    assert_eq!(only(&run, &names), said);
+    assert_eq!(run["flow_id"], json!(flow));
+    assert_eq!(run["labels"], json!({"prefect.flow.id": flow}));
+    assert_eq!(only(&run, &["state", "run_count"]), json!({"state": null, "run_count": 0}));
+    let read = app.get(&format!("/api/flow_runs/{}", id_of(&run))).await.expect(200).json();
+    assert_eq!(read, run);
+}
+
+#[tokio::test]
+async fn a_flow_run_of_a_flow_that_nobody_knows_is_refused_and_leaves_nothing() {
+    let app = start();
+    let answer = app.post("/api/flow_runs/", &json!({"flow_id": NOBODY})).await.expect(409);
+    assert!(answer.detail().starts_with("Data integrity conflict."));
+    assert_eq!(app.post("/api/flow_runs/count", &json!({})).await.json(), json!(0));
+}
+
+#[tokio::test]
+async fn asked_for_again_with_its_key_a_flow_run_is_the_same() {
+    let app = start();
+    let (flow, other) = (app.flow("etl").await, app.flow("other").await);
+    let body = json!({"flow_id": flow, "idempotency_key": "2026-11-20"});
+    let run = app.post("/api/flow_runs/", &body).await.expect(201).json();
+    assert_eq!(app.post("/api/flow_runs/", &body).await.expect(200).json(), run);
+    let of_other = json!({"flow_id": other, "idempotency_key": "2026-11-20"});
+    let of_other = app.post("/api/flow_runs/", &of_other).await.expect(201).json();
+    assert_ne!(id_of(&of_other), id_of(&run));
+}
+
+#[tokio::test]
+async fn a_flow_run_that_says_the_wrong_thing_is_refused() {
+    let app = start();
+    let flow = app.flow("etl").await;
+    for (body, place) in [
+        (json!({}), json!(["body", "flow_id"])),
+        (json!({"flow_id": "etl"}), json!(["body", "flow_id"])),
+        (json!({"flow_id": flow, "parameters": []}), json!(["body", "parameters"])),
+        (json!({"flow_id": flow, "tags": [1]}), json!(["body", "tags", 0])),
+        (json!({"flow_id": flow, "state": {"type": "BUSY"}}), json!(["body", "state", "type"])),
+        (json!({"flow_id": flow, "state": {}}), json!(["body", "state", "type"])),
+    ] {
+        let answer = app.post("/api/flow_runs/", &body).await.expect(422);
+        assert_eq!(wrong_at(&answer), [place], "{body}");
+    }
+    assert_eq!(app.post("/api/flow_runs/count", &json!({})).await.json(), json!(0));
+}
+
+#[tokio::test]
+async fn a_flow_run_goes_from_state_to_state_and_all_are_kept() {
+    let app = start();
+    let run = app.running().await;
+    app.sleep(12.5);
+    let done = app.enter("flow_runs", &run, "COMPLETED").await.expect(201).json();
+    assert_eq!(done["status"], "ACCEPT");
+    assert_eq!(done["state"]["state_details"]["flow_run_id"], json!(run));
+    let read = app.get(&format!("/api/flow_runs/{run}")).await.expect(200).json();
+    assert_eq!(
+        only(&read, &["state_type", "state_name", "run_count", "total_run_time", "end_time"]),
+        json!({
+            "state_type": "COMPLETED",
+            "state_name": "Completed",
+            "run_count": 1,
+            "total_run_time": 12.5,
+            "end_time": "2026-11-20T20:53:12.500000Z",
+        })
+    );
+    let path = format!("/api/flow_run_states/?flow_run_id={run}");
+    let states = app.get(&path).await.expect(200).json();
+    let kinds: Vec<_> = states.as_array().unwrap().iter().map(|it| &it["type"]).collect();
+    assert_eq!(kinds, ["PENDING", "RUNNING", "COMPLETED"]);
+}
+
+#[tokio::test]
+async fn a_flow_run_that_is_over_is_not_cancelled_unless_by_force() {
+    let app = start();
+    let run = app.running().await;
+    app.enter("flow_runs", &run, "FAILED").await.expect(201);
+    let aborted = app.enter("flow_runs", &run, "CANCELLING").await.expect(200).json();
+    assert_eq!(aborted["status"], "ABORT");
+    assert_eq!(app.state_type("flow_runs", &run).await, "FAILED");
+    let forced = json!({"state": {"type": "CANCELLING"}, "force": true});
+    let path = format!("/api/flow_runs/{run}/set_state");
+    assert_eq!(app.post(&path, &forced).await.expect(201).json()["status"], "ACCEPT");
+    assert_eq!(app.state_type("flow_runs", &run).await, "CANCELLING");
+}
+
+#[tokio::test]
+async fn a_flow_run_that_is_cancelling_becomes_cancelled_and_nothing_else() {
+    let app = start();
+    let run = app.running().await;
+    app.enter("flow_runs", &run, "CANCELLING").await.expect(201);
+    let rejected = app.enter("flow_runs", &run, "COMPLETED").await.expect(200).json();
+    assert_eq!(rejected["status"], "REJECT");
+    assert_eq!(rejected["state"]["type"], "CANCELLING");
+    app.enter("flow_runs", &run, "CANCELLED").await.expect(201);
+}
+
+#[tokio::test]
+async fn a_flow_run_is_retried_as_often_as_it_says() {
+    let app = start();
+    let flow = app.flow("etl").await;
+    let policy = json!({"empirical_policy": {"retries": 1, "retry_delay": 30}});
+    let run = app.flow_run(&flow, policy).await;
+    let run = id_of(&run);
+    app.enter("flow_runs", run, "RUNNING").await.expect(201);
+    let rejected = app.enter("flow_runs", run, "FAILED").await.expect(200).json();
+    assert_eq!(rejected["state"]["name"], "AwaitingRetry");
+    let waits = app.enter("flow_runs", run, "RUNNING").await.expect(200).json();
+    assert_eq!(waits["details"]["delay_seconds"], 30);
+    app.sleep(30.0);
+    app.enter("flow_runs", run, "RUNNING").await.expect(201);
+    app.enter("flow_runs", run, "FAILED").await.expect(201);
+}
+
+#[tokio::test]
+async fn a_state_that_is_none_is_refused_and_changes_nothing() {
+    let app = start();
+    let run = app.running().await;
+    let path = format!("/api/flow_runs/{run}/set_state");
+    for (body, place) in [
+        (json!({}), json!(["body", "state"])),
+        (json!({"state": {"type": "DONE"}}), json!(["body", "state", "type"])),
+        (json!({"state": {"type": "FAILED"}, "force": "perhaps"}), json!(["body", "force"])),
+    ] {
+        let answer = app.post(&path, &body).await.expect(422);
+        assert_eq!(wrong_at(&answer), [place], "{body}");
+    }
+    assert_eq!(app.state_type("flow_runs", &run).await, "RUNNING");
+    let unknown = app.enter("flow_runs", NOBODY, "RUNNING").await.expect(404);
+    assert_eq!(unknown.detail(), "Flow run not found");
+    let no_id = app.enter("flow_runs", "etl", "RUNNING").await.expect(404);
+    assert_eq!(no_id.detail(), "Not Found");
+}
+
+#[tokio::test]
+async fn a_flow_run_is_changed_in_what_is_sent_and_nothing_else() {
+    let app = start();
+    let run = app.running().await;
+    let path = format!("/api/flow_runs/{run}");
+    app.patch(&path, &json!({"name": "renamed", "infrastructure_pid": "7"})).await.expect(204);
+    app.patch(&path, &json!({"tags": ["late"]})).await.expect(204);
+    app.patch(&format!("{path}/labels"), &json!({"team": "data"})).await.expect(204);
+    let read = app.get(&path).await.expect(200).json();
+    assert_eq!(
+        only(&read, &["name", "infrastructure_pid", "tags", "state_type"]),
+        json!({
+            "name": "renamed", "infrastructure_pid": "7", "tags": ["late"], "state_type": "RUNNING"
+        })
+    );
+    assert_eq!(read["labels"]["team"], "data");
+    assert_eq!(read["labels"]["prefect.flow.id"], read["flow_id"]);
+
+    let invalid = app.patch(&path, &json!({"tags": "late"})).await.expect(422);
+    assert_eq!(wrong_at(&invalid), [json!(["body", "tags"])]);
+    let labels = app.patch(&format!("{path}/labels"), &json!([])).await.expect(422);
+    assert_eq!(labels.detail(), "Labels must be an object.");
+    app.patch(&format!("/api/flow_runs/{NOBODY}"), &json!({"name": "x"})).await.expect(404);
+    app.patch(&format!("/api/flow_runs/{NOBODY}/labels"), &json!({})).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_flow_run_is_forgotten_with_its_states() {
+    let app = start();
+    let run = app.running().await;
+    let path = format!("/api/flow_runs/{run}");
+    app.delete(&path).await.expect(204);
+    app.get(&path).await.expect(404);
+    app.delete(&path).await.expect(404);
+    let states = app.get(&format!("/api/flow_run_states/?flow_run_id={run}")).await.expect(200);
+    assert_eq!(states.json(), json!([]));
+}
+
+#[tokio::test]
+async fn the_state_of_a_subflow_is_that_of_the_task_run_that_stands_for_it() {
+    let app = start();
+    let parent = app.running().await;
+    let stands_for = app.task_run(&parent, "child", json!({})).await;
+    let flow = app.flow("child").await;
+    let said = json!({"parent_task_run_id": stands_for["id"], "state": {"type": "PENDING"}});
+    let child = app.flow_run(&flow, said).await;
+    for kind in ["RUNNING", "COMPLETED"] {
+        app.enter("flow_runs", id_of(&child), kind).await.expect(201);
+        assert_eq!(app.state_type("task_runs", id_of(&stands_for)).await, kind);
+    }
+    let read = app.get(&format!("/api/task_runs/{}", id_of(&stands_for))).await.json();
+    assert_eq!(read["state"]["state_details"]["child_flow_run_id"], child["id"]);
+}

@@ -1,0 +1,51 @@
+//! What an orchestrator has and this server has not says so, in the contract's words.
+
+use serde_json::json;
+
+use super::{NOBODY, start};
+use crate::fixture::TestApp;
+
+#[tokio::test]
+async fn what_is_not_served_is_not_found() {
+    let app = start();
+    for path in [
+        "/api/deployments/",
+        "/api/deployments/filter",
+        "/api/work_pools/filter",
+        "/api/flow_runs/history",
+        "/api/flow_runs/paginate",
+        &format!("/api/flow_runs/{NOBODY}/resume"),
+        "/api/logs/filter",
+        "/api/artifacts/",
+        "/api/variables/filter",
+        "/api/events",
+        "/api/automations/",
+    ] {
+        let answer = app.post(path, &json!({})).await.expect(404);
+        assert_eq!(answer.detail(), "Not Found", "{path}");
+    }
+    for path in ["/api/work_pools/default", "/api/variables/name/x", "/api/ui-settings"] {
+        assert_eq!(app.get(path).await.expect(404).detail(), "Not Found", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_served_says_how() {
+    let app = start();
+    let answer = app.get("/api/flows/filter").await.expect(405);
+    assert_eq!(answer.header("allow"), Some("POST"));
+    let answer = app.delete(&format!("/api/task_runs/{NOBODY}")).await.expect(405);
+    assert_eq!(answer.header("allow"), Some("GET"));
+    let answer = app.post("/api/flow_runs", &json!({})).await.expect(307);
+    assert_eq!(answer.header("location"), Some("http://127.0.0.1:4200/api/flow_runs/"));
+}
+
+#[tokio::test]
+async fn a_server_without_records_serves_no_runs() {
+    let app = TestApp::start();
+    for path in ["/api/flows/", "/api/flow_runs/filter", "/api/task_runs/count", "/api/logs/"] {
+        let body = if path.contains("logs") { json!([]) } else { json!({"name": "etl"}) };
+        assert_eq!(app.post(path, &body).await.expect(404).detail(), "Not Found", "{path}");
+    }
+    assert_eq!(app.get("/api/leasehold/events").await.expect(404).detail(), "Not Found");
+}
