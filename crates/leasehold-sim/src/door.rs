@@ -94,21 +94,23 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
     let want = |name: &String, slots| Want { name: name.as_str().into(), slots };
     let names = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
     Some(match request {
-        Request::Acquire { lease, names, slots, ttl, patience: asked } => Command::Acquire(Acquire {
-            wants: names.iter().map(|name| want(name, *slots)).collect(),
-            mode: Mode::Concurrency,
-            hold: Hold::Lease {
-                id: lease_id(*lease),
-                holder: None,
-                ttl: Span::from_micros(*ttl),
-                notes: asked.filter(|asked| asked.has_key).map(|_| notes(*slots)),
-            },
-            missing: match asked {
-                Some(asked) if asked.insists => Missing::Refuse,
-                _ => Missing::Skip,
-            },
-            patience,
-        }),
+        Request::Acquire { lease, names, slots, ttl, patience: asked } => {
+            Command::Acquire(Acquire {
+                wants: names.iter().map(|name| want(name, *slots)).collect(),
+                mode: Mode::Concurrency,
+                hold: Hold::Lease {
+                    id: lease_id(*lease),
+                    holder: None,
+                    ttl: Span::from_micros(*ttl),
+                    notes: asked.filter(|asked| asked.has_key).map(|_| notes(*slots)),
+                },
+                missing: match asked {
+                    Some(asked) if asked.insists => Missing::Refuse,
+                    _ => Missing::Skip,
+                },
+                patience,
+            })
+        }
         Request::Take { lease, run, tags } => Command::Acquire(Acquire {
             wants: tags.iter().map(|tag| want(tag, 1)).collect(),
             mode: Mode::Concurrency,
@@ -202,7 +204,7 @@ fn acquired(outcome: Acquired, at: i64) -> Reply {
                 fence: view.lease.fence.0,
                 deadline: view.lease.deadline.map(Timestamp::as_micros),
             }),
-            names: view.names.iter().map(|name| name.to_string()).collect(),
+            names: view.names.iter().map(ToString::to_string).collect(),
         },
         Acquired::Repeated(Repeated::Ended(gone)) => {
             Reply::Gone { at, how: gone.0.as_ref().and_then(how) }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use leasehold_engine::{Ledger, Timestamp};
+use leasehold_engine::{Command, Ledger, Timestamp};
 
-use crate::door::{self, InLine, Served};
+use crate::door::{self, Called, InLine, Served};
 use crate::wire::{Granted, Reply, Request};
 
 /// What a server does wrong.
@@ -81,6 +81,23 @@ impl Damage {
     /// Somebody has left the line.
     pub(crate) fn left(&mut self, waiter: u64) {
         self.waiting.remove(&waiter);
+    }
+
+    /// Everybody goes and comes back: whoever joins again begins again to be overtaken.
+    fn rejoin(&mut self, ledger: &mut Ledger, now: Timestamp) -> Vec<Called> {
+        let called = door::step(ledger, Command::Tick, now).called;
+        for called in &called {
+            self.left(called.waiter);
+        }
+        for waiter in self.waiting.keys() {
+            door::abandon(ledger, *waiter, now);
+        }
+        let at = ledger.now().as_micros();
+        for (request, line, until) in self.waiting.values() {
+            let wait = u64::try_from(until - at).unwrap_or(0);
+            door::serve(ledger, request, Some(InLine { wait, ..*line }), now);
+        }
+        called
     }
 }
 
@@ -211,17 +228,13 @@ impl Sabotage {
                 _ => {}
             }
         }
-        if self == Self::NeverReserve && damage.served % 16 == 0 {
-            // Whoever joins again begins again to be overtaken.
-            for waiter in damage.waiting.keys() {
-                door::abandon(ledger, *waiter, now);
-            }
-            for (request, line, until) in damage.waiting.values() {
-                let wait = u64::try_from(until - at).unwrap_or(0);
-                door::serve(ledger, request, Some(InLine { wait, ..*line }), now);
-            }
+        let mut called = Vec::new();
+        if self == Self::NeverReserve && damage.served.is_multiple_of(16) {
+            called = damage.rejoin(ledger, now);
         }
-        let served = door::serve(ledger, &request, in_line, now);
+        let mut served = door::serve(ledger, &request, in_line, now);
+        called.append(&mut served.called);
+        served.called = called;
         if let (None, Some(line)) = (&served.reply, in_line) {
             let line = InLine { place: served.place, ..line };
             let until = at.saturating_add_unsigned(line.wait);

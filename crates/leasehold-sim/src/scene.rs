@@ -75,7 +75,8 @@ fn board(ledger: &mut Ledger, name: &str, now: Timestamp) -> Option<Board> {
         u128::from(view.taken) * SLOT
     } else {
         let held = leases.iter().flat_map(|lease| &lease.lease.holdings);
-        let held = held.filter(|held| held.limit == view.limit.id).map(|held| held.level.as_units());
+        let held =
+            held.filter(|held| held.limit == view.limit.id).map(|held| held.level.as_units());
         let elapsed = u128::from(ledger.now().since(view.limit.settled).as_micros());
         let drained = u128::from(view.limit.decay.as_units()) * elapsed;
         (held.sum::<u128>() + view.limit.unleased.as_units()).saturating_sub(drained)
@@ -87,6 +88,10 @@ fn board(ledger: &mut Ledger, name: &str, now: Timestamp) -> Option<Board> {
         is_active: view.limit.active,
         nanos_per_second: view.limit.decay.as_units(),
         level,
-        first_deadline: leases.iter().filter_map(|l| l.lease.deadline).min().map(Timestamp::as_micros),
+        first_deadline: leases
+            .iter()
+            .filter_map(|l| l.lease.deadline)
+            .min()
+            .map(Timestamp::as_micros),
     })
 }

@@ -152,12 +152,12 @@ impl Server {
             }
             (reply, _) => reply?,
         };
-        if sabotage == Some(Sabotage::ReplyBeforeCommit) {
-            return Some(reply);
-        }
         let running = self.running.as_mut()?;
         if matches!(reply, Reply::Refused { .. }) {
             running.line.keep(caller, place);
+        }
+        if sabotage == Some(Sabotage::ReplyBeforeCommit) {
+            return Some(reply);
         }
         running.next.replies.push(Outgoing { connection, reply, undo });
         None
@@ -199,6 +199,7 @@ impl Server {
         while let Some(running) = self.running.as_mut() {
             running.is_stopping = true;
             let Some((waiter, waits)) = running.line.waiting.pop_first() else { break };
+            running.damage.left(waiter);
             let now = running.clock(moment, sabotage);
             let called = door::abandon(&mut running.ledger, waiter, now);
             replies.push((waits.connection, Some(Reply::Unavailable)));
@@ -221,24 +222,20 @@ impl Server {
             running.next.replies.push(Outgoing { connection, reply, undo });
             names.extend(waited_for);
         }
-        self.note(what, told, names, moment);
+        self.note(what, told, &names, moment);
     }
 
     fn began(&mut self, moment: Moment) {
         let Some(running) = &self.running else { return };
         let next_fence = running.ledger.snapshot().next_fence.0;
-        self.note(What::Began { next_fence }, Vec::new(), Vec::new(), moment);
+        self.note(What::Began { next_fence }, Vec::new(), &[], moment);
     }
 
-    fn note(
-        &mut self,
-        what: What,
-        called: Vec<(u64, Reply)>,
-        names: Vec<String>,
-        moment: Moment,
-    ) {
+    fn note(&mut self, what: What, called: Vec<(u64, Reply)>, names: &[String], moment: Moment) {
         let sabotage = self.sabotage;
-        let Some(Running { ledger, line, uptime, idle_since, .. }) = &mut self.running else { return };
+        let Some(Running { ledger, line, uptime, idle_since, .. }) = &mut self.running else {
+            return;
+        };
         let clock = clock(uptime, moment, sabotage);
         let waiting = line.waiting.values().flat_map(|waits| &waits.names);
         let names = names.iter().chain(waiting).map(String::as_str);
@@ -303,8 +300,10 @@ impl Server {
         if self.sabotage != Some(Sabotage::KeepMemoryAfterFailedCommit) {
             let now = running.clock(moment, self.sabotage);
             // Their places were in the ledger that is forgotten now.
-            let sent_away = running.line.send_away().into_iter();
-            replies.extend(sent_away.map(|(_, connection)| (connection, Some(Reply::Unavailable))));
+            for (waiter, connection) in running.line.send_away() {
+                running.damage.left(waiter);
+                replies.push((connection, Some(Reply::Unavailable)));
+            }
             let ledger = self.load(now);
             if let Some(running) = &mut self.running {
                 running.ledger = ledger;

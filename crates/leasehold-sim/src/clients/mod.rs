@@ -113,6 +113,7 @@ pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
             crowd.push(Box::new(waiters::Waiter::rushing(300 + nth)));
         }
         crowd.push(Box::new(waiters::Waiter::starving(400)));
+        crowd.push(Box::new(waiters::Waiter::polling(401)));
     }
     crowd.push(Box::new(operators::Operator::new(rng.bool())));
     crowd.push(Box::new(operators::Onlooker));

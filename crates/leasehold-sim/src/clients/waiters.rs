@@ -28,6 +28,8 @@ enum Kind {
     Rushing,
     /// All the slots that the rushing ones use.
     Starving,
+    /// The same, going away and coming back to its place.
+    Polling,
 }
 
 #[derive(Clone)]
@@ -59,6 +61,10 @@ impl Waiter {
 
     pub(crate) fn starving(nth: u64) -> Self {
         Self::of_kind(nth, Kind::Starving)
+    }
+
+    pub(crate) fn polling(nth: u64) -> Self {
+        Self::of_kind(nth, Kind::Polling)
     }
 
     fn of_kind(nth: u64, kind: Kind) -> Self {
@@ -119,16 +125,17 @@ impl Waiter {
         let (names, slots) = match self.kind {
             Kind::Any => one_of(rng, &CHOICES),
             Kind::Rushing => (&["busy"][..], 1),
-            Kind::Starving => (&["busy"][..], 2),
+            Kind::Starving | Kind::Polling => (&["busy"][..], 2),
         };
         let wait = match (self.kind, rng.u8(0..8)) {
             (Kind::Starving, _) => 20 * SECOND,
             (Kind::Rushing, _) => rng.u64(0..SECOND),
+            (Kind::Polling, _) => rng.u64(50 * MILLISECOND..500 * MILLISECOND),
             (Kind::Any, 0) => 0,
             (Kind::Any, 1..=3) => rng.u64(MILLISECOND..SECOND),
             (Kind::Any, _) => rng.u64(SECOND..10 * SECOND),
         };
-        let polls = self.kind == Kind::Any && rng.u8(0..3) == 0;
+        let polls = self.kind == Kind::Polling || (self.kind == Kind::Any && rng.u8(0..3) == 0);
         let has_key = self.kind == Kind::Any && !polls && rng.u8(0..3) == 0;
         let priority = if self.kind == Kind::Any { one_of(rng, &[-1, 0, 0, 0, 5]) } else { 0 };
         let caller = polls.then_some(self.nth);
@@ -176,7 +183,7 @@ impl Client for Waiter {
             (State::Idle, _) => self.ask(rng),
             (State::Waiting, Heard::Reply(Reply::Granted { lease: Some(_), .. })) => self.hold(rng),
             (State::Waiting, Heard::Reply(Reply::Refused { .. })) => {
-                let comes_back = self.kind == Kind::Any && rng.u8(0..8) > 0;
+                let comes_back = self.kind == Kind::Polling || rng.u8(0..8) > 0;
                 self.go_on(comes_back, rng)
             }
             // What has become of it is not known: a key asks once more for the same.

@@ -52,6 +52,8 @@ struct Newcomer<'a> {
     priority: Option<i32>,
     limits: &'a [Option<u128>],
     slots: u64,
+    /// Whether its limits may have been kept for it.
+    may_reserve: bool,
 }
 
 impl Doorman {
@@ -68,10 +70,15 @@ impl Doorman {
         self.waiting.values().map(|waiter| format!("request {}", waiter.connection.exchange))
     }
 
+    /// Somebody asks, and gets back the number that was kept for it, if one was.
+    pub(super) fn claims(&mut self, request: &Request) -> Option<u64> {
+        self.kept.remove(&request.patience()?.caller?)
+    }
+
     /// Somebody is put in line.
     pub(super) fn joins(
         &mut self,
-        id: u64,
+        (id, kept): (u64, Option<u64>),
         connection: Connection,
         request: &Request,
         scene: &Scene,
@@ -81,7 +88,6 @@ impl Doorman {
             wrong(format!("request {} waits, and did not ask to", connection.exchange));
             return;
         };
-        let kept = patience.caller.and_then(|caller| self.kept.remove(&caller));
         if patience.wait == 0 || (patience.caller.is_some() && kept.is_none()) {
             wrong(format!("request {} waits, and was not to", connection.exchange));
         }
@@ -113,13 +119,12 @@ impl Doorman {
     /// Somebody is answered without having to wait.
     pub(super) fn answers_at_once(
         &mut self,
-        request: &Request,
-        reply: &Reply,
+        kept: Option<u64>,
+        (request, reply): (&Request, &Reply),
         scene: &Scene,
         wrong: &mut dyn FnMut(String),
     ) {
         let caller = request.patience().and_then(|patience| patience.caller);
-        let kept = caller.and_then(|caller| self.kept.remove(&caller));
         match reply {
             Reply::Refused { .. } => {
                 let wait = request.patience().map_or(0, |patience| patience.wait);
@@ -136,7 +141,8 @@ impl Doorman {
                 let limits = limits(names, &scene.boards);
                 let number = kept.unwrap_or(u64::MAX);
                 let priority = request.patience().map(|patience| patience.priority);
-                let newcomer = Newcomer { number, priority, limits: &limits, slots };
+                let newcomer =
+                    Newcomer { number, priority, limits: &limits, slots, may_reserve: false };
                 self.lets_in(&newcomer, reply, scene, wrong);
             }
             _ => {}
@@ -166,7 +172,13 @@ impl Doorman {
             Reply::Granted { .. } => {
                 let Waiter { number, priority, limits, slots, .. } = &waiter;
                 let (number, priority, slots) = (*number, Some(*priority), *slots);
-                let newcomer = Newcomer { number, priority, limits, slots };
+                let newcomer = Newcomer {
+                    number,
+                    priority,
+                    limits,
+                    slots,
+                    may_reserve: self.is_overtaken(&waiter),
+                };
                 self.lets_in(&newcomer, reply, scene, wrong);
             }
             _ => {}
@@ -228,8 +240,8 @@ impl Doorman {
             return Some("came earlier for the same");
         }
         let is_kept_for_another = || {
-            let mut others = self.waiting.values();
-            others.any(|other| self.may_reserve(other, waiter)) || newcomer.number < waiter.number
+            newcomer.may_reserve
+                || self.waiting.values().any(|other| self.may_reserve(other, waiter))
         };
         (priority < waiter.priority && !is_kept_for_another()).then_some("goes first")
     }
@@ -237,13 +249,16 @@ impl Doorman {
     /// Whether limits that `waiter` wants may be kept for another who came earlier.
     fn may_reserve(&self, other: &Waiter, waiter: &Waiter) -> bool {
         let meets = |limit: &Option<u128>| limit.is_some() && waiter.limits.contains(limit);
-        other.number < waiter.number
-            && other.limits.iter().any(meets)
-            && other.limits.iter().flatten().any(|limit| {
-                let grants = self.grants.get(limit).copied().unwrap_or(0);
-                let before = other.grants_before.get(limit).copied().unwrap_or(0);
-                grants - before >= OVERTAKES_MAX
-            })
+        other.number < waiter.number && other.limits.iter().any(meets) && self.is_overtaken(other)
+    }
+
+    /// Whether somebody may have been overtaken so often that its limits are kept for it.
+    fn is_overtaken(&self, waiter: &Waiter) -> bool {
+        waiter.limits.iter().flatten().any(|limit| {
+            let grants = self.grants.get(limit).copied().unwrap_or(0);
+            let before = waiter.grants_before.get(limit).copied().unwrap_or(0);
+            grants - before >= OVERTAKES_MAX
+        })
     }
 
     /// Looks at everybody who waits, at the end of a step: can nobody be let in?
@@ -288,9 +303,7 @@ impl Doorman {
 impl Waiter {
     /// Its limits that are in use.
     fn boards<'a>(&'a self, boards: &'a [Board]) -> impl Iterator<Item = &'a Board> {
-        boards
-            .iter()
-            .filter(|board| board.is_active && self.limits.contains(&Some(board.id)))
+        boards.iter().filter(|board| board.is_active && self.limits.contains(&Some(board.id)))
     }
 
     fn misses_any(&self, boards: &[Board]) -> bool {

@@ -9,7 +9,7 @@ mod doorman;
 
 use self::doorman::Doorman;
 use super::Evidence;
-use crate::history::History;
+use crate::history::{Exchange, History};
 use crate::scene::{Scene, What};
 use crate::wire::{Connection, Reply};
 
@@ -35,6 +35,11 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
         if let What::Left { waiter } = scene.what {
             doorman.leaves(waiter);
         }
+        let asked = match &scene.what {
+            What::Asked { connection, .. } => history.exchanges.get(connection.exchange),
+            _ => None,
+        };
+        let kept = asked.and_then(|asked| doorman.claims(&asked.request));
         for (waiter, reply) in &scene.called {
             match doorman.called(*waiter, reply, scene, &mut wrong) {
                 Some(connection) => answered(history, connection, scene, &mut wrong),
@@ -42,13 +47,14 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             }
         }
         if let What::Asked { connection, waiter, reply } = &scene.what
-            && let Some(exchange) = history.exchanges.get(connection.exchange)
+            && let Some(Exchange { request, .. }) = asked
         {
-            let request = &exchange.request;
             match (reply, waiter) {
-                (Some(reply), _) => doorman.answers_at_once(request, reply, scene, &mut wrong),
+                (Some(reply), _) => {
+                    doorman.answers_at_once(kept, (request, reply), scene, &mut wrong);
+                }
                 (None, Some(waiter)) => {
-                    doorman.joins(*waiter, *connection, request, scene, &mut wrong);
+                    doorman.joins((*waiter, kept), *connection, request, scene, &mut wrong);
                 }
                 (None, None) => wrong(format!("request {} is forgotten", connection.exchange)),
             }
