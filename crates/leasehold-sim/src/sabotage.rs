@@ -1,10 +1,10 @@
 //! Ways to be broken, so that the checkers can show that they bite.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use leasehold_engine::{Command, Ledger, Timestamp};
+use leasehold_engine::{Ledger, Timestamp};
 
-use crate::door::{self, Called, InLine, Served};
+use crate::door::{self, InLine, Served};
 use crate::wire::{Granted, Reply, Request};
 
 /// What a server does wrong.
@@ -57,8 +57,6 @@ pub enum Sabotage {
     IgnorePriorities,
     /// A client that polls goes to the end of the line each time.
     ForgetPlaces,
-    /// Nothing is ever kept for whoever is overtaken again and again.
-    NeverReserve,
     /// Nobody waits longer than half the time that was asked for.
     LosePatienceEarly,
     /// Everybody waits longer than was asked for.
@@ -72,8 +70,8 @@ pub enum Sabotage {
 pub(crate) struct Damage {
     /// The leases granted since the start.
     granted: Vec<u64>,
-    /// Who waits, with what request, and until when.
-    waiting: BTreeMap<u64, (Request, InLine, i64)>,
+    /// Who waits.
+    waiting: BTreeSet<u64>,
     served: u64,
 }
 
@@ -82,28 +80,11 @@ impl Damage {
     pub(crate) fn left(&mut self, waiter: u64) {
         self.waiting.remove(&waiter);
     }
-
-    /// Everybody goes and comes back: whoever joins again begins again to be overtaken.
-    fn rejoin(&mut self, ledger: &mut Ledger, now: Timestamp) -> Vec<Called> {
-        let called = door::step(ledger, Command::Tick, now).called;
-        for called in &called {
-            self.left(called.waiter);
-        }
-        for waiter in self.waiting.keys() {
-            door::abandon(ledger, *waiter, now);
-        }
-        let at = ledger.now().as_micros();
-        for (request, line, until) in self.waiting.values() {
-            let wait = u64::try_from(until - at).unwrap_or(0);
-            door::serve(ledger, request, Some(InLine { wait, ..*line }), now);
-        }
-        called
-    }
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 26] = [
         Self::ReplyBeforeCommit,
         Self::KeepMemoryAfterFailedCommit,
         Self::ForgetReleases,
@@ -127,7 +108,6 @@ impl Sabotage {
         Self::LastComeFirst,
         Self::IgnorePriorities,
         Self::ForgetPlaces,
-        Self::NeverReserve,
         Self::LosePatienceEarly,
         Self::LosePatienceLate,
         Self::ForgetKeys,
@@ -173,7 +153,7 @@ impl Sabotage {
                 outlive(ledger, request, in_line, now)
             }
             (Self::ForgetLineAtChanges, Request::Patch { .. }) => {
-                for waiter in damage.waiting.keys() {
+                for waiter in &damage.waiting {
                     door::abandon(ledger, *waiter, now);
                 }
                 damage.waiting.clear();
@@ -209,7 +189,6 @@ impl Sabotage {
         now: Timestamp,
         damage: &mut Damage,
     ) -> Served {
-        let at = ledger.now().max(now).as_micros();
         damage.served += 1;
         let mut request = request.clone();
         let mut in_line = in_line;
@@ -228,17 +207,9 @@ impl Sabotage {
                 _ => {}
             }
         }
-        let mut called = Vec::new();
-        if self == Self::NeverReserve && damage.served.is_multiple_of(16) {
-            called = damage.rejoin(ledger, now);
-        }
-        let mut served = door::serve(ledger, &request, in_line, now);
-        called.append(&mut served.called);
-        served.called = called;
+        let served = door::serve(ledger, &request, in_line, now);
         if let (None, Some(line)) = (&served.reply, in_line) {
-            let line = InLine { place: served.place, ..line };
-            let until = at.saturating_add_unsigned(line.wait);
-            damage.waiting.insert(line.waiter, (request, line, until));
+            damage.waiting.insert(line.waiter);
         }
         served
     }

@@ -141,6 +141,7 @@ impl Server {
         let reply = match (reply, in_line) {
             (None, Some(line)) if is_stopping => {
                 let InLine { waiter, .. } = line;
+                running.damage.left(waiter);
                 let called = door::abandon(&mut running.ledger, waiter, now);
                 self.heard(What::Left { waiter }, called, Vec::new(), moment);
                 Reply::Unavailable
