@@ -22,7 +22,7 @@ use crate::changes::{Changes, Resume, Snapshot};
 use crate::command::Command;
 use crate::happening::Happening;
 use crate::holder::Holder;
-use crate::lease::{Fence, LeaseId};
+use crate::lease::{Fence, How, LeaseId};
 use crate::limit::LimitId;
 use crate::outcome::Outcome;
 use crate::queue::{Called, Queue};
@@ -217,8 +217,16 @@ impl Ledger {
                 changes.leases.push(entry.lease.clone());
             }
         }
+        // As long as more leases end than fit, those that merely expired are not worth a row each:
+        // most will be forgotten by the time that the last has ended.
+        let is_behind = self.now < self.looked;
         for id in pending.endings {
-            changes.endings.extend(self.endings.take(id));
+            let expired = self.endings.get(id).is_some_and(|ending| ending.how == How::Expired);
+            if is_behind && expired {
+                self.pending.endings.push(id);
+            } else {
+                changes.endings.extend(self.endings.take(id));
+            }
         }
         changes
     }

@@ -49,6 +49,8 @@ pub(super) struct Pending {
     pub(super) leases: Vec<LeaseId>,
     pub(super) endings: Vec<LeaseId>,
     pub(super) forgotten: Vec<Fence>,
+    /// How many leases ended by themselves.
+    pub(super) expired: usize,
 }
 
 impl Ledger {
@@ -231,6 +233,15 @@ impl Ledger {
 
     pub(crate) fn gone(&self, id: LeaseId) -> Gone {
         Gone(self.endings.get(id).or_else(|| self.releases.get(id)).cloned())
+    }
+
+    /// How many leases have ended by themselves since the changes were taken.
+    pub(crate) fn expired_since_taken(&self) -> usize {
+        self.pending.expired
+    }
+
+    pub(crate) fn note_expired(&mut self) {
+        self.pending.expired += 1;
     }
 
     /// The lease that dies first unless it is renewed, and when.

@@ -1,8 +1,9 @@
 use leasehold_engine::{
-    Command, Ending, Gone, Hold, How, LeaseId, Ledger, Missing, Mode, Outcome, Query, Renewed, Span,
+    Acquire, Command, CreateLimit, Ending, Gone, Hold, How, LeaseId, Ledger, LimitId, Missing,
+    Mode, Outcome, Query, Rate, Renewed, Snapshot, Span, Timestamp, Want,
 };
 
-use crate::fixture::{World, granted, task_run};
+use crate::fixture::{World, granted, lease_hold, task_run};
 
 #[test]
 fn a_lease_lives_until_its_deadline_and_not_a_microsecond_longer() {
@@ -33,6 +34,73 @@ fn a_step_tells_which_leases_it_found_overdue_in_the_order_of_their_deadlines() 
     world.renew(1);
     world.wait(100.0);
     assert_eq!(world.ledger.step(Command::Tick, world.now).expired, [LeaseId(2), LeaseId(1)]);
+}
+
+/// A ledger with so many leases of a minute, each ten microseconds younger than the one before;
+/// and the time of the next.
+fn crowd(leases: u128) -> (Ledger, Timestamp) {
+    let mut now = Timestamp::from_micros(1_000_000);
+    let mut ledger = Ledger::restore(Snapshot::default(), now);
+    let limit = CreateLimit {
+        id: LimitId(1),
+        name: "db".into(),
+        slots: 100_000,
+        active: true,
+        decay: Rate::from_slots_per_second(0.0),
+        unleased: 0,
+        denied_slots: 0,
+    };
+    ledger.step(Command::CreateLimit(limit), now);
+    for lease in 1..=leases {
+        take(&mut ledger, lease, now);
+        now = now + Span::from_micros(10);
+    }
+    ledger.take_changes();
+    (ledger, now)
+}
+
+fn take(ledger: &mut Ledger, lease: u128, now: Timestamp) -> Option<Timestamp> {
+    let wants = [Want { name: "db".into(), slots: 1 }].into_iter().collect();
+    let hold = lease_hold(lease, None);
+    let acquire =
+        Acquire { wants, mode: Mode::Concurrency, hold, missing: Missing::Skip, patience: None };
+    match ledger.step(Command::Acquire(acquire), now).outcome {
+        Outcome::Acquired(acquired) => granted(acquired).lease.unwrap().deadline,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn thousands_that_end_at_once_end_in_slices_and_in_order() {
+    let (mut ledger, now) = crowd(15_000);
+    let now = now + Span::from_seconds(60);
+    let mut ended = Vec::new();
+    let mut remembered = 0;
+    while ledger.next_deadline().is_some() {
+        let slice = ledger.step(Command::Tick, now).expired;
+        assert!((1..=2_048).contains(&slice.len()), "{} at once", slice.len());
+        assert_eq!(ledger.step(Command::Tick, now).expired, [], "not before they are taken");
+        let changes = ledger.take_changes();
+        assert_eq!(changes.ended.len(), slice.len());
+        remembered += changes.endings.len();
+        ended.extend(slice);
+    }
+    assert_eq!(remembered, Ledger::ENDINGS_MAX, "each of them once");
+    assert!(ended.into_iter().eq((1..=15_000).map(LeaseId)));
+    assert_eq!(ledger.now(), now, "it has caught up");
+}
+
+#[test]
+fn who_is_granted_or_renewed_while_others_still_end_has_the_full_time_from_then_on() {
+    let (mut ledger, now) = crowd(5_000);
+    let kept = take(&mut ledger, 5_001, now).unwrap();
+    ledger.take_changes();
+    let now = kept - Span::from_micros(1);
+    let full = now + Span::from_seconds(60);
+    let renew = Command::Renew { lease: LeaseId(5_001), ttl: Span::from_seconds(60) };
+    assert_eq!(ledger.step(renew, now).outcome, Outcome::Renewed(Renewed::Renewed(Some(full))));
+    assert_eq!(take(&mut ledger, 5_002, now), Some(full));
+    assert!(ledger.next_deadline().is_some_and(|next| next < now), "others are overdue");
 }
 
 #[test]
