@@ -20,7 +20,7 @@ use self::endings::Endings;
 use self::roll::Roll;
 use crate::changes::{Changes, Resume, Snapshot};
 use crate::command::Command;
-use crate::happening::{Departure, Happening};
+use crate::happening::Happening;
 use crate::holder::Holder;
 use crate::lease::{Fence, How, LeaseId};
 use crate::limit::LimitId;
@@ -118,6 +118,8 @@ impl Ledger {
     /// earlier `now` counts as the latest that was seen.
     pub fn step(&mut self, command: Command, now: Timestamp) -> Step {
         self.looked = self.now.max(now);
+        // Whoever is gone is gone before time passes: nothing that came free is theirs any more.
+        let gone = self.take_out_of_line(&command);
         let mut called = Vec::new();
         let expired = self.pass_until(self.looked, &mut called);
         // Whoever waits for what has come free by now was here before this command.
@@ -154,12 +156,8 @@ impl Ledger {
                 Outcome::Repossessed(self.repossess(&holder, with_deadline, &evidence))
             }
             Command::Read(query) => self.read(query),
-            Command::Abandon(waiter) => {
-                self.leave_line(waiter, Departure::HungUp);
-                Outcome::Ticked
-            }
-            Command::SendWaitersAway(why) => {
-                self.send_waiters_away(why);
+            Command::Abandon(_) | Command::SendWaitersAway(_) => {
+                self.left_the_line(&gone);
                 Outcome::Ticked
             }
             Command::Tick => Outcome::Ticked,

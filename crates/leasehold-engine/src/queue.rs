@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 
 use self::line::Line;
 use crate::admission::Wanted;
-use crate::command::{Acquire, Patience};
+use crate::command::{Acquire, Command, Patience};
 use crate::decay::Level;
 use crate::happening::{Departure, What};
 use crate::holder::Holder;
@@ -306,17 +306,23 @@ impl Ledger {
         Acquired::Queued(ticket)
     }
 
-    /// A request waits no longer, though nobody called it.
-    pub(crate) fn leave_line(&mut self, waiter: WaiterId, why: Departure) {
-        if let Some(ticket) = self.queue.tickets.get(&waiter).copied() {
-            self.leave(ticket, why);
-        }
+    /// Takes those out of line whom a command says to be gone: all of them at once, so that
+    /// what one of them leaves behind goes to none of the others.
+    pub(crate) fn take_out_of_line(&mut self, command: &Command) -> Vec<(Waiter, Departure)> {
+        let (tickets, why): (Vec<_>, _) = match command {
+            Command::Abandon(waiter) => {
+                (self.queue.tickets.get(waiter).copied().into_iter().collect(), Departure::HungUp)
+            }
+            Command::SendWaitersAway(why) => (self.queue.waiters.keys().copied().collect(), *why),
+            _ => return Vec::new(),
+        };
+        let gone = tickets.into_iter().filter_map(|ticket| self.queue.leave(ticket));
+        gone.map(|waiter| (waiter, why)).collect()
     }
 
-    /// Empties all lines at once: what one of them leaves behind goes to none of the others.
-    pub(crate) fn send_waiters_away(&mut self, why: Departure) {
-        while let Some((ticket, _)) = self.queue.waiters.first_key_value() {
-            self.leave(*ticket, why);
+    pub(crate) fn left_the_line(&mut self, gone: &[(Waiter, Departure)]) {
+        for (waiter, why) in gone {
+            self.happened_in_line(What::Left(*why), waiter);
         }
     }
 

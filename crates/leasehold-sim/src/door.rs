@@ -1,42 +1,116 @@
 //! From the wire to the engine and back.
 
+use std::sync::Arc;
+
 use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Created, Deleted, Ending, GiveBack, Hold, Holder, How,
-    LeaseId, Ledger, Level, LimitId, LimitPatch, LimitRef, Missing, Mode, Outcome, Page, Query,
-    Rate, Renewed, Scope, Span, Timestamp, Updated, Want,
+    LeaseId, Ledger, Level, LimitId, LimitPatch, LimitRef, Missing, Mode, Notes, Outcome, Page,
+    Patience, Query, Rate, Renewed, Repeated, RequestDigest, Scope, Span, Ticket, Timestamp,
+    Updated, WaiterId, Want,
 };
 
 use crate::wire::{Gone, Granted, Lease, Limit, Reply, Request};
 
 const EVERYTHING: Page = Page { offset: 0, limit: usize::MAX };
 
+/// How a request waits, as the server has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InLine {
+    pub(crate) waiter: u64,
+    pub(crate) wait: u64,
+    pub(crate) place: Option<Ticket>,
+}
+
+/// What became of a request, and of those who waited.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    /// `None`: it waits.
+    pub(crate) reply: Option<Reply>,
+    /// Its place in line, or the one that is kept for it.
+    pub(crate) place: Option<Ticket>,
+    pub(crate) called: Vec<Called>,
+}
+
+/// The end of somebody's wait.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) waiter: u64,
+    pub(crate) reply: Reply,
+    /// The place that is kept for it.
+    pub(crate) place: Option<Ticket>,
+}
+
 /// Does what a request asks.
-pub(crate) fn serve(ledger: &mut Ledger, request: &Request, now: Timestamp) -> Reply {
-    match command(request) {
-        Some(command) => {
-            let outcome = ledger.step(command, now).outcome;
-            reply(outcome, ledger.now().as_micros())
+pub(crate) fn serve(
+    ledger: &mut Ledger,
+    request: &Request,
+    in_line: Option<InLine>,
+    now: Timestamp,
+) -> Served {
+    let until = |wait| ledger.now().max(now) + Span::from_micros(wait);
+    let patience = in_line.zip(request.patience()).map(|(line, patience)| Patience {
+        waiter: WaiterId(line.waiter),
+        until: until(line.wait),
+        priority: patience.priority,
+        place: line.place,
+    });
+    match command(request, patience) {
+        Some(command) => step(ledger, command, now),
+        None => {
+            // What is due comes first; then all that is seen is of one moment.
+            let called = step(ledger, Command::Tick, now).called;
+            Served { reply: Some(look(ledger, now)), place: None, called }
         }
-        None => look(ledger, now),
     }
 }
 
-fn command(request: &Request) -> Option<Command> {
+/// Steps the ledger.
+pub(crate) fn step(ledger: &mut Ledger, command: Command, now: Timestamp) -> Served {
+    let step = ledger.step(command, now);
+    let at = ledger.now().as_micros();
+    let called = step.called.into_iter().map(|called| Called {
+        waiter: called.waiter.0,
+        place: place(&called.outcome),
+        reply: acquired(called.outcome, at),
+    });
+    let called = called.collect();
+    match step.outcome {
+        Outcome::Acquired(Acquired::Queued(ticket)) => {
+            Served { reply: None, place: Some(ticket), called }
+        }
+        Outcome::Acquired(outcome) => {
+            Served { place: place(&outcome), reply: Some(acquired(outcome, at)), called }
+        }
+        outcome => Served { reply: Some(reply(outcome, at)), place: None, called },
+    }
+}
+
+/// The client of a request that waits is gone.
+pub(crate) fn abandon(ledger: &mut Ledger, waiter: u64, now: Timestamp) -> Vec<Called> {
+    step(ledger, Command::Abandon(WaiterId(waiter)), now).called
+}
+
+fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
     let want = |name: &String, slots| Want { name: name.as_str().into(), slots };
     let names = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
     Some(match request {
-        Request::Acquire { lease, names, slots, ttl } => Command::Acquire(Acquire {
-            wants: names.iter().map(|name| want(name, *slots)).collect(),
-            mode: Mode::Concurrency,
-            hold: Hold::Lease {
-                id: lease_id(*lease),
-                holder: None,
-                ttl: Span::from_micros(*ttl),
-                notes: None,
-            },
-            missing: Missing::Skip,
-            patience: None,
-        }),
+        Request::Acquire { lease, names, slots, ttl, patience: asked } => {
+            Command::Acquire(Acquire {
+                wants: names.iter().map(|name| want(name, *slots)).collect(),
+                mode: Mode::Concurrency,
+                hold: Hold::Lease {
+                    id: lease_id(*lease),
+                    holder: None,
+                    ttl: Span::from_micros(*ttl),
+                    notes: asked.filter(|asked| asked.has_key).map(|_| notes(*slots)),
+                },
+                missing: match asked {
+                    Some(asked) if asked.insists => Missing::Refuse,
+                    _ => Missing::Skip,
+                },
+                patience,
+            })
+        }
         Request::Take { lease, run, tags } => Command::Acquire(Acquire {
             wants: tags.iter().map(|tag| want(tag, 1)).collect(),
             mode: Mode::Concurrency,
@@ -101,18 +175,6 @@ fn command(request: &Request) -> Option<Command> {
 
 fn reply(outcome: Outcome, at: i64) -> Reply {
     match outcome {
-        Outcome::Acquired(Acquired::Granted(grant)) => Reply::Granted {
-            at,
-            lease: grant.lease.map(|lease| Granted {
-                fence: lease.fence.0,
-                deadline: lease.deadline.map(Timestamp::as_micros),
-            }),
-            names: grant.limits.iter().map(|limit| limit.name.to_string()).collect(),
-        },
-        Outcome::Acquired(Acquired::Refused(_)) => Reply::Refused { at },
-        Outcome::Acquired(Acquired::TooManySlots(_) | Acquired::NotRateLimits(_)) => {
-            Reply::Rejected { at }
-        }
         Outcome::Renewed(Renewed::Renewed(deadline)) => {
             Reply::Renewed { at, deadline: deadline.map(Timestamp::as_micros) }
         }
@@ -124,6 +186,50 @@ fn reply(outcome: Outcome, at: i64) -> Reply {
         | Outcome::Deleted(Deleted::NotFound) => Reply::No { at },
         _ => Reply::Done { at },
     }
+}
+
+fn acquired(outcome: Acquired, at: i64) -> Reply {
+    match outcome {
+        Acquired::Granted(grant) => Reply::Granted {
+            at,
+            lease: grant.lease.map(|lease| Granted {
+                fence: lease.fence.0,
+                deadline: lease.deadline.map(Timestamp::as_micros),
+            }),
+            names: grant.limits.iter().map(|limit| limit.name.to_string()).collect(),
+        },
+        Acquired::Repeated(Repeated::Same(view)) => Reply::Granted {
+            at,
+            lease: Some(Granted {
+                fence: view.lease.fence.0,
+                deadline: view.lease.deadline.map(Timestamp::as_micros),
+            }),
+            names: view.names.iter().map(ToString::to_string).collect(),
+        },
+        Acquired::Repeated(Repeated::Ended(gone)) => {
+            Reply::Gone { at, how: gone.0.as_ref().and_then(how) }
+        }
+        Acquired::Refused(_) => Reply::Refused { at },
+        Acquired::Repeated(Repeated::Different)
+        | Acquired::TooManySlots(_)
+        | Acquired::NotRateLimits(_)
+        | Acquired::Missing(_) => Reply::Rejected { at },
+        // Not an answer: it is still in line.
+        Acquired::Queued(_) => Reply::Unavailable,
+    }
+}
+
+/// The place that a refusal keeps.
+fn place(outcome: &Acquired) -> Option<Ticket> {
+    match outcome {
+        Acquired::Refused(refusal) => refusal.place,
+        _ => None,
+    }
+}
+
+/// What is told of a request with an idempotency key.
+fn notes(slots: u64) -> Arc<Notes> {
+    Arc::new(Notes { request: Some(RequestDigest(slots.into())), ..Notes::default() })
 }
 
 fn look(ledger: &mut Ledger, now: Timestamp) -> Reply {

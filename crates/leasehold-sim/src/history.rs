@@ -2,6 +2,7 @@
 //!
 //! Times are those of the world: microseconds that no clock step disturbs.
 
+use crate::scene::Scene;
 use crate::wire::{Reply, Request};
 
 /// Everything that was observed in one run.
@@ -10,6 +11,8 @@ pub(crate) struct History {
     pub(crate) exchanges: Vec<Exchange>,
     /// When the server was up, in order.
     pub(crate) uptimes: Vec<Uptime>,
+    /// What could be seen of the line, step by step.
+    pub(crate) scenes: Vec<Scene>,
 }
 
 /// A request, all its copies, and the replies to them.
@@ -23,11 +26,15 @@ pub(crate) struct Exchange {
     /// From when on no copy could have an effect any more.
     pub(crate) quiet: u64,
     pub(crate) replies: Vec<Answer>,
+    /// On which copies the client has hung up, and when the server came to know it.
+    pub(crate) hung_up: Vec<(u64, u64)>,
 }
 
 /// One reply on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
+    /// To which copy of the request.
+    pub(crate) copy: u64,
     /// When it left the server.
     pub(crate) left: u64,
     /// Whether its client received it.

@@ -3,7 +3,7 @@
 //! A world of one server, its disk, a network and clients, in which everything follows from
 //! one seed: crashes at every moment of a commit, power losses, full disks, requests and
 //! replies that are lost, doubled or late, clocks that are stepped, holders that crash or
-//! sleep longer than their leases. What went over the wire is judged afterwards by checkers
+//! sleep longer than their leases, and clients that wait in line, and hang up. What went over the wire is judged afterwards by checkers
 //! that share no code with the engine.
 //!
 //! ```text
@@ -17,7 +17,9 @@ mod clients;
 mod disk;
 mod door;
 mod history;
+mod line;
 mod sabotage;
+mod scene;
 mod server;
 mod wire;
 mod world;
@@ -27,6 +29,7 @@ pub use sabotage::Sabotage;
 use std::ops::AddAssign;
 
 use history::History;
+use scene::{Scene, What};
 use wire::Reply;
 use world::World;
 
@@ -71,6 +74,12 @@ pub struct Report {
     pub unavailable: usize,
     /// How often the server was started.
     pub starts: usize,
+    /// Requests that were put in line.
+    pub waits: usize,
+    /// Grants to those who had waited.
+    pub woken: usize,
+    /// Waiters whose clients hung up.
+    pub left: usize,
 }
 
 /// Runs a plan.
@@ -97,6 +106,7 @@ impl Report {
             let replies = history.exchanges.iter().flat_map(|exchange| &exchange.replies);
             replies.filter(|answer| is(&answer.reply)).count()
         };
+        let scenes = |count: fn(&Scene) -> usize| history.scenes.iter().map(count).sum();
         Self {
             requests: history.exchanges.len(),
             grants: count(|reply| matches!(reply, Reply::Granted { .. })),
@@ -104,6 +114,14 @@ impl Report {
             gone: count(|reply| matches!(reply, Reply::Gone { .. })),
             unavailable: count(|reply| matches!(reply, Reply::Unavailable)),
             starts: history.uptimes.len(),
+            waits: scenes(|scene| {
+                usize::from(matches!(scene.what, What::Asked { waiter: Some(_), .. }))
+            }),
+            woken: scenes(|scene| {
+                let replies = scene.called.iter().map(|(_, reply)| reply);
+                replies.filter(|reply| matches!(reply, Reply::Granted { .. })).count()
+            }),
+            left: scenes(|scene| usize::from(matches!(scene.what, What::Left { .. }))),
         }
     }
 }
@@ -116,5 +134,8 @@ impl AddAssign for Report {
         self.gone += other.gone;
         self.unavailable += other.unavailable;
         self.starts += other.starts;
+        self.waits += other.waits;
+        self.woken += other.woken;
+        self.left += other.left;
     }
 }

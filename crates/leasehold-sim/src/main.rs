@@ -58,11 +58,13 @@ fn main() -> anyhow::Result<ExitCode> {
             writeln!(out, "{done} of {} seeds", seeds.end - seeds.start)?;
         }
     }
-    let Report { requests, grants, refusals, gone, unavailable, starts } = total;
+    let Report { requests, grants, refusals, gone, unavailable, starts, waits, woken, left } =
+        total;
     writeln!(
         out,
         "{} seeds held in {:.1} s: {requests} requests, {grants} grants, {refusals} refusals, \
-         {gone} times gone, {unavailable} times unavailable, {starts} starts",
+         {gone} times gone, {unavailable} times unavailable, {starts} starts; \
+         {waits} waited, {woken} of them were granted, {left} left",
         seeds.end - seeds.start,
         begun.elapsed().as_secs_f64(),
     )?;

@@ -1,8 +1,10 @@
 //! Ways to be broken, so that the checkers can show that they bite.
 
+use std::collections::BTreeSet;
+
 use leasehold_engine::{Ledger, Timestamp};
 
-use crate::door;
+use crate::door::{self, InLine, Served};
 use crate::wire::{Granted, Reply, Request};
 
 /// What a server does wrong.
@@ -37,11 +39,52 @@ pub enum Sabotage {
     DrainSlower,
     /// Leases live on after the deadline that was told.
     OutliveDeadlines,
+    /// Nobody looks when a rate limit has drained, or when somebody has waited long enough.
+    SleepThroughWaits,
+    /// Nobody looks when a lease expires.
+    SleepThroughExpiries,
+    /// Whoever waited until a time has come is called, and not answered.
+    ForgetWhomTheClockCalls,
+    /// Nobody in line is looked at when an operator changes a limit, nor ever after.
+    ForgetLineAtChanges,
+    /// A client that has hung up stays in line.
+    ForgetHangUps,
+    /// A grant stays whose client has hung up before it was answered.
+    KeepUndelivered,
+    /// Whoever comes last goes first.
+    LastComeFirst,
+    /// All wait as if they had the same priority.
+    IgnorePriorities,
+    /// A client that polls goes to the end of the line each time.
+    ForgetPlaces,
+    /// Nobody waits longer than half the time that was asked for.
+    LosePatienceEarly,
+    /// Everybody waits longer than was asked for.
+    LosePatienceLate,
+    /// A request with a key that was used before is a new one.
+    ForgetKeys,
+}
+
+/// What a broken server needs to remember to do its damage.
+#[derive(Default)]
+pub(crate) struct Damage {
+    /// The leases granted since the start.
+    granted: Vec<u64>,
+    /// Who waits.
+    waiting: BTreeSet<u64>,
+    served: u64,
+}
+
+impl Damage {
+    /// Somebody has left the line.
+    pub(crate) fn left(&mut self, waiter: u64) {
+        self.waiting.remove(&waiter);
+    }
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 26] = [
         Self::ReplyBeforeCommit,
         Self::KeepMemoryAfterFailedCommit,
         Self::ForgetReleases,
@@ -56,6 +99,18 @@ impl Sabotage {
         Self::DrainFaster,
         Self::DrainSlower,
         Self::OutliveDeadlines,
+        Self::SleepThroughWaits,
+        Self::SleepThroughExpiries,
+        Self::ForgetWhomTheClockCalls,
+        Self::ForgetLineAtChanges,
+        Self::ForgetHangUps,
+        Self::KeepUndelivered,
+        Self::LastComeFirst,
+        Self::IgnorePriorities,
+        Self::ForgetPlaces,
+        Self::LosePatienceEarly,
+        Self::LosePatienceLate,
+        Self::ForgetKeys,
     ];
 
     /// Serves a request, wrongly if it is one of those that this is about.
@@ -63,58 +118,121 @@ impl Sabotage {
         self,
         ledger: &mut Ledger,
         request: &Request,
+        in_line: Option<InLine>,
         now: Timestamp,
-        granted: &mut Vec<u64>,
-    ) -> Reply {
+        damage: &mut Damage,
+    ) -> Served {
         let at = ledger.now().max(now).as_micros();
+        let answer = |reply| Served { reply: Some(reply), ..Served::default() };
         match (self, request) {
-            (Self::ForgetReleases, Request::Release { .. }) => Reply::Done { at },
+            (Self::ForgetReleases, Request::Release { .. }) => answer(Reply::Done { at }),
             (Self::ForgetRenewals, Request::Renew { ttl, .. }) => {
-                Reply::Renewed { at, deadline: Some(at.saturating_add_unsigned(*ttl)) }
+                answer(Reply::Renewed { at, deadline: Some(at.saturating_add_unsigned(*ttl)) })
             }
             (Self::FreeTwice, Request::Release { lease }) => {
-                let reply = door::serve(ledger, request, now);
-                granted.retain(|other| other != lease);
-                if let Some(lease) = granted.pop() {
-                    door::serve(ledger, &Request::Release { lease }, now);
+                let mut served = door::serve(ledger, request, None, now);
+                damage.granted.retain(|other| other != lease);
+                if let Some(lease) = damage.granted.pop() {
+                    let release = Request::Release { lease };
+                    served.called.extend(door::serve(ledger, &release, None, now).called);
                 }
-                reply
+                served
             }
             (Self::FreeTwice, Request::Acquire { lease, .. }) => {
-                let reply = door::serve(ledger, request, now);
-                if matches!(reply, Reply::Granted { lease: Some(_), .. }) {
-                    granted.push(*lease);
+                let served = door::serve(ledger, request, in_line, now);
+                if matches!(served.reply, Some(Reply::Granted { lease: Some(_), .. })) {
+                    damage.granted.push(*lease);
                 }
-                reply
+                served
             }
             (
                 Self::AdmitOneMore | Self::DrainFaster | Self::DrainSlower,
                 Request::Create { .. },
-            ) => {
-                let mut request = request.clone();
-                if let Request::Create { slots, nanos_per_second, .. } = &mut request {
-                    match self {
-                        Self::DrainFaster => *nanos_per_second += *nanos_per_second / 10,
-                        Self::DrainSlower => *nanos_per_second /= 100,
-                        _ if *nanos_per_second == 0 => *slots += 1,
-                        _ => {}
-                    }
-                }
-                door::serve(ledger, &request, now)
-            }
+            ) => door::serve(ledger, &self.created_wrongly(request), None, now),
             (Self::OutliveDeadlines, Request::Acquire { .. }) => {
-                const LONGER: u64 = 600_000_000;
-                let mut request = request.clone();
-                if let Request::Acquire { ttl, .. } = &mut request {
-                    *ttl += LONGER;
-                }
-                let mut reply = door::serve(ledger, &request, now);
-                if let Reply::Granted { lease: Some(Granted { deadline, .. }), .. } = &mut reply {
-                    *deadline = deadline.map(|at| at.saturating_sub_unsigned(LONGER));
-                }
-                reply
+                outlive(ledger, request, in_line, now)
             }
-            _ => door::serve(ledger, request, now),
+            (Self::ForgetLineAtChanges, Request::Patch { .. }) => {
+                for waiter in &damage.waiting {
+                    door::abandon(ledger, *waiter, now);
+                }
+                damage.waiting.clear();
+                door::serve(ledger, request, None, now)
+            }
+            (_, Request::Acquire { .. }) => {
+                self.wait_wrongly(ledger, request, in_line, now, damage)
+            }
+            _ => door::serve(ledger, request, in_line, now),
         }
     }
+
+    /// A limit as it was not asked for.
+    fn created_wrongly(self, request: &Request) -> Request {
+        let mut request = request.clone();
+        if let Request::Create { slots, nanos_per_second, .. } = &mut request {
+            match self {
+                Self::DrainFaster => *nanos_per_second += *nanos_per_second / 10,
+                Self::DrainSlower => *nanos_per_second /= 100,
+                _ if *nanos_per_second == 0 => *slots += 1,
+                _ => {}
+            }
+        }
+        request
+    }
+
+    /// An acquire that waits otherwise than it was asked to.
+    fn wait_wrongly(
+        self,
+        ledger: &mut Ledger,
+        request: &Request,
+        in_line: Option<InLine>,
+        now: Timestamp,
+        damage: &mut Damage,
+    ) -> Served {
+        damage.served += 1;
+        let mut request = request.clone();
+        let mut in_line = in_line;
+        if let Request::Acquire { lease, patience: Some(patience), .. } = &mut request
+            && let Some(line) = &mut in_line
+        {
+            match self {
+                Self::LastComeFirst => {
+                    patience.priority = i32::try_from(damage.served).unwrap_or(i32::MAX);
+                }
+                Self::IgnorePriorities => patience.priority = 0,
+                Self::ForgetPlaces => line.place = None,
+                Self::LosePatienceEarly => line.wait /= 2,
+                Self::LosePatienceLate => line.wait *= 2,
+                Self::ForgetKeys if patience.has_key => *lease += 1_000_000_000 * damage.served,
+                _ => {}
+            }
+        }
+        let served = door::serve(ledger, &request, in_line, now);
+        if let (None, Some(line)) = (&served.reply, in_line) {
+            damage.waiting.insert(line.waiter);
+        }
+        served
+    }
+}
+
+/// Grants for longer than is told.
+fn outlive(
+    ledger: &mut Ledger,
+    request: &Request,
+    in_line: Option<InLine>,
+    now: Timestamp,
+) -> Served {
+    const LONGER: u64 = 600_000_000;
+    let mut request = request.clone();
+    if let Request::Acquire { ttl, .. } = &mut request {
+        *ttl += LONGER;
+    }
+    let mut served = door::serve(ledger, &request, in_line, now);
+    let replies = served.called.iter_mut().map(|called| &mut called.reply);
+    for reply in replies.chain(&mut served.reply) {
+        if let Reply::Granted { lease: Some(Granted { deadline, .. }), .. } = reply {
+            *deadline = deadline.map(|at| at.saturating_sub_unsigned(LONGER));
+        }
+    }
+    served
 }

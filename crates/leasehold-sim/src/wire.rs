@@ -2,6 +2,31 @@
 //!
 //! Times in replies are microseconds of the server's clock.
 
+/// One copy of a request, and the way back for its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Connection {
+    /// Which exchange it belongs to.
+    pub(crate) exchange: usize,
+    /// Which of its copies, from 1 on.
+    pub(crate) copy: u64,
+}
+
+/// How a request waits if there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// For how long. A client that polls waits so long when it comes back, and is refused at
+    /// once the first time.
+    pub(crate) wait: u64,
+    /// Higher goes first.
+    pub(crate) priority: i32,
+    /// Who polls, if it does: its place is kept when it is refused.
+    pub(crate) caller: Option<u64>,
+    /// Whether the lease's id stands for an idempotency key.
+    pub(crate) has_key: bool,
+    /// Whether it wants no slots at all if one of its limits does not exist.
+    pub(crate) insists: bool,
+}
+
 /// What a client asks of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Request {
@@ -11,6 +36,8 @@ pub(crate) enum Request {
         names: Vec<String>,
         slots: u64,
         ttl: u64,
+        /// `None`: it is refused if there is no room.
+        patience: Option<Patience>,
     },
     /// One slot of each tag for a run that cannot renew.
     Take {
@@ -71,6 +98,26 @@ pub(crate) enum Request {
     },
     /// Everything there is, at one moment.
     Look,
+}
+
+impl Request {
+    /// How it waits, if it does.
+    pub(crate) fn patience(&self) -> Option<Patience> {
+        match self {
+            Self::Acquire { patience, .. } => *patience,
+            _ => None,
+        }
+    }
+
+    /// What it wants slots of, if it does, and how many of each.
+    pub(crate) fn wants(&self) -> Option<(&[String], u64)> {
+        match self {
+            Self::Acquire { names, slots, .. } => Some((names, *slots)),
+            Self::Take { tags, .. } => Some((tags, 1)),
+            Self::Increment { name, slots, .. } => Some((std::slice::from_ref(name), *slots)),
+            _ => None,
+        }
+    }
 }
 
 /// What the server answers.

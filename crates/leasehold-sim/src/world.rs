@@ -6,11 +6,11 @@ use std::collections::BinaryHeap;
 
 use fastrand::Rng;
 
-use crate::clients::{self, Client, Heard, Turn};
+use crate::clients::{self, Client, Heard, Manners, Turn};
 use crate::history::{Answer, Exchange, History};
 use crate::sabotage::Sabotage;
 use crate::server::{Begun, Moment, Replies, Server};
-use crate::wire::Reply;
+use crate::wire::{Connection, Reply, Request};
 
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
@@ -25,7 +25,11 @@ const PATIENCE: u64 = SECOND;
 enum Event {
     /// A copy of a request reaches the server.
     Arrive {
-        exchange: usize,
+        connection: Connection,
+    },
+    /// The server comes to know that a client has hung up.
+    HangUp {
+        connection: Connection,
     },
     /// A reply reaches its client.
     Receive {
@@ -52,6 +56,9 @@ enum Event {
     },
     Start,
     Crash,
+    PowerOff {
+        life: u64,
+    },
     StepClock,
     FillDisk,
 }
@@ -62,6 +69,17 @@ struct Seat {
     /// The exchange that the client waits for.
     waits_for: Option<usize>,
     is_alive: bool,
+}
+
+/// What a client does about an exchange.
+#[derive(Clone, Copy)]
+struct Call {
+    client: usize,
+    manners: Manners,
+    /// It no longer waits for a reply.
+    is_over: bool,
+    /// When the last copy reaches the server.
+    arrives: u64,
 }
 
 /// A world at a point in time.
@@ -77,8 +95,8 @@ pub(crate) struct World {
     /// When the server looks at its deadlines next.
     tick_at: u64,
     seats: Vec<Seat>,
-    /// Who sent each exchange.
-    senders: Vec<usize>,
+    /// Of each exchange.
+    calls: Vec<Call>,
     history: History,
     is_faulty: bool,
     trace: Option<Vec<(u64, String)>>,
@@ -96,7 +114,7 @@ impl World {
             life: 0,
             tick_at: u64::MAX,
             seats: Vec::new(),
-            senders: Vec::new(),
+            calls: Vec::new(),
             history: History::default(),
             is_faulty: false,
             trace: is_traced.then(Vec::new),
@@ -129,6 +147,7 @@ impl World {
         self.run_until(self.now + AFTERMATH);
         self.join(Box::new(clients::Janitor::default()), 0);
         self.run_until(self.now + AFTERMATH);
+        self.history.scenes = self.server.scenes;
         (self.history, self.trace.unwrap_or_default())
     }
 
@@ -145,7 +164,8 @@ impl World {
         };
         self.now = at;
         match event {
-            Event::Arrive { exchange } => self.arrive(exchange),
+            Event::Arrive { connection } => self.arrive(connection),
+            Event::HangUp { connection } => self.hang_up(connection),
             Event::Receive { exchange, answer } => self.receive(exchange, answer),
             Event::Timeout { exchange, tries_left } => self.time_out(exchange, tries_left),
             Event::Wake { client } => self.turn(client, &Heard::Awake),
@@ -167,9 +187,13 @@ impl World {
                 self.commit(true);
                 self.schedule(SECOND, Event::Heartbeat { life });
             }
-            Event::Committed { .. } | Event::Tick { .. } | Event::Heartbeat { .. } => {}
             Event::Start => self.start(),
             Event::Crash => self.crash(),
+            Event::PowerOff { life } if life == self.life => self.power_off(),
+            Event::Committed { .. }
+            | Event::Tick { .. }
+            | Event::Heartbeat { .. }
+            | Event::PowerOff { .. } => {}
             Event::StepClock => self.step_clock(),
             Event::FillDisk => self.fill_disk(),
         }
@@ -192,22 +216,35 @@ impl World {
             return;
         }
         if self.server.is_running() {
-            let is_written = self.rng.bool();
-            for exchange in self.server.crash(is_written) {
-                self.quiet(exchange);
+            if self.rng.u8(0..4) == 0 {
+                self.say(|| "the server is told to stop".to_owned());
+                let replies = self.server.stop(self.moment());
+                self.answer(replies);
+                self.commit(false);
+                let grace = self.rng.u64(MILLISECOND..300 * MILLISECOND);
+                self.schedule(grace, Event::PowerOff { life: self.life });
+            } else {
+                self.power_off();
             }
-            self.life += 1;
-            if let Some(uptime) = self.history.uptimes.last_mut() {
-                uptime.until = Some(self.now);
-            }
-            self.say(|| format!("the server crashes; a commit under way is written: {is_written}"));
-            let downtime = match self.rng.u8(0..4) {
-                0 => self.rng.u64(5 * SECOND..20 * SECOND),
-                _ => self.rng.u64(MILLISECOND..2 * SECOND),
-            };
-            self.schedule(downtime, Event::Start);
         }
         self.schedule_fault(Event::Crash);
+    }
+
+    fn power_off(&mut self) {
+        let is_written = self.rng.bool();
+        for connection in self.server.crash(is_written) {
+            self.quiet(connection.exchange);
+        }
+        self.life += 1;
+        if let Some(uptime) = self.history.uptimes.last_mut() {
+            uptime.until = Some(self.now);
+        }
+        self.say(|| format!("the server crashes; a commit under way is written: {is_written}"));
+        let downtime = match self.rng.u8(0..4) {
+            0 => self.rng.u64(5 * SECOND..20 * SECOND),
+            _ => self.rng.u64(MILLISECOND..2 * SECOND),
+        };
+        self.schedule(downtime, Event::Start);
     }
 
     fn step_clock(&mut self) {
@@ -266,22 +303,25 @@ impl World {
     // The network.
 
     fn send(&mut self, exchange: usize) {
-        let copies = if self.is_lucky(30) { 2 } else { 1 };
-        for _ in 0..copies {
-            if let Some(exchange) = self.history.exchanges.get_mut(exchange) {
-                exchange.copies += 1;
-            }
+        // A request that waits has a connection of its own, which nobody doubles.
+        let is_doubled = self.calls[exchange].manners.is_doubled && self.is_lucky(30);
+        for _ in 0..if is_doubled { 2 } else { 1 } {
+            let Some(known) = self.history.exchanges.get_mut(exchange) else { return };
+            known.copies += 1;
+            let connection = Connection { exchange, copy: known.copies };
             if self.is_lucky(30) {
                 self.say(|| format!("request {exchange} is lost"));
                 self.quiet(exchange);
             } else {
                 let delay = self.delay();
-                self.schedule(delay, Event::Arrive { exchange });
+                self.calls[exchange].arrives = self.now + delay;
+                self.schedule(delay, Event::Arrive { connection });
             }
         }
     }
 
-    fn arrive(&mut self, exchange: usize) {
+    fn arrive(&mut self, connection: Connection) {
+        let exchange = connection.exchange;
         self.quiet(exchange);
         if !self.server.is_running() {
             return;
@@ -290,16 +330,29 @@ impl World {
         let Some(known) = self.history.exchanges.get(exchange) else {
             return;
         };
-        let reply = self.server.serve(exchange, &known.request, moment);
+        let reply = self.server.serve(connection, &known.request, moment);
         self.say(|| format!("request {exchange} arrives"));
-        self.answer(reply.into_iter().map(|reply| (exchange, reply)).collect());
+        self.answer(reply.into_iter().map(|reply| (connection, Some(reply))).collect());
+        self.commit(false);
+    }
+
+    fn hang_up(&mut self, connection: Connection) {
+        let now = self.now;
+        self.say(|| format!("the server sees that {} is hung up", connection.exchange));
+        if let Some(known) = self.history.exchanges.get_mut(connection.exchange) {
+            known.hung_up.push((connection.copy, now));
+        }
+        self.quiet(connection.exchange);
+        let moment = self.moment();
+        self.server.hang_up(connection, moment);
         self.commit(false);
     }
 
     fn answer(&mut self, replies: Replies) {
-        for (exchange, reply) in replies {
+        for (Connection { exchange, copy }, reply) in replies {
             self.quiet(exchange);
-            let answer = Answer { left: self.now, is_received: false, reply };
+            let Some(reply) = reply else { continue };
+            let answer = Answer { copy, left: self.now, is_received: false, reply };
             let Some(known) = self.history.exchanges.get_mut(exchange) else {
                 continue;
             };
@@ -349,45 +402,64 @@ impl World {
         seat.waits_for = None;
         match seat.client.turn(heard, &mut seat.rng) {
             Turn::Call(request, tries) => {
-                let exchange = self.history.exchanges.len();
-                seat.waits_for = Some(exchange);
-                self.say(|| format!("client {client} asks ({exchange}): {request:?}"));
-                let (sent, copies, replies) = (self.now, 0, Vec::new());
-                let known = Exchange { request, sent, copies, quiet: sent, replies };
-                self.history.exchanges.push(known);
-                self.senders.push(client);
-                self.send(exchange);
-                self.schedule(PATIENCE, Event::Timeout { exchange, tries_left: tries - 1 });
+                self.call(client, request, Manners::asking(tries, PATIENCE));
             }
+            Turn::Wait(request, manners) => self.call(client, request, manners),
             Turn::Sleep(span) => self.schedule(span, Event::Wake { client }),
             Turn::Die => seat.is_alive = false,
         }
     }
 
+    fn call(&mut self, client: usize, request: Request, manners: Manners) {
+        let exchange = self.history.exchanges.len();
+        self.seats[client].waits_for = Some(exchange);
+        self.say(|| format!("client {client} asks ({exchange}): {request:?}"));
+        self.history.exchanges.push(Exchange {
+            request,
+            sent: self.now,
+            copies: 0,
+            quiet: self.now,
+            replies: Vec::new(),
+            hung_up: Vec::new(),
+        });
+        self.calls.push(Call { client, manners, is_over: false, arrives: 0 });
+        self.send(exchange);
+        let tries_left = manners.tries - 1;
+        self.schedule(manners.timeout, Event::Timeout { exchange, tries_left });
+    }
+
     fn receive(&mut self, exchange: usize, answer: usize) {
-        let client = self.senders[exchange];
+        let Call { client, manners, is_over, .. } = self.calls[exchange];
         let answer = &mut self.history.exchanges[exchange].replies[answer];
-        let is_alive = self.seats[client].is_alive;
-        answer.is_received = is_alive;
+        answer.is_received = self.seats[client].is_alive && !is_over;
         let reply = answer.reply.clone();
         self.say(|| format!("client {client} hears ({exchange}): {}", brief(&reply)));
         // Nothing was done: the client asks again when its patience is at its end.
-        if self.seats[client].waits_for == Some(exchange) && reply != Reply::Unavailable {
+        let is_news = reply != Reply::Unavailable || manners.hears_unavailable;
+        if self.seats[client].waits_for == Some(exchange) && is_news {
             self.turn(client, &Heard::Reply(&reply));
         }
     }
 
     fn time_out(&mut self, exchange: usize, tries_left: u32) {
-        let client = self.senders[exchange];
+        let Call { client, manners, arrives, .. } = self.calls[exchange];
         let seat = &self.seats[client];
         if seat.waits_for != Some(exchange) || !seat.is_alive {
             return;
         }
+        if manners.hangs_up {
+            let copy = self.history.exchanges[exchange].copies;
+            // It comes behind the request, on the same connection.
+            let delay = self.delay().max(arrives.saturating_sub(self.now) + 1);
+            self.schedule(delay, Event::HangUp { connection: Connection { exchange, copy } });
+        }
         if tries_left == 0 {
+            self.calls[exchange].is_over = manners.hangs_up;
             self.turn(client, &Heard::Silence);
         } else {
             self.send(exchange);
-            self.schedule(PATIENCE, Event::Timeout { exchange, tries_left: tries_left - 1 });
+            let event = Event::Timeout { exchange, tries_left: tries_left - 1 };
+            self.schedule(manners.timeout, event);
         }
     }
 

@@ -25,6 +25,9 @@ fn two_hundred_seeds_hold_and_reach_what_they_are_for() {
     assert!(total.gone > 1_000, "{total:?}");
     assert!(total.unavailable > 10_000, "{total:?}");
     assert!(total.starts > 2_000, "{total:?}");
+    assert!(total.waits > 10_000, "{total:?}");
+    assert!(total.woken > 5_000, "{total:?}");
+    assert!(total.left > 1_000, "{total:?}");
 }
 
 /// Each was a mistake of a checker: a late copy that made a second lease under the same id

@@ -14,7 +14,8 @@ pub(super) struct Line {
     /// How many of `order` there are in each block of tickets, so that a position in a long
     /// line need not be counted one by one.
     blocks: BTreeMap<(Reverse<i32>, u64), usize>,
-    /// By age, each with what `overtakes` was when it joined.
+    /// By age, each with what `overtakes` was when it joined, or whoever is behind it. So the
+    /// numbers rise with the tickets, and those overtaken most stand first.
     pub(super) patient: BTreeMap<Ticket, u64>,
     /// Overtaken too often: the limit is kept for them, the oldest first.
     pub(super) starving: BTreeSet<Ticket>,
@@ -32,7 +33,11 @@ impl Line {
     pub(super) fn insert(&mut self, priority: i32, ticket: Ticket, slots: u64) {
         self.order.insert((Reverse(priority), ticket));
         *self.blocks.entry((Reverse(priority), ticket.0 / Self::BLOCK)).or_default() += 1;
-        self.patient.insert(ticket, self.overtakes);
+        // Who comes back to an old place counts as overtaken like whoever came next: behind one
+        // that begins to count anew, others would starve unseen.
+        let behind = self.patient.range(ticket..).next();
+        let joined = behind.map_or(self.overtakes, |(_, joined)| *joined);
+        self.patient.insert(ticket, joined);
         *self.sizes.entry(slots).or_default() += 1;
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use leasehold_engine::{
-    Acquire, Acquired, Called, Command, Hold, LeaseId, LimitPatch, LimitRef, Missing, Mode,
-    OVERTAKES_MAX, Outcome, Patience, Query, Rate, Span, Step, WaiterId, Want,
+    Acquire, Acquired, Called, Command, Departure, Hold, LeaseId, LimitPatch, LimitRef, Missing,
+    Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Span, Step, WaiterId, Want, What,
 };
 use proptest::prelude::*;
 
@@ -199,6 +199,24 @@ fn nobody_is_granted_who_has_left() {
 }
 
 #[test]
+fn who_leaves_gets_nothing_of_what_came_free_meanwhile() {
+    for command in [Command::Abandon(WaiterId(1)), Command::SendWaitersAway(Departure::Stopping)] {
+        let mut world = World::with("db", 1);
+        world.take(1, "db");
+        wait(&mut world, 1, &[("db", 1)]);
+        // The lease has ended, and nobody has looked yet.
+        world.now = world.ledger.next_deadline().unwrap() + Span::from_micros(1);
+        let step = step(&mut world, command);
+        assert_eq!(step.called, []);
+        assert_eq!(step.expired, [LeaseId(1)]);
+        assert_eq!(world.taken("db"), 0);
+        let left = step.happened.last().unwrap();
+        assert!(matches!(left.what, What::Left(_)), "{left:?}");
+        assert_eq!(left.at, world.now);
+    }
+}
+
+#[test]
 fn a_higher_priority_goes_first_and_within_one_who_came_first() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
@@ -231,6 +249,26 @@ fn who_can_run_overtakes_who_cannot_but_not_for_ever() {
     assert_eq!(overtakes, OVERTAKES_MAX);
     // From now on both slots are kept for it.
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [1]);
+}
+
+#[test]
+fn who_comes_back_to_an_old_place_does_not_make_others_wait_longer() {
+    let mut world = World::with("db", 2);
+    world.take(1, "db");
+    let both = [("db", 2)];
+    let until = world.now;
+    let asked = wait_with(&mut world, 1, &both, |patience| Patience { until, ..patience });
+    let Outcome::Acquired(Acquired::Refused(refusal)) = asked.outcome else { panic!("{asked:?}") };
+    assert!(is_queued(&wait(&mut world, 2, &both)));
+    let overtake = |world: &mut World, nth| {
+        let granted = matches!(world.acquire(nth, &[("db", 1)]), Acquired::Granted(_));
+        granted && world.release(nth).is_ok()
+    };
+    let before = (100..140).filter(|nth| overtake(&mut world, *nth)).count();
+    let place = refusal.place;
+    assert!(is_queued(&wait_with(&mut world, 3, &both, |p| Patience { place, ..p })));
+    let after = (200..400).filter(|nth| overtake(&mut world, *nth)).count();
+    assert_eq!(u64::try_from(before + after), Ok(OVERTAKES_MAX));
 }
 
 #[test]

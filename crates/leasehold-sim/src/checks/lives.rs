@@ -44,9 +44,10 @@ impl Life {
 /// The lives of all leases that were acknowledged.
 pub(super) fn lives(history: &History) -> Vec<Life> {
     let by_lease = by_lease(history);
+    let asked = first_asked(history);
     let mut lives = Vec::new();
     for exchange in &history.exchanges {
-        begin(history, exchange, &mut lives);
+        begin(history, exchange, &asked, &mut lives);
     }
     for life in &mut lives {
         let of_holder = by_lease.get(&life.lease).map_or(&[][..], Vec::as_slice);
@@ -84,9 +85,25 @@ fn by_lease(history: &History) -> HashMap<u64, Vec<&Exchange>> {
     by_lease
 }
 
+/// When each lease was asked for first: with an idempotency key, that is more than once.
+fn first_asked(history: &History) -> HashMap<u64, u64> {
+    let mut asked = HashMap::new();
+    for exchange in &history.exchanges {
+        if let Request::Acquire { lease, .. } | Request::Take { lease, .. } = exchange.request {
+            asked.entry(lease).or_insert(exchange.sent);
+        }
+    }
+    asked
+}
+
 /// A late copy of a request may make a second lease under the same id, after the first has
 /// ended: each fence is a life of its own.
-fn begin(history: &History, exchange: &Exchange, lives: &mut Vec<Life>) {
+fn begin(
+    history: &History,
+    exchange: &Exchange,
+    first_asked: &HashMap<u64, u64>,
+    lives: &mut Vec<Life>,
+) {
     let (lease, run, slots, ttl) = match &exchange.request {
         Request::Acquire { lease, slots, ttl, .. } => (*lease, None, *slots, Some(*ttl)),
         Request::Take { lease, run, .. } => (*lease, Some(*run), 1, None),
@@ -108,7 +125,9 @@ fn begin(history: &History, exchange: &Exchange, lives: &mut Vec<Life>) {
             continue;
         }
         // A reply to a later copy tells a deadline that may have moved since the grant.
-        let is_only = exchange.copies == 1;
+        let has_key = exchange.request.patience().is_some_and(|patience| patience.has_key);
+        let is_only = exchange.copies == 1 && !has_key;
+        let asked = first_asked.get(&lease).copied().unwrap_or(exchange.sent);
         let granted = ttl.filter(|_| is_only).zip(deadline).map(|(ttl, deadline)| deadline - ttl);
         lives.push(Life {
             lease,
@@ -117,9 +136,9 @@ fn begin(history: &History, exchange: &Exchange, lives: &mut Vec<Life>) {
             run,
             names: names.clone(),
             slots,
-            asked: exchange.sent,
+            asked,
             granted: granted.unwrap_or(answer.left),
-            granted_after: granted.unwrap_or(exchange.sent),
+            granted_after: granted.unwrap_or(asked),
             acknowledged: answer.left,
             untouched_until: u64::MAX,
             untouched_by_others_until: u64::MAX,

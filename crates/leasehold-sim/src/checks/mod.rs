@@ -3,7 +3,10 @@
 
 mod admission;
 mod fences;
+mod gone;
+mod keys;
 mod leaks;
+mod line;
 mod lives;
 mod pictures;
 mod promises;
@@ -33,7 +36,10 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
     for check in [
         admission::check,
         fences::check,
+        gone::check,
+        keys::check,
         leaks::check,
+        line::check,
         pictures::check,
         promises::check,
         rates::check,

@@ -52,7 +52,8 @@ impl Renewing {
         let names: Vec<_> = one_of(rng, &CHOICES).iter().map(|name| (*name).to_owned()).collect();
         let is_greedy = names.len() == 1 && names[0] != "lock" && rng.u8(0..4) == 0;
         let slots = if is_greedy { 2 } else { 1 };
-        Turn::Call(Request::Acquire { lease: self.lease(), names, slots, ttl: self.ttl }, TRIES)
+        let (lease, ttl) = (self.lease(), self.ttl);
+        Turn::Call(Request::Acquire { lease, names, slots, ttl, patience: None }, TRIES)
     }
 
     fn hold(&mut self, renewals_left: u32, rng: &mut Rng) -> Turn {

@@ -2,6 +2,7 @@
 
 mod holders;
 mod operators;
+mod waiters;
 
 use fastrand::Rng;
 
@@ -24,9 +25,33 @@ pub(crate) enum Heard<'a> {
 pub(crate) enum Turn {
     /// Asks, so many times until there is a reply.
     Call(Request, u32),
+    /// Asks for something that may take its time.
+    Wait(Request, Manners),
     Sleep(u64),
     /// Never does anything again, and gives nothing back.
     Die,
+}
+
+/// How a client treats a request of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manners {
+    /// How often it asks until there is a reply.
+    pub(crate) tries: u32,
+    /// How long it waits for a reply each time.
+    pub(crate) timeout: u64,
+    /// Whether the server comes to know that it no longer waits.
+    pub(crate) hangs_up: bool,
+    /// Whether the network may double the request.
+    pub(crate) is_doubled: bool,
+    /// Whether it wants to hear that nothing was done; else it asks again after a while.
+    pub(crate) hears_unavailable: bool,
+}
+
+impl Manners {
+    /// Those of a client that asks again, on connections that nobody watches.
+    pub(crate) fn asking(tries: u32, timeout: u64) -> Self {
+        Self { tries, timeout, hangs_up: false, is_doubled: true, hears_unavailable: false }
+    }
 }
 
 pub(crate) trait Client {
@@ -45,7 +70,7 @@ const fn plain(name: &'static str, slots: u64) -> Founded {
 }
 
 /// The limits of the world.
-pub(crate) const LIMITS: [Founded; 10] = [
+pub(crate) const LIMITS: [Founded; 12] = [
     plain("lock", 1),
     plain("three", 3),
     plain("five", 5),
@@ -60,6 +85,10 @@ pub(crate) const LIMITS: [Founded; 10] = [
     Founded { name: "rate", slots: 3, nanos_per_second: 5_000_000_000 },
     // Drains, and is held by leases.
     Founded { name: "mixed", slots: 6, nanos_per_second: 700_000_000 },
+    // Drains while many wait for it.
+    Founded { name: "paced", slots: 2, nanos_per_second: 3_000_000_000 },
+    // Never idle while there is a rush.
+    plain("busy", 2),
 ];
 
 /// Everybody who uses the limits.
@@ -74,6 +103,17 @@ pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
     }
     for _ in 0..2 {
         crowd.push(Box::new(holders::Rated));
+    }
+    for nth in 0..8 {
+        crowd.push(Box::new(waiters::Waiter::new(200 + nth)));
+    }
+    // Often enough for each way of starving somebody to be seen; they need most of the events.
+    if rng.u8(0..5) == 0 {
+        for nth in 0..4 {
+            crowd.push(Box::new(waiters::Waiter::rushing(300 + nth)));
+        }
+        crowd.push(Box::new(waiters::Waiter::starving(400)));
+        crowd.push(Box::new(waiters::Waiter::polling(401)));
     }
     crowd.push(Box::new(operators::Operator::new(rng.bool())));
     crowd.push(Box::new(operators::Onlooker));

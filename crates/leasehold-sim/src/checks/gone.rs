@@ -1,0 +1,44 @@
+//! Nobody holds slots who hung up before being granted them: neither is a grant sent to a
+//! client that has hung up, nor does its lease stay.
+
+use super::Evidence;
+use super::pictures::pictures;
+use crate::wire::{Reply, Request};
+
+/// After so long, a grant that nobody was there to hear of is given back: until then it may
+/// have been on its way to the disk.
+const ON_ITS_WAY: u64 = 2_000_000;
+
+pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)) {
+    let history = evidence.history;
+    for exchange in &history.exchanges {
+        let Request::Acquire { lease, patience: Some(patience), .. } = &exchange.request else {
+            continue;
+        };
+        let mut granted = false;
+        for answer in &exchange.replies {
+            if matches!(answer.reply, Reply::Granted { lease: Some(_), .. }) {
+                granted = true;
+                let hung_up = exchange.hung_up.iter().find(|(copy, _)| *copy == answer.copy);
+                if hung_up.is_some_and(|(_, at)| *at < answer.left) {
+                    let what = format!("lease {lease} was granted to a client that had hung up");
+                    report(answer.left, what);
+                }
+            }
+        }
+        let Some((_, hung_up)) = exchange.hung_up.first() else { continue };
+        if granted || patience.has_key {
+            continue;
+        }
+        for (asked, left, _, limits) in pictures(history) {
+            // Whoever begins anew does not know that the client is gone.
+            let has_begun =
+                history.uptimes.iter().any(|up| exchange.sent < up.from && up.from <= left);
+            let mut leases = limits.iter().flat_map(|limit| &limit.leases);
+            if asked > hung_up + ON_ITS_WAY && !has_begun && leases.any(|l| l.id == *lease) {
+                report(left, format!("lease {lease} is held by a client that had hung up"));
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! A naive doorman: one list of all who wait, looked through from the beginning each time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::fence_of;
+use crate::scene::{Board, Scene};
+use crate::wire::{Connection, Reply, Request};
+
+/// How often somebody is overtaken at the most, as it is documented.
+const OVERTAKES_MAX: u64 = 64;
+const SLOT: u128 = 1_000_000_000_000_000;
+
+/// Who waits, and who came when.
+#[derive(Default)]
+pub(super) struct Doorman {
+    waiting: BTreeMap<u64, Waiter>,
+    /// The numbers of clients that poll and were told to come back.
+    kept: HashMap<u64, u64>,
+    arrivals: u64,
+    /// How many grants there were on each limit.
+    grants: HashMap<u128, u64>,
+    /// Leases with a fence from here on are new.
+    next_fence: u64,
+    boards: Vec<Board>,
+    /// By when somebody has to look again, and what for.
+    pub(super) due: Option<(i64, String)>,
+}
+
+struct Waiter {
+    connection: Connection,
+    /// In the order in which they came.
+    number: u64,
+    priority: i32,
+    caller: Option<u64>,
+    insists: bool,
+    names: Vec<String>,
+    /// The limits that had these names when it came; `None`: there was none.
+    limits: Vec<Option<u128>>,
+    slots: u64,
+    until: i64,
+    /// How often somebody who came later was let in before it, on each limit.
+    overtaken: HashMap<u128, u64>,
+    /// How many grants there had been on each limit when it came, or somebody who came later
+    /// than it and was there before: it can have been overtaken by no others.
+    grants_before: HashMap<u128, u64>,
+}
+
+/// Who is let in.
+struct Newcomer<'a> {
+    number: u64,
+    /// `None`: that of whoever it is compared with.
+    priority: Option<i32>,
+    limits: &'a [Option<u128>],
+    slots: u64,
+    /// Whether its limits may have been kept for it.
+    may_reserve: bool,
+}
+
+impl Doorman {
+    /// Before an empty line, when the next lease will have this fence.
+    pub(super) fn new(next_fence: u64) -> Self {
+        Self { next_fence, ..Self::default() }
+    }
+
+    pub(super) fn leaves(&mut self, waiter: u64) {
+        self.waiting.remove(&waiter);
+    }
+
+    pub(super) fn who_waits(&self) -> impl Iterator<Item = String> {
+        self.waiting.values().map(|waiter| format!("request {}", waiter.connection.exchange))
+    }
+
+    /// Somebody asks, and gets back the number that was kept for it, if one was.
+    pub(super) fn claims(&mut self, request: &Request) -> Option<u64> {
+        self.kept.remove(&request.patience()?.caller?)
+    }
+
+    /// Somebody is put in line.
+    pub(super) fn joins(
+        &mut self,
+        (id, kept): (u64, Option<u64>),
+        connection: Connection,
+        request: &Request,
+        scene: &Scene,
+        wrong: &mut dyn FnMut(String),
+    ) {
+        let (Some(patience), Some((names, slots))) = (request.patience(), request.wants()) else {
+            wrong(format!("request {} waits, and did not ask to", connection.exchange));
+            return;
+        };
+        if patience.wait == 0 || (patience.caller.is_some() && kept.is_none()) {
+            wrong(format!("request {} waits, and was not to", connection.exchange));
+        }
+        let number = kept.unwrap_or_else(|| self.arrives());
+        let limits = limits(names, &scene.boards);
+        let mut grants_before = HashMap::new();
+        for limit in limits.iter().flatten() {
+            let now = self.grants.get(limit).copied().unwrap_or(0);
+            let later = self.waiting.values().filter(|other| other.number > number);
+            let before = later.filter_map(|other| other.grants_before.get(limit).copied()).min();
+            grants_before.insert(*limit, before.map_or(now, |before| before.min(now)));
+        }
+        let waiter = Waiter {
+            connection,
+            number,
+            priority: patience.priority,
+            caller: patience.caller,
+            insists: patience.insists,
+            names: names.to_vec(),
+            limits,
+            slots,
+            until: scene.clock.saturating_add_unsigned(patience.wait),
+            overtaken: HashMap::new(),
+            grants_before,
+        };
+        self.waiting.insert(id, waiter);
+    }
+
+    /// Somebody is answered without having to wait.
+    pub(super) fn answers_at_once(
+        &mut self,
+        kept: Option<u64>,
+        (request, reply): (&Request, &Reply),
+        scene: &Scene,
+        wrong: &mut dyn FnMut(String),
+    ) {
+        let caller = request.patience().and_then(|patience| patience.caller);
+        match reply {
+            Reply::Refused { .. } => {
+                let wait = request.patience().map_or(0, |patience| patience.wait);
+                if wait > 0 && (caller.is_none() || kept.is_some()) {
+                    wrong(format!("was refused at once, and would have waited: {request:?}"));
+                }
+                if let Some(caller) = caller {
+                    let number = kept.unwrap_or_else(|| self.arrives());
+                    self.kept.insert(caller, number);
+                }
+            }
+            Reply::Granted { .. } => {
+                let Some((names, slots)) = request.wants() else { return };
+                let limits = limits(names, &scene.boards);
+                let number = kept.unwrap_or(u64::MAX);
+                let priority = request.patience().map(|patience| patience.priority);
+                let newcomer =
+                    Newcomer { number, priority, limits: &limits, slots, may_reserve: false };
+                self.lets_in(&newcomer, reply, scene, wrong);
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody's wait is over. Answers on which connection.
+    pub(super) fn called(
+        &mut self,
+        id: u64,
+        reply: &Reply,
+        scene: &Scene,
+        wrong: &mut dyn FnMut(String),
+    ) -> Option<Connection> {
+        let waiter = self.waiting.remove(&id)?;
+        let exchange = waiter.connection.exchange;
+        match reply {
+            Reply::Refused { .. } => {
+                if scene.clock < waiter.until {
+                    let early = waiter.until - scene.clock;
+                    wrong(format!("request {exchange} was sent away {early} µs too early"));
+                }
+                if let Some(caller) = waiter.caller {
+                    self.kept.insert(caller, waiter.number);
+                }
+            }
+            Reply::Granted { .. } => {
+                let Waiter { number, priority, limits, slots, .. } = &waiter;
+                let (number, priority, slots) = (*number, Some(*priority), *slots);
+                let newcomer = Newcomer {
+                    number,
+                    priority,
+                    limits,
+                    slots,
+                    may_reserve: self.is_overtaken(&waiter),
+                };
+                self.lets_in(&newcomer, reply, scene, wrong);
+            }
+            _ => {}
+        }
+        Some(waiter.connection)
+    }
+
+    fn arrives(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// Somebody is granted slots. Those who came earlier and are still there are overtaken.
+    fn lets_in(
+        &mut self,
+        newcomer: &Newcomer<'_>,
+        reply: &Reply,
+        scene: &Scene,
+        wrong: &mut dyn FnMut(String),
+    ) {
+        if let Some(fence) = fence_of(reply) {
+            if fence < self.next_fence {
+                // The lease was there already: its key was used again.
+                return;
+            }
+            self.next_fence = fence + 1;
+        }
+        for waiter in self.waiting.values() {
+            let (one, other) = (newcomer.number, waiter.number);
+            if let Some(how) = self.jumps(newcomer, waiter) {
+                let exchange = waiter.connection.exchange;
+                wrong(format!("number {one} was let in before {other} ({exchange}), who {how}"));
+            }
+        }
+        for limit in newcomer.limits.iter().flatten() {
+            if !is_in_use(*limit, &scene.boards) || !is_in_use(*limit, &self.boards) {
+                continue;
+            }
+            *self.grants.entry(*limit).or_default() += 1;
+            let earlier = self.waiting.values_mut().filter(|w| w.number < newcomer.number);
+            for waiter in earlier.filter(|waiter| waiter.limits.contains(&Some(*limit))) {
+                let overtaken = waiter.overtaken.entry(*limit).or_default();
+                *overtaken += 1;
+                if *overtaken > OVERTAKES_MAX {
+                    let exchange = waiter.connection.exchange;
+                    wrong(format!("request {exchange} was overtaken {overtaken} times"));
+                }
+            }
+        }
+    }
+
+    /// How somebody who wants the same is wronged by whoever is let in now.
+    fn jumps(&self, newcomer: &Newcomer<'_>, waiter: &Waiter) -> Option<&'static str> {
+        if waiter.limits != newcomer.limits || waiter.slots != newcomer.slots {
+            return None;
+        }
+        let priority = newcomer.priority.unwrap_or(waiter.priority);
+        if priority == waiter.priority && newcomer.number > waiter.number {
+            return Some("came earlier for the same");
+        }
+        let is_kept_for_another = || {
+            newcomer.may_reserve
+                || self.waiting.values().any(|other| self.may_reserve(other, waiter))
+        };
+        (priority < waiter.priority && !is_kept_for_another()).then_some("goes first")
+    }
+
+    /// Whether limits that `waiter` wants may be kept for another who came earlier.
+    fn may_reserve(&self, other: &Waiter, waiter: &Waiter) -> bool {
+        let meets = |limit: &Option<u128>| limit.is_some() && waiter.limits.contains(limit);
+        other.number < waiter.number && other.limits.iter().any(meets) && self.is_overtaken(other)
+    }
+
+    /// Whether somebody may have been overtaken so often that its limits are kept for it.
+    fn is_overtaken(&self, waiter: &Waiter) -> bool {
+        waiter.limits.iter().flatten().any(|limit| {
+            let grants = self.grants.get(limit).copied().unwrap_or(0);
+            let before = waiter.grants_before.get(limit).copied().unwrap_or(0);
+            grants - before >= OVERTAKES_MAX
+        })
+    }
+
+    /// Looks at everybody who waits, at the end of a step: can nobody be let in?
+    pub(super) fn looks(&mut self, scene: &Scene, wrong: &mut dyn FnMut(String)) {
+        self.boards.clone_from(&scene.boards);
+        let mut due: Option<(i64, String)> = None;
+        let mut is_due = |at: i64, what: &dyn Fn() -> String| {
+            if due.as_ref().is_none_or(|(first, _)| at < *first) {
+                due = Some((at, what()));
+            }
+        };
+        for waiter in self.waiting.values() {
+            let exchange = waiter.connection.exchange;
+            is_due(waiter.until, &|| format!("the patience of request {exchange} was over"));
+            for board in waiter.boards(&scene.boards) {
+                if let Some(deadline) = board.first_deadline {
+                    is_due(deadline, &|| format!("a lease on {} was over", board.name));
+                }
+            }
+            if waiter.insists && waiter.misses_any(&scene.boards) {
+                wrong(format!("request {exchange} waits for a limit that does not exist"));
+            }
+            if waiter.boards(&scene.boards).any(|board| waiter.slots > board.slots) {
+                wrong(format!("request {exchange} waits for more slots than there are"));
+            }
+            if self.waiting.values().any(|other| self.may_reserve(other, waiter)) {
+                continue;
+            }
+            match waiter.room_at(scene.clock, &scene.boards) {
+                Some(at) if at <= scene.clock => {
+                    let names = waiter.names.join(" and ");
+                    wrong(format!("request {exchange} waits, and there is room on {names}"));
+                }
+                Some(at) => is_due(at, &|| format!("there was room for request {exchange}")),
+                None => {}
+            }
+        }
+        self.due = due;
+    }
+}
+
+impl Waiter {
+    /// Its limits that are in use.
+    fn boards<'a>(&'a self, boards: &'a [Board]) -> impl Iterator<Item = &'a Board> {
+        boards.iter().filter(|board| board.is_active && self.limits.contains(&Some(board.id)))
+    }
+
+    fn misses_any(&self, boards: &[Board]) -> bool {
+        let is_there = |limit: &Option<u128>| {
+            limit.is_some_and(|limit| boards.iter().any(|board| board.id == limit))
+        };
+        !self.limits.iter().all(is_there)
+    }
+
+    /// When there is room on all its limits, if nothing happens but that they drain.
+    fn room_at(&self, now: i64, boards: &[Board]) -> Option<i64> {
+        self.boards(boards).try_fold(now, |latest, board| {
+            let wanted = board.level + u128::from(self.slots) * SLOT;
+            let excess = wanted.saturating_sub(u128::from(board.slots) * SLOT);
+            let wait = match (excess, board.nanos_per_second) {
+                (0, _) => 0,
+                (_, 0) => return None,
+                (excess, nanos) => u64::try_from(excess.div_ceil(nanos.into())).unwrap_or(u64::MAX),
+            };
+            Some(latest.max(now.saturating_add_unsigned(wait)))
+        })
+    }
+}
+
+fn limits(names: &[String], boards: &[Board]) -> Vec<Option<u128>> {
+    let id = |name: &String| boards.iter().find(|board| board.name == *name).map(|board| board.id);
+    names.iter().map(id).collect()
+}
+
+fn is_in_use(limit: u128, boards: &[Board]) -> bool {
+    boards.iter().any(|board| board.id == limit && board.is_active)
+}

@@ -1,0 +1,97 @@
+//! The line, step by step, beside what a naive doorman would have done: whoever could be let
+//! in at the end of a step is in; nobody is called who has left, or in front of one who wants
+//! the same and came earlier; nobody is overtaken for ever; and patience ends at its time.
+//!
+//! The doorman sees who asks, who leaves and who is called, and the limits; he numbers those
+//! who wait by himself.
+
+mod doorman;
+
+use self::doorman::Doorman;
+use super::Evidence;
+use crate::history::{Exchange, History};
+use crate::scene::{Scene, What};
+use crate::wire::{Connection, Reply};
+
+/// A timer is as exact as the clock.
+const SLACK: i64 = 1;
+/// No commit takes longer, nor do two of them.
+const ON_ITS_WAY: u64 = 2_000_000;
+
+pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)) {
+    let history = evidence.history;
+    let mut doorman = Doorman::default();
+    for scene in &history.scenes {
+        let mut wrong = |what: String| report(scene.now, what);
+        if let What::Began { next_fence } = scene.what {
+            doorman = Doorman::new(next_fence);
+            continue;
+        }
+        if let (Some((due, what)), Some(idle)) = (&doorman.due, scene.idle_since)
+            && idle.max(*due) + SLACK < scene.clock
+        {
+            wrong(format!("nobody looked for {} µs: {what}", scene.clock - due));
+        }
+        if let What::Left { waiter } = scene.what {
+            doorman.leaves(waiter);
+        }
+        let asked = match &scene.what {
+            What::Asked { connection, .. } => history.exchanges.get(connection.exchange),
+            _ => None,
+        };
+        let kept = asked.and_then(|asked| doorman.claims(&asked.request));
+        for (waiter, reply) in &scene.called {
+            match doorman.called(*waiter, reply, scene, &mut wrong) {
+                Some(connection) => answered(history, connection, scene, &mut wrong),
+                None => wrong(format!("waiter {waiter} was called, and is not there: {reply:?}")),
+            }
+        }
+        if let What::Asked { connection, waiter, reply } = &scene.what
+            && let Some(Exchange { request, .. }) = asked
+        {
+            match (reply, waiter) {
+                (Some(reply), _) => {
+                    doorman.answers_at_once(kept, (request, reply), scene, &mut wrong);
+                }
+                (None, Some(waiter)) => {
+                    doorman.joins((*waiter, kept), *connection, request, scene, &mut wrong);
+                }
+                (None, None) => wrong(format!("request {} is forgotten", connection.exchange)),
+            }
+        }
+        doorman.looks(scene, &mut wrong);
+    }
+    for waiter in doorman.who_waits() {
+        let end = history.scenes.last().map_or(0, |scene| scene.now);
+        report(end, format!("{waiter} waits for ever"));
+    }
+}
+
+/// Reports a connection that was called and not answered, though its client was there and the
+/// server went on.
+fn answered(
+    history: &History,
+    connection: Connection,
+    scene: &Scene,
+    wrong: &mut dyn FnMut(String),
+) {
+    let Connection { exchange, copy } = connection;
+    let Some(known) = history.exchanges.get(exchange) else { return };
+    let is_answered =
+        known.replies.iter().any(|answer| answer.copy == copy && answer.left >= scene.now);
+    let is_hung_up = known.hung_up.iter().any(|(of, _)| *of == copy);
+    let soon = scene.now..scene.now + ON_ITS_WAY;
+    let has_crashed =
+        history.uptimes.iter().any(|uptime| uptime.until.is_some_and(|at| soon.contains(&at)));
+    if !is_answered && !is_hung_up && !has_crashed {
+        wrong(format!("request {exchange} was called, and never answered"));
+    }
+}
+
+/// Whether a reply is a grant that nobody had before, and of a lease.
+fn fence_of(reply: &Reply) -> Option<u64> {
+    match reply {
+        Reply::Granted { lease: Some(lease), .. } => Some(lease.fence),
+        _ => None,
+    }
+}
