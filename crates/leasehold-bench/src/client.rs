@@ -199,26 +199,24 @@ pub(crate) fn acquire_body(limit: &str) -> Bytes {
 /// As [`acquire_body`], for a client that can be told from others who ask for the same: clients
 /// that cannot are given each other's places in line.
 pub(crate) fn acquire_body_of(client: usize, limit: &str) -> Bytes {
-    let holder = json!({"type": "task_run", "id": format!("00000000-0000-4000-8000-{client:012}")});
-    let body: Value = json!({
-        "names": [limit],
-        "slots": 1,
-        "mode": "concurrency",
-        "lease_duration": 300.0,
-        "holder": holder,
-    });
+    let mut body = acquire_json(limit, 300.0);
+    let id = format!("00000000-0000-4000-8000-{client:012}");
+    body["holder"] = json!({"type": "task_run", "id": id});
     body.to_string().into()
 }
 
-/// What a client sends to take one slot of a limit for some seconds. `lease_id` is for the echo server alone;
-/// Leasehold ignores a field that it does not know.
+/// What a client sends to take one slot of a limit for some seconds.
 pub(crate) fn acquire_for(limit: &str, seconds: f64) -> Bytes {
-    let body: Value = json!({
+    acquire_json(limit, seconds).to_string().into()
+}
+
+/// `lease_id` is for the echo server alone; Leasehold ignores a field that it does not know.
+fn acquire_json(limit: &str, seconds: f64) -> Value {
+    json!({
         "names": [limit],
         "slots": 1,
         "mode": "concurrency",
         "lease_duration": seconds,
         "lease_id": "00000000-0000-4000-8000-000000000000",
-    });
-    body.to_string().into()
+    })
 }

@@ -124,8 +124,8 @@ struct Options {
     /// How many events are kept at the most [default: 100000].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_EVENTS_MAX")]
     events_max: Option<u64>,
-    /// How many grants, releases and late renewals are logged as events each second at the most;
-    /// 0 logs all of them [default: 1000].
+    /// How many routine events are logged each second at the most: grants, releases, late renewals,
+    /// and who joins and leaves the line; 0 logs all of them [default: 1000].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_EVENTS_PER_SECOND_MAX")]
     events_per_second_max: Option<u32>,
     /// How long a run is recorded after it was over, and an event after it happened, in seconds
