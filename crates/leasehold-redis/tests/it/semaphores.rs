@@ -55,7 +55,7 @@ async fn system_lock_keeps_both_out() {
     assert!(matches!(guard.lost().await, Lost::SystemLock));
     assert!(Semaphore::system_lock(&redis, &keys, "q").await.unwrap().is_some());
     let ttl: i64 = raw.ttl("t:qslock:q").unwrap();
-    assert!((69..=70).contains(&ttl), "{ttl}");
+    assert!((40..=70).contains(&ttl), "{ttl}");
     let _: () = raw.del("t:qslock:q").unwrap();
     peer.ask(&json!({"op": "system-lock", "name": "q", "timeout": 1}));
     assert_eq!(ours.try_acquire().await.unwrap().unwrap_err(), Refusal::SystemLock);
