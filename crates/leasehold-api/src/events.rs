@@ -4,7 +4,31 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Timestamp;
+use crate::body::body;
+use crate::rule::{COUNT, ID, TEXT};
 use crate::schema::answer;
+
+body! {
+    /// Which events to list.
+    pub struct FindEvents: Model {
+        /// The name of the limit that they happened on.
+        pub limit: Option<String> = optional("limit", TEXT);
+        /// The id of their holder.
+        pub holder: Option<String> = optional("holder", TEXT);
+        /// What happened; `lease` is all that begins with it.
+        pub kind: Option<String> = optional("kind", TEXT);
+        /// The lease that they happened to.
+        pub lease: Option<Uuid> = optional("lease", ID);
+        /// Not before this time.
+        pub since: Option<String> = optional("since", TEXT);
+        /// Before this time.
+        pub until: Option<String> = optional("until", TEXT);
+        /// After the event with this number.
+        pub after: Option<u64> = optional("after", COUNT);
+        /// How many at most; a page when it is not given.
+        pub page_size: Option<u64> = optional("page_size", COUNT);
+    }
+}
 
 answer! {
     /// Something that happened.

@@ -175,6 +175,16 @@ body! {
 }
 
 body! {
+    /// The run whose states are asked for.
+    pub struct StatesOf: Parameters {
+        /// A flow run, where states of flow runs are asked for.
+        pub flow_run_id: Option<Uuid> = optional("flow_run_id", ID);
+        /// A task run, where states of task runs are.
+        pub task_run_id: Option<Uuid> = optional("task_run_id", ID);
+    }
+}
+
+body! {
     /// Which runs are looked for.
     pub struct FilterRuns: Parameters {
         /// By their flows.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::disk::{self, Sync};
-use crate::load::{self, Figure, Times};
+use crate::load::{self, Figure, Rounds, Times};
 use crate::process;
-use crate::report::{self, Absent, Report, Target, progress};
-use crate::systems::{Durable, Server, System};
+use crate::report::{self, Absent, Report, Target};
+use crate::systems::{Durable, System};
 use crate::table::{Table, fine, whole};
 
 /// For how long syncs are measured in each round.
@@ -19,12 +19,8 @@ pub(crate) struct Args {
     /// How many connections, each with one request under way.
     #[arg(long, value_delimiter = ',', default_value = "1,32,128")]
     connections: Vec<usize>,
-    /// For how long each figure is measured, in seconds.
-    #[arg(long, default_value_t = 5.0)]
-    seconds: f64,
-    /// How often; the middle figure counts.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[command(flatten)]
+    rounds: Rounds,
     /// Measure Leasehold and the bare server alone.
     #[arg(long)]
     alone: bool,
@@ -72,8 +68,11 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Cycles> {
             }
         }
         for &connections in &with_fewer(&args.connections, is_quiet) {
-            let found = in_turn(&servers, connections, args).await?;
-            rows.extend(found.into_iter().map(|(system, figure)| Row {
+            let named: Vec<_> =
+                servers.iter().map(|server| (server.system.name().to_owned(), server)).collect();
+            let figures = load::in_turn(&named, connections, &args.rounds).await?;
+            let systems = servers.iter().map(|server| server.system);
+            rows.extend(systems.zip(figures).map(|(system, figure)| Row {
                 connections,
                 system,
                 durable: system.durable(),
@@ -96,28 +95,6 @@ fn with_fewer(connections: &[usize], is_quiet: bool) -> Vec<usize> {
     let mut fewer: Vec<_> = connections.iter().map(|&count| count.min(most)).collect();
     fewer.dedup();
     fewer
-}
-
-/// Every server at one number of connections, in turn, so that whatever else the machine does
-/// meets all of them.
-async fn in_turn(
-    servers: &[Server],
-    connections: usize,
-    args: &Args,
-) -> anyhow::Result<Vec<(System, Figure)>> {
-    let mut figures: Vec<Vec<Figure>> = servers.iter().map(|_| Vec::new()).collect();
-    for round in 1..=args.rounds {
-        for (server, figures) in servers.iter().zip(&mut figures) {
-            let (name, rounds) = (server.system.name(), args.rounds);
-            progress(format_args!("{name}, {connections} connections, {round} of {rounds}"));
-            figures.push(load::cycles(server, connections, args.seconds).await?);
-        }
-    }
-    servers
-        .iter()
-        .zip(figures)
-        .map(|(server, figures)| Ok((server.system, load::middle(figures)?)))
-        .collect()
 }
 
 fn compare_to_echo(rows: &mut [Row]) {

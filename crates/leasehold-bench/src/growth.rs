@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::bulk;
 use crate::handoff::{Line, PATIENT, Quantiles};
-use crate::load::{self, Figure};
+use crate::load::{self, Figure, Rounds};
 use crate::report::{Report, Target, progress};
 use crate::systems::{Server, System, leasehold_with};
 use crate::table::{Table, fine, whole};
@@ -25,12 +25,8 @@ pub(crate) struct Args {
     /// How many connections, each with one request under way.
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// For how long each figure is measured, in seconds.
-    #[arg(long, default_value_t = 5.0)]
-    seconds: f64,
-    /// How often; the middle figure counts.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[command(flatten)]
+    rounds: Rounds,
     /// How often a slot changes hands along each line.
     #[arg(long, default_value_t = 200)]
     handoffs: usize,
@@ -64,7 +60,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Growth> {
         bulk::create_limits(&server, count, 10, |index| format!("other-{index}")).await?;
         servers.push((count, server));
     }
-    let limits = in_turn(&servers, "limits", args).await?;
+    let limits = rows_of(&servers, "limits", args).await?;
     drop(servers);
 
     let (mut servers, mut lines) = (Vec::new(), Vec::new());
@@ -75,7 +71,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Growth> {
         lines.push(Line::form(&server, count, HOLD).await?);
         servers.push((count, server));
     }
-    let mut waiters = in_turn(&servers, "waiters", args).await?;
+    let mut waiters = rows_of(&servers, "waiters", args).await?;
     for (row, line) in waiters.iter_mut().zip(lines) {
         progress(format_args!("hand-offs along a line of {}", row.count));
         row.handoff = Some(line.hand_along(args.handoffs).await?.from_release);
@@ -83,25 +79,18 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Growth> {
     Ok(Growth { connections: args.connections, limits, waiters })
 }
 
-/// Cycles on each server, in turn, so that whatever else the machine does meets all of them.
-async fn in_turn(
+async fn rows_of(
     servers: &[(usize, Server)],
     beside: &str,
     args: &Args,
 ) -> anyhow::Result<Vec<Row>> {
-    let mut figures: Vec<Vec<Figure>> = servers.iter().map(|_| Vec::new()).collect();
-    for round in 1..=args.rounds {
-        for ((count, server), figures) in servers.iter().zip(&mut figures) {
-            let rounds = args.rounds;
-            progress(format_args!("cycles beside {count} {beside}, {round} of {rounds}"));
-            figures.push(load::cycles(server, args.connections, args.seconds).await?);
-        }
-    }
+    let named: Vec<_> = servers
+        .iter()
+        .map(|(count, server)| (format!("beside {count} {beside}"), server))
+        .collect();
+    let figures = load::in_turn(&named, args.connections, &args.rounds).await?;
     let counts = servers.iter().map(|(count, _)| *count);
-    counts
-        .zip(figures)
-        .map(|(count, figures)| Ok(Row { count, figure: load::middle(figures)?, handoff: None }))
-        .collect()
+    Ok(counts.zip(figures).map(|(count, figure)| Row { count, figure, handoff: None }).collect())
 }
 
 /// The cycles of the most for each of the fewest's.

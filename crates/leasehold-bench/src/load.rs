@@ -7,10 +7,22 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::client::Unavailable;
+use crate::report::progress;
 use crate::systems::{Server, Session};
 
 /// What comes before the figure and does not count.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
+
+/// How long, and how often.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rounds {
+    /// For how long each figure is measured, in seconds.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// How often; the middle figure counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
 
 /// What a number of connections got.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +55,23 @@ impl Times {
     pub(crate) fn ms(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64 / 1e6
     }
+}
+
+/// Cycles on each server, which has a name here, in turn, so that whatever else the machine does
+/// meets all of them. Answers the middle figure of each.
+pub(crate) async fn in_turn(
+    servers: &[(String, &Server)],
+    connections: usize,
+    args: &Rounds,
+) -> anyhow::Result<Vec<Figure>> {
+    let mut figures: Vec<Vec<Figure>> = servers.iter().map(|_| Vec::new()).collect();
+    for round in 1..=args.rounds {
+        for ((name, server), figures) in servers.iter().zip(&mut figures) {
+            progress(format_args!("{name}, {connections} connections, {round} of {}", args.rounds));
+            figures.push(cycles(server, connections, args.seconds).await?);
+        }
+    }
+    figures.into_iter().map(middle).collect()
 }
 
 /// Runs cycles on some connections for some seconds.
@@ -120,7 +149,7 @@ async fn cycle(session: &mut Session, start: Instant) -> anyhow::Result<(Duratio
 }
 
 /// The figure in the middle of several.
-pub(crate) fn middle(mut figures: Vec<Figure>) -> anyhow::Result<Figure> {
+fn middle(mut figures: Vec<Figure>) -> anyhow::Result<Figure> {
     figures.sort_by(|a, b| a.cycles_per_second.total_cmp(&b.cycles_per_second));
     figures.get(figures.len() / 2).cloned().context("--rounds must be at least 1")
 }

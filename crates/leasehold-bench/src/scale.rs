@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use serde::Serialize;
 
 use crate::bulk;
 use crate::client::{ACQUIRE, acquire_for};
-use crate::load::{self, Figure};
+use crate::load::{self, Figure, Rounds};
 use crate::report::{Report, Target, progress};
 use crate::systems::{Server, leasehold_with};
 use crate::table::{Table, fine, whole};
@@ -38,12 +38,8 @@ pub(crate) struct Args {
     /// How many connections, each with one request under way.
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// For how long each figure is measured, in seconds.
-    #[arg(long, default_value_t = 5.0)]
-    seconds: f64,
-    /// How often; the middle figure counts.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[command(flatten)]
+    rounds: Rounds,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -85,12 +81,10 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Scale> {
     let made_per_second = args.leases as f64 / start.elapsed().as_secs_f64();
     let memory_bytes = server.process.memory_bytes()?;
 
-    let (mut figures_empty, mut figures_loaded) = (Vec::new(), Vec::new());
-    for round in 1..=args.rounds {
-        progress(format_args!("cycles, {round} of {}", args.rounds));
-        figures_empty.push(load::cycles(&empty, args.connections, args.seconds).await?);
-        figures_loaded.push(load::cycles(&server, args.connections, args.seconds).await?);
-    }
+    let named = [("empty".to_owned(), &empty), ("with them".to_owned(), &server)];
+    let figures = load::in_turn(&named, args.connections, &args.rounds).await?;
+    let [empty_figure, loaded_figure] =
+        figures.try_into().map_err(|_| anyhow!("two servers have two figures"))?;
     drop(empty);
     let (server, restart_seconds) = restarted(server, args).await?;
     let (back_seconds, meanwhile) = end_at_once(&server, args.ending, made_per_second).await?;
@@ -100,8 +94,8 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Scale> {
         made_per_second,
         memory_bytes,
         memory_bytes_per_lease: memory_bytes.saturating_sub(before) as f64 / args.leases as f64,
-        empty: load::middle(figures_empty)?,
-        loaded: load::middle(figures_loaded)?,
+        empty: empty_figure,
+        loaded: loaded_figure,
         restart_seconds,
         ending: args.ending,
         back_seconds,

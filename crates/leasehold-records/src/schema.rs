@@ -1,14 +1,13 @@
-//! The tables, their version, and the way from an older version to this one.
+//! The tables, and the way from an older version to this one.
 
-use std::path::Path;
+use leasehold_sqlite::Schema;
 
-use rusqlite::{Connection, TransactionBehavior};
+pub(crate) const SCHEMA: Schema = Schema {
+    // "LREC" in ASCII.
+    application_id: 0x4c52_4543,
+    steps: STEPS,
+};
 
-use crate::store::OpenError;
-
-/// Each step makes one version from the one before; a step that has been released never
-/// changes. The version stands in SQLite's `user_version`.
-///
 /// Points in time are microseconds since the Unix epoch. Ids are UUIDs as 16 bytes. What is
 /// looked for has a column; the rest of a run is in its document.
 const STEPS: &[&str] = &[
@@ -72,37 +71,3 @@ const STEPS: &[&str] = &[
     ) STRICT;
 ",
 ];
-
-/// "LREC" in ASCII: tells `file` and us that this database holds records of ours.
-const APPLICATION_ID: i64 = 0x4c52_4543;
-
-pub(crate) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let storage = |source| OpenError::Storage { path: path.to_owned(), source };
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
-    let found: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(storage)?;
-    if found > known {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
-    }
-    configure(connection).and_then(|()| migrate(connection, found)).map_err(storage)
-}
-
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(32);
-    Ok(())
-}
-
-fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
-    let done = usize::try_from(found).unwrap_or(0);
-    for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
-    }
-    Ok(())
-}

@@ -5,14 +5,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use leasehold_sqlite::Unusable;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::event::{Event, EventFilter};
 use crate::run::{Flow, Identity, Run, RunKind};
+use crate::schema::SCHEMA;
 use crate::state::{State, StateType};
-use crate::{event, rows, schema};
+use crate::{event, rows};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +88,13 @@ pub enum OpenError {
         /// Our version.
         known: i64,
     },
-    /// They are no records, or they are damaged.
+    /// It is a database, but holds no records.
+    #[error("the file {} is a database of another program", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no database, or it is damaged.
     #[error("the records {} cannot be opened", path.display())]
     Storage {
         /// The file.
@@ -129,8 +137,7 @@ impl Records {
         std::fs::create_dir_all(directory)
             .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
         let path = directory.join(Self::FILE);
-        let connection = Connection::open(&path);
-        Self::prepare(connection, &path, bounds)
+        Self::prepare(Connection::open(&path), path, bounds)
     }
 
     /// Records that last as long as the process. For tests.
@@ -139,18 +146,24 @@ impl Records {
     ///
     /// If SQLite cannot make them.
     pub fn in_memory(bounds: Bounds) -> Result<Self, OpenError> {
-        Self::prepare(Connection::open_in_memory(), Path::new(":memory:"), bounds)
+        Self::prepare(Connection::open_in_memory(), ":memory:".into(), bounds)
     }
 
     fn prepare(
         connection: rusqlite::Result<Connection>,
-        path: &Path,
+        path: PathBuf,
         bounds: Bounds,
     ) -> Result<Self, OpenError> {
-        let mut connection =
-            connection.map_err(|source| OpenError::Storage { path: path.to_owned(), source })?;
-        schema::prepare(&mut connection, path)?;
-        Ok(Self { connection, bounds })
+        let prepared = connection.map_err(Unusable::from).and_then(|mut connection| {
+            SCHEMA.prepare(&mut connection)?;
+            Ok(connection)
+        });
+        match prepared {
+            Ok(connection) => Ok(Self { connection, bounds }),
+            Err(Unusable::Foreign) => Err(OpenError::Foreign { path }),
+            Err(Unusable::Newer { found, known }) => Err(OpenError::Newer { path, found, known }),
+            Err(Unusable::Storage(source)) => Err(OpenError::Storage { path, source }),
+        }
     }
 
     /// Opens the book.

@@ -8,11 +8,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use leasehold_api::{Body, Invalid};
-use serde::de::DeserializeOwned;
+use leasehold_api::Body;
 
 use crate::app::App;
-use crate::coordinator::chain;
 use crate::error::ApiError;
 
 /// Larger bodies are refused.
@@ -25,9 +23,6 @@ pub(crate) struct Valid<T>(pub(crate) T);
 
 /// A query string that says what it must.
 pub(crate) struct ValidQuery<T>(pub(crate) T);
-
-/// A query string of our own lists of runs and events, whose shape is serde's.
-pub(crate) struct QueryString<T>(pub(crate) T);
 
 /// A body as it came, for handlers whose path can be invalid too.
 pub(crate) struct Raw {
@@ -94,16 +89,5 @@ impl<T: Body> FromRequestParts<App> for ValidQuery<T> {
         // Pairs of text are there in whatever comes.
         let Query(pairs) = Query::try_from_uri(&parts.uri).map_err(|_| ApiError::Unexpected)?;
         Ok(Self(T::from_query(pairs, &app.config().bodies)?))
-    }
-}
-
-impl<T: DeserializeOwned> FromRequestParts<App> for QueryString<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        let read = Query::try_from_uri(&parts.uri);
-        let query =
-            read.map_err(|error| Invalid::Detail(format!("Invalid query: {}", chain(&error))))?;
-        Ok(Self(query.0))
     }
 }

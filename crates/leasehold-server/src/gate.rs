@@ -118,7 +118,8 @@ impl Gate {
         }
         let path = request.uri().path();
         if let Some(authorization) = &self.authorization {
-            let is_open = is_open(request.method(), path) || is_websocket(headers);
+            let is_open = is_open(request.method(), path)
+                || (routes::is_socket(request.method(), path) && is_websocket(headers));
             let given = text(headers, header::AUTHORIZATION.as_str()).unwrap_or_default();
             let is_right: bool = authorization.header.as_bytes().ct_eq(given.as_bytes()).into();
             if !is_open && !is_right {
@@ -132,8 +133,7 @@ impl Gate {
     }
 }
 
-/// Health checks need no authentication, and the page that shows the API holds no secrets;
-/// WebSockets authenticate by their first message.
+/// Health checks need no authentication, and the page that shows the API holds no secrets.
 fn is_open(method: &Method, path: &str) -> bool {
     method == Method::GET && matches!(path, "/api/health" | "/api/ready" | "/" | "/docs" | "/docs/")
 }

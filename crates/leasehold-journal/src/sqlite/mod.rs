@@ -12,9 +12,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use leasehold_engine::{Changes, Snapshot};
+use leasehold_sqlite::Unusable;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::{CommitError, Journal, LoadError};
+use schema::SCHEMA;
 
 /// A journal in a directory of its own.
 #[derive(Debug)]
@@ -98,18 +100,20 @@ impl SqliteJournal {
             TryLockError::Error(source) => unwritable(source),
         })?;
         let path = directory.join(Self::FILE);
-        let opened = Connection::open(&path)
-            .map_err(|source| OpenError::Storage { path: path.clone(), source })
-            .and_then(|mut connection| {
-                schema::prepare(&mut connection, &path)?;
-                Ok(Self { connection, _lock: lock })
+        let prepared =
+            Connection::open(&path).map_err(Unusable::from).and_then(|mut connection| {
+                SCHEMA.prepare(&mut connection)?;
+                Ok(connection)
             });
-        opened.map_err(|error| match error {
-            OpenError::Storage { source, .. } if is_unwritable(&source) => {
-                unwritable(io::Error::other(source))
+        match prepared {
+            Ok(connection) => Ok(Self { connection, _lock: lock }),
+            Err(Unusable::Foreign) => Err(OpenError::Foreign { path }),
+            Err(Unusable::Newer { found, known }) => Err(OpenError::Newer { path, found, known }),
+            Err(Unusable::Storage(source)) if is_unwritable(&source) => {
+                Err(unwritable(io::Error::other(source)))
             }
-            other => other,
-        })
+            Err(Unusable::Storage(source)) => Err(OpenError::Storage { path, source }),
+        }
     }
 
     /// Lets the file grow to so many pages at the most; beyond, commits fail as they do on a

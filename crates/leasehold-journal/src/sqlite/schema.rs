@@ -1,14 +1,13 @@
-//! The tables, their version, and the way from an older version to this one.
+//! The tables, and the way from an older version to this one.
 
-use std::path::Path;
+use leasehold_sqlite::Schema;
 
-use rusqlite::{Connection, TransactionBehavior};
+pub(super) const SCHEMA: Schema = Schema {
+    // "LEAS" in ASCII.
+    application_id: 0x4c45_4153,
+    steps: STEPS,
+};
 
-use super::OpenError;
-
-/// Each step makes one version from the one before; a step that has been released never
-/// changes. The version stands in SQLite's `user_version`.
-///
 /// Points in time are microseconds since the Unix epoch. Ids are UUIDs as 16 bytes. Amounts
 /// of slots that may have a fraction are two numbers: whole slots, and 10⁻¹⁵ slots.
 const STEPS: &[&str] = &[
@@ -86,67 +85,28 @@ const STEPS: &[&str] = &[
 ",
 ];
 
-/// "LEAS" in ASCII: tells `file` and us that this database is a journal of ours.
-const APPLICATION_ID: i64 = 0x4c45_4153;
-
-pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let storage = |source| OpenError::Storage { path: path.to_owned(), source };
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
-    // Nothing is written before we know that the file is ours.
-    let (found, is_ours) = identify(connection).map_err(storage)?;
-    if !is_ours {
-        return Err(OpenError::Foreign { path: path.to_owned() });
-    }
-    if found > known {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
-    }
-    configure(connection).and_then(|()| migrate(connection, found)).map_err(storage)
-}
-
-/// The version of the schema, and whether the file is a journal, or empty and becomes one.
-fn identify(connection: &Connection) -> rusqlite::Result<(i64, bool)> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let is_empty: bool =
-        connection
-            .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
-    let is_ours = pragma("application_id")? == APPLICATION_ID || is_empty;
-    Ok((pragma("user_version")?, is_ours))
-}
-
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    // An operator who looks at the file with `sqlite3` may hold it for a moment.
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(32);
-    Ok(())
-}
-
-fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
-    let done = usize::try_from(found).unwrap_or(0);
-    for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use leasehold_engine::How;
+    use rusqlite::Connection;
 
     use super::*;
 
+    /// A journal as an older version left it.
+    fn journal_of(version: i64) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&STEPS[..version as usize].concat()).unwrap();
+        connection.pragma_update(None, "application_id", SCHEMA.application_id).unwrap();
+        connection.pragma_update(None, "user_version", version).unwrap();
+        connection
+    }
+
     #[test]
     fn a_journal_of_the_first_version_keeps_its_endings() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(STEPS[0]).unwrap();
+        let mut connection = journal_of(1);
         let insert = "INSERT INTO endings VALUES (7, x'00', 5, 'revoked', 'maintenance')";
         connection.execute_batch(insert).unwrap();
-        migrate(&mut connection, 1).unwrap();
+        SCHEMA.prepare(&mut connection).unwrap();
         let kept = "SELECT how || ' ' || reason FROM endings WHERE fence = 7 AND at_micros = 5";
         let kept: String = connection.query_row(kept, [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "revoked maintenance");
@@ -154,9 +114,7 @@ mod tests {
 
     #[test]
     fn a_journal_of_the_second_version_keeps_its_leases_and_its_endings() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(STEPS[0]).unwrap();
-        connection.execute_batch(STEPS[1]).unwrap();
+        let mut connection = journal_of(2);
         let id = "x'000102030405060708090a0b0c0d0e0f'";
         let rows = format!(
             "INSERT INTO leases VALUES (8, {id}, 'task_run', 't', '[]', 5, 65);
@@ -165,7 +123,7 @@ mod tests {
              INSERT INTO endings VALUES (7, {id}, 5, 'revoked', 'maintenance');"
         );
         connection.execute_batch(&rows).unwrap();
-        migrate(&mut connection, 2).unwrap();
+        SCHEMA.prepare(&mut connection).unwrap();
         let kept = crate::sqlite::rows::load(&connection).unwrap();
         let leases: Vec<_> =
             kept.leases.iter().map(|l| (l.fence.0, l.deadline.is_some())).collect();

@@ -10,16 +10,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
 use leasehold_api::Timestamp;
-use leasehold_api::events::{Event as WireEvent, EventHolder, EventPage};
+use leasehold_api::events::{Event as WireEvent, EventHolder, EventPage, FindEvents};
 use leasehold_records::{Event, EventFilter, micros_from_text};
-use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{Routes, otherwise};
 use crate::app::App;
 use crate::error::{ApiError, json};
 use crate::event_log::EventLog;
-use crate::extract::QueryString;
+use crate::extract::ValidQuery;
 
 const EVENT_STREAM: &str = "text/event-stream";
 /// Where a stream that was broken off goes on.
@@ -29,22 +27,9 @@ pub(super) fn add(routes: Routes) -> Routes {
     routes.add("/api/leasehold/events", otherwise("GET", get(list)))
 }
 
-/// Which events.
-#[derive(Deserialize)]
-struct Wanted {
-    limit: Option<String>,
-    holder: Option<String>,
-    kind: Option<String>,
-    lease: Option<Uuid>,
-    since: Option<String>,
-    until: Option<String>,
-    after: Option<u64>,
-    page_size: Option<u64>,
-}
-
 async fn list(
     State(app): State<App>,
-    QueryString(wanted): QueryString<Wanted>,
+    ValidQuery(wanted): ValidQuery<FindEvents>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let log = app.event_log().ok_or(ApiError::PathNotFound)?.clone();

@@ -32,11 +32,17 @@ const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(30);
 const PROTOCOL_ERROR: u16 = 1002;
 const POLICY_VIOLATION: u16 = 1008;
 
+/// The paths of all WebSockets.
+pub(super) const SOCKETS: [&str; 3] = [EVENTS_IN, EVENTS_OUT, LOGS_OUT];
+const EVENTS_IN: &str = "/api/events/in";
+const EVENTS_OUT: &str = "/api/events/out";
+const LOGS_OUT: &str = "/api/logs/out";
+
 pub(super) fn add(routes: Routes) -> Routes {
     routes
-        .add_socket("/api/events/in", any(events_in))
-        .add_socket("/api/events/out", any(events_out))
-        .add_socket("/api/logs/out", any(logs_out))
+        .add_socket(EVENTS_IN, any(events_in))
+        .add_socket(EVENTS_OUT, any(events_out))
+        .add_socket(LOGS_OUT, any(logs_out))
 }
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;

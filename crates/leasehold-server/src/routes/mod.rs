@@ -12,7 +12,7 @@ mod tags;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
@@ -83,6 +83,11 @@ async fn redirect(request: Request) -> Response {
     };
     let location = format!("{}{path}{}", origin(request.headers(), uri), query(uri));
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
+}
+
+/// Whether a request may be that for a WebSocket, which authenticates by its first message.
+pub(crate) fn is_socket(method: &Method, path: &str) -> bool {
+    method == Method::GET && events::SOCKETS.contains(&path)
 }
 
 /// Whether the recorded server has a route for a path that one of ours matches. It decodes a

@@ -102,6 +102,30 @@ async fn health_checks_need_no_password_and_nothing_else_does_without() {
 }
 
 #[tokio::test]
+async fn what_asks_for_a_web_socket_needs_the_password_everywhere_else() {
+    let app = app(|config| config.auth_string = Some("admin:pass".to_owned()));
+    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
+    for (method, path) in [
+        ("GET", "/api/version"),
+        ("GET", "/api/leases"),
+        ("GET", "/api/leasehold/events"),
+        ("GET", "/api/events/in/"),
+        ("GET", "/nope"),
+        ("POST", "/api/events/in"),
+        ("POST", "/api/v2/concurrency_limits/"),
+        ("POST", "/api/v2/concurrency_limits/filter"),
+        ("DELETE", "/api/v2/concurrency_limits/db"),
+        ("DELETE", "/api/leases/8e0299df-d5ba-4b94-9bde-7493cfbac88d"),
+    ] {
+        ask(&app, method, path, &upgrade).await.expect(401);
+    }
+    // They have no WebSocket in them, and say so before anything is asked.
+    for path in ["/api/events/in", "/api/events/out", "/api/logs/out"] {
+        ask(&app, "GET", path, &upgrade).await.expect(404);
+    }
+}
+
+#[tokio::test]
 async fn a_password_that_nobody_asks_for_is_ignored() {
     let app = TestApp::start();
     for sent in ["Bearer x", &basic("a:b"), "garbage"] {

@@ -5,17 +5,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use leasehold_api::Invalid;
-use leasehold_api::runs::FilterRuns;
+use leasehold_api::missing_query;
+use leasehold_api::runs::{FilterRuns, StatesOf};
 use leasehold_records::RunKind;
-use serde::Deserialize;
-use uuid::Uuid;
 
 use super::super::{Routes, otherwise};
 use super::{filter, now_micros, recorder};
 use crate::app::App;
 use crate::error::{ApiError, json};
-use crate::extract::{QueryString, Valid};
+use crate::extract::{Valid, ValidQuery};
 use crate::records::convert;
 
 pub(super) fn add(routes: Routes, kind: RunKind) -> Routes {
@@ -66,24 +64,16 @@ async fn count(
     Ok(json(StatusCode::OK, &count))
 }
 
-/// The run whose states are asked for.
-#[derive(Deserialize)]
-struct OfRun {
-    flow_run_id: Option<Uuid>,
-    task_run_id: Option<Uuid>,
-}
-
 async fn states(
     kind: RunKind,
     State(app): State<App>,
-    QueryString(of): QueryString<OfRun>,
+    ValidQuery(of): ValidQuery<StatesOf>,
 ) -> Result<Response, ApiError> {
-    let run = match kind {
-        RunKind::FlowRun => of.flow_run_id,
-        RunKind::TaskRun => of.task_run_id,
+    let (name, run) = match kind {
+        RunKind::FlowRun => ("flow_run_id", of.flow_run_id),
+        RunKind::TaskRun => ("task_run_id", of.task_run_id),
     };
-    let unsaid = || Invalid::Detail(format!("Invalid query: {}_id is missing", kind.as_str()));
-    let run = run.ok_or_else(unsaid)?;
+    let run = run.ok_or_else(|| missing_query(name))?;
     let states = recorder(&app)?.write(move |book| book.states(run)).await?;
     let states: Vec<_> = states.iter().map(convert::wire_state).collect();
     Ok(json(StatusCode::OK, &states))
