@@ -29,10 +29,13 @@ impl Ledger {
             return answered;
         }
         let wanted = self.wanted(&acquire);
-        match (self.refuses(&wanted, &acquire, Ticket::NONE), acquire.patience) {
-            (None, _) => self.grant(&wanted, acquire.hold, Ticket::NONE),
+        // Whoever comes back to its place is judged as who stands there.
+        let place = acquire.patience.and_then(|patience| self.queue.place_of(&patience));
+        let ticket = place.unwrap_or(Ticket::NONE);
+        match (self.refuses(&wanted, &acquire, ticket), acquire.patience) {
+            (None, _) => self.grant(&wanted, acquire.hold, ticket),
             (Some(Acquired::Refused(refusal)), Some(patience)) => {
-                self.wait(acquire, wanted, patience, refusal)
+                self.wait(acquire, wanted, (patience, place), refusal)
             }
             (Some(Acquired::Refused(refusal)), None) => {
                 Acquired::Refused(self.queue.with_position(refusal, 0, Ticket::NONE))
@@ -211,19 +214,16 @@ impl Ledger {
         (!missing.is_empty()).then_some(Acquired::Missing(missing))
     }
 
-    /// Whether an active limit has no room for slots, or is kept for somebody who came before.
+    /// Whether an active limit has no room for slots, beside what is kept for those who came before.
     fn blocks(&self, room: &Room, slots: u64, ticket: Ticket) -> Option<Blocker> {
         let release =
             Wait::Release { occupancy_seconds_average: room.limit.occupancy_seconds_average };
-        let excess = room.excess(slots, self.now);
-        let is_kept = self.queue.is_reserved(room.limit.id, ticket);
-        let wait = if is_kept {
-            release
-        } else if excess > Level::ZERO {
-            room.limit.decay.time_to_drain(excess).map_or(release, Wait::Drain)
-        } else {
+        let excess = self.excess_beside(room, slots, ticket);
+        if excess == Level::ZERO {
             return None;
-        };
+        }
+        let is_kept = room.excess(slots, self.now) == Level::ZERO;
+        let wait = room.time_to_drain(excess, self.now).map_or(release, Wait::Drain);
         Some(Blocker { limit: MinimalLimit::from(&room.limit), wanted: slots, wait, is_kept })
     }
 

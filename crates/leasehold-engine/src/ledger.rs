@@ -114,6 +114,13 @@ impl Ledger {
         ledger
     }
 
+    /// Forgets what did not become durable: everything is again as a journal kept it. Nobody waits
+    /// any longer, and no place in line is taken twice.
+    pub fn reload(&mut self, snapshot: Snapshot, now: Timestamp) {
+        let queue = self.queue.emptied();
+        *self = Self { queue, ..Self::restore(snapshot, now) };
+    }
+
     /// Does what a command asks, at a point in time. Time never runs backwards here: an
     /// earlier `now` counts as the latest that was seen.
     pub fn step(&mut self, command: Command, now: Timestamp) -> Step {

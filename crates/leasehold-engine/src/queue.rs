@@ -3,10 +3,10 @@
 //! A request that may wait joins the line of each limit that it wants slots of, in the order
 //! of priorities and, within one, of tickets. Whatever frees slots (a release, an expiry, a
 //! drain, an operator) grants to the next in line in the same step. It is work-conserving: who
-//! can run now overtakes who cannot. And nobody starves: a request that has been overtaken
-//! [`OVERTAKES_MAX`] times on one of its limits reserves all of them; from then on nobody who
-//! came later gets slots there before it does. Reservations are held in the order of tickets,
-//! so two of them never wait for each other.
+//! can run now overtakes who cannot. And nobody starves: for a request that has been overtaken
+//! [`OVERTAKES_MAX`] times on one of its limits, what it wants is kept on all of them; from then
+//! on nobody who came later gets slots there unless those are left. Slots are kept in the order of
+//! tickets, so two requests never wait for each other.
 
 mod line;
 
@@ -24,7 +24,7 @@ use crate::decay::Level;
 use crate::happening::{Departure, What};
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId, Notes, RequestDigest};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Room};
 use crate::limit::LimitId;
 use crate::outcome::{Acquired, Blocker, Refusal, Wait};
 use crate::time::{Span, Timestamp};
@@ -33,6 +33,9 @@ use crate::time::{Span, Timestamp};
 pub const OVERTAKES_MAX: u64 = 64;
 /// More requests than this do not wait, they are refused.
 const WAITERS_MAX: usize = 100_000;
+/// How long a client that was sent away to come back is expected: how often it was overtaken
+/// counts on then, and what is kept for it stays.
+const ABSENCE_MAX: Span = Span::from_seconds(2);
 
 /// A place in line: the lower, the earlier it was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +86,16 @@ pub(crate) struct Waiter {
     priority: i32,
     since: Timestamp,
     until: Timestamp,
+    /// Its client polls: it has come back to its place, and does so again.
+    comes_back: bool,
+}
+
+/// Somebody who is expected back in its place.
+#[derive(Debug)]
+struct Absent {
+    until: Timestamp,
+    overtaken: u64,
+    limits: SmallVec<[LimitId; 1]>,
 }
 
 /// Everybody who waits.
@@ -91,6 +104,9 @@ pub(crate) struct Queue {
     waiters: BTreeMap<Ticket, Waiter>,
     tickets: FxHashMap<WaiterId, Ticket>,
     lines: FxHashMap<LimitId, Line>,
+    absent: BTreeMap<Ticket, Absent>,
+    /// When they are no longer expected.
+    absences: BTreeSet<(Timestamp, Ticket)>,
     /// When waiters lose their patience.
     patience: BTreeSet<(Timestamp, Ticket)>,
     /// When a rate limit has drained enough for somebody in its line.
@@ -112,23 +128,33 @@ impl Queue {
         }
     }
 
-    /// Whether a limit is kept for somebody who came before `ticket`.
-    pub(crate) fn is_reserved(&self, limit: LimitId, ticket: Ticket) -> bool {
-        self.lines
-            .get(&limit)
-            .and_then(|line| line.starving.first())
-            .is_some_and(|oldest| *oldest < ticket)
+    /// How many slots of a limit are kept for those who came before `ticket`.
+    pub(crate) fn kept_before(&self, limit: LimitId, ticket: Ticket) -> u128 {
+        self.lines.get(&limit).map_or(0, |line| line.kept_before(ticket))
     }
 
     /// The next time at which something happens by itself.
     pub(crate) fn next_wake_up(&self) -> Option<Timestamp> {
         let patience = self.patience.first().map(|(at, _)| *at);
-        patience.into_iter().chain(self.first_alarm()).min()
+        let absence = self.absences.first().map(|(at, _)| *at);
+        patience.into_iter().chain(absence).chain(self.first_alarm()).min()
     }
 
     /// When a rate limit has drained enough for somebody in its line.
     pub(crate) fn first_alarm(&self) -> Option<Timestamp> {
         self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// The place that somebody comes back to, unless it is none or somebody stands there.
+    pub(crate) fn place_of(&self, patience: &Patience) -> Option<Ticket> {
+        let is_free =
+            |place: &Ticket| place.0 < self.next_ticket && !self.waiters.contains_key(place);
+        patience.place.filter(is_free)
+    }
+
+    /// An empty line whose places begin where those of this one end.
+    pub(crate) fn emptied(&self) -> Self {
+        Self { next_ticket: self.next_ticket, ..Self::default() }
     }
 
     /// A place in line, for whoever comes back for it.
@@ -148,19 +174,13 @@ impl Queue {
                 continue;
             }
             line.overtakes += 1;
-            let overtaken = line
-                .patient
-                .iter()
-                .take_while(|(_, joined)| line.overtakes - **joined >= OVERTAKES_MAX);
-            starving.extend(overtaken.map(|(ticket, _)| *ticket));
+            starving.extend(line.overtaken_too_often());
         }
         for ticket in starving {
             let Some(waiter) = self.waiters.get(&ticket) else { continue };
             for want in &waiter.wanted {
-                if let Some(line) = self.lines.get_mut(&want.limit)
-                    && line.patient.remove(&ticket).is_some()
-                {
-                    line.starving.insert(ticket);
+                if let Some(line) = self.lines.get_mut(&want.limit) {
+                    line.starve(ticket, want.slots);
                 }
             }
         }
@@ -197,9 +217,10 @@ impl Queue {
         if let Some((lease, _)) = waiter.acquire.hold.key() {
             self.with_key.entry(lease).or_default().insert(ticket);
         }
+        let overtaken = self.expect_no_longer(ticket);
         for want in &waiter.wanted {
             let line = self.lines.entry(want.limit).or_default();
-            line.insert(waiter.priority, ticket, want.slots);
+            line.insert(waiter.priority, (ticket, overtaken), want.slots);
             // Looked at once more in its line, it sets the alarm that will wake it.
             self.touched.push(want.limit);
         }
@@ -221,16 +242,51 @@ impl Queue {
         for want in &waiter.wanted {
             let Some(line) = self.lines.get_mut(&want.limit) else { continue };
             line.remove(waiter.priority, ticket, want.slots);
-            if line.order.is_empty() {
-                self.set_alarm(want.limit, None);
-                self.lines.remove(&want.limit);
-            }
+            self.remove_if_empty(want.limit);
         }
         // What was kept for it, others may have.
         for want in &waiter.wanted {
             self.touch(want.limit);
         }
         Some(waiter)
+    }
+
+    /// Sends somebody away who comes back in a moment.
+    fn send_to_come_back(&mut self, ticket: Ticket, until: Timestamp) -> Option<Waiter> {
+        let limits = &self.waiters.get(&ticket)?.wanted;
+        let lines = limits.iter().filter_map(|want| self.lines.get(&want.limit));
+        let overtaken = lines.map(|line| line.overtaken(ticket)).max().unwrap_or(0);
+        let waiter = self.leave(ticket)?;
+        if overtaken >= OVERTAKES_MAX {
+            for want in &waiter.wanted {
+                self.lines.entry(want.limit).or_default().keep(ticket, want.slots);
+            }
+        }
+        let limits = waiter.wanted.iter().map(|want| want.limit).collect();
+        self.absences.insert((until, ticket));
+        self.absent.insert(ticket, Absent { until, overtaken, limits });
+        Some(waiter)
+    }
+
+    /// Somebody has come back, or has not in time. Answers how often it had been overtaken.
+    fn expect_no_longer(&mut self, ticket: Ticket) -> u64 {
+        let Some(absent) = self.absent.remove(&ticket) else { return 0 };
+        self.absences.remove(&(absent.until, ticket));
+        for limit in absent.limits {
+            if let Some(line) = self.lines.get_mut(&limit) {
+                line.keep_no_longer(ticket);
+                self.remove_if_empty(limit);
+                self.touch(limit);
+            }
+        }
+        absent.overtaken
+    }
+
+    fn remove_if_empty(&mut self, limit: LimitId) {
+        if self.lines.get(&limit).is_some_and(Line::is_empty) {
+            self.set_alarm(limit, None);
+            self.lines.remove(&limit);
+        }
     }
 
     fn set_alarm(&mut self, limit: LimitId, alarm: Option<Timestamp>) {
@@ -256,12 +312,12 @@ impl Queue {
         Some(limit)
     }
 
-    /// Who is next in a line after `last`. Where the limit is kept for somebody, only that one
-    /// and those before it are candidates.
+    /// Who is next in a line after `last`, up to the ticket `youngest` if it is said.
     fn next_in_line(
         &self,
         limit: LimitId,
         last: Option<(Reverse<i32>, Ticket)>,
+        youngest: Option<Ticket>,
     ) -> Option<(Reverse<i32>, Ticket)> {
         use std::ops::Bound::{Excluded, Unbounded};
         let line = self.lines.get(&limit)?;
@@ -269,9 +325,9 @@ impl Queue {
             None => line.order.range(..),
             Some(last) => line.order.range((Excluded(last), Unbounded)),
         };
-        match line.starving.first() {
+        match youngest {
             None => rest.next().copied(),
-            Some(first) => rest.find(|(_, ticket)| ticket <= first).copied(),
+            Some(youngest) => rest.find(|(_, ticket)| *ticket <= youngest).copied(),
         }
     }
 }
@@ -282,14 +338,11 @@ impl Ledger {
         &mut self,
         acquire: Acquire,
         wanted: SmallVec<[Wanted; 1]>,
-        patience: Patience,
+        (patience, place): (Patience, Option<Ticket>),
         refusal: Refusal,
     ) -> Acquired {
-        let kept = patience.place.filter(|place| {
-            place.0 < self.queue.next_ticket && !self.queue.waiters.contains_key(place)
-        });
-        let ticket = kept.unwrap_or_else(|| self.queue.take_ticket());
-        if self.queue.waiters.len() >= WAITERS_MAX || patience.until <= self.now {
+        let ticket = place.unwrap_or_else(|| self.queue.take_ticket());
+        if self.queue.waiters.len() >= WAITERS_MAX || patience.until <= self.looked {
             let refusal = self.queue.with_position(refusal, patience.priority, ticket);
             return Acquired::Refused(Refusal { place: Some(ticket), ..refusal });
         }
@@ -300,6 +353,7 @@ impl Ledger {
             priority: patience.priority,
             since: self.now,
             until: patience.until,
+            comes_back: place.is_some(),
         };
         self.happened_in_line(What::Queued, &waiter);
         self.queue.join(ticket, waiter);
@@ -327,7 +381,13 @@ impl Ledger {
     }
 
     fn leave(&mut self, ticket: Ticket, why: Departure) -> Option<Waiter> {
-        let waiter = self.queue.leave(ticket)?;
+        let comes_back = why == Departure::OutOfPatience
+            && self.queue.waiters.get(&ticket).is_some_and(|waiter| waiter.comes_back);
+        let waiter = if comes_back {
+            self.queue.send_to_come_back(ticket, self.now + ABSENCE_MAX)?
+        } else {
+            self.queue.leave(ticket)?
+        };
         self.happened_in_line(What::Left(why), &waiter);
         Some(waiter)
     }
@@ -336,16 +396,25 @@ impl Ledger {
     /// those whose patience is over are sent away.
     pub(crate) fn serve_lines(&mut self) -> Vec<Called> {
         let mut called = Vec::new();
+        while let Some(&(until, ticket)) = self.queue.absences.first()
+            && until <= self.now
+        {
+            self.queue.expect_no_longer(ticket);
+        }
         self.serve_touched(&mut called);
         while let Some(&(until, ticket)) = self.queue.patience.first()
             && until <= self.now
         {
-            let refused = self.judge(ticket);
-            if let Some(waiter) = self.leave(ticket, Departure::OutOfPatience) {
-                // Had it been able to run, it would have been called above.
-                let refused = refused.unwrap_or(Acquired::Refused(Refusal::unknown()));
-                let outcome = self.sent_away(refused, waiter.priority, ticket);
-                called.push(Called { waiter: waiter.id, outcome });
+            match self.judge(ticket) {
+                // It needs no room by now: its holder was granted another request meanwhile.
+                None => called.extend(self.call(ticket)),
+                Some(refused) => {
+                    let left = self.leave(ticket, Departure::OutOfPatience);
+                    called.extend(left.map(|waiter| {
+                        let outcome = self.sent_away(refused, waiter.priority, ticket);
+                        Called { waiter: waiter.id, outcome }
+                    }));
+                }
             }
             self.serve_touched(&mut called);
         }
@@ -402,7 +471,10 @@ impl Ledger {
                 alarm = alarm.into_iter().chain(until).min();
                 break;
             }
-            let Some(next) = self.queue.next_in_line(limit, last) else { break };
+            let shut_out = self.shut_out(limit);
+            let (youngest, until) = shut_out.unzip();
+            alarm = alarm.into_iter().chain(until.flatten()).min();
+            let Some(next) = self.queue.next_in_line(limit, last, youngest) else { break };
             last = Some(next);
             let (_, ticket) = next;
             match self.judge(ticket) {
@@ -432,7 +504,27 @@ impl Ledger {
         }
         let excess = room.excess(*least, self.now);
         (excess > Level::ZERO)
-            .then(|| room.limit.decay.time_to_drain(excess).map(|span| self.now + span))
+            .then(|| room.time_to_drain(excess, self.now).map(|span| self.now + span))
+    }
+
+    /// Whether a limit has no room beside what is kept, even for the least that anybody wants: then
+    /// only those come into question that are no younger than the youngest that it is kept for.
+    /// And when it will have drained enough for the others.
+    fn shut_out(&self, limit: LimitId) -> Option<(Ticket, Option<Timestamp>)> {
+        let line = self.queue.lines.get(&limit)?;
+        let youngest = line.youngest_starving()?;
+        let room = self.rooms.get(&limit).filter(|room| room.limit.active)?;
+        let (least, _) = line.sizes.first_key_value()?;
+        let excess = self.excess_beside(room, *least, Ticket::NONE);
+        let until = || room.time_to_drain(excess, self.now).map(|span| self.now + span);
+        (excess > Level::ZERO).then(|| (youngest, until()))
+    }
+
+    /// By how much slots exceed what a limit has beside what is kept for those before `ticket`.
+    pub(crate) fn excess_beside(&self, room: &Room, slots: u64, ticket: Ticket) -> Level {
+        let kept = self.queue.kept_before(room.limit.id, ticket);
+        let both = u64::try_from(kept + u128::from(slots)).unwrap_or(u64::MAX);
+        room.excess(both, self.now)
     }
 
     /// Why somebody in line cannot run now, if so.
@@ -462,9 +554,5 @@ impl Refusal {
                 Wait::Release { .. } => None,
             })
             .try_fold(Span::ZERO, |longest, span| span.map(|span| longest.max(span)))
-    }
-
-    fn unknown() -> Self {
-        Self { blockers: SmallVec::new(), place: None, position: 1 }
     }
 }

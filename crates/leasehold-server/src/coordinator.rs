@@ -212,18 +212,23 @@ impl<J: Journal + 'static> Coordinator<J> {
                 Command::Acquire(acquire) => acquire.patience.map(|patience| patience.waiter),
                 _ => None,
             };
-            match (self.step(command, now), waiter) {
-                (Outcome::Acquired(Acquired::Queued(_)), Some(waiter)) if self.is_stopping => {
+            // It is there before it is put in line: it may be called in the very same step.
+            let reply = match waiter {
+                Some(waiter) => {
                     self.waiting.insert(waiter, reply);
+                    None
+                }
+                None => Some(reply),
+            };
+            let outcome = self.step(command, now);
+            if let Outcome::Acquired(Acquired::Queued(_)) = outcome {
+                if self.is_stopping {
                     self.send_waiters_away(Departure::Stopping, Unavailable::Stopping);
                 }
-                (Outcome::Acquired(Acquired::Queued(_)), Some(waiter)) => {
-                    self.waiting.insert(waiter, reply);
-                }
-                (outcome, _) => {
-                    self.stepped.push(Stepped { reply: Some(reply), outcome, again: None });
-                }
+                continue;
             }
+            let reply = reply.or_else(|| self.waiting.remove(&waiter?));
+            self.stepped.push(Stepped { reply, outcome, again: None });
         }
     }
 
@@ -362,7 +367,7 @@ impl<J: Journal + 'static> Coordinator<J> {
             match self.journal.load() {
                 Ok(snapshot) => {
                     self.committed_at = snapshot.at;
-                    self.ledger = Ledger::restore(snapshot, self.clock.now());
+                    self.ledger.reload(snapshot, self.clock.now());
                     return;
                 }
                 Err(error) => {

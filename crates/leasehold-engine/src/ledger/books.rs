@@ -14,7 +14,7 @@ use crate::holder::Holder;
 use crate::lease::{Ending, Fence, How, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
 use crate::outcome::Gone;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// A limit and what the leases hold on it.
 #[derive(Debug)]
@@ -289,6 +289,11 @@ impl Room {
     pub(crate) fn excess(&self, slots: u64, now: Timestamp) -> Level {
         let after = self.occupied(now) + Level::from_slots(slots);
         after.saturating_sub(Level::from_slots(self.limit.slots))
+    }
+
+    /// How long it takes until so much has drained. Never, if there is not so much to drain.
+    pub(crate) fn time_to_drain(&self, excess: Level, now: Timestamp) -> Option<Span> {
+        if excess > self.occupied(now) { None } else { self.limit.decay.time_to_drain(excess) }
     }
 
     /// Lets every lease be drained again, from the oldest on.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use leasehold_engine::{
-    Acquire, Acquired, Called, Command, Departure, Hold, LeaseId, LimitPatch, LimitRef, Missing,
-    Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Span, Step, WaiterId, Want, What,
+    Acquire, Acquired, Called, Command, Departure, Hold, Holder, LeaseId, LimitPatch, LimitRef,
+    Missing, Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step, Ticket,
+    WaiterId, Want, What,
 };
 use proptest::prelude::*;
 
@@ -269,6 +270,174 @@ fn who_comes_back_to_an_old_place_does_not_make_others_wait_longer() {
     assert!(is_queued(&wait_with(&mut world, 3, &both, |p| Patience { place, ..p })));
     let after = (200..400).filter(|nth| overtake(&mut world, *nth)).count();
     assert_eq!(u64::try_from(before + after), Ok(OVERTAKES_MAX));
+}
+
+/// Lets others overtake whoever waits for more than a slot of `db`, until one of them has to wait.
+fn overtake_until_kept(world: &mut World, ids: std::ops::Range<u64>) -> u64 {
+    for id in ids.clone() {
+        if is_queued(&wait(world, id, &[("db", 1)])) {
+            return id - ids.start;
+        }
+        release(world, lease(id));
+    }
+    panic!("nothing is ever kept");
+}
+
+/// A polling client is refused, and comes back to its place for half a minute.
+fn poll(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> {
+    let until = world.now;
+    let asked = wait_with(world, id, wants, |patience| Patience { until, ..patience });
+    let Outcome::Acquired(Acquired::Refused(Refusal { place, .. })) = asked.outcome else {
+        panic!("{asked:?}")
+    };
+    let held_open = wait_with(world, id, wants, |patience| Patience { place, ..patience });
+    assert!(is_queued(&held_open), "{held_open:?}");
+    place
+}
+
+#[test]
+fn who_comes_back_to_a_place_from_before_the_one_that_slots_are_kept_for_runs_at_once() {
+    let mut world = World::with("db", 2);
+    world.take(1, "db");
+    world.take(2, "db");
+    let until = world.now;
+    let refused = wait_with(&mut world, 1, &[("db", 1)], |p| Patience { until, ..p });
+    let Outcome::Acquired(Acquired::Refused(Refusal { place, .. })) = refused.outcome else {
+        panic!("{refused:?}")
+    };
+    wait(&mut world, 2, &[("db", 2)]);
+    release(&mut world, LeaseId(2));
+    overtake_until_kept(&mut world, 100..200);
+    let back = wait_with(&mut world, 1, &[("db", 1)], |p| Patience { place, ..p });
+    assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
+    assert_eq!(back.called, [], "and it is answered once");
+}
+
+#[test]
+fn how_often_a_polling_client_was_overtaken_is_not_forgotten_while_it_is_away() {
+    let mut world = World::with("db", 2);
+    world.take(1, "db");
+    let both = [("db", 2)];
+    let place = poll(&mut world, 1, &both);
+    for id in 100..130 {
+        wait(&mut world, id, &[("db", 1)]);
+        release(&mut world, lease(id));
+    }
+    // It is sent away, and comes back in a moment.
+    world.now = world.now + Span::from_seconds(30);
+    let away = step(&mut world, Command::Tick);
+    assert!(matches!(away.called[0].outcome, Acquired::Refused(_)), "{away:?}");
+    world.now = world.now + Span::from_micros(20_000);
+    assert!(is_queued(&wait_with(&mut world, 2, &both, |p| Patience { place, ..p })));
+    assert_eq!(overtake_until_kept(&mut world, 200..300), OVERTAKES_MAX - 30);
+}
+
+#[test]
+fn what_is_kept_for_a_polling_client_stays_while_it_is_away_for_a_moment() {
+    for is_back in [true, false] {
+        let mut world = World::with("db", 2);
+        world.take(1, "db");
+        let place = poll(&mut world, 1, &[("db", 2)]);
+        let last = 100 + overtake_until_kept(&mut world, 100..200);
+        step(&mut world, Command::Abandon(WaiterId(last)));
+        world.now = world.now + Span::from_seconds(30);
+        step(&mut world, Command::Tick);
+        // It is away, and one slot is free.
+        assert!(is_queued(&wait(&mut world, 300, &[("db", 1)])));
+        if is_back {
+            world.now = world.now + Span::from_micros(20_000);
+            assert!(is_queued(&wait_with(&mut world, 2, &[("db", 2)], |p| Patience {
+                place,
+                ..p
+            })));
+            assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
+        } else {
+            let later = world.ledger.next_wake_up().unwrap();
+            assert!(later <= world.now + Span::from_seconds(2));
+            world.now = later;
+            assert_eq!(granted(&step(&mut world, Command::Tick)), [300]);
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_for_one_leaves_the_rest_of_a_limit_to_others() {
+    let mut world = World::with("db", 5);
+    world.create("nightly", 1, 0.0);
+    world.take(1, "nightly");
+    wait(&mut world, 1, &[("db", 2), ("nightly", 1)]);
+    for id in 100..300 {
+        let granted = wait(&mut world, id, &[("db", 3)]);
+        assert!(matches!(granted.outcome, Outcome::Acquired(Acquired::Granted(_))), "{granted:?}");
+        release(&mut world, lease(id));
+    }
+    // Of five slots two are kept by now.
+    assert!(is_queued(&wait(&mut world, 300, &[("db", 4)])));
+    let granted_at_once = wait(&mut world, 301, &[("db", 3)]);
+    assert!(!is_queued(&granted_at_once), "{granted_at_once:?}");
+    assert!(is_queued(&wait(&mut world, 302, &[("db", 1)])));
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [1]);
+    assert_eq!(granted(&release(&mut world, lease(301))), [302]);
+}
+
+#[test]
+fn a_rate_limit_is_kept_for_one_and_drains_for_others() {
+    let mut world = World::with("db", 1);
+    world.create("rate", 4, 100.0);
+    world.take(1, "db");
+    wait(&mut world, 1, &[("db", 1), ("rate", 1)]);
+    for id in 100..100 + OVERTAKES_MAX {
+        wait(&mut world, id, &[("rate", 1)]);
+        release(&mut world, lease(id));
+        world.now = world.now + Span::from_micros(10_000);
+    }
+    // One of four is kept, so three fit, and the next when one of them has drained.
+    for id in 200..203 {
+        assert!(!is_queued(&wait(&mut world, id, &[("rate", 1)])));
+    }
+    assert!(is_queued(&wait(&mut world, 300, &[("rate", 1)])));
+    let before = world.now;
+    world.now = world.ledger.next_wake_up().unwrap();
+    assert_eq!(world.now.since(before), Span::from_micros(10_000));
+    assert_eq!(granted(&step(&mut world, Command::Tick)), [300]);
+}
+
+#[test]
+fn a_holder_that_waits_twice_is_granted_twice() {
+    let mut world = World::with("tag:db", 1);
+    world.take(1, "tag:db");
+    let holder = Holder { kind: "task_run".into(), id: "one".into() };
+    for id in [1, 2] {
+        let acquire = Acquire {
+            wants: [Want { name: "tag:db".into(), slots: 1 }].into_iter().collect(),
+            mode: Mode::Concurrency,
+            hold: Hold::Holder { id: lease(id), holder: holder.clone() },
+            missing: Missing::Skip,
+            patience: Some(Patience {
+                waiter: WaiterId(id),
+                until: world.now + Span::from_seconds(30),
+                priority: 0,
+                place: None,
+            }),
+        };
+        assert!(is_queued(&step(&mut world, Command::Acquire(acquire))));
+    }
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [1]);
+    world.now = world.ledger.next_wake_up().unwrap();
+    assert_eq!(granted(&step(&mut world, Command::Tick)), [2]);
+    assert_eq!(world.taken("tag:db"), 1);
+}
+
+#[test]
+fn places_go_on_when_everything_is_loaded_again() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    let place = poll(&mut world, 1, &[("db", 1)]);
+    let kept = world.ledger.snapshot();
+    world.ledger.reload(kept, world.now);
+    assert!(is_queued(&wait(&mut world, 2, &[("db", 1)])));
+    assert!(is_queued(&wait_with(&mut world, 3, &[("db", 1)], |p| Patience { place, ..p })));
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [3], "it came first");
 }
 
 #[test]
