@@ -269,8 +269,13 @@ impl Server {
         let changes = running.ledger.take_changes();
         let batch = std::mem::take(&mut running.next);
         if changes.is_empty() && !is_heartbeat {
-            let replies = batch.replies.into_iter();
-            let replies: Replies = replies.map(|out| (out.connection, Some(out.reply))).collect();
+            // No grant is new here: there is nothing to give back of those who have hung up.
+            let gone = &running.line.gone;
+            let replies: Replies = batch
+                .replies
+                .into_iter()
+                .map(|out| (out.connection, (!gone.contains(&out.connection)).then_some(out.reply)))
+                .collect();
             return if replies.is_empty() { Begun::Nothing } else { Begun::Answered(replies) };
         }
         self.disk.begin(changes);

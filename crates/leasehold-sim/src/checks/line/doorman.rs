@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::fence_of;
-use crate::scene::{Board, Scene};
+use crate::scene::{Board, Scene, What};
 use crate::wire::{Connection, Reply, Request};
 
+/// How long somebody who was sent away is expected back, as it is documented.
+const ABSENCE_MAX: i64 = 2_000_000;
 /// How often somebody is overtaken at the most, as it is documented.
 const OVERTAKES_MAX: u64 = 64;
 const SLOT: u128 = 1_000_000_000_000_000;
@@ -14,8 +16,10 @@ const SLOT: u128 = 1_000_000_000_000_000;
 #[derive(Default)]
 pub(super) struct Doorman {
     waiting: BTreeMap<u64, Waiter>,
-    /// The numbers of clients that poll and were told to come back.
-    kept: HashMap<u64, u64>,
+    /// The places of clients that poll and were told to come back.
+    kept: HashMap<u64, Place>,
+    /// Those who were sent away to come back, and since when: what was kept for them may be still.
+    away: Vec<(i64, Waiter)>,
     arrivals: u64,
     /// How many grants there were on each limit.
     grants: HashMap<u128, u64>,
@@ -24,6 +28,13 @@ pub(super) struct Doorman {
     boards: Vec<Board>,
     /// By when somebody has to look again, and what for.
     pub(super) due: Option<(i64, String)>,
+}
+
+/// A place that somebody comes back to.
+pub(super) struct Place {
+    number: u64,
+    /// What its `grants_before` were.
+    grants_before: HashMap<u128, u64>,
 }
 
 struct Waiter {
@@ -70,15 +81,15 @@ impl Doorman {
         self.waiting.values().map(|waiter| format!("request {}", waiter.connection.exchange))
     }
 
-    /// Somebody asks, and gets back the number that was kept for it, if one was.
-    pub(super) fn claims(&mut self, request: &Request) -> Option<u64> {
+    /// Somebody asks, and gets back the place that was kept for it, if one was.
+    pub(super) fn claims(&mut self, request: &Request) -> Option<Place> {
         self.kept.remove(&request.patience()?.caller?)
     }
 
     /// Somebody is put in line.
     pub(super) fn joins(
         &mut self,
-        (id, kept): (u64, Option<u64>),
+        (id, kept): (u64, Option<Place>),
         connection: Connection,
         request: &Request,
         scene: &Scene,
@@ -91,14 +102,22 @@ impl Doorman {
         if patience.wait == 0 || (patience.caller.is_some() && kept.is_none()) {
             wrong(format!("request {} waits, and was not to", connection.exchange));
         }
-        let number = kept.unwrap_or_else(|| self.arrives());
+        let Place { number, mut grants_before } = kept.unwrap_or_else(|| self.arrives());
+        self.away.retain(|(_, other)| other.number != number);
         let limits = limits(names, &scene.boards);
-        let mut grants_before = HashMap::new();
         for limit in limits.iter().flatten() {
             let now = self.grants.get(limit).copied().unwrap_or(0);
+            let own = *grants_before.entry(*limit).or_insert(now);
             let later = self.waiting.values().filter(|other| other.number > number);
             let before = later.filter_map(|other| other.grants_before.get(limit).copied()).min();
-            grants_before.insert(*limit, before.map_or(now, |before| before.min(now)));
+            let own = before.map_or(own, |before| before.min(own));
+            grants_before.insert(*limit, own);
+            // Who came earlier has been overtaken by all of them as well.
+            for other in self.waiting.values_mut().filter(|other| other.number < number) {
+                if let Some(before) = other.grants_before.get_mut(limit) {
+                    *before = own.min(*before);
+                }
+            }
         }
         let waiter = Waiter {
             connection,
@@ -119,7 +138,7 @@ impl Doorman {
     /// Somebody is answered without having to wait.
     pub(super) fn answers_at_once(
         &mut self,
-        kept: Option<u64>,
+        kept: Option<Place>,
         (request, reply): (&Request, &Reply),
         scene: &Scene,
         wrong: &mut dyn FnMut(String),
@@ -132,14 +151,14 @@ impl Doorman {
                     wrong(format!("was refused at once, and would have waited: {request:?}"));
                 }
                 if let Some(caller) = caller {
-                    let number = kept.unwrap_or_else(|| self.arrives());
-                    self.kept.insert(caller, number);
+                    let place = kept.unwrap_or_else(|| self.arrives());
+                    self.kept.insert(caller, place);
                 }
             }
             Reply::Granted { .. } => {
                 let Some((names, slots)) = request.wants() else { return };
                 let limits = limits(names, &scene.boards);
-                let number = kept.unwrap_or(u64::MAX);
+                let number = kept.map_or(u64::MAX, |place| place.number);
                 let priority = request.patience().map(|patience| patience.priority);
                 let newcomer =
                     Newcomer { number, priority, limits: &limits, slots, may_reserve: false };
@@ -166,7 +185,11 @@ impl Doorman {
                     wrong(format!("request {exchange} was sent away {early} µs too early"));
                 }
                 if let Some(caller) = waiter.caller {
-                    self.kept.insert(caller, waiter.number);
+                    let (number, grants_before) = (waiter.number, waiter.grants_before.clone());
+                    self.kept.insert(caller, Place { number, grants_before });
+                    let connection = waiter.connection;
+                    self.away.push((scene.clock, waiter));
+                    return Some(connection);
                 }
             }
             Reply::Granted { .. } => {
@@ -186,9 +209,9 @@ impl Doorman {
         Some(waiter.connection)
     }
 
-    fn arrives(&mut self) -> u64 {
+    fn arrives(&mut self) -> Place {
         self.arrivals += 1;
-        self.arrivals
+        Place { number: self.arrivals, grants_before: HashMap::new() }
     }
 
     /// Somebody is granted slots. Those who came earlier and are still there are overtaken.
@@ -199,6 +222,10 @@ impl Doorman {
         scene: &Scene,
         wrong: &mut dyn FnMut(String),
     ) {
+        let is_grant = |reply: &Reply| matches!(reply, Reply::Granted { .. });
+        let asked = matches!(&scene.what, What::Asked { reply: Some(r), .. } if is_grant(r));
+        let called = scene.called.iter().filter(|(_, reply)| is_grant(reply)).count();
+        let is_alone = called + usize::from(asked) == 1;
         if let Some(fence) = fence_of(reply) {
             if fence < self.next_fence {
                 // The lease was there already: its key was used again.
@@ -220,9 +247,12 @@ impl Doorman {
             *self.grants.entry(*limit).or_default() += 1;
             let earlier = self.waiting.values_mut().filter(|w| w.number < newcomer.number);
             for waiter in earlier.filter(|waiter| waiter.limits.contains(&Some(*limit))) {
+                // It may go on if there is room left for whoever was overtaken. Where several are
+                // let in at once, what was left in between cannot be seen.
+                let leaves_room = waiter.has_room_on(*limit, scene);
                 let overtaken = waiter.overtaken.entry(*limit).or_default();
                 *overtaken += 1;
-                if *overtaken > OVERTAKES_MAX {
+                if *overtaken > OVERTAKES_MAX && !leaves_room && is_alone {
                     let exchange = waiter.connection.exchange;
                     wrong(format!("request {exchange} was overtaken {overtaken} times"));
                 }
@@ -240,8 +270,9 @@ impl Doorman {
             return Some("came earlier for the same");
         }
         let is_kept_for_another = || {
+            let away = self.away.iter().map(|(_, other)| other);
             newcomer.may_reserve
-                || self.waiting.values().any(|other| self.may_reserve(other, waiter))
+                || self.waiting.values().chain(away).any(|other| self.may_reserve(other, waiter))
         };
         (priority < waiter.priority && !is_kept_for_another()).then_some("goes first")
     }
@@ -264,6 +295,7 @@ impl Doorman {
     /// Looks at everybody who waits, at the end of a step: can nobody be let in?
     pub(super) fn looks(&mut self, scene: &Scene, wrong: &mut dyn FnMut(String)) {
         self.boards.clone_from(&scene.boards);
+        self.away.retain(|(since, _)| scene.clock <= since + ABSENCE_MAX);
         let mut due: Option<(i64, String)> = None;
         let mut is_due = |at: i64, what: &dyn Fn() -> String| {
             if due.as_ref().is_none_or(|(first, _)| at < *first) {
@@ -284,10 +316,15 @@ impl Doorman {
             if waiter.boards(&scene.boards).any(|board| waiter.slots > board.slots) {
                 wrong(format!("request {exchange} waits for more slots than there are"));
             }
-            if self.waiting.values().any(|other| self.may_reserve(other, waiter)) {
-                continue;
-            }
-            match waiter.room_at(scene.clock, &scene.boards) {
+            let others = || {
+                let away = self.away.iter().map(|(_, other)| other);
+                self.waiting.values().chain(away).filter(|other| self.may_reserve(other, waiter))
+            };
+            let kept = |limit| {
+                let there = others().filter(|other| other.limits.contains(&Some(limit)));
+                there.map(|other| other.slots).sum()
+            };
+            match waiter.room_at(scene.clock, &scene.boards, kept) {
                 Some(at) if at <= scene.clock => {
                     let names = waiter.names.join(" and ");
                     wrong(format!("request {exchange} waits, and there is room on {names}"));
@@ -313,14 +350,25 @@ impl Waiter {
         !self.limits.iter().all(is_there)
     }
 
-    /// When there is room on all its limits, if nothing happens but that they drain.
-    fn room_at(&self, now: i64, boards: &[Board]) -> Option<i64> {
+    /// Whether there is room for it on one limit.
+    fn has_room_on(&self, limit: u128, scene: &Scene) -> bool {
+        let board = scene.boards.iter().find(|board| board.id == limit);
+        board.is_some_and(|board| {
+            board.level + u128::from(self.slots) * SLOT <= u128::from(board.slots) * SLOT
+        })
+    }
+
+    /// When there is room on all its limits beside what is kept of each, if nothing happens but
+    /// that they drain.
+    fn room_at(&self, now: i64, boards: &[Board], kept: impl Fn(u128) -> u64) -> Option<i64> {
         self.boards(boards).try_fold(now, |latest, board| {
-            let wanted = board.level + u128::from(self.slots) * SLOT;
+            let slots = self.slots + kept(board.id);
+            let wanted = board.level + u128::from(slots) * SLOT;
             let excess = wanted.saturating_sub(u128::from(board.slots) * SLOT);
             let wait = match (excess, board.nanos_per_second) {
                 (0, _) => 0,
                 (_, 0) => return None,
+                (excess, _) if excess > board.level => return None,
                 (excess, nanos) => u64::try_from(excess.div_ceil(nanos.into())).unwrap_or(u64::MAX),
             };
             Some(latest.max(now.saturating_add_unsigned(wait)))
