@@ -47,6 +47,8 @@ const TOLD_MAX: usize = 1_024;
 const HEARTBEAT: Span = Span::from_seconds(1);
 /// How long a journal that could not be written is left alone, unless somebody wants a change.
 const PAUSE: Span = Span::from_micros(500_000);
+/// How many times as long as it took to load the ledger again it is left alone at the least.
+const READ_SHARE: u64 = 4;
 /// How long to wait before a journal that cannot be loaded is tried again.
 const RELOAD_DELAY: Duration = Duration::from_millis(500);
 
@@ -333,12 +335,16 @@ impl<J: Journal + 'static> Coordinator<J> {
                 (None, None) => {}
             }
         }
+        let began = self.clock.now();
         self.reload(inbox).await;
         if self.is_lost {
             // Whoever waits for `again` learns from its end that the server is stopping.
             return;
         }
         let now = self.clock.now();
+        // To load a large ledger takes longer than the pause, and reads are to go on.
+        let time_to_read = Span::from_micros(now.since(began).as_micros() * READ_SHARE);
+        self.paused_until = self.paused_until.map(|until| until.max(now + time_to_read));
         for (command, reply) in again {
             self.step_again(command, reply, now);
         }

@@ -46,6 +46,8 @@ pub(crate) enum ApiError {
     Version(String),
     /// 401.
     Unauthorized,
+    /// 403: there is no WebSocket here.
+    NoSocket,
     /// 403: a write without a valid CSRF token.
     Csrf(&'static str),
     /// 422: asked for a CSRF token that nobody needs.
@@ -99,6 +101,7 @@ impl IntoResponse for ApiError {
             }
             Self::Version(sentence) => detail(StatusCode::BAD_REQUEST, sentence),
             Self::Unauthorized => exception(StatusCode::UNAUTHORIZED, bodies::UNAUTHORIZED),
+            Self::NoSocket => StatusCode::FORBIDDEN.into_response(),
             Self::Csrf(sentence) => detail(StatusCode::FORBIDDEN, sentence),
             Self::CsrfDisabled => {
                 detail(StatusCode::UNPROCESSABLE_ENTITY, "CSRF protection is disabled.")

@@ -118,12 +118,13 @@ impl Gate {
         }
         let path = request.uri().path();
         if let Some(authorization) = &self.authorization {
-            let is_open = is_open(request.method(), path)
-                || (routes::is_socket(request.method(), path) && is_websocket(headers));
+            // WebSockets authenticate by their first message.
+            let is_socket = request.method() == Method::GET && is_websocket(headers);
+            let is_open = is_open(request.method(), path) || (is_socket && routes::is_socket(path));
             let given = text(headers, header::AUTHORIZATION.as_str()).unwrap_or_default();
             let is_right: bool = authorization.header.as_bytes().ct_eq(given.as_bytes()).into();
             if !is_open && !is_right {
-                return Err(ApiError::Unauthorized);
+                return Err(if is_socket { ApiError::NoSocket } else { ApiError::Unauthorized });
             }
         }
         match text(headers, API_VERSION) {

@@ -6,22 +6,26 @@
 //! not stand idle while everybody sleeps (defect D22), and who came first goes first, though
 //! its client knows nothing of queues.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use leasehold_engine::{Acquire, Hold, Span, Ticket, Timestamp};
 
-/// How long a place is kept for a client that does not come back.
-const PLACE_TTL: Span = Span::from_seconds(60);
+/// How long the place of a client is kept that was refused at once. It was told to come back in a
+/// moment: whoever asks the same later may want to know whether there is room now.
+pub(crate) const FIRST_PLACE_TTL: Span = Span::from_seconds(10);
+/// How long it is kept once the client has come back, and was held open.
+pub(crate) const PLACE_TTL: Span = Span::from_seconds(60);
 /// More places than this are not kept; then the oldest is given up first.
 const PLACES_MAX: usize = 100_000;
 
 /// What tells one polling client from another: where it comes from and what it asks for.
 /// Clients that cannot be told apart ask for the same thing, so their places are as good as
 /// each other's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Caller(u64);
 
 /// The address that a request came from.
@@ -38,8 +42,8 @@ pub(crate) struct Places {
 #[derive(Debug, Default)]
 struct Kept {
     by_caller: HashMap<Caller, VecDeque<(Ticket, Timestamp)>>,
-    /// In the order in which they are given up.
-    order: VecDeque<(Timestamp, Caller)>,
+    /// Which are given up next.
+    order: BinaryHeap<Reverse<(Timestamp, Caller)>>,
 }
 
 impl Places {
@@ -56,11 +60,11 @@ impl Places {
     }
 
     /// Keeps a place for a client that was refused.
-    pub(crate) fn keep(&self, caller: Caller, place: Ticket, now: Timestamp) {
+    pub(crate) fn keep(&self, caller: Caller, place: Ticket, now: Timestamp, ttl: Span) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = now + PLACE_TTL;
+        let until = now + ttl;
         kept.by_caller.entry(caller).or_default().push_back((place, until));
-        kept.order.push_back((until, caller));
+        kept.order.push(Reverse((until, caller)));
         kept.give_up(now);
     }
 
@@ -79,15 +83,13 @@ impl Places {
 
 impl Kept {
     fn give_up(&mut self, now: Timestamp) {
-        while let Some(&(until, caller)) = self.order.front()
+        while let Some(&Reverse((until, caller))) = self.order.peek()
             && (until <= now || self.order.len() > PLACES_MAX)
         {
-            self.order.pop_front();
+            self.order.pop();
             if let Some(places) = self.by_caller.get_mut(&caller) {
-                // Claimed places are gone already: the others of this caller may be younger.
-                while places.front().is_some_and(|(_, kept_until)| *kept_until <= until) {
-                    places.pop_front();
-                }
+                // Claimed places are gone already: the others of this caller may be kept longer.
+                places.retain(|(_, kept_until)| *kept_until > until);
                 if places.is_empty() {
                     self.by_caller.remove(&caller);
                 }
@@ -127,7 +129,7 @@ mod tests {
         let places = Places::default();
         let mine = places.caller(None, &acquire("mine", 1));
         let yours = places.caller(None, &acquire("yours", 1));
-        places.keep(mine, Ticket(7), at(0));
+        places.keep(mine, Ticket(7), at(0), PLACE_TTL);
         assert_eq!(places.claim(yours, at(1)), None);
         assert_eq!(places.claim(mine, at(1)), Some(Ticket(7)));
         assert_eq!(places.claim(mine, at(1)), None);
@@ -137,10 +139,22 @@ mod tests {
     fn a_place_is_given_up_when_nobody_comes_back() {
         let places = Places::default();
         let caller = places.caller(None, &acquire("mine", 1));
-        places.keep(caller, Ticket(1), at(0));
-        places.keep(caller, Ticket(2), at(30));
+        places.keep(caller, Ticket(1), at(0), PLACE_TTL);
+        places.keep(caller, Ticket(2), at(30), PLACE_TTL);
         assert_eq!(places.claim(caller, at(61)), Some(Ticket(2)));
         assert_eq!(places.claim(caller, at(61)), None);
+    }
+
+    #[test]
+    fn a_place_after_a_first_refusal_is_given_up_sooner() {
+        let places = Places::default();
+        let caller = places.caller(None, &acquire("mine", 1));
+        places.keep(caller, Ticket(1), at(0), PLACE_TTL);
+        places.keep(caller, Ticket(2), at(0), FIRST_PLACE_TTL);
+        places.keep(caller, Ticket(3), at(5), FIRST_PLACE_TTL);
+        assert_eq!(places.claim(caller, at(11)), Some(Ticket(1)));
+        assert_eq!(places.claim(caller, at(11)), Some(Ticket(3)));
+        assert_eq!(places.claim(caller, at(11)), None);
     }
 
     #[test]
@@ -148,8 +162,8 @@ mod tests {
         let places = Places::default();
         let caller = places.caller(None, &acquire("same", 1));
         assert_eq!(caller, places.caller(None, &acquire("same", 2)));
-        places.keep(caller, Ticket(1), at(0));
-        places.keep(caller, Ticket(2), at(0));
+        places.keep(caller, Ticket(1), at(0), PLACE_TTL);
+        places.keep(caller, Ticket(2), at(0), FIRST_PLACE_TTL);
         assert_eq!(places.claim(caller, at(1)), Some(Ticket(1)));
         assert_eq!(places.claim(caller, at(1)), Some(Ticket(2)));
     }

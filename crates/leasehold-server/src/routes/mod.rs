@@ -12,7 +12,7 @@ mod tags;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
@@ -85,9 +85,9 @@ async fn redirect(request: Request) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
 }
 
-/// Whether a request may be that for a WebSocket, which authenticates by its first message.
-pub(crate) fn is_socket(method: &Method, path: &str) -> bool {
-    method == Method::GET && events::SOCKETS.contains(&path)
+/// Whether there is a WebSocket at a path.
+pub(crate) fn is_socket(path: &str) -> bool {
+    events::SOCKETS.contains(&path)
 }
 
 /// Whether the recorded server has a route for a path that one of ours matches. It decodes a
@@ -149,7 +149,7 @@ fn query(uri: &Uri) -> String {
 
 async fn not_found(request: Request) -> Response {
     if gate::is_websocket(request.headers()) {
-        return StatusCode::FORBIDDEN.into_response();
+        return ApiError::NoSocket.into_response();
     }
     ApiError::PathNotFound.into_response()
 }

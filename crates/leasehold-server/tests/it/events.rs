@@ -241,8 +241,9 @@ async fn a_query_of_the_log_that_makes_no_sense_is_refused_with_what_is_wrong() 
         ("after=-1", "after"),
         ("since=yesterday", "'yesterday' is no time"),
         ("limit=a&limit=b", "limit"),
+        ("limit_name=a", "limit_name"),
     ] {
         let answer = app.get(&format!("/api/leasehold/events?{query}")).await.expect(422);
-        assert!(answer.detail().contains(what), "{query}: {}", answer.detail());
+        assert!(answer.text().contains(what), "{query}: {}", answer.text());
     }
 }

@@ -105,19 +105,19 @@ async fn health_checks_need_no_password_and_nothing_else_does_without() {
 async fn what_asks_for_a_web_socket_needs_the_password_everywhere_else() {
     let app = app(|config| config.auth_string = Some("admin:pass".to_owned()));
     let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
-    for (method, path) in [
-        ("GET", "/api/version"),
-        ("GET", "/api/leases"),
-        ("GET", "/api/leasehold/events"),
-        ("GET", "/api/events/in/"),
-        ("GET", "/nope"),
-        ("POST", "/api/events/in"),
-        ("POST", "/api/v2/concurrency_limits/"),
-        ("POST", "/api/v2/concurrency_limits/filter"),
-        ("DELETE", "/api/v2/concurrency_limits/db"),
-        ("DELETE", "/api/leases/8e0299df-d5ba-4b94-9bde-7493cfbac88d"),
+    for (method, path, status) in [
+        ("GET", "/api/version", 403),
+        ("GET", "/api/leases", 403),
+        ("GET", "/api/leasehold/events", 403),
+        ("GET", "/api/events/in/", 403),
+        ("GET", "/nope", 403),
+        ("POST", "/api/events/in", 401),
+        ("POST", "/api/v2/concurrency_limits/", 401),
+        ("POST", "/api/v2/concurrency_limits/filter", 401),
+        ("DELETE", "/api/v2/concurrency_limits/db", 401),
+        ("DELETE", "/api/leases/8e0299df-d5ba-4b94-9bde-7493cfbac88d", 401),
     ] {
-        ask(&app, method, path, &upgrade).await.expect(401);
+        ask(&app, method, path, &upgrade).await.expect(status);
     }
     // They have no WebSocket in them, and say so before anything is asked.
     for path in ["/api/events/in", "/api/events/out", "/api/logs/out"] {

@@ -107,8 +107,8 @@ async fn a_filter_that_is_not_known_is_refused_and_not_left_out() {
     }
     world.app.post("/api/flow_runs/filter", &json!({"limit": -1})).await.expect(422);
     world.app.post("/api/flow_runs/filter", &json!({"offset": "x"})).await.expect(422);
-    let unsaid = world.app.get("/api/flow_run_states/").await.expect(422).detail();
-    assert!(unsaid.starts_with("Invalid query: ") && unsaid.contains("flow_run_id"), "{unsaid}");
+    let unsaid = world.app.get("/api/flow_run_states/").await.expect(422).text();
+    assert!(unsaid.contains("Field required") && unsaid.contains("flow_run_id"), "{unsaid}");
     let wrong = world.app.get("/api/task_run_states/?task_run_id=load").await.expect(422);
-    assert!(wrong.detail().contains("task_run_id"), "{}", wrong.detail());
+    assert!(wrong.text().contains("task_run_id"), "{}", wrong.text());
 }
