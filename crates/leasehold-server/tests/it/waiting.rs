@@ -87,6 +87,34 @@ async fn a_client_that_hangs_up_while_it_waits_leaves_the_line() {
 }
 
 #[tokio::test]
+async fn a_place_is_still_there_when_somebody_who_asked_the_same_hung_up_in_it() {
+    let app = start();
+    app.limit("db", 1).await;
+    let lease = app.lease(&["db"], 1).await;
+    app.acquire_with(&body(1)).await.expect(423);
+    app.acquire_with(&body(2)).await.expect(423);
+    let second = retry(&app, 2).await;
+    drop(retry(&app, 1).await);
+    until(async || waiters(&app).await.len() == 1).await;
+    let first = retry(&app, 1).await;
+    app.release(&lease).await.expect(204);
+    let granted = first.await.expect(200);
+    app.release(&lease_of(&granted)).await.expect(204);
+    second.await.expect(200);
+}
+
+#[tokio::test]
+async fn who_asks_again_long_after_a_refusal_is_refused_at_once_again() {
+    let app = start();
+    app.limit("db", 1).await;
+    app.lease(&["db"], 1).await;
+    for _ in 0..3 {
+        app.acquire_with(&body(1)).await.expect(423);
+        app.sleep(10.0);
+    }
+}
+
+#[tokio::test]
 async fn a_grant_whose_client_hung_up_goes_to_the_next_in_line() {
     let app = start();
     app.limit("db", 1).await;
