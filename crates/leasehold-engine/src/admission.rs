@@ -56,6 +56,9 @@ impl Ledger {
             return Acquired::Granted(Grant { lease, unleased: None, holdings, limits });
         }
         let holdings = self.take(wanted, &hold);
+        if let Hold::Holder { holder, .. } = &hold {
+            self.ask_again(holder, |limit| wanted.iter().any(|want| want.limit == limit));
+        }
         self.queue.granted(&holdings, ticket);
         let mut unleased = None;
         let lease = match hold {

@@ -93,6 +93,12 @@ pub enum Command {
         /// Which lease.
         lease: LeaseId,
     },
+    /// A lease was granted, and its holder never heard of it: gives back what it holds, unless the
+    /// holder has asked again meanwhile and was told that it has it.
+    TakeBack {
+        /// Which lease.
+        lease: LeaseId,
+    },
     /// An operator takes a lease away.
     Revoke {
         /// Which lease.

@@ -102,7 +102,7 @@ impl Ledger {
             {
                 *deadline = *deadline + downtime;
             }
-            ledger.enter(Entry { lease, dirty: false, durable: true });
+            ledger.enter(Entry::new(lease, true));
         }
         for ending in snapshot.endings {
             let forgotten = ledger.endings.remember(ending, true, Self::ENDINGS_MAX);
@@ -158,6 +158,13 @@ impl Ledger {
                 Outcome::RenewedMany(self.renew_many(&leases, ttl))
             }
             Command::Release { lease } => Outcome::Ended(self.release(lease)),
+            Command::TakeBack { lease } => {
+                if !self.was_asked_for_again(lease) {
+                    // It may have ended by itself meanwhile.
+                    let _ = self.release(lease);
+                }
+                Outcome::Ticked
+            }
             Command::Revoke { lease, reason, by } => Outcome::Ended(self.revoke(lease, reason, by)),
             Command::Repossess { holder, with_deadline, evidence } => {
                 Outcome::Repossessed(self.repossess(&holder, with_deadline, &evidence))

@@ -37,6 +37,8 @@ pub(super) struct Entry {
     pub(super) dirty: bool,
     /// It was among changes before: its end will have to be, too.
     pub(super) durable: bool,
+    /// Its holder asked for the same again, and was told that it has it.
+    asked_again: bool,
 }
 
 /// Which rows changes will be made of.
@@ -145,9 +147,23 @@ impl Ledger {
         self.pending.forgotten.extend(self.endings.forget(lease.id));
         self.releases.forget(lease.id);
         self.happened_to_lease(What::Granted, &lease);
-        let mut entry = Entry { lease, dirty: false, durable: false };
+        let mut entry = Entry::new(lease, false);
         entry.touch(&mut self.pending);
         self.enter(entry);
+    }
+
+    /// A holder has asked for limits that it holds already.
+    pub(crate) fn ask_again(&mut self, holder: &Holder, limits: impl Fn(LimitId) -> bool) {
+        for id in self.by_holder.get(holder).into_iter().flatten() {
+            if let Some(entry) = self.leases.get_mut(id) {
+                let held = entry.lease.holdings.iter().any(|holding| limits(holding.limit));
+                entry.asked_again |= held;
+            }
+        }
+    }
+
+    pub(crate) fn was_asked_for_again(&self, id: LeaseId) -> bool {
+        self.leases.get(&id).is_some_and(|entry| entry.asked_again)
     }
 
     pub(crate) fn next_fence(&mut self) -> Fence {
@@ -311,6 +327,11 @@ impl Room {
 }
 
 impl Entry {
+    /// A lease that a journal knows, or not yet.
+    pub(super) fn new(lease: Lease, durable: bool) -> Self {
+        Self { lease, dirty: false, durable, asked_again: false }
+    }
+
     fn touch(&mut self, pending: &mut Pending) {
         if !self.dirty {
             self.dirty = true;

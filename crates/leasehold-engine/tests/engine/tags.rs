@@ -194,3 +194,17 @@ fn a_lease_of_an_override_whose_id_lives_already_is_not_made_twice() {
     assert_eq!(world.release(1).unwrap().id, LeaseId(1));
     assert_eq!((world.taken("tag:a"), world.taken("tag:b")), (1, 0));
 }
+
+#[test]
+fn a_grant_that_was_never_heard_of_is_taken_back_unless_its_holder_asked_again() {
+    for asks_again in [true, false] {
+        let mut world = World::with("tag:db", 2);
+        assert!(matches!(world.tag(1, "run", &["tag:db"]), Acquired::Granted(_)));
+        if asks_again {
+            assert!(matches!(world.tag(2, "run", &["tag:db"]), Acquired::Granted(_)));
+        }
+        assert_eq!(world.taken("tag:db"), 1);
+        world.step(Command::TakeBack { lease: LeaseId(1) });
+        assert_eq!(world.taken("tag:db"), u64::from(asks_again));
+    }
+}

@@ -160,7 +160,7 @@ impl Answer {
             Outcome::Acquired(Acquired::Granted(grant)) => match &grant.lease {
                 // Its client comes back for it with the key.
                 Some(lease) if lease.has_key => None,
-                Some(lease) => Some(Command::Release { lease: lease.id }),
+                Some(lease) => Some(Command::TakeBack { lease: lease.id }),
                 None => grant.unleased.clone().map(Command::GiveBack),
             },
             _ => None,
