@@ -69,10 +69,15 @@ async fn set_state(
 ) -> Result<Response, ApiError> {
     let (id, body) = read_parts(&app, &id, &raw)?;
     let (run, verdict) = judged(&app, id, body).await?;
-    let (Verdict::Accept(state) | Verdict::Reject(Some(state), _)) = &verdict else {
-        return answer::verdict(&run, &verdict);
+    let (kind, entered) = match &verdict {
+        Verdict::Accept(state) | Verdict::Reject(Some(state), _) => (state.kind, Some(state)),
+        // Its slots were given back if its client did not hear the first time that it may run.
+        Verdict::Repeated if run.state_type() == Some(StateType::Running) => {
+            (StateType::Running, None)
+        }
+        _ => return answer::verdict(&run, &verdict),
     };
-    let undo = match state.kind {
+    let undo = match kind {
         StateType::Running => match acquire_tags(&app, &run).await? {
             Held::Granted(undo) => undo,
             Held::Full { seconds, reason } => return Ok(answer::wait(&run, seconds, &reason)),
@@ -84,6 +89,7 @@ async fn set_state(
             None
         }
     };
+    let Some(state) = entered else { return answer::accepted(&run, undo) };
     let run = write(&app, id, state.clone()).await?.ok_or(NOT_FOUND)?;
     bear_witness(&app, &run).await;
     match undo {
