@@ -190,14 +190,12 @@ impl Watcher {
             let until = now + self.silence_max;
             self.hearts.values_mut().for_each(|heart| *heart = until);
         }
-        while let Some(entry) = self.over.first_entry().filter(|entry| entry.key().0 <= now) {
-            let ((_, run), state) = entry.remove_entry();
-            let holder = Holder::new(RunKind::TaskRun.as_str(), run.to_string());
-            let evidence = holders::run_is_over(RunKind::TaskRun, run, &state);
-            if self.repossess(holder, true, evidence).await.is_err() {
-                self.over.insert((now + RETRY, run), state);
-                return;
-            }
+        let later = self.over.split_off(&(now + Span::from_micros(1), Uuid::nil()));
+        let mut due = std::mem::replace(&mut self.over, later);
+        if self.end_task_runs(now, &mut due).await.is_err() {
+            let again = due.into_iter().map(|((_, run), state)| ((now + RETRY, run), state));
+            self.over.extend(again);
+            return;
         }
         let silent: Vec<_> = self
             .hearts
@@ -227,6 +225,35 @@ impl Watcher {
                 self.sweeps.insert(whole_second(now + RETRY));
             }
         }
+    }
+
+    /// Takes what task runs hold that were over a time of grace ago, if they still are: a task that
+    /// failed may run again, and nobody tells that of it by a sign. Removes those from `due` that
+    /// are done.
+    async fn end_task_runs(
+        &self,
+        now: Timestamp,
+        due: &mut BTreeMap<(Timestamp, Uuid), String>,
+    ) -> Result<(), Unavailable> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        let runs: Vec<_> = due.keys().map(|(_, run)| *run).collect();
+        let over_before_micros = (now - GRACE).as_micros();
+        let alive = self.recorder.write(move |book| holders::alive(book, runs, over_before_micros));
+        let alive = alive.await?;
+        while let Some(((at, run), state)) = due.pop_first() {
+            if alive.contains(&run) {
+                continue;
+            }
+            let holder = Holder::new(RunKind::TaskRun.as_str(), run.to_string());
+            let evidence = holders::run_is_over(RunKind::TaskRun, run, &state);
+            if let Err(error) = self.repossess(holder, true, evidence).await {
+                due.insert((at, run), state);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Looks at everybody who holds a lease, and takes it from those who are gone.

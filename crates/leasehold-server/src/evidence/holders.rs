@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use leasehold_engine::Holder;
-use leasehold_records::{Book, RecordsError, Run, RunKind, StateType};
+use leasehold_records::{Book, RecordsError, Run, RunKind, State, StateType};
 use uuid::Uuid;
 
 /// Subflows in subflows: nobody goes deeper, and nobody goes round in circles.
@@ -91,6 +91,25 @@ impl Known {
         }
         Ok(None)
     }
+}
+
+/// Those of some task runs that are not over, or were over so late that they still have time to
+/// give back what they hold. Who is in no record is not among them.
+pub(super) fn alive(
+    book: &Book<'_>,
+    task_runs: Vec<Uuid>,
+    over_before_micros: i64,
+) -> Result<HashSet<Uuid>, RecordsError> {
+    let mut alive = HashSet::new();
+    for id in task_runs {
+        let state = book.run(RunKind::TaskRun, id)?.and_then(|run| run.state);
+        let is_over =
+            |state: &State| state.kind.is_terminal() && state.at_micros <= over_before_micros;
+        if state.is_some_and(|state| !is_over(&state)) {
+            alive.insert(id);
+        }
+    }
+    Ok(alive)
 }
 
 /// How it is said that a run is over.

@@ -113,6 +113,12 @@ impl World {
     }
 
     async fn enter(&self, run: Uuid, kind: RunKind, entered: StateType) {
+        self.write(run, kind, entered).await;
+        self.witness.over(kind, run, entered.usual_name()).await;
+    }
+
+    /// Records that a run has entered a state.
+    async fn write(&self, run: Uuid, kind: RunKind, entered: StateType) {
         let now = self.clock.now().as_micros();
         let written = self.recorder.write(move |book| {
             let mut run = book.run(kind, run)?.unwrap();
@@ -120,7 +126,6 @@ impl World {
             book.put(&run)
         });
         written.await.unwrap();
-        self.witness.over(kind, run, entered.usual_name()).await;
     }
 
     async fn holders(&self) -> Vec<Uuid> {
@@ -161,6 +166,40 @@ async fn d07_what_a_task_holds_that_is_over_comes_back_after_a_grace() {
     world.enter(task, RunKind::TaskRun, StateType::Failed).await;
     world.until(&[other], 30).await;
     assert!(world.clock.now().since(began) >= GRACE);
+}
+
+#[tokio::test]
+async fn a_task_that_failed_and_runs_again_keeps_what_it_holds_until_it_is_over_again() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let task = world.task_in(flow).await;
+    let other = world.task_in(flow).await;
+    world.enter(task, RunKind::TaskRun, StateType::Failed).await;
+    world.clock.advance(SECOND);
+    world.write(task, RunKind::TaskRun, StateType::Running).await;
+    // The other one is over later, so that the watch has looked at both.
+    world.enter(other, RunKind::TaskRun, StateType::Completed).await;
+    world.until(&[task], 30).await;
+    let over = world.clock.now();
+    world.enter(task, RunKind::TaskRun, StateType::Failed).await;
+    world.until(&[], 30).await;
+    assert!(world.clock.now().since(over) >= GRACE);
+}
+
+#[tokio::test]
+async fn a_task_that_runs_again_and_is_over_again_has_its_whole_grace_again() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let task = world.task_in(flow).await;
+    world.enter(task, RunKind::TaskRun, StateType::Failed).await;
+    world.clock.advance(SECOND);
+    world.write(task, RunKind::TaskRun, StateType::Running).await;
+    world.clock.advance(SECOND);
+    world.clock.advance(SECOND);
+    let over = world.clock.now();
+    world.enter(task, RunKind::TaskRun, StateType::Completed).await;
+    world.until(&[], 30).await;
+    assert!(world.clock.now().since(over) >= GRACE);
 }
 
 #[tokio::test]
