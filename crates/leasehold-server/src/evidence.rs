@@ -271,13 +271,13 @@ impl Watcher {
             quiet_before_micros: (now - self.silence_max.max(GRACE)).as_micros(),
         };
         let gone = self.recorder.write(move |book| known.gone(book, holders)).await?;
-        for holders::Gone { holder, evidence, is_own } in gone {
-            self.repossess(holder, is_own, evidence).await?;
+        for holders::Gone { holder, evidence, is_own_end } in gone {
+            self.repossess(holder, is_own_end, evidence).await?;
         }
         Ok(())
     }
 
-    /// Leases with a deadline end only by what is known of their holder's own run.
+    /// Leases with a deadline end only by the end of their holder's own run.
     async fn repossess(
         &self,
         holder: Holder,

@@ -26,13 +26,13 @@ pub(super) struct Known {
 pub(super) struct Gone {
     pub(super) holder: Holder,
     pub(super) evidence: String,
-    /// Whether it is the holder's own run of which something is known.
-    pub(super) is_own: bool,
+    /// Whether the holder's own run is over. Silence is no end: whoever renews its leases lives.
+    pub(super) is_own_end: bool,
 }
 
 impl Known {
-    /// Those of the holders that are gone, each with the evidence, and whether that is of
-    /// themselves and not of what they run in.
+    /// Those of the holders that are gone, each with the evidence, and whether that is the end of
+    /// their own run.
     pub(super) fn gone(
         &self,
         book: &Book<'_>,
@@ -44,8 +44,8 @@ impl Known {
                 .into_iter()
                 .find(|kind| kind.as_str() == &*holder.kind);
             let (Some(kind), Ok(id)) = (kind, holder.id.parse()) else { continue };
-            if let Some((evidence, is_own)) = self.evidence(book, kind, id)? {
-                gone.push(Gone { holder, evidence, is_own });
+            if let Some((evidence, is_own_end)) = self.evidence(book, kind, id)? {
+                gone.push(Gone { holder, evidence, is_own_end });
             }
         }
         Ok(gone)
@@ -63,9 +63,8 @@ impl Known {
         let mut was_running = false;
         for depth in 0..DEPTH_MAX {
             let Some((kind, id)) = next else { return Ok(None) };
-            let is_own = depth == 0;
             if kind == RunKind::FlowRun && self.silent.contains(&id) {
-                return Ok(Some((format!("flow run {id} gives no sign of life"), is_own)));
+                return Ok(Some((format!("flow run {id} gives no sign of life"), false)));
             }
             let run = book.run(kind, id)?;
             let over = run.as_ref().filter(|run| run.is_over());
@@ -76,7 +75,7 @@ impl Known {
                     false => self.over_before_micros,
                 };
                 if state.at_micros <= before {
-                    return Ok(Some((run_is_over(kind, id, &state.name), is_own)));
+                    return Ok(Some((run_is_over(kind, id, &state.name), depth == 0)));
                 }
             }
             was_running |= run.as_ref().and_then(Run::state_type) == Some(StateType::Running);

@@ -95,9 +95,13 @@ impl World {
     }
 
     async fn hold(&mut self, task: Uuid, ttl: Option<Span>) {
+        self.hold_as(RunKind::TaskRun, task, ttl).await;
+    }
+
+    async fn hold_as(&mut self, kind: RunKind, run: Uuid, ttl: Option<Span>) {
         self.leases += 1;
         let id = LeaseId(self.leases);
-        let holder = Holder::new("task_run", task.to_string());
+        let holder = Holder::new(kind.as_str(), run.to_string());
         let acquire = Acquire {
             wants: std::iter::once(Want { name: "tag:db".into(), slots: 1 }).collect(),
             mode: Mode::Concurrency,
@@ -256,6 +260,23 @@ async fn a_lease_with_a_deadline_is_left_to_it_when_its_flow_is_over() {
     world.enter(flow, RunKind::FlowRun, StateType::Crashed).await;
     world.until(&[renews], 30).await;
     world.enter(renews, RunKind::TaskRun, StateType::Crashed).await;
+    world.until(&[], 30).await;
+}
+
+#[tokio::test]
+async fn a_lease_with_a_deadline_is_left_to_it_when_its_own_flow_run_is_silent() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    world.hold_as(RunKind::FlowRun, flow, Some(Span::from_seconds(1_000))).await;
+    world.task_in(flow).await;
+    world.witness.heartbeat(flow).await;
+    world.until(&[flow], 100).await;
+    // Another flow is over: by the time that this is seen, everybody was looked at.
+    let crashed = world.record(&run(RunKind::FlowRun, None)).await;
+    world.task_in(crashed).await;
+    world.enter(crashed, RunKind::FlowRun, StateType::Crashed).await;
+    world.until(&[flow], 30).await;
+    world.enter(flow, RunKind::FlowRun, StateType::Crashed).await;
     world.until(&[], 30).await;
 }
 
