@@ -68,6 +68,8 @@ struct Watcher {
     silence_max: Span,
     /// When each flow run that gives signs of life will have been silent for too long.
     hearts: HashMap<Uuid, Timestamp>,
+    /// Those of them of which it was said that they are over.
+    said_over: Vec<Uuid>,
     /// Task runs that are over, by when that is acted upon.
     over: BTreeMap<(Timestamp, Uuid), String>,
     /// When all holders are looked at again; each time is a whole second.
@@ -94,6 +96,7 @@ impl Witness {
             clock,
             silence_max,
             hearts: HashMap::new(),
+            said_over: Vec::new(),
             over: BTreeMap::new(),
         };
         (Self { signs }, Watch { task: tokio::spawn(watcher.run(seen)) })
@@ -169,7 +172,11 @@ impl Watcher {
                 self.over.insert((now + GRACE, run), state);
             }
             Sign::Over(RunKind::FlowRun, run, _) => {
-                self.hearts.remove(&run);
+                // Whoever says so may be wrong, or late: its record tells, when all are looked at.
+                if let Some(until) = self.hearts.get_mut(&run) {
+                    *until = now + self.silence_max;
+                    self.said_over.push(run);
+                }
                 self.sweeps.insert(whole_second(now + GRACE));
             }
         }
@@ -207,7 +214,11 @@ impl Watcher {
             return;
         }
         match self.sweep(now, &silent).await {
-            Ok(()) => {
+            Ok(over) => {
+                self.said_over.clear();
+                for flow_run in over {
+                    self.hearts.remove(&flow_run);
+                }
                 for flow_run in silent {
                     self.hearts.remove(&flow_run);
                 }
@@ -256,12 +267,13 @@ impl Watcher {
         Ok(())
     }
 
-    /// Looks at everybody who holds a lease, and takes it from those who are gone.
-    async fn sweep(&mut self, now: Timestamp, silent: &[Uuid]) -> Result<(), Unavailable> {
+    /// Looks at everybody who holds a lease, and takes it from those who are gone. Answers which
+    /// flow runs are over, of those of which it was said.
+    async fn sweep(&self, now: Timestamp, silent: &[Uuid]) -> Result<Vec<Uuid>, Unavailable> {
         let asked = self.ledger.send(Command::Read(Query::Holders)).await?;
-        let Outcome::Holders(holders) = asked.keep() else { return Ok(()) };
-        if holders.is_empty() {
-            return Ok(());
+        let Outcome::Holders(holders) = asked.keep() else { return Ok(Vec::new()) };
+        if holders.is_empty() && self.said_over.is_empty() {
+            return Ok(Vec::new());
         }
         let alive = self.hearts.iter().filter(|(_, until)| **until > now);
         let known = holders::Known {
@@ -270,11 +282,15 @@ impl Watcher {
             over_before_micros: (now - GRACE).as_micros(),
             quiet_before_micros: (now - self.silence_max.max(GRACE)).as_micros(),
         };
-        let gone = self.recorder.write(move |book| known.gone(book, holders)).await?;
+        let said_over = self.said_over.clone();
+        let read = self
+            .recorder
+            .write(move |book| Ok((holders::over(book, said_over)?, known.gone(book, holders)?)));
+        let (over, gone) = read.await?;
         for holders::Gone { holder, evidence, is_own_end } in gone {
             self.repossess(holder, is_own_end, evidence).await?;
         }
-        Ok(())
+        Ok(over)
     }
 
     /// Leases with a deadline end only by the end of their holder's own run.

@@ -111,6 +111,17 @@ pub(super) fn alive(
     Ok(alive)
 }
 
+/// Those of some flow runs that are over.
+pub(super) fn over(book: &Book<'_>, flow_runs: Vec<Uuid>) -> Result<Vec<Uuid>, RecordsError> {
+    let mut over = Vec::new();
+    for id in flow_runs {
+        if book.run(RunKind::FlowRun, id)?.is_some_and(|run| run.is_over()) {
+            over.push(id);
+        }
+    }
+    Ok(over)
+}
+
 /// How it is said that a run is over.
 pub(super) fn run_is_over(kind: RunKind, id: Uuid, state: &str) -> String {
     let kind = match kind {

@@ -251,6 +251,16 @@ async fn a_flow_that_gives_signs_of_life_keeps_what_it_holds() {
 }
 
 #[tokio::test]
+async fn a_flow_that_is_wrongly_said_to_be_over_is_still_missed_when_it_falls_silent() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    world.task_in(flow).await;
+    world.witness.heartbeat(flow).await;
+    world.witness.over(RunKind::FlowRun, flow, "Crashed").await;
+    world.until(&[], 100).await;
+}
+
+#[tokio::test]
 async fn a_lease_with_a_deadline_is_left_to_it_when_its_flow_is_over() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
