@@ -67,7 +67,7 @@ pub(crate) fn runs(connection: &Connection, kind: RunKind, filter: &Filter) -> R
          ORDER BY created_micros DESC LIMIT ? OFFSET ?"
     ))?;
     let runs = statement.query_map(params_from_iter(cells), |row| Ok(read_run(row)))?;
-    runs.map(|run| run?).collect()
+    readable(runs)
 }
 
 pub(crate) fn run_count(connection: &Connection, kind: RunKind, filter: &Filter) -> Result<u64> {
@@ -174,7 +174,7 @@ pub(crate) fn with_heartbeat(connection: &Connection) -> Result<Vec<Run>> {
          WHERE is_over = 0 AND heartbeat_micros IS NOT NULL",
     )?;
     let runs = statement.query_map([], |row| Ok(read_run(row)))?;
-    runs.map(|run| run?).collect()
+    readable(runs)
 }
 
 pub(crate) fn block(connection: &Connection, id: Uuid) -> Result<Option<Value>> {
@@ -257,6 +257,20 @@ fn read_run(row: &Row<'_>) -> Result<Run> {
     // Signs of life are too many to write a document for each.
     run.heartbeat_micros = row.get(1)?;
     Ok(run)
+}
+
+/// Those that can be read: one that is damaged must not hide all others. Whoever asks for it by
+/// its id is told.
+fn readable(runs: impl Iterator<Item = rusqlite::Result<Result<Run>>>) -> Result<Vec<Run>> {
+    let mut readable = Vec::new();
+    for run in runs {
+        match run? {
+            Ok(run) => readable.push(run),
+            Err(RecordsError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(readable)
 }
 
 fn into_sqlite(error: rusqlite::types::FromSqlError) -> rusqlite::Error {

@@ -188,6 +188,26 @@ impl Book<'_> {
         Ok(self.transaction.commit()?)
     }
 
+    /// Does something wholly or not at all, whatever else is written into this book.
+    ///
+    /// # Errors
+    ///
+    /// What the work answers, and if the storage fails. After [`RecordsError::Storage`] nothing
+    /// more can be written.
+    pub fn wholly<T>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, RecordsError>,
+    ) -> Result<T, RecordsError> {
+        let run = |statement| self.transaction.prepare_cached(statement)?.execute([]);
+        run("SAVEPOINT work")?;
+        let done = work(self);
+        if done.is_err() {
+            run("ROLLBACK TO work")?;
+        }
+        run("RELEASE work")?;
+        done
+    }
+
     /// The flow with an id.
     ///
     /// # Errors

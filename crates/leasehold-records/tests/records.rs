@@ -1,7 +1,8 @@
 //! What is recorded is there after a restart, once, and not for ever.
 
 use leasehold_records::{
-    Bounds, Filter, Flow, Identity, OpenError, Records, Run, RunKind, State, StateType,
+    Bounds, Filter, Flow, Identity, OpenError, Records, RecordsError, Run, RunKind, State,
+    StateType,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -61,6 +62,45 @@ fn what_was_closed_is_there_after_a_restart_and_what_was_not_is_not() {
         book.put(&run(RunKind::FlowRun, SECOND)).unwrap();
     }
     let mut records = Records::open(directory.path(), Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [kept]);
+}
+
+#[test]
+fn a_run_that_is_damaged_hides_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut records = Records::open(directory.path(), Bounds::default()).unwrap();
+    let (damaged, sound) = (run(RunKind::FlowRun, SECOND), run(RunKind::FlowRun, 2 * SECOND));
+    let book = records.book().unwrap();
+    for run in [&damaged, &sound] {
+        book.put(run).unwrap();
+        book.heard_of(run.id, 2 * SECOND).unwrap();
+    }
+    book.close().unwrap();
+    let connection = rusqlite::Connection::open(directory.path().join(Records::FILE)).unwrap();
+    let damage = "UPDATE runs SET document = '{' WHERE id = ?1";
+    connection.execute(damage, [damaged.id.into_bytes()]).unwrap();
+
+    let book = records.book().unwrap();
+    let found = |runs: Vec<Run>| runs.into_iter().map(|run| run.id).collect::<Vec<_>>();
+    assert_eq!(found(book.runs(RunKind::FlowRun, &all()).unwrap()), [sound.id]);
+    assert_eq!(found(book.with_heartbeat().unwrap()), [sound.id]);
+    let read = book.run(RunKind::FlowRun, damaged.id);
+    assert!(matches!(read, Err(RecordsError::Damaged(_))), "{read:?}");
+}
+
+#[test]
+fn what_fails_halfway_leaves_the_rest_of_the_book() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let (kept, lost) = (run(RunKind::FlowRun, SECOND), run(RunKind::FlowRun, 2 * SECOND));
+    let book = records.book().unwrap();
+    book.wholly(|book| book.put(&kept)).unwrap();
+    let failed = book.wholly(|book| {
+        book.put(&lost)?;
+        Err::<(), _>(serde_json::from_str::<Value>("{").unwrap_err().into())
+    });
+    assert!(matches!(failed, Err(RecordsError::Damaged(_))), "{failed:?}");
+    book.close().unwrap();
     let book = records.book().unwrap();
     assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [kept]);
 }

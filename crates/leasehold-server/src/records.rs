@@ -137,7 +137,8 @@ fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>) {
     }
 }
 
-/// All of it, or nothing: a statement that fails may take its whole transaction with it.
+/// All of it, or nothing: a statement that fails may take its whole transaction with it. A
+/// damaged document is the trouble of whoever asked for it alone.
 fn write_batch(
     records: &mut Records,
     batch: impl Iterator<Item = Work>,
@@ -145,7 +146,13 @@ fn write_batch(
 ) -> Result<(), RecordsError> {
     let book = records.book()?;
     for work in batch {
-        replies.push(work(&book)?);
+        match book.wholly(work) {
+            Ok(reply) => replies.push(reply),
+            Err(error @ RecordsError::Damaged(_)) => {
+                tracing::error!(error = %chain(&error), "a record cannot be read");
+            }
+            Err(error) => return Err(error),
+        }
     }
     book.close()
 }

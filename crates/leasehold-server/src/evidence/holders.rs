@@ -66,7 +66,7 @@ impl Known {
             if kind == RunKind::FlowRun && self.silent.contains(&id) {
                 return Ok(Some((format!("flow run {id} gives no sign of life"), false)));
             }
-            let run = book.run(kind, id)?;
+            let run = recorded(book, kind, id)?;
             let over = run.as_ref().filter(|run| run.is_over());
             if let Some(state) = over.and_then(|run| run.state.as_ref()) {
                 let ended_well = matches!(state.kind, StateType::Completed | StateType::Failed);
@@ -101,7 +101,7 @@ pub(super) fn alive(
 ) -> Result<HashSet<Uuid>, RecordsError> {
     let mut alive = HashSet::new();
     for id in task_runs {
-        let state = book.run(RunKind::TaskRun, id)?.and_then(|run| run.state);
+        let state = recorded(book, RunKind::TaskRun, id)?.and_then(|run| run.state);
         let is_over =
             |state: &State| state.kind.is_terminal() && state.at_micros <= over_before_micros;
         if state.is_some_and(|state| !is_over(&state)) {
@@ -115,11 +115,20 @@ pub(super) fn alive(
 pub(super) fn over(book: &Book<'_>, flow_runs: Vec<Uuid>) -> Result<Vec<Uuid>, RecordsError> {
     let mut over = Vec::new();
     for id in flow_runs {
-        if book.run(RunKind::FlowRun, id)?.is_some_and(|run| run.is_over()) {
+        if recorded(book, RunKind::FlowRun, id)?.is_some_and(|run| run.is_over()) {
             over.push(id);
         }
     }
     Ok(over)
+}
+
+/// What is known of a run. A record that is damaged tells nothing, and must not keep the watch from
+/// all others.
+fn recorded(book: &Book<'_>, kind: RunKind, id: Uuid) -> Result<Option<Run>, RecordsError> {
+    match book.run(kind, id) {
+        Err(RecordsError::Damaged(_)) => Ok(None),
+        read => read,
+    }
 }
 
 /// How it is said that a run is over.

@@ -251,3 +251,27 @@ async fn d07_what_the_tasks_of_a_flow_run_hold_comes_back_when_an_event_says_tha
     let evidence = format!("flow run {flow_run} is over: Crashed");
     assert_eq!(told[0].1.as_deref(), Some(evidence.as_str()));
 }
+
+#[tokio::test]
+async fn whatever_is_taken_of_a_run_can_be_read_again() {
+    let app = start();
+    let flow = app.flow("etl").await;
+    let run = app.flow_run(&flow, json!({})).await;
+    let path = format!("/api/flow_runs/{}", id_of(&run));
+    let block = json!({"slug": "local-file-system", "name": "Local File System"});
+    app.post("/api/block_types/", &block).await.expect(201);
+    for depth in [98, 99, 130, 240] {
+        let deep = (0..depth).fold(json!(1), |deep, _| json!({"a": deep}));
+        let status = |ours: usize, taken: u16| if depth + ours > 100 { 400 } else { taken };
+        let body = json!({"parameters": deep});
+        app.patch(&path, &body).await.expect(status(1, 204));
+        let state = json!({"state": {"type": "RUNNING", "data": deep}});
+        app.post(&format!("{path}/set_state"), &state).await.expect(status(2, 201));
+        app.patch(&format!("{path}/labels"), &deep).await.expect(status(0, 204));
+        let block = json!({"slug": "local-file-system", "name": deep});
+        app.post("/api/block_types/", &block).await.expect(status(1, 201));
+    }
+    app.get(&path).await.expect(200);
+    let listed = app.post("/api/flow_runs/filter", &json!({})).await.expect(200).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+}
