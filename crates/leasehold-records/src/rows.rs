@@ -13,6 +13,8 @@ type Result<T> = std::result::Result<T, RecordsError>;
 
 /// How many are forgotten at once: nobody waits for a great tidying.
 const PRUNED_MAX: i64 = 1_000;
+/// How many parts of blocks are kept. A client makes one for each directory of results.
+const BLOCKS_MAX: i64 = 1_000;
 
 pub(crate) fn flow_by_id(connection: &Connection, id: Uuid) -> Result<Option<Flow>> {
     let mut statement = connection.prepare_cached("SELECT * FROM flows WHERE id = ?1")?;
@@ -111,7 +113,7 @@ pub(crate) fn put_run(connection: &Connection, run: &Run) -> Result<()> {
         .prepare_cached(
             "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (id) DO UPDATE SET
-                 name = ?6, state_type = ?7, is_over = ?8, updated_micros = ?10,
+                 name = ?6, state_type = ?7, is_over = ?8, updated_micros = max(updated_micros, ?10),
                  flow = ?3, parent = ?4, document = ?12",
         )?
         .execute(params![
@@ -197,24 +199,29 @@ pub(crate) fn put_block(connection: &Connection, id: Uuid, key: &str, block: &Va
     Ok(())
 }
 
-pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<()> {
+/// Answers whether there may be more to forget. A run that never ended and of which nothing was
+/// heard any more is as old as one that did; what it ran in is kept for as long as it.
+pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<bool> {
     let age_micros = integer(bounds.age_seconds_max.saturating_mul(1_000_000));
     let old: Vec<i64> = connection
         .prepare_cached(
-            "SELECT rowid FROM runs WHERE is_over = 1 AND updated_micros < ?1 LIMIT ?2",
+            "SELECT rowid FROM runs WHERE is_over IN (0, 1) AND updated_micros < ?1
+             AND (is_over = 1 OR NOT EXISTS
+                 (SELECT 1 FROM runs AS inner_run WHERE inner_run.parent = runs.id))
+             LIMIT ?2",
         )?
         .query_map([now_micros.saturating_sub(age_micros), PRUNED_MAX], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     forget(connection, &old)?;
     let count: i64 =
         connection.prepare_cached("SELECT count(*) FROM runs")?.query_row([], |row| row.get(0))?;
-    let excess = count.saturating_sub(integer(bounds.runs_max)).min(PRUNED_MAX);
+    let excess = count.saturating_sub(integer(bounds.runs_max));
     if excess > 0 {
         let oldest: Vec<i64> = connection
             .prepare_cached(
                 "SELECT rowid FROM runs ORDER BY is_over DESC, updated_micros LIMIT ?1",
             )?
-            .query_map([excess], |row| row.get(0))?
+            .query_map([excess.min(PRUNED_MAX)], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         forget(connection, &oldest)?;
     }
@@ -225,7 +232,13 @@ pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) ->
              AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.flow = flows.id)",
         )?
         .execute([now_micros.saturating_sub(age_micros)])?;
-    Ok(())
+    connection
+        .prepare_cached(
+            "DELETE FROM blocks WHERE rowid IN
+             (SELECT rowid FROM blocks ORDER BY rowid DESC LIMIT -1 OFFSET ?1)",
+        )?
+        .execute([BLOCKS_MAX])?;
+    Ok(excess > PRUNED_MAX || i64::try_from(old.len()).is_ok_and(|old| old == PRUNED_MAX))
 }
 
 fn forget(connection: &Connection, rowids: &[i64]) -> Result<()> {

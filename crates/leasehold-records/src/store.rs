@@ -24,7 +24,7 @@ pub struct Bounds {
     pub runs_max: u64,
     /// How many events at the most.
     pub events_max: u64,
-    /// How long a run is kept after it was over, and an event after it happened.
+    /// How long a run is kept after it last changed, and an event after it happened.
     pub age_seconds_max: u64,
 }
 
@@ -379,13 +379,15 @@ impl Book<'_> {
         event::find(&self.transaction, filter)
     }
 
-    /// Forgets what is too much or too old.
+    /// Forgets what is too much or too old, some of it at a time. Answers whether there may be
+    /// more.
     ///
     /// # Errors
     ///
     /// If the storage fails.
-    pub fn prune(&self, now_micros: i64) -> Result<(), RecordsError> {
-        rows::prune(&self.transaction, self.bounds, now_micros)?;
-        event::prune(&self.transaction, self.bounds, now_micros)
+    pub fn prune(&self, now_micros: i64) -> Result<bool, RecordsError> {
+        let runs = rows::prune(&self.transaction, self.bounds, now_micros)?;
+        let events = event::prune(&self.transaction, self.bounds, now_micros)?;
+        Ok(runs || events)
     }
 }

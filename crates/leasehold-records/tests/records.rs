@@ -165,11 +165,55 @@ fn runs_that_have_long_been_over_are_forgotten_and_others_are_not() {
     over.enter(state(StateType::Completed, 2 * SECOND));
     book.put(&running).unwrap();
     book.put(&over).unwrap();
+    book.heard_of(running.id, 9 * SECOND).unwrap();
     book.prune(12 * SECOND).unwrap();
     assert_eq!(book.run_count(RunKind::FlowRun, &Filter::default()).unwrap(), 2);
-    book.prune(13 * SECOND).unwrap();
-    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [running]);
+    assert!(!book.prune(13 * SECOND).unwrap());
+    let runs = book.runs(RunKind::FlowRun, &all()).unwrap();
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [running.id]);
     assert_eq!(book.states(over.id).unwrap(), []);
+}
+
+#[test]
+fn a_run_that_never_ended_is_forgotten_when_nothing_is_heard_of_it_or_of_what_runs_in_it() {
+    let bounds = Bounds { age_seconds_max: 10, ..Bounds::default() };
+    let mut records = Records::in_memory(bounds).unwrap();
+    let book = records.book().unwrap();
+    let flow = run(RunKind::FlowRun, SECOND);
+    let task = Run { parent: Some(flow.id), ..run(RunKind::TaskRun, 3 * SECOND) };
+    book.put(&flow).unwrap();
+    book.put(&task).unwrap();
+    let left = |now: i64| {
+        book.prune(now * SECOND).unwrap();
+        let count = |kind| book.run_count(kind, &Filter::default()).unwrap();
+        count(RunKind::FlowRun) + count(RunKind::TaskRun)
+    };
+    assert_eq!(left(13), 2);
+    assert_eq!(left(14), 1);
+    assert_eq!(left(14), 0);
+}
+
+#[test]
+fn of_far_too_many_runs_some_go_at_a_time_until_there_is_no_excess() {
+    let mut records = Records::in_memory(Bounds { runs_max: 2, ..Bounds::default() }).unwrap();
+    let book = records.book().unwrap();
+    for _ in 0..2_500 {
+        book.put(&run(RunKind::TaskRun, SECOND)).unwrap();
+    }
+    assert_eq!([(); 3].map(|()| book.prune(SECOND).unwrap()), [true, true, false]);
+    assert_eq!(book.run_count(RunKind::TaskRun, &Filter::default()).unwrap(), 2);
+}
+
+#[test]
+fn of_too_many_parts_of_blocks_the_oldest_go_first() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    for number in 0..1_002 {
+        book.put_block(Uuid::now_v7(), &number.to_string(), &Value::Null).unwrap();
+    }
+    book.prune(0).unwrap();
+    let is_there = |number: usize| book.block_by_key(&number.to_string()).unwrap().is_some();
+    assert_eq!([0, 1, 2, 1_001].map(is_there), [false, false, true, true]);
 }
 
 #[test]

@@ -151,6 +151,7 @@ fn record(
     }
     if run.state.as_ref().is_none_or(|known| is_news(kind, known, &state)) {
         run.enter(state);
+        run.updated_micros = now;
     }
     book.put(&run)
 }
