@@ -109,12 +109,13 @@ fn conditions(kind: RunKind, filter: &Filter) -> (String, Vec<Cell>) {
 }
 
 pub(crate) fn put_run(connection: &Connection, run: &Run) -> Result<()> {
-    connection
+    let written = connection
         .prepare_cached(
             "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (id) DO UPDATE SET
                  name = ?6, state_type = ?7, is_over = ?8, updated_micros = max(updated_micros, ?10),
-                 flow = ?3, parent = ?4, document = ?12",
+                 flow = ?3, parent = ?4, document = ?12
+             WHERE runs.kind = excluded.kind",
         )?
         .execute(params![
             run.id.into_bytes(),
@@ -130,7 +131,7 @@ pub(crate) fn put_run(connection: &Connection, run: &Run) -> Result<()> {
             run.heartbeat_micros,
             serde_json::to_string(run)?,
         ])?;
-    let Some(state) = &run.state else { return Ok(()) };
+    let Some(state) = run.state.as_ref().filter(|_| written > 0) else { return Ok(()) };
     connection
         .prepare_cached(
             "INSERT INTO states SELECT ?1, ?2, ?3, ?4
@@ -149,7 +150,10 @@ pub(crate) fn delete_run(connection: &Connection, kind: RunKind, id: Uuid) -> Re
     let deleted = connection
         .prepare_cached("DELETE FROM runs WHERE id = ?1 AND kind = ?2")?
         .execute(params![id.into_bytes(), kind.as_str()])?;
-    connection.prepare_cached("DELETE FROM states WHERE run = ?1")?.execute([id.into_bytes()])?;
+    if deleted > 0 {
+        let mut states = connection.prepare_cached("DELETE FROM states WHERE run = ?1")?;
+        states.execute([id.into_bytes()])?;
+    }
     Ok(deleted > 0)
 }
 

@@ -280,7 +280,8 @@ impl Book<'_> {
         rows::run_count(&self.transaction, kind, filter)
     }
 
-    /// Writes a run as it is now. A state that is new to it joins its history.
+    /// Writes a run as it is now. A state that is new to it joins its history. Nothing is written
+    /// under the id of a run of the other kind.
     ///
     /// # Errors
     ///

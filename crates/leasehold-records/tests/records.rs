@@ -121,6 +121,18 @@ fn a_run_keeps_the_history_of_its_states() {
 }
 
 #[test]
+fn a_run_is_not_written_over_one_of_another_kind() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let task = run(RunKind::TaskRun, SECOND);
+    book.put(&task).unwrap();
+    book.put(&Run { id: task.id, ..run(RunKind::FlowRun, 2 * SECOND) }).unwrap();
+    assert_eq!(book.run(RunKind::TaskRun, task.id).unwrap(), Some(task.clone()));
+    assert_eq!(book.run(RunKind::FlowRun, task.id).unwrap(), None);
+    assert_eq!(book.states(task.id).unwrap().len(), 1);
+}
+
+#[test]
 fn a_run_is_found_by_what_makes_it_the_same() {
     let mut records = Records::in_memory(Bounds::default()).unwrap();
     let book = records.book().unwrap();

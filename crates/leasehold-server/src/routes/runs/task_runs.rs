@@ -36,20 +36,24 @@ async fn create(
     Valid(body): Valid<CreateTaskRun>,
 ) -> Result<Response, ApiError> {
     let now = now_micros(&app);
-    let (run, is_new) = recorder(&app)?
+    let created = recorder(&app)?
         .write(move |book| {
             let run = convert::new_task_run(body, now);
             let known = match &run.identity {
                 Some(identity) => book.run_like(identity)?,
-                None => book.run(RunKind::TaskRun, run.id)?,
+                None => None,
             };
-            if let Some(known) = known {
-                return Ok((known, false));
+            if let Some(known) = known.or(book.run(RunKind::TaskRun, run.id)?) {
+                return Ok(Some((known, false)));
+            }
+            if book.run(RunKind::FlowRun, run.id)?.is_some() {
+                return Ok(None);
             }
             book.put(&run)?;
-            Ok((run, true))
+            Ok(Some((run, true)))
         })
         .await?;
+    let (run, is_new) = created.ok_or(ApiError::Conflict)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json(status, &convert::task_run(&run, now)))
 }

@@ -37,6 +37,19 @@ async fn a_task_run_outside_a_flow_is_known_by_its_id() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_taken_is_no_other_run() {
+    let app = start();
+    let flow_run = app.running().await;
+    let first = json!({"id": NOBODY, "flow_run_id": flow_run, "task_key": "a", "dynamic_key": "0"});
+    let run = app.post("/api/task_runs/", &first).await.expect(201).json();
+    let other = json!({"id": NOBODY, "flow_run_id": flow_run, "task_key": "b", "dynamic_key": "0"});
+    assert_eq!(app.post("/api/task_runs/", &other).await.expect(200).json(), run);
+    let other = json!({"id": flow_run, "task_key": "b", "dynamic_key": "0"});
+    app.post("/api/task_runs/", &other).await.expect(409);
+    assert_eq!(app.state_type("flow_runs", &flow_run).await, "RUNNING");
+}
+
+#[tokio::test]
 async fn a_task_run_that_says_the_wrong_thing_is_refused() {
     let app = start();
     for (body, places) in [
