@@ -51,6 +51,12 @@ impl Recorder {
         (Self { work }, RunningRecorder { thread })
     }
 
+    /// One whose thread has ended.
+    #[cfg(test)]
+    pub(crate) fn stopped() -> Self {
+        Self { work: mpsc::channel(1).0 }
+    }
+
     /// Does something with the records, and answers when it is durable.
     ///
     /// # Errors
