@@ -25,6 +25,7 @@ pub mod validation;
 
 pub use body::{Body, Patch, Settings};
 pub use json::Json;
+pub use rule::opaque::object;
 pub use schema::schemas;
 pub use timestamp::Timestamp;
 pub use validation::{Invalid, missing_query};

@@ -3,7 +3,7 @@
 
 mod coerce;
 mod lease;
-mod opaque;
+pub(crate) mod opaque;
 
 use std::cmp::Ordering::{Equal, Less};
 use std::marker::PhantomData;

@@ -25,7 +25,7 @@ pub enum Invalid {
     },
     /// A single sentence, `{"detail": …}`: a filter over its page size.
     Detail(String),
-    /// JSON that is no text (UTF-8), is nested deeper than 250 levels, or holds an integer of
+    /// JSON that is no text (UTF-8), is nested deeper than 100 levels, or holds an integer of
     /// more than 4300 digits. The recorded server answers these with 400.
     Unreadable,
 }

@@ -150,11 +150,11 @@ fn plain_bytes_are_echoed_as_text() {
 fn deep_nesting_is_refused_before_it_fills_the_stack() {
     // Threads of a server have 2 MiB.
     let server = std::thread::Builder::new().stack_size(2 << 20).spawn(|| {
-        for depth in [250, 251, 100_000] {
+        for depth in [100, 101, 100_000] {
             for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
                 let body = format!("{}1{}", open.repeat(depth), close.repeat(depth));
                 let invalid = read(Endpoint::Create, None, JSON, body.as_bytes()).unwrap_err();
-                assert_eq!(invalid.status(), if depth > 250 { 400 } else { 422 });
+                assert_eq!(invalid.status(), if depth > 100 { 400 } else { 422 });
                 assert!(!answer(&invalid).is_empty());
             }
         }

@@ -51,6 +51,9 @@ pub struct EventFilter {
     pub limit_count: u64,
 }
 
+/// How many are forgotten at once: more than are written at once.
+const PRUNED_MAX: usize = 4_000;
+
 type Result<T> = std::result::Result<T, RecordsError>;
 
 pub(crate) fn add(connection: &Connection, event: &Event) -> Result<u64> {
@@ -107,19 +110,22 @@ pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Vec<
     events.map(|event| event?).collect()
 }
 
-pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<()> {
+/// Answers whether there may be more to forget.
+pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<bool> {
     let last = integer(last(connection)?);
-    connection
-        .prepare_cached("DELETE FROM events WHERE number <= ?1")?
-        .execute([last.saturating_sub(integer(bounds.events_max))])?;
     let age_micros = integer(bounds.age_seconds_max.saturating_mul(1_000_000));
-    connection
+    let forgotten = connection
         .prepare_cached(
             "DELETE FROM events WHERE number IN
-             (SELECT number FROM events ORDER BY number LIMIT 1000) AND at_micros < ?1",
+             (SELECT number FROM events ORDER BY number LIMIT ?1)
+             AND (number <= ?2 OR at_micros < ?3)",
         )?
-        .execute([now_micros.saturating_sub(age_micros)])?;
-    Ok(())
+        .execute([
+            PRUNED_MAX as i64,
+            last.saturating_sub(integer(bounds.events_max)),
+            now_micros.saturating_sub(age_micros),
+        ])?;
+    Ok(forgotten == PRUNED_MAX)
 }
 
 fn read(row: &Row<'_>) -> Result<Event> {

@@ -13,6 +13,8 @@ type Result<T> = std::result::Result<T, RecordsError>;
 
 /// How many are forgotten at once: nobody waits for a great tidying.
 const PRUNED_MAX: i64 = 1_000;
+/// How many parts of blocks are kept. A client makes one for each directory of results.
+const BLOCKS_MAX: i64 = 1_000;
 
 pub(crate) fn flow_by_id(connection: &Connection, id: Uuid) -> Result<Option<Flow>> {
     let mut statement = connection.prepare_cached("SELECT * FROM flows WHERE id = ?1")?;
@@ -67,7 +69,7 @@ pub(crate) fn runs(connection: &Connection, kind: RunKind, filter: &Filter) -> R
          ORDER BY created_micros DESC LIMIT ? OFFSET ?"
     ))?;
     let runs = statement.query_map(params_from_iter(cells), |row| Ok(read_run(row)))?;
-    runs.map(|run| run?).collect()
+    readable(runs)
 }
 
 pub(crate) fn run_count(connection: &Connection, kind: RunKind, filter: &Filter) -> Result<u64> {
@@ -107,12 +109,13 @@ fn conditions(kind: RunKind, filter: &Filter) -> (String, Vec<Cell>) {
 }
 
 pub(crate) fn put_run(connection: &Connection, run: &Run) -> Result<()> {
-    connection
+    let written = connection
         .prepare_cached(
             "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (id) DO UPDATE SET
-                 name = ?6, state_type = ?7, is_over = ?8, updated_micros = ?10,
-                 flow = ?3, parent = ?4, document = ?12",
+                 name = ?6, state_type = ?7, is_over = ?8, updated_micros = max(updated_micros, ?10),
+                 flow = ?3, parent = ?4, document = ?12
+             WHERE runs.kind = excluded.kind",
         )?
         .execute(params![
             run.id.into_bytes(),
@@ -128,7 +131,7 @@ pub(crate) fn put_run(connection: &Connection, run: &Run) -> Result<()> {
             run.heartbeat_micros,
             serde_json::to_string(run)?,
         ])?;
-    let Some(state) = &run.state else { return Ok(()) };
+    let Some(state) = run.state.as_ref().filter(|_| written > 0) else { return Ok(()) };
     connection
         .prepare_cached(
             "INSERT INTO states SELECT ?1, ?2, ?3, ?4
@@ -147,7 +150,10 @@ pub(crate) fn delete_run(connection: &Connection, kind: RunKind, id: Uuid) -> Re
     let deleted = connection
         .prepare_cached("DELETE FROM runs WHERE id = ?1 AND kind = ?2")?
         .execute(params![id.into_bytes(), kind.as_str()])?;
-    connection.prepare_cached("DELETE FROM states WHERE run = ?1")?.execute([id.into_bytes()])?;
+    if deleted > 0 {
+        let mut states = connection.prepare_cached("DELETE FROM states WHERE run = ?1")?;
+        states.execute([id.into_bytes()])?;
+    }
     Ok(deleted > 0)
 }
 
@@ -174,7 +180,7 @@ pub(crate) fn with_heartbeat(connection: &Connection) -> Result<Vec<Run>> {
          WHERE is_over = 0 AND heartbeat_micros IS NOT NULL",
     )?;
     let runs = statement.query_map([], |row| Ok(read_run(row)))?;
-    runs.map(|run| run?).collect()
+    readable(runs)
 }
 
 pub(crate) fn block(connection: &Connection, id: Uuid) -> Result<Option<Value>> {
@@ -197,24 +203,29 @@ pub(crate) fn put_block(connection: &Connection, id: Uuid, key: &str, block: &Va
     Ok(())
 }
 
-pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<()> {
+/// Answers whether there may be more to forget. A run that never ended and of which nothing was
+/// heard any more is as old as one that did; what it ran in is kept for as long as it.
+pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<bool> {
     let age_micros = integer(bounds.age_seconds_max.saturating_mul(1_000_000));
     let old: Vec<i64> = connection
         .prepare_cached(
-            "SELECT rowid FROM runs WHERE is_over = 1 AND updated_micros < ?1 LIMIT ?2",
+            "SELECT rowid FROM runs WHERE is_over IN (0, 1) AND updated_micros < ?1
+             AND (is_over = 1 OR NOT EXISTS
+                 (SELECT 1 FROM runs AS inner_run WHERE inner_run.parent = runs.id))
+             LIMIT ?2",
         )?
         .query_map([now_micros.saturating_sub(age_micros), PRUNED_MAX], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     forget(connection, &old)?;
     let count: i64 =
         connection.prepare_cached("SELECT count(*) FROM runs")?.query_row([], |row| row.get(0))?;
-    let excess = count.saturating_sub(integer(bounds.runs_max)).min(PRUNED_MAX);
+    let excess = count.saturating_sub(integer(bounds.runs_max));
     if excess > 0 {
         let oldest: Vec<i64> = connection
             .prepare_cached(
                 "SELECT rowid FROM runs ORDER BY is_over DESC, updated_micros LIMIT ?1",
             )?
-            .query_map([excess], |row| row.get(0))?
+            .query_map([excess.min(PRUNED_MAX)], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         forget(connection, &oldest)?;
     }
@@ -225,7 +236,13 @@ pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) ->
              AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.flow = flows.id)",
         )?
         .execute([now_micros.saturating_sub(age_micros)])?;
-    Ok(())
+    connection
+        .prepare_cached(
+            "DELETE FROM blocks WHERE rowid IN
+             (SELECT rowid FROM blocks ORDER BY rowid DESC LIMIT -1 OFFSET ?1)",
+        )?
+        .execute([BLOCKS_MAX])?;
+    Ok(excess > PRUNED_MAX || i64::try_from(old.len()).is_ok_and(|old| old == PRUNED_MAX))
 }
 
 fn forget(connection: &Connection, rowids: &[i64]) -> Result<()> {
@@ -257,6 +274,20 @@ fn read_run(row: &Row<'_>) -> Result<Run> {
     // Signs of life are too many to write a document for each.
     run.heartbeat_micros = row.get(1)?;
     Ok(run)
+}
+
+/// Those that can be read: one that is damaged must not hide all others. Whoever asks for it by
+/// its id is told.
+fn readable(runs: impl Iterator<Item = rusqlite::Result<Result<Run>>>) -> Result<Vec<Run>> {
+    let mut readable = Vec::new();
+    for run in runs {
+        match run? {
+            Ok(run) => readable.push(run),
+            Err(RecordsError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(readable)
 }
 
 fn into_sqlite(error: rusqlite::types::FromSqlError) -> rusqlite::Error {

@@ -24,7 +24,7 @@ pub struct Bounds {
     pub runs_max: u64,
     /// How many events at the most.
     pub events_max: u64,
-    /// How long a run is kept after it was over, and an event after it happened.
+    /// How long a run is kept after it last changed, and an event after it happened.
     pub age_seconds_max: u64,
 }
 
@@ -188,6 +188,26 @@ impl Book<'_> {
         Ok(self.transaction.commit()?)
     }
 
+    /// Does something wholly or not at all, whatever else is written into this book.
+    ///
+    /// # Errors
+    ///
+    /// What the work answers, and if the storage fails. After [`RecordsError::Storage`] nothing
+    /// more can be written.
+    pub fn wholly<T>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, RecordsError>,
+    ) -> Result<T, RecordsError> {
+        let run = |statement| self.transaction.prepare_cached(statement)?.execute([]);
+        run("SAVEPOINT work")?;
+        let done = work(self);
+        if done.is_err() {
+            run("ROLLBACK TO work")?;
+        }
+        run("RELEASE work")?;
+        done
+    }
+
     /// The flow with an id.
     ///
     /// # Errors
@@ -260,7 +280,8 @@ impl Book<'_> {
         rows::run_count(&self.transaction, kind, filter)
     }
 
-    /// Writes a run as it is now. A state that is new to it joins its history.
+    /// Writes a run as it is now. A state that is new to it joins its history. Nothing is written
+    /// under the id of a run of the other kind.
     ///
     /// # Errors
     ///
@@ -359,13 +380,15 @@ impl Book<'_> {
         event::find(&self.transaction, filter)
     }
 
-    /// Forgets what is too much or too old.
+    /// Forgets what is too much or too old, some of it at a time. Answers whether there may be
+    /// more.
     ///
     /// # Errors
     ///
     /// If the storage fails.
-    pub fn prune(&self, now_micros: i64) -> Result<(), RecordsError> {
-        rows::prune(&self.transaction, self.bounds, now_micros)?;
-        event::prune(&self.transaction, self.bounds, now_micros)
+    pub fn prune(&self, now_micros: i64) -> Result<bool, RecordsError> {
+        let runs = rows::prune(&self.transaction, self.bounds, now_micros)?;
+        let events = event::prune(&self.transaction, self.bounds, now_micros)?;
+        Ok(runs || events)
     }
 }

@@ -1,7 +1,8 @@
 //! What is recorded is there after a restart, once, and not for ever.
 
 use leasehold_records::{
-    Bounds, Filter, Flow, Identity, OpenError, Records, Run, RunKind, State, StateType,
+    Bounds, Filter, Flow, Identity, OpenError, Records, RecordsError, Run, RunKind, State,
+    StateType,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -66,6 +67,45 @@ fn what_was_closed_is_there_after_a_restart_and_what_was_not_is_not() {
 }
 
 #[test]
+fn a_run_that_is_damaged_hides_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut records = Records::open(directory.path(), Bounds::default()).unwrap();
+    let (damaged, sound) = (run(RunKind::FlowRun, SECOND), run(RunKind::FlowRun, 2 * SECOND));
+    let book = records.book().unwrap();
+    for run in [&damaged, &sound] {
+        book.put(run).unwrap();
+        book.heard_of(run.id, 2 * SECOND).unwrap();
+    }
+    book.close().unwrap();
+    let connection = rusqlite::Connection::open(directory.path().join(Records::FILE)).unwrap();
+    let damage = "UPDATE runs SET document = '{' WHERE id = ?1";
+    connection.execute(damage, [damaged.id.into_bytes()]).unwrap();
+
+    let book = records.book().unwrap();
+    let found = |runs: Vec<Run>| runs.into_iter().map(|run| run.id).collect::<Vec<_>>();
+    assert_eq!(found(book.runs(RunKind::FlowRun, &all()).unwrap()), [sound.id]);
+    assert_eq!(found(book.with_heartbeat().unwrap()), [sound.id]);
+    let read = book.run(RunKind::FlowRun, damaged.id);
+    assert!(matches!(read, Err(RecordsError::Damaged(_))), "{read:?}");
+}
+
+#[test]
+fn what_fails_halfway_leaves_the_rest_of_the_book() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let (kept, lost) = (run(RunKind::FlowRun, SECOND), run(RunKind::FlowRun, 2 * SECOND));
+    let book = records.book().unwrap();
+    book.wholly(|book| book.put(&kept)).unwrap();
+    let failed = book.wholly(|book| {
+        book.put(&lost)?;
+        Err::<(), _>(serde_json::from_str::<Value>("{").unwrap_err().into())
+    });
+    assert!(matches!(failed, Err(RecordsError::Damaged(_))), "{failed:?}");
+    book.close().unwrap();
+    let book = records.book().unwrap();
+    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [kept]);
+}
+
+#[test]
 fn a_run_keeps_the_history_of_its_states() {
     let mut records = Records::in_memory(Bounds::default()).unwrap();
     let book = records.book().unwrap();
@@ -78,6 +118,18 @@ fn a_run_keeps_the_history_of_its_states() {
     assert_eq!(kinds, [StateType::Running, StateType::Completed]);
     assert_eq!(book.run(RunKind::TaskRun, run.id).unwrap(), Some(run.clone()));
     assert_eq!(book.run(RunKind::FlowRun, run.id).unwrap(), None);
+}
+
+#[test]
+fn a_run_is_not_written_over_one_of_another_kind() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let task = run(RunKind::TaskRun, SECOND);
+    book.put(&task).unwrap();
+    book.put(&Run { id: task.id, ..run(RunKind::FlowRun, 2 * SECOND) }).unwrap();
+    assert_eq!(book.run(RunKind::TaskRun, task.id).unwrap(), Some(task.clone()));
+    assert_eq!(book.run(RunKind::FlowRun, task.id).unwrap(), None);
+    assert_eq!(book.states(task.id).unwrap().len(), 1);
 }
 
 #[test]
@@ -125,11 +177,55 @@ fn runs_that_have_long_been_over_are_forgotten_and_others_are_not() {
     over.enter(state(StateType::Completed, 2 * SECOND));
     book.put(&running).unwrap();
     book.put(&over).unwrap();
+    book.heard_of(running.id, 9 * SECOND).unwrap();
     book.prune(12 * SECOND).unwrap();
     assert_eq!(book.run_count(RunKind::FlowRun, &Filter::default()).unwrap(), 2);
-    book.prune(13 * SECOND).unwrap();
-    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [running]);
+    assert!(!book.prune(13 * SECOND).unwrap());
+    let runs = book.runs(RunKind::FlowRun, &all()).unwrap();
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [running.id]);
     assert_eq!(book.states(over.id).unwrap(), []);
+}
+
+#[test]
+fn a_run_that_never_ended_is_forgotten_when_nothing_is_heard_of_it_or_of_what_runs_in_it() {
+    let bounds = Bounds { age_seconds_max: 10, ..Bounds::default() };
+    let mut records = Records::in_memory(bounds).unwrap();
+    let book = records.book().unwrap();
+    let flow = run(RunKind::FlowRun, SECOND);
+    let task = Run { parent: Some(flow.id), ..run(RunKind::TaskRun, 3 * SECOND) };
+    book.put(&flow).unwrap();
+    book.put(&task).unwrap();
+    let left = |now: i64| {
+        book.prune(now * SECOND).unwrap();
+        let count = |kind| book.run_count(kind, &Filter::default()).unwrap();
+        count(RunKind::FlowRun) + count(RunKind::TaskRun)
+    };
+    assert_eq!(left(13), 2);
+    assert_eq!(left(14), 1);
+    assert_eq!(left(14), 0);
+}
+
+#[test]
+fn of_far_too_many_runs_some_go_at_a_time_until_there_is_no_excess() {
+    let mut records = Records::in_memory(Bounds { runs_max: 2, ..Bounds::default() }).unwrap();
+    let book = records.book().unwrap();
+    for _ in 0..2_500 {
+        book.put(&run(RunKind::TaskRun, SECOND)).unwrap();
+    }
+    assert_eq!([(); 3].map(|()| book.prune(SECOND).unwrap()), [true, true, false]);
+    assert_eq!(book.run_count(RunKind::TaskRun, &Filter::default()).unwrap(), 2);
+}
+
+#[test]
+fn of_too_many_parts_of_blocks_the_oldest_go_first() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    for number in 0..1_002 {
+        book.put_block(Uuid::now_v7(), &number.to_string(), &Value::Null).unwrap();
+    }
+    book.prune(0).unwrap();
+    let is_there = |number: usize| book.block_by_key(&number.to_string()).unwrap().is_some();
+    assert_eq!([0, 1, 2, 1_001].map(is_there), [false, false, true, true]);
 }
 
 #[test]

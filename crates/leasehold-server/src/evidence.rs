@@ -68,6 +68,8 @@ struct Watcher {
     silence_max: Span,
     /// When each flow run that gives signs of life will have been silent for too long.
     hearts: HashMap<Uuid, Timestamp>,
+    /// Those of them of which it was said that they are over.
+    said_over: Vec<Uuid>,
     /// Task runs that are over, by when that is acted upon.
     over: BTreeMap<(Timestamp, Uuid), String>,
     /// When all holders are looked at again; each time is a whole second.
@@ -94,6 +96,7 @@ impl Witness {
             clock,
             silence_max,
             hearts: HashMap::new(),
+            said_over: Vec::new(),
             over: BTreeMap::new(),
         };
         (Self { signs }, Watch { task: tokio::spawn(watcher.run(seen)) })
@@ -169,7 +172,11 @@ impl Watcher {
                 self.over.insert((now + GRACE, run), state);
             }
             Sign::Over(RunKind::FlowRun, run, _) => {
-                self.hearts.remove(&run);
+                // Whoever says so may be wrong, or late: its record tells, when all are looked at.
+                if let Some(until) = self.hearts.get_mut(&run) {
+                    *until = now + self.silence_max;
+                    self.said_over.push(run);
+                }
                 self.sweeps.insert(whole_second(now + GRACE));
             }
         }
@@ -190,14 +197,12 @@ impl Watcher {
             let until = now + self.silence_max;
             self.hearts.values_mut().for_each(|heart| *heart = until);
         }
-        while let Some(entry) = self.over.first_entry().filter(|entry| entry.key().0 <= now) {
-            let ((_, run), state) = entry.remove_entry();
-            let holder = Holder::new(RunKind::TaskRun.as_str(), run.to_string());
-            let evidence = holders::run_is_over(RunKind::TaskRun, run, &state);
-            if self.repossess(holder, true, evidence).await.is_err() {
-                self.over.insert((now + RETRY, run), state);
-                return;
-            }
+        let later = self.over.split_off(&(now + Span::from_micros(1), Uuid::nil()));
+        let mut due = std::mem::replace(&mut self.over, later);
+        if self.end_task_runs(now, &mut due).await.is_err() {
+            let again = due.into_iter().map(|((_, run), state)| ((now + RETRY, run), state));
+            self.over.extend(again);
+            return;
         }
         let silent: Vec<_> = self
             .hearts
@@ -209,7 +214,11 @@ impl Watcher {
             return;
         }
         match self.sweep(now, &silent).await {
-            Ok(()) => {
+            Ok(over) => {
+                self.said_over.clear();
+                for flow_run in over {
+                    self.hearts.remove(&flow_run);
+                }
                 for flow_run in silent {
                     self.hearts.remove(&flow_run);
                 }
@@ -229,12 +238,42 @@ impl Watcher {
         }
     }
 
-    /// Looks at everybody who holds a lease, and takes it from those who are gone.
-    async fn sweep(&mut self, now: Timestamp, silent: &[Uuid]) -> Result<(), Unavailable> {
-        let asked = self.ledger.send(Command::Read(Query::Holders)).await?;
-        let Outcome::Holders(holders) = asked.keep() else { return Ok(()) };
-        if holders.is_empty() {
+    /// Takes what task runs hold that were over a time of grace ago, if they still are: a task that
+    /// failed may run again, and nobody tells that of it by a sign. Removes those from `due` that
+    /// are done.
+    async fn end_task_runs(
+        &self,
+        now: Timestamp,
+        due: &mut BTreeMap<(Timestamp, Uuid), String>,
+    ) -> Result<(), Unavailable> {
+        if due.is_empty() {
             return Ok(());
+        }
+        let runs: Vec<_> = due.keys().map(|(_, run)| *run).collect();
+        let over_before_micros = (now - GRACE).as_micros();
+        let alive = self.recorder.write(move |book| holders::alive(book, runs, over_before_micros));
+        let alive = alive.await?;
+        while let Some(((at, run), state)) = due.pop_first() {
+            if alive.contains(&run) {
+                continue;
+            }
+            let holder = Holder::new(RunKind::TaskRun.as_str(), run.to_string());
+            let evidence = holders::run_is_over(RunKind::TaskRun, run, &state);
+            if let Err(error) = self.repossess(holder, true, evidence).await {
+                due.insert((at, run), state);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at everybody who holds a lease, and takes it from those who are gone. Answers which
+    /// flow runs are over, of those of which it was said.
+    async fn sweep(&self, now: Timestamp, silent: &[Uuid]) -> Result<Vec<Uuid>, Unavailable> {
+        let asked = self.ledger.send(Command::Read(Query::Holders)).await?;
+        let Outcome::Holders(holders) = asked.keep() else { return Ok(Vec::new()) };
+        if holders.is_empty() && self.said_over.is_empty() {
+            return Ok(Vec::new());
         }
         let alive = self.hearts.iter().filter(|(_, until)| **until > now);
         let known = holders::Known {
@@ -243,14 +282,18 @@ impl Watcher {
             over_before_micros: (now - GRACE).as_micros(),
             quiet_before_micros: (now - self.silence_max.max(GRACE)).as_micros(),
         };
-        let gone = self.recorder.write(move |book| known.gone(book, holders)).await?;
-        for holders::Gone { holder, evidence, is_own } in gone {
-            self.repossess(holder, is_own, evidence).await?;
+        let said_over = self.said_over.clone();
+        let read = self
+            .recorder
+            .write(move |book| Ok((holders::over(book, said_over)?, known.gone(book, holders)?)));
+        let (over, gone) = read.await?;
+        for holders::Gone { holder, evidence, is_own_end } in gone {
+            self.repossess(holder, is_own_end, evidence).await?;
         }
-        Ok(())
+        Ok(over)
     }
 
-    /// Leases with a deadline end only by what is known of their holder's own run.
+    /// Leases with a deadline end only by the end of their holder's own run.
     async fn repossess(
         &self,
         holder: Holder,

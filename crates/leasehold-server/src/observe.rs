@@ -126,46 +126,55 @@ pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value)
     }
     let Some(state) = event.state(now) else { return };
     let over = state.kind.is_terminal().then(|| state.name.clone());
-    if kind == RunKind::TaskRun {
-        recorder.write_behind(move |book| record_task_run(book, id, &event, state, now)).await;
-    }
+    recorder.write_behind(move |book| record(book, (kind, id), &event, state, now)).await;
     if let Some(name) = over {
         witness.over(kind, id, &name).await;
     }
 }
 
 /// Events may come twice, and late.
-fn record_task_run(
+fn record(
     book: &Book<'_>,
-    id: Uuid,
+    (kind, id): (RunKind, Uuid),
     event: &ClientEvent,
     state: State,
     now: i64,
 ) -> Result<(), RecordsError> {
-    let known = book.run(RunKind::TaskRun, id)?;
+    let known = book.run(kind, id)?;
     let mut run = match known {
         Some(run) => run,
-        None => blank(RunKind::TaskRun, id, name_of(event), now),
+        None => blank(kind, id, name_of(event), now),
     };
-    run.parent = run.parent.or(event.flow_run());
-    if let Some(Value::Object(said)) = event.payload.get("task_run") {
-        let mut said = said.clone();
-        if let Some(tags) = said.remove("tags") {
-            run.tags = serde_json::from_value(tags).unwrap_or_default();
-        }
-        for kept in ["task_key", "dynamic_key", "cache_key", "empirical_policy", "labels"] {
-            run.details.extend(said.remove(kept).map(|value| (kept.to_owned(), value)));
-        }
+    if kind == RunKind::TaskRun {
+        run.parent = run.parent.or(event.flow_run());
+        describe(&mut run, event);
     }
-    let is_late = run.state.as_ref().is_some_and(|known| known.at_micros > state.at_micros);
-    let is_same = run
-        .state
-        .as_ref()
-        .is_some_and(|known| known.at_micros == state.at_micros && known.kind == state.kind);
-    if !is_late && !is_same {
+    if run.state.as_ref().is_none_or(|known| is_news(kind, known, &state)) {
         run.enter(state);
+        run.updated_micros = now;
     }
     book.put(&run)
+}
+
+/// What an event says of its task run besides.
+fn describe(run: &mut Run, event: &ClientEvent) {
+    let Some(Value::Object(said)) = event.payload.get("task_run") else { return };
+    let mut said = said.clone();
+    if let Some(tags) = said.remove("tags") {
+        run.tags = serde_json::from_value(tags).unwrap_or_default();
+    }
+    for kept in ["task_key", "dynamic_key", "cache_key", "empirical_policy", "labels"] {
+        run.details.extend(said.remove(kept).map(|value| (kept.to_owned(), value)));
+    }
+}
+
+/// Whether a state is neither late nor known. A flow run's state has mostly been set before, and
+/// its event is told by another clock, at another time.
+fn is_news(kind: RunKind, known: &State, told: &State) -> bool {
+    let is_late = known.at_micros > told.at_micros;
+    let is_same =
+        known.kind == told.kind && (kind == RunKind::FlowRun || known.at_micros == told.at_micros);
+    !is_late && !is_same
 }
 
 fn name_of(event: &ClientEvent) -> String {

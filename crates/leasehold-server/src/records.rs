@@ -19,7 +19,7 @@ use crate::coordinator::{Unavailable, chain};
 const QUEUE_MAX: usize = 4_096;
 /// How many requests go into one book.
 const BATCH_MAX: usize = 256;
-/// How often what is too old is looked for.
+/// How often what is too old or too much is looked for.
 const PRUNE_PERIOD: Duration = Duration::from_secs(10);
 
 /// Sends work to the records' thread.
@@ -39,11 +39,22 @@ type Work = Box<dyn FnOnce(&Book<'_>) -> Result<Reply, RecordsError> + Send>;
 type Reply = Box<dyn FnOnce(bool) + Send>;
 
 impl Recorder {
-    /// Starts a thread on records. It ends when the last recorder is dropped.
+    /// Starts a thread on records, within a runtime. It ends when the last recorder is dropped.
     pub fn start(records: Records, clock: Clock) -> (Self, RunningRecorder) {
+        Self::start_with(records, clock, PRUNE_PERIOD)
+    }
+
+    fn start_with(records: Records, clock: Clock, period: Duration) -> (Self, RunningRecorder) {
         let (work, todo) = mpsc::channel(QUEUE_MAX);
-        let thread = thread::spawn(move || run(records, &clock, todo));
+        tokio::spawn(nudge(work.downgrade(), period));
+        let thread = thread::spawn(move || run(records, &clock, todo, period));
         (Self { work }, RunningRecorder { thread })
+    }
+
+    /// One whose thread has ended.
+    #[cfg(test)]
+    pub(crate) fn stopped() -> Self {
+        Self { work: mpsc::channel(1).0 }
     }
 
     /// Does something with the records, and answers when it is durable.
@@ -111,33 +122,58 @@ fn prepare<T: Send + 'static>(
     (work, answer)
 }
 
-fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>) {
+/// Wakes the thread, so that old records are forgotten though nobody asks for anything.
+async fn nudge(work: mpsc::WeakSender<Work>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let Some(work) = work.upgrade() else { return };
+        // A queue that is full needs no nudge.
+        let _ = work.try_send(Box::new(|_| Ok(Box::new(|_| {}))));
+    }
+}
+
+fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>, period: Duration) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut pruned_at = Instant::now();
-    while todo.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-        let mut replies = Vec::with_capacity(batch.len());
-        let written = write_batch(&mut records, batch.drain(..), &mut replies);
-        if let Err(error) = &written {
-            tracing::error!(error = %chain(error), "runs could not be recorded");
-        }
-        for reply in replies {
-            reply(written.is_ok());
-        }
-        if pruned_at.elapsed() >= PRUNE_PERIOD {
-            pruned_at = Instant::now();
-            let now = clock.now().as_micros();
-            let pruned = records.book().and_then(|book| {
-                book.prune(now)?;
-                book.close()
-            });
-            if let Err(error) = pruned {
-                tracing::error!(error = %chain(&error), "old runs could not be forgotten");
+    let mut is_behind = false;
+    loop {
+        // While there is more to forget, nobody is waited for, and nobody waits for all of it.
+        if !is_behind || !todo.is_empty() || todo.is_closed() {
+            if todo.blocking_recv_many(&mut batch, BATCH_MAX) == 0 {
+                return;
             }
+            let mut replies = Vec::with_capacity(batch.len());
+            let written = write_batch(&mut records, batch.drain(..), &mut replies);
+            if let Err(error) = &written {
+                tracing::error!(error = %chain(error), "runs could not be recorded");
+            }
+            for reply in replies {
+                reply(written.is_ok());
+            }
+        }
+        if is_behind || pruned_at.elapsed() >= period {
+            pruned_at = Instant::now();
+            is_behind = prune(&mut records, clock);
         }
     }
 }
 
-/// All of it, or nothing: a statement that fails may take its whole transaction with it.
+/// Forgets some of what is too old or too much. Answers whether there may be more.
+fn prune(records: &mut Records, clock: &Clock) -> bool {
+    let now = clock.now().as_micros();
+    let pruned = records.book().and_then(|book| {
+        let is_behind = book.prune(now)?;
+        book.close()?;
+        Ok(is_behind)
+    });
+    pruned.unwrap_or_else(|error| {
+        tracing::error!(error = %chain(&error), "old runs could not be forgotten");
+        false
+    })
+}
+
+/// All of it, or nothing: a statement that fails may take its whole transaction with it. A
+/// damaged document is the trouble of whoever asked for it alone.
 fn write_batch(
     records: &mut Records,
     batch: impl Iterator<Item = Work>,
@@ -145,7 +181,16 @@ fn write_batch(
 ) -> Result<(), RecordsError> {
     let book = records.book()?;
     for work in batch {
-        replies.push(work(&book)?);
+        match book.wholly(work) {
+            Ok(reply) => replies.push(reply),
+            Err(error @ RecordsError::Damaged(_)) => {
+                tracing::error!(error = %chain(&error), "a record cannot be read");
+            }
+            Err(error) => return Err(error),
+        }
     }
     book.close()
 }
+
+#[cfg(test)]
+mod tests;

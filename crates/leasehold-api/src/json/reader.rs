@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use super::Json;
 
 /// Nesting beyond this is refused, as Python refuses it at about its recursion limit of 1000. No
-/// body of this API nests beyond 3.
-const DEPTH_MAX: usize = 250;
+/// body of this API nests beyond 3 by itself; the rest is left to clients' own values. What is
+/// recorded of those is read again by `serde_json`, which refuses what nests beyond 127.
+const DEPTH_MAX: usize = 100;
 
 /// Python refuses to read longer integers, for their cost.
 const DIGITS_MAX: usize = 4300;

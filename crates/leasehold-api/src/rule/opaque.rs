@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::Rule;
 use crate::Settings;
-use crate::json::Json;
-use crate::validation::{Fault, Findings};
+use crate::json::{self, Broken, Json};
+use crate::validation::{Fault, Findings, Invalid};
 
 pub(super) const DICT_TYPE: Fault = Fault("dict_type", "Input should be a valid dictionary");
 
@@ -39,6 +39,23 @@ impl Rule for Fields {
 
     fn schema(&self, _: &Settings) -> Value {
         json!({"type": "object"})
+    }
+}
+
+/// Reads a body that is an object of its client's own, if it is one.
+///
+/// # Errors
+///
+/// [`Invalid::Unreadable`], as with every other body.
+pub fn object(bytes: &[u8]) -> Result<Option<Map<String, Value>>, Invalid> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Invalid::Unreadable)?;
+    match json::read(text) {
+        Ok(json) => match value(&json) {
+            Value::Object(fields) => Ok(Some(fields)),
+            _ => Ok(None),
+        },
+        Err(Broken::Syntax { .. }) => Ok(None),
+        Err(Broken::Unreasonable) => Err(Invalid::Unreadable),
     }
 }
 

@@ -30,8 +30,22 @@ pub(super) struct LogWriter {
     /// The number of the last event that is durable.
     latest: watch::Sender<u64>,
     dropped: Arc<AtomicU64>,
-    dropped_told: u64,
-    dropped_told_at: Timestamp,
+    /// What was missed as a whole: the ledger tells in batches, and was too far ahead.
+    batches_missed: u64,
+    /// What the log says was dropped.
+    told: Dropped,
+    /// What the batch that is being written says.
+    telling: Option<Dropped>,
+    /// When it was last tried to say so.
+    told_at: Timestamp,
+}
+
+/// What is not in the log, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Dropped {
+    events: u64,
+    /// Nobody knows how many events are in these.
+    batches: u64,
 }
 
 /// Everything that reaches the writer.
@@ -51,8 +65,18 @@ impl LogWriter {
         latest: watch::Sender<u64>,
         dropped: Arc<AtomicU64>,
     ) -> Self {
-        let dropped_told_at = clock.now();
-        Self { recorder, clock, budget, latest, dropped, dropped_told: 0, dropped_told_at }
+        let told_at = clock.now();
+        Self {
+            recorder,
+            clock,
+            budget,
+            latest,
+            dropped,
+            batches_missed: 0,
+            told: Dropped::default(),
+            telling: None,
+            told_at,
+        }
     }
 
     pub(super) async fn run(mut self, mut inbox: Inbox) {
@@ -65,7 +89,9 @@ impl LogWriter {
                 biased;
                 happened = inbox.told.recv() => match happened {
                     Ok(happened) => self.take(&happened, &mut batch),
-                    Err(broadcast::error::RecvError::Lagged(missed)) => self.missed(missed),
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        self.batches_missed += missed;
+                    }
                     Err(broadcast::error::RecvError::Closed) => is_over = true,
                 },
                 Some(event) = inbox.from_clients.recv() => batch.push(event),
@@ -93,7 +119,9 @@ impl LogWriter {
         while batch.len() < BATCH_MAX {
             match inbox.told.try_recv() {
                 Ok(happened) => self.take(&happened, batch),
-                Err(broadcast::error::TryRecvError::Lagged(missed)) => self.missed(missed),
+                Err(broadcast::error::TryRecvError::Lagged(missed)) => {
+                    self.batches_missed += missed;
+                }
                 Err(_) => break,
             }
         }
@@ -115,9 +143,14 @@ impl LogWriter {
             }
             Ok(last)
         });
+        let telling = self.telling.take();
         match written.await {
-            Ok(last) => drop(self.latest.send_replace(last)),
-            Err(_) => self.missed(count),
+            Ok(last) => {
+                self.told = telling.unwrap_or(self.told);
+                self.latest.send_replace(last);
+            }
+            // What says how much was dropped comes again.
+            Err(_) => self.missed(count - u64::from(telling.is_some())),
         }
     }
 
@@ -140,15 +173,21 @@ impl LogWriter {
 
     /// What was dropped since that was told last, if it is time to tell.
     fn dropped_event(&mut self) -> Option<Event> {
-        let dropped = self.dropped.load(Ordering::Relaxed);
+        let dropped =
+            Dropped { events: self.dropped.load(Ordering::Relaxed), batches: self.batches_missed };
         let now = self.clock.now();
-        if dropped == self.dropped_told || now < self.dropped_told_at + DROPPED_PERIOD {
+        if dropped == self.told || now < self.told_at + DROPPED_PERIOD {
             return None;
         }
-        let count = dropped - self.dropped_told;
-        self.dropped_told = dropped;
-        self.dropped_told_at = now;
-        tracing::warn!(count, "events came too fast to be logged, and were dropped");
+        self.telling = Some(dropped);
+        self.told_at = now;
+        let count = dropped.events - self.told.events;
+        let batches = dropped.batches - self.told.batches;
+        tracing::warn!(count, batches, "events came too fast to be logged, and were dropped");
+        let more = match batches {
+            0 => String::new(),
+            batches => format!(", and {batches} whole batches of events"),
+        };
         Some(Event {
             number: 0,
             id: Uuid::now_v7(),
@@ -157,8 +196,93 @@ impl LogWriter {
             limit: None,
             holder: None,
             lease: None,
-            reason: Some(format!("{count} events came too fast to be logged")),
+            reason: Some(format!("{count} events came too fast to be logged{more}")),
             document: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_engine::What;
+    use leasehold_records::{Bounds, Records};
+
+    use super::*;
+
+    struct World {
+        writer: LogWriter,
+        inbox: Inbox,
+        told: broadcast::Sender<Told>,
+        clock: Clock,
+    }
+
+    fn world() -> World {
+        let clock = Clock::manual(Timestamp::from_micros(0));
+        let records = Records::in_memory(Bounds::default()).unwrap();
+        let (recorder, _) = Recorder::start(records, clock.clone());
+        let (told, inbox_told) = broadcast::channel(1);
+        let writer = LogWriter::new(
+            recorder,
+            clock.clone(),
+            Budget::new(0),
+            watch::Sender::new(0),
+            Arc::default(),
+        );
+        let inbox = Inbox {
+            told: inbox_told,
+            from_clients: mpsc::channel(1).1,
+            flushes: mpsc::channel(1).1,
+            stage: watch::channel(Stage::Running).1,
+        };
+        World { writer, inbox, told, clock }
+    }
+
+    impl World {
+        /// What is written next, if anything, after a while.
+        fn next(&mut self) -> Vec<Event> {
+            self.clock.advance(DROPPED_PERIOD);
+            let mut batch = Vec::new();
+            self.writer.drain(&mut self.inbox, &mut batch);
+            batch
+        }
+    }
+
+    fn reasons(batch: &[Event]) -> Vec<&str> {
+        batch.iter().filter_map(|event| event.reason.as_deref()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_was_dropped_is_told_until_that_is_durable() {
+        let mut world = world();
+        world.writer.missed(3);
+        let working = std::mem::replace(&mut world.writer.recorder, Recorder::stopped());
+        let batch = world.next();
+        assert_eq!(reasons(&batch), ["3 events came too fast to be logged"]);
+        world.writer.write(batch).await;
+        world.writer.recorder = working;
+        let batch = world.next();
+        assert_eq!(reasons(&batch), ["3 events came too fast to be logged"]);
+        world.writer.write(batch).await;
+        assert!(world.next().is_empty());
+    }
+
+    #[tokio::test]
+    async fn batches_that_were_missed_are_not_told_to_be_events() {
+        let mut world = world();
+        let happening = Happening {
+            at: Timestamp::from_micros(0),
+            what: What::LimitCreated,
+            limits: smallvec::smallvec![],
+            lease: None,
+            holder: None,
+        };
+        for _ in 0..3 {
+            world.told.send(Arc::from([happening.clone()])).unwrap();
+        }
+        let batch = world.next();
+        let expected = "0 events came too fast to be logged, and 2 whole batches of events";
+        assert_eq!(reasons(&batch), [expected]);
+        world.writer.write(batch).await;
+        assert!(world.next().is_empty());
     }
 }

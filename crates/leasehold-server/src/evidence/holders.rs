@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use leasehold_engine::Holder;
-use leasehold_records::{Book, RecordsError, Run, RunKind, StateType};
+use leasehold_records::{Book, RecordsError, Run, RunKind, State, StateType};
 use uuid::Uuid;
 
 /// Subflows in subflows: nobody goes deeper, and nobody goes round in circles.
@@ -26,13 +26,13 @@ pub(super) struct Known {
 pub(super) struct Gone {
     pub(super) holder: Holder,
     pub(super) evidence: String,
-    /// Whether it is the holder's own run of which something is known.
-    pub(super) is_own: bool,
+    /// Whether the holder's own run is over. Silence is no end: whoever renews its leases lives.
+    pub(super) is_own_end: bool,
 }
 
 impl Known {
-    /// Those of the holders that are gone, each with the evidence, and whether that is of
-    /// themselves and not of what they run in.
+    /// Those of the holders that are gone, each with the evidence, and whether that is the end of
+    /// their own run.
     pub(super) fn gone(
         &self,
         book: &Book<'_>,
@@ -44,8 +44,8 @@ impl Known {
                 .into_iter()
                 .find(|kind| kind.as_str() == &*holder.kind);
             let (Some(kind), Ok(id)) = (kind, holder.id.parse()) else { continue };
-            if let Some((evidence, is_own)) = self.evidence(book, kind, id)? {
-                gone.push(Gone { holder, evidence, is_own });
+            if let Some((evidence, is_own_end)) = self.evidence(book, kind, id)? {
+                gone.push(Gone { holder, evidence, is_own_end });
             }
         }
         Ok(gone)
@@ -63,11 +63,10 @@ impl Known {
         let mut was_running = false;
         for depth in 0..DEPTH_MAX {
             let Some((kind, id)) = next else { return Ok(None) };
-            let is_own = depth == 0;
             if kind == RunKind::FlowRun && self.silent.contains(&id) {
-                return Ok(Some((format!("flow run {id} gives no sign of life"), is_own)));
+                return Ok(Some((format!("flow run {id} gives no sign of life"), false)));
             }
-            let run = book.run(kind, id)?;
+            let run = recorded(book, kind, id)?;
             let over = run.as_ref().filter(|run| run.is_over());
             if let Some(state) = over.and_then(|run| run.state.as_ref()) {
                 let ended_well = matches!(state.kind, StateType::Completed | StateType::Failed);
@@ -76,7 +75,7 @@ impl Known {
                     false => self.over_before_micros,
                 };
                 if state.at_micros <= before {
-                    return Ok(Some((run_is_over(kind, id, &state.name), is_own)));
+                    return Ok(Some((run_is_over(kind, id, &state.name), depth == 0)));
                 }
             }
             was_running |= run.as_ref().and_then(Run::state_type) == Some(StateType::Running);
@@ -90,6 +89,45 @@ impl Known {
             next = run.and_then(|run| run.parent).map(|parent| (around, parent));
         }
         Ok(None)
+    }
+}
+
+/// Those of some task runs that are not over, or were over so late that they still have time to
+/// give back what they hold. Who is in no record is not among them.
+pub(super) fn alive(
+    book: &Book<'_>,
+    task_runs: Vec<Uuid>,
+    over_before_micros: i64,
+) -> Result<HashSet<Uuid>, RecordsError> {
+    let mut alive = HashSet::new();
+    for id in task_runs {
+        let state = recorded(book, RunKind::TaskRun, id)?.and_then(|run| run.state);
+        let is_over =
+            |state: &State| state.kind.is_terminal() && state.at_micros <= over_before_micros;
+        if state.is_some_and(|state| !is_over(&state)) {
+            alive.insert(id);
+        }
+    }
+    Ok(alive)
+}
+
+/// Those of some flow runs that are over.
+pub(super) fn over(book: &Book<'_>, flow_runs: Vec<Uuid>) -> Result<Vec<Uuid>, RecordsError> {
+    let mut over = Vec::new();
+    for id in flow_runs {
+        if recorded(book, RunKind::FlowRun, id)?.is_some_and(|run| run.is_over()) {
+            over.push(id);
+        }
+    }
+    Ok(over)
+}
+
+/// What is known of a run. A record that is damaged tells nothing, and must not keep the watch from
+/// all others.
+fn recorded(book: &Book<'_>, kind: RunKind, id: Uuid) -> Result<Option<Run>, RecordsError> {
+    match book.run(kind, id) {
+        Err(RecordsError::Damaged(_)) => Ok(None),
+        read => read,
     }
 }
 

@@ -95,9 +95,13 @@ impl World {
     }
 
     async fn hold(&mut self, task: Uuid, ttl: Option<Span>) {
+        self.hold_as(RunKind::TaskRun, task, ttl).await;
+    }
+
+    async fn hold_as(&mut self, kind: RunKind, run: Uuid, ttl: Option<Span>) {
         self.leases += 1;
         let id = LeaseId(self.leases);
-        let holder = Holder::new("task_run", task.to_string());
+        let holder = Holder::new(kind.as_str(), run.to_string());
         let acquire = Acquire {
             wants: std::iter::once(Want { name: "tag:db".into(), slots: 1 }).collect(),
             mode: Mode::Concurrency,
@@ -113,6 +117,12 @@ impl World {
     }
 
     async fn enter(&self, run: Uuid, kind: RunKind, entered: StateType) {
+        self.write(run, kind, entered).await;
+        self.witness.over(kind, run, entered.usual_name()).await;
+    }
+
+    /// Records that a run has entered a state.
+    async fn write(&self, run: Uuid, kind: RunKind, entered: StateType) {
         let now = self.clock.now().as_micros();
         let written = self.recorder.write(move |book| {
             let mut run = book.run(kind, run)?.unwrap();
@@ -120,7 +130,6 @@ impl World {
             book.put(&run)
         });
         written.await.unwrap();
-        self.witness.over(kind, run, entered.usual_name()).await;
     }
 
     async fn holders(&self) -> Vec<Uuid> {
@@ -161,6 +170,40 @@ async fn d07_what_a_task_holds_that_is_over_comes_back_after_a_grace() {
     world.enter(task, RunKind::TaskRun, StateType::Failed).await;
     world.until(&[other], 30).await;
     assert!(world.clock.now().since(began) >= GRACE);
+}
+
+#[tokio::test]
+async fn a_task_that_failed_and_runs_again_keeps_what_it_holds_until_it_is_over_again() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let task = world.task_in(flow).await;
+    let other = world.task_in(flow).await;
+    world.enter(task, RunKind::TaskRun, StateType::Failed).await;
+    world.clock.advance(SECOND);
+    world.write(task, RunKind::TaskRun, StateType::Running).await;
+    // The other one is over later, so that the watch has looked at both.
+    world.enter(other, RunKind::TaskRun, StateType::Completed).await;
+    world.until(&[task], 30).await;
+    let over = world.clock.now();
+    world.enter(task, RunKind::TaskRun, StateType::Failed).await;
+    world.until(&[], 30).await;
+    assert!(world.clock.now().since(over) >= GRACE);
+}
+
+#[tokio::test]
+async fn a_task_that_runs_again_and_is_over_again_has_its_whole_grace_again() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    let task = world.task_in(flow).await;
+    world.enter(task, RunKind::TaskRun, StateType::Failed).await;
+    world.clock.advance(SECOND);
+    world.write(task, RunKind::TaskRun, StateType::Running).await;
+    world.clock.advance(SECOND);
+    world.clock.advance(SECOND);
+    let over = world.clock.now();
+    world.enter(task, RunKind::TaskRun, StateType::Completed).await;
+    world.until(&[], 30).await;
+    assert!(world.clock.now().since(over) >= GRACE);
 }
 
 #[tokio::test]
@@ -208,6 +251,16 @@ async fn a_flow_that_gives_signs_of_life_keeps_what_it_holds() {
 }
 
 #[tokio::test]
+async fn a_flow_that_is_wrongly_said_to_be_over_is_still_missed_when_it_falls_silent() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    world.task_in(flow).await;
+    world.witness.heartbeat(flow).await;
+    world.witness.over(RunKind::FlowRun, flow, "Crashed").await;
+    world.until(&[], 100).await;
+}
+
+#[tokio::test]
 async fn a_lease_with_a_deadline_is_left_to_it_when_its_flow_is_over() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
@@ -217,6 +270,23 @@ async fn a_lease_with_a_deadline_is_left_to_it_when_its_flow_is_over() {
     world.enter(flow, RunKind::FlowRun, StateType::Crashed).await;
     world.until(&[renews], 30).await;
     world.enter(renews, RunKind::TaskRun, StateType::Crashed).await;
+    world.until(&[], 30).await;
+}
+
+#[tokio::test]
+async fn a_lease_with_a_deadline_is_left_to_it_when_its_own_flow_run_is_silent() {
+    let mut world = World::new().await;
+    let flow = world.record(&run(RunKind::FlowRun, None)).await;
+    world.hold_as(RunKind::FlowRun, flow, Some(Span::from_seconds(1_000))).await;
+    world.task_in(flow).await;
+    world.witness.heartbeat(flow).await;
+    world.until(&[flow], 100).await;
+    // Another flow is over: by the time that this is seen, everybody was looked at.
+    let crashed = world.record(&run(RunKind::FlowRun, None)).await;
+    world.task_in(crashed).await;
+    world.enter(crashed, RunKind::FlowRun, StateType::Crashed).await;
+    world.until(&[flow], 30).await;
+    world.enter(flow, RunKind::FlowRun, StateType::Crashed).await;
     world.until(&[], 30).await;
 }
 

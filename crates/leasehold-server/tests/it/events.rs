@@ -194,6 +194,47 @@ async fn a_subscriber_is_told_what_it_wants_and_nothing_else() {
     assert!(nothing.is_none(), "{nothing:?}");
 }
 
+/// What a client says that happened to something of a name.
+async fn send(socket: &mut Socket, name: &str, occurred: &str) {
+    let resource = json!({"prefect.resource.id": "x", "prefect.resource.name": name});
+    let event = json!({"occurred": occurred, "event": "x.happened", "resource": resource});
+    socket.send(Message::text(event.to_string())).await.unwrap();
+}
+
+fn happened(name: &str) -> (String, String) {
+    ("x.happened".to_owned(), name.to_owned())
+}
+
+#[tokio::test]
+async fn a_subscriber_is_told_what_comes_in_late() {
+    let app = start();
+    app.limit("before", 1).await;
+    let mut socket = subscribe(&app, &json!({"type": "filter", "filter": {}})).await;
+    assert_eq!(next(&mut socket).await, created("before"));
+    let (mut client, _) = connect(app.listen().await, "/api/events/in", &[], &[]).await.unwrap();
+    send(&mut client, "late", "2026-11-20T19:53:00Z").await;
+    app.told("kind=x", 1).await;
+    app.limit("after", 1).await;
+    assert_eq!(next(&mut socket).await, happened("late"));
+    assert_eq!(next(&mut socket).await, created("after"));
+}
+
+#[tokio::test]
+async fn what_a_client_says_is_compared_with_a_subscribers_time_by_the_clients_own_clock() {
+    let app = start();
+    let (mut client, _) = connect(app.listen().await, "/api/events/in", &[], &[]).await.unwrap();
+    send(&mut client, "earlier", "2026-11-20T20:57:00Z").await;
+    send(&mut client, "ahead", "2026-11-20T20:58:00Z").await;
+    send(&mut client, "later", "2026-11-20T20:59:00Z").await;
+    app.told("kind=x", 3).await;
+    let occurred = json!({"since": "2026-11-20T20:58:00Z", "until": "2026-11-20T20:58:00Z"});
+    let filter = json!({"occurred": occurred});
+    let mut socket = subscribe(&app, &json!({"type": "filter", "filter": filter})).await;
+    assert_eq!(next(&mut socket).await, happened("ahead"));
+    send(&mut client, "again", "2026-11-20T20:58:00Z").await;
+    assert_eq!(next(&mut socket).await, happened("again"));
+}
+
 #[tokio::test]
 async fn a_subscriber_that_wants_no_backfill_is_told_what_happens_from_then_on() {
     let app = start();

@@ -2,7 +2,7 @@
 
 use axum::extract::ws::{Message, WebSocket};
 use leasehold_api::Timestamp;
-use leasehold_records::{Event, EventFilter};
+use leasehold_records::{Event, EventFilter, micros_from_text};
 use serde_json::{Map, Value, json};
 
 use super::wanted::Wanted;
@@ -28,18 +28,28 @@ pub(super) async fn serve(app: App, mut socket: WebSocket) {
         while next_text(&mut socket).await.is_some() {}
         return;
     };
-    let earliest = app.ledger().clock().now().as_micros() - BACKFILL_MICROS;
+    let Ok(last) = log.last().await else { return };
     let mut filter = EventFilter {
-        since_micros: Some(wanted.occurred.since.map_or(earliest, |since| since.max(earliest))),
-        // The log's end is left out, and the contract's is not.
+        // No event of a client is dated later than it says itself. The log's end is left out, and
+        // the contract's is not.
         until_micros: wanted.occurred.until.map(|until| until.saturating_add(1)),
         limit_count: PAGE_SIZE,
         ..EventFilter::default()
     };
-    if !backfill {
-        let Ok(last) = log.last().await else { return };
-        filter.after = last;
+    if backfill {
+        let earliest = app.ledger().clock().now().as_micros() - BACKFILL_MICROS;
+        let mut past = EventFilter { since_micros: Some(earliest), ..filter.clone() };
+        loop {
+            let Ok(mut found) = log.find(past.clone()).await else { return };
+            found.retain(|event| event.number <= last);
+            let Some(newest) = found.last() else { break };
+            past.after = newest.number;
+            if !tell(&mut socket, &found, &wanted).await {
+                return;
+            }
+        }
     }
+    filter.after = last;
     loop {
         let found = tokio::select! {
             found = log.next(&mut filter) => found,
@@ -49,13 +59,28 @@ pub(super) async fn serve(app: App, mut socket: WebSocket) {
             },
         };
         let Some(found) = found else { return };
-        for event in found.iter().map(wire).filter(|event| wanted.passes(event)) {
-            let message = json!({"type": "event", "event": event}).to_string();
-            if socket.send(Message::Text(message.into())).await.is_err() {
-                return;
-            }
+        if !tell(&mut socket, &found, &wanted).await {
+            return;
         }
     }
+}
+
+/// Tells those events that are wanted. Answers whether the subscriber is still there.
+async fn tell(socket: &mut WebSocket, found: &[Event], wanted: &Wanted) -> bool {
+    let in_time = found.iter().filter(|event| wanted.occurred.includes(occurred_micros(event)));
+    for event in in_time.map(wire).filter(|event| wanted.passes(event)) {
+        let message = json!({"type": "event", "event": event}).to_string();
+        if socket.send(Message::Text(message.into())).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// When it happened; of what a client sent, by that client's clock.
+fn occurred_micros(event: &Event) -> i64 {
+    let occurred = event.document.as_ref().and_then(|sent| sent.get("occurred")?.as_str());
+    occurred.and_then(micros_from_text).unwrap_or(event.at_micros)
 }
 
 /// An event as its client sent it, and what happened here in the same shape.

@@ -127,6 +127,14 @@ impl Wanted {
     }
 }
 
+impl Occurred {
+    /// Whether what happened then is wanted.
+    pub(super) fn includes(&self, at_micros: i64) -> bool {
+        self.since.is_none_or(|since| since <= at_micros)
+            && self.until.is_none_or(|until| at_micros <= until)
+    }
+}
+
 impl Kinds {
     fn pass(&self, kind: &str) -> bool {
         let begins = |prefix: &String| kind.starts_with(prefix.as_str());

@@ -83,6 +83,7 @@ fn of_runs(
         .body(create)
         .answers(200, one(run), "It was recorded before.")
         .answers(201, one(run), "The new run.")
+        .refuses(409, "Its flow is not known, or its id is that of a run of the other kind.")
         .records(),
         post(
             of("/api/flow_runs/filter", "/api/task_runs/filter"),

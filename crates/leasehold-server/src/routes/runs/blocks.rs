@@ -132,6 +132,6 @@ fn embed(book: &Book<'_>, body: &mut Fields, names: &[&str]) -> Result<bool, Rec
 }
 
 fn fields(raw: &Raw) -> Result<Fields, ApiError> {
-    let read = serde_json::from_slice(raw.bytes());
-    Ok(read.map_err(|_| Invalid::Detail("A block must be an object.".to_owned()))?)
+    let no_object = || Invalid::Detail("A block must be an object.".to_owned());
+    Ok(leasehold_api::object(raw.bytes())?.ok_or_else(no_object)?)
 }

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, patch, post};
+use leasehold_api::Invalid;
 use leasehold_api::runs::{CreateFlowRun, SetState, UpdateFlowRun};
 use leasehold_records::transition::{Verdict, judge};
 use leasehold_records::{Identity, Run, RunKind};
@@ -78,8 +79,8 @@ async fn update_labels(
     raw: Raw,
 ) -> Result<StatusCode, ApiError> {
     let id = read_id(&id)?;
-    let labels: Map<String, Value> = serde_json::from_slice(raw.bytes())
-        .map_err(|_| leasehold_api::Invalid::Detail("Labels must be an object.".to_owned()))?;
+    let no_object = || Invalid::Detail("Labels must be an object.".to_owned());
+    let labels = leasehold_api::object(raw.bytes())?.ok_or_else(no_object)?;
     change(&app, id, move |run| {
         let known = run.details.entry("labels").or_insert_with(|| Map::new().into());
         if let Value::Object(known) = known {

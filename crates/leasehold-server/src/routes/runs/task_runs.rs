@@ -36,20 +36,24 @@ async fn create(
     Valid(body): Valid<CreateTaskRun>,
 ) -> Result<Response, ApiError> {
     let now = now_micros(&app);
-    let (run, is_new) = recorder(&app)?
+    let created = recorder(&app)?
         .write(move |book| {
             let run = convert::new_task_run(body, now);
             let known = match &run.identity {
                 Some(identity) => book.run_like(identity)?,
-                None => book.run(RunKind::TaskRun, run.id)?,
+                None => None,
             };
-            if let Some(known) = known {
-                return Ok((known, false));
+            if let Some(known) = known.or(book.run(RunKind::TaskRun, run.id)?) {
+                return Ok(Some((known, false)));
+            }
+            if book.run(RunKind::FlowRun, run.id)?.is_some() {
+                return Ok(None);
             }
             book.put(&run)?;
-            Ok((run, true))
+            Ok(Some((run, true)))
         })
         .await?;
+    let (run, is_new) = created.ok_or(ApiError::Conflict)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json(status, &convert::task_run(&run, now)))
 }
@@ -69,10 +73,15 @@ async fn set_state(
 ) -> Result<Response, ApiError> {
     let (id, body) = read_parts(&app, &id, &raw)?;
     let (run, verdict) = judged(&app, id, body).await?;
-    let (Verdict::Accept(state) | Verdict::Reject(Some(state), _)) = &verdict else {
-        return answer::verdict(&run, &verdict);
+    let (kind, entered) = match &verdict {
+        Verdict::Accept(state) | Verdict::Reject(Some(state), _) => (state.kind, Some(state)),
+        // Its slots were given back if its client did not hear the first time that it may run.
+        Verdict::Repeated if run.state_type() == Some(StateType::Running) => {
+            (StateType::Running, None)
+        }
+        _ => return answer::verdict(&run, &verdict),
     };
-    let undo = match state.kind {
+    let undo = match kind {
         StateType::Running => match acquire_tags(&app, &run).await? {
             Held::Granted(undo) => undo,
             Held::Full { seconds, reason } => return Ok(answer::wait(&run, seconds, &reason)),
@@ -84,6 +93,7 @@ async fn set_state(
             None
         }
     };
+    let Some(state) = entered else { return answer::accepted(&run, undo) };
     let run = write(&app, id, state.clone()).await?.ok_or(NOT_FOUND)?;
     bear_witness(&app, &run).await;
     match undo {

@@ -1,6 +1,10 @@
+use futures_util::SinkExt;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{NOBODY, id_of, only, start, wrong_at};
+use crate::fixture::until;
+use crate::replay::sockets::connect;
 
 #[tokio::test]
 async fn a_flow_run_is_recorded_and_read_as_it_was_said() {
@@ -200,4 +204,74 @@ async fn the_state_of_a_subflow_is_that_of_the_task_run_that_stands_for_it() {
     }
     let read = app.get(&format!("/api/task_runs/{}", id_of(&stands_for))).await.json();
     assert_eq!(read["state"]["state_details"]["child_flow_run_id"], child["id"]);
+}
+
+#[tokio::test]
+async fn d07_what_the_tasks_of_a_flow_run_hold_comes_back_when_an_event_says_that_it_crashed() {
+    let app = start();
+    app.tag("database", 1).await;
+    let flow_run = app.running().await;
+    let task = app.task_run(&flow_run, "load", json!({"tags": ["database"]})).await;
+    app.enter("task_runs", id_of(&task), "RUNNING").await.expect(201);
+    let event = |kind: &str, occurred: &str| {
+        let resource = json!({
+            "prefect.resource.id": format!("prefect.flow-run.{flow_run}"),
+            "prefect.state-type": kind.to_uppercase(),
+            "prefect.state-name": kind,
+        });
+        let event = format!("prefect.flow-run.{kind}");
+        json!({"occurred": occurred, "event": event, "resource": resource})
+    };
+    let (mut socket, _) = connect(app.listen().await, "/api/events/in", &[], &[]).await.unwrap();
+    let heartbeat = event("heartbeat", "2026-11-20T20:53:00Z");
+    // The last two come too late, and tell nothing.
+    app.sleep(10.0);
+    for told in [
+        heartbeat,
+        event("Running", "2026-11-20T20:53:02Z"),
+        event("Crashed", "2026-11-20T20:53:09Z"),
+        event("Crashed", "2026-11-20T20:53:10Z"),
+        event("Running", "2026-11-20T20:53:05Z"),
+    ] {
+        socket.send(Message::text(told.to_string())).await.unwrap();
+    }
+    until(async || app.events("kind=prefect").await.len() == 5).await;
+    let recorded = app.get(&format!("/api/flow_runs/{flow_run}")).await.json();
+    assert_eq!(
+        only(&recorded, &["state_type", "run_count"]),
+        json!({"state_type": "CRASHED", "run_count": 1})
+    );
+    assert_eq!(recorded["end_time"], "2026-11-20T20:53:09.000000Z");
+    until(async || {
+        app.sleep(1.0);
+        app.holders("database").await == json!([])
+    })
+    .await;
+    let told = app.told("kind=lease.repossessed", 1).await;
+    let evidence = format!("flow run {flow_run} is over: Crashed");
+    assert_eq!(told[0].1.as_deref(), Some(evidence.as_str()));
+}
+
+#[tokio::test]
+async fn whatever_is_taken_of_a_run_can_be_read_again() {
+    let app = start();
+    let flow = app.flow("etl").await;
+    let run = app.flow_run(&flow, json!({})).await;
+    let path = format!("/api/flow_runs/{}", id_of(&run));
+    let block = json!({"slug": "local-file-system", "name": "Local File System"});
+    app.post("/api/block_types/", &block).await.expect(201);
+    for depth in [98, 99, 130, 240] {
+        let deep = (0..depth).fold(json!(1), |deep, _| json!({"a": deep}));
+        let status = |ours: usize, taken: u16| if depth + ours > 100 { 400 } else { taken };
+        let body = json!({"parameters": deep});
+        app.patch(&path, &body).await.expect(status(1, 204));
+        let state = json!({"state": {"type": "RUNNING", "data": deep}});
+        app.post(&format!("{path}/set_state"), &state).await.expect(status(2, 201));
+        app.patch(&format!("{path}/labels"), &deep).await.expect(status(0, 204));
+        let block = json!({"slug": "local-file-system", "name": deep});
+        app.post("/api/block_types/", &block).await.expect(status(1, 201));
+    }
+    app.get(&path).await.expect(200);
+    let listed = app.post("/api/flow_runs/filter", &json!({})).await.expect(200).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
 }

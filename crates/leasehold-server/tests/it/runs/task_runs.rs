@@ -1,7 +1,8 @@
 use serde_json::json;
+use tower::ServiceExt;
 
 use super::{NOBODY, id_of, only, start, wrong_at};
-use crate::fixture::until;
+use crate::fixture::{until, with_json};
 
 #[tokio::test]
 async fn a_task_run_is_recorded_and_read_as_it_was_said() {
@@ -33,6 +34,19 @@ async fn a_task_run_outside_a_flow_is_known_by_its_id() {
     let other = json!({"task_key": "load", "dynamic_key": "0"});
     let other = app.post("/api/task_runs/", &other).await.expect(201).json();
     assert_ne!(id_of(&other), NOBODY);
+}
+
+#[tokio::test]
+async fn an_id_that_is_taken_is_no_other_run() {
+    let app = start();
+    let flow_run = app.running().await;
+    let first = json!({"id": NOBODY, "flow_run_id": flow_run, "task_key": "a", "dynamic_key": "0"});
+    let run = app.post("/api/task_runs/", &first).await.expect(201).json();
+    let other = json!({"id": NOBODY, "flow_run_id": flow_run, "task_key": "b", "dynamic_key": "0"});
+    assert_eq!(app.post("/api/task_runs/", &other).await.expect(200).json(), run);
+    let other = json!({"id": flow_run, "task_key": "b", "dynamic_key": "0"});
+    app.post("/api/task_runs/", &other).await.expect(409);
+    assert_eq!(app.state_type("flow_runs", &flow_run).await, "RUNNING");
 }
 
 #[tokio::test]
@@ -130,6 +144,33 @@ async fn d15_a_task_run_that_is_said_to_run_twice_holds_one_slot() {
         app.enter("task_runs", id_of(&run), "RUNNING").await.expect(201);
     }
     assert_eq!(app.holders("database").await, json!([run["id"]]));
+}
+
+/// A client that numbers its transitions asks again when the connection broke.
+#[tokio::test]
+async fn d08_a_task_run_that_asks_again_whether_it_may_run_holds_its_slot_again() {
+    let app = start();
+    app.tag("database", 1).await;
+    let flow_run = app.running().await;
+    let tags = json!({"tags": ["database"]});
+    let run = app.task_run(&flow_run, "load", tags.clone()).await;
+    let details = json!({"transition_id": NOBODY});
+    let running = json!({"state": {"type": "RUNNING", "state_details": details}});
+    let path = format!("/api/task_runs/{}/set_state", id_of(&run));
+    // It hangs up before it reads the answer.
+    drop(app.router().oneshot(with_json("POST", &path, &running)).await.unwrap());
+    assert_eq!(app.holders("database").await, json!([]));
+    assert_eq!(app.state_type("task_runs", id_of(&run)).await, "RUNNING");
+
+    let other = app.task_run(&flow_run, "other", tags).await;
+    app.enter("task_runs", id_of(&other), "RUNNING").await.expect(201);
+    let waits = app.post(&path, &running).await.expect(200).json();
+    assert_eq!(waits["status"], "WAIT");
+    app.enter("task_runs", id_of(&other), "COMPLETED").await.expect(201);
+    for _ in 0..2 {
+        assert_eq!(app.post(&path, &running).await.expect(201).json()["status"], "ACCEPT");
+        assert_eq!(app.holders("database").await, json!([run["id"]]));
+    }
 }
 
 #[tokio::test]

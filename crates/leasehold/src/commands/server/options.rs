@@ -128,7 +128,7 @@ struct Options {
     /// and who joins and leaves the line; 0 logs all of them [default: 1000].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_EVENTS_PER_SECOND_MAX")]
     events_per_second_max: Option<u32>,
-    /// How long a run is recorded after it was over, and an event after it happened, in seconds
+    /// How long a run is recorded after it last changed, and an event after it happened, in seconds
     /// [default: 604800, a week].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_RECORDS_AGE_SECONDS_MAX")]
     records_age_seconds_max: Option<u64>,

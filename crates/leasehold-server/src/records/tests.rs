@@ -1,0 +1,45 @@
+//! What is too much is forgotten, whether anybody asks for anything or not.
+
+use leasehold_engine::Timestamp;
+use leasehold_records::{Bounds, Event, EventFilter};
+use uuid::Uuid;
+
+use super::*;
+
+fn event(number: u64) -> Event {
+    Event {
+        number: 0,
+        id: Uuid::now_v7(),
+        at_micros: 0,
+        kind: number.to_string(),
+        limit: None,
+        holder: None,
+        lease: None,
+        reason: None,
+        document: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_server_forgets_all_that_is_too_much() {
+    const COUNT: u64 = 9_500;
+    let directory = tempfile::tempdir().unwrap();
+    let bounds = Bounds { events_max: 10, ..Bounds::default() };
+    let open = || Records::open(directory.path(), bounds).unwrap();
+    let clock = Clock::manual(Timestamp::from_micros(0));
+    let (recorder, recording) = Recorder::start_with(open(), clock, Duration::from_millis(10));
+    let written =
+        recorder.write(|book| (0..COUNT).try_for_each(|it| book.add_event(&event(it)).map(drop)));
+    written.await.unwrap();
+
+    // Read through another connection: nobody asks the thread for anything.
+    let mut seen = open();
+    let too_many = EventFilter { limit_count: 11, ..EventFilter::default() };
+    let since = Instant::now();
+    while seen.book().unwrap().events(&too_many).unwrap().len() > 10 {
+        assert!(since.elapsed() < Duration::from_secs(20), "still too many");
+        tokio::task::yield_now().await;
+    }
+    drop(recorder);
+    tokio::task::spawn_blocking(|| recording.stop()).await.unwrap();
+}
