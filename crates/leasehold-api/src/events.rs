@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::body::body;
-use crate::rule::{COUNT, ID, TEXT};
+use crate::rule::{BOOLEAN, COUNT, ID, TEXT};
 use crate::schema::answer;
 
 body! {
@@ -23,8 +23,10 @@ body! {
         pub since: Option<String> = optional("since", TEXT);
         /// Before this time.
         pub until: Option<String> = optional("until", TEXT);
-        /// After the event with this number.
+        /// Behind the event with this number, in the order of the page.
         pub after: Option<u64> = optional("after", COUNT);
+        /// Whether the newest come first; otherwise the oldest do.
+        pub newest_first: Option<bool> = optional("newest_first", BOOLEAN);
         /// How many at most; a page when it is not given.
         pub page_size: Option<u64> = optional("page_size", COUNT);
     }
@@ -66,7 +68,7 @@ answer! {
 }
 
 answer! {
-    /// A part of the log, oldest first.
+    /// A part of the log, oldest first unless the newest were asked for first.
     pub struct EventPage {
         /// The events.
         pub events: Vec<Event>,

@@ -45,9 +45,11 @@ pub struct EventFilter {
     pub since_micros: Option<i64>,
     /// Earlier than this.
     pub until_micros: Option<i64>,
-    /// With a number greater than this.
+    /// Behind the event with this number, in the order in which they come; 0 is all of them.
     pub after: u64,
-    /// How many at the most; the oldest come first.
+    /// Whether the newest come first; otherwise the oldest do.
+    pub is_newest_first: bool,
+    /// How many at the most.
     pub limit_count: u64,
 }
 
@@ -82,8 +84,16 @@ pub(crate) fn last(connection: &Connection) -> Result<u64> {
 }
 
 pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Vec<Event>> {
-    let mut conditions = "number > ?".to_owned();
-    let mut cells = vec![Cell::Integer(integer(filter.after))];
+    let (behind, order) = match filter.is_newest_first {
+        true => ("number < ?", "number DESC"),
+        false => ("number > ?", "number"),
+    };
+    let after = match filter.is_newest_first && filter.after == 0 {
+        true => u64::MAX,
+        false => filter.after,
+    };
+    let mut conditions = behind.to_owned();
+    let mut cells = vec![Cell::Integer(integer(after))];
     let mut also = |condition: &str, values: Vec<Option<Cell>>| {
         let values: Vec<_> = values.into_iter().flatten().collect();
         if !values.is_empty() {
@@ -104,7 +114,7 @@ pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Vec<
     also(" AND at_micros < ?", vec![filter.until_micros.map(Cell::Integer)]);
     cells.push(Cell::Integer(integer(filter.limit_count)));
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT * FROM events WHERE {conditions} ORDER BY number LIMIT ?"
+        "SELECT * FROM events WHERE {conditions} ORDER BY {order} LIMIT ?"
     ))?;
     let events = statement.query_map(params_from_iter(cells), |row| Ok(read(row)))?;
     events.map(|event| event?).collect()

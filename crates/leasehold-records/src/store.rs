@@ -371,7 +371,7 @@ impl Book<'_> {
         event::last(&self.transaction)
     }
 
-    /// The events that pass a filter, oldest first.
+    /// The events that pass a filter, in its order.
     ///
     /// # Errors
     ///

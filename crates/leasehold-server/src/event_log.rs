@@ -107,7 +107,7 @@ impl EventLog {
         }
     }
 
-    /// The events that pass a filter, oldest first: all that happened before it was asked.
+    /// The events that pass a filter, in its order: all that happened before it was asked.
     pub(crate) async fn find(&self, filter: EventFilter) -> Result<Vec<Event>, Unavailable> {
         self.flush().await;
         self.read(filter).await

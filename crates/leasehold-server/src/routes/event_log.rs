@@ -42,11 +42,14 @@ async fn list(
         since_micros: point_in_time("since", wanted.since)?,
         until_micros: point_in_time("until", wanted.until)?,
         after: wanted.after.unwrap_or(0),
+        is_newest_first: wanted.newest_first.unwrap_or(false),
         limit_count: wanted.page_size.unwrap_or(page_size).clamp(1, page_size.max(1)),
     };
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::ACCEPT.as_str()).is_some_and(|accept| accept.contains(EVENT_STREAM)) {
         let from = text(LAST_EVENT_ID).and_then(|id| id.parse().ok()).or(wanted.after);
+        // Things happen in but one order.
+        filter.is_newest_first = false;
         filter.after = match from {
             Some(after) => after,
             None => log.last().await?,

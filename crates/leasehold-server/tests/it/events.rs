@@ -124,6 +124,30 @@ async fn the_log_survives_a_restart_and_goes_on() {
     assert_eq!(kinds, ["limit.created", "lease.granted", "lease.released"]);
 }
 
+#[tokio::test]
+async fn the_log_is_paged_through_from_either_end() {
+    let app = start();
+    for number in 1..=5 {
+        app.limit(&format!("limit-{number}"), 1).await;
+    }
+    app.told("kind=limit", 5).await;
+    let pages = async |order: &str| {
+        let (mut pages, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/api/leasehold/events?page_size=2{order}{after}");
+            let page = app.get(&path).await.expect(200).json();
+            let events = page["events"].as_array().unwrap();
+            let names = events.iter().map(|it| it["limit"].as_str().unwrap().to_owned());
+            pages.push(names.collect::<Vec<_>>().join(" "));
+            let Some(next) = page["next"].as_u64() else { return pages };
+            after = format!("&after={next}");
+        }
+    };
+    assert_eq!(pages("").await, ["limit-1 limit-2", "limit-3 limit-4", "limit-5"]);
+    let newest_first = ["limit-5 limit-4", "limit-3 limit-2", "limit-1"];
+    assert_eq!(pages("&newest_first=true").await, newest_first);
+}
+
 /// A subscriber that has said what it wants.
 async fn subscribe(app: &TestApp, subscription: &Value) -> Socket {
     let address = app.listen().await;

@@ -188,9 +188,15 @@ pub(super) fn event_log() -> Operation {
         .query("lease", "Of this lease.", json!({"type": "string", "format": "uuid"}), false)
         .query("since", "Not before this time.", time(), false)
         .query("until", "Before this time.", time(), false)
-        .query("after", "After the event with this number.", count(), false)
+        .query(
+            "after",
+            "Behind the event with this number, in the order asked for.",
+            count(),
+            false,
+        )
+        .query("newest_first", "The newest first, on pages.", json!({"type": "boolean"}), false)
         .query("page_size", "The most to list.", count(), false)
-        .answers(200, one("EventPage"), "A page of events, oldest first.")
+        .answers(200, one("EventPage"), "A page of events.")
         .invalid()
         .records()
 }
