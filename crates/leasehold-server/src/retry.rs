@@ -16,10 +16,10 @@ const JITTER: f64 = 0.3;
 /// sleeps is what a freed slot may stand idle.
 const COME_BACK_SECONDS: f64 = 0.02;
 
-/// Seconds until a refused client should try again.
-pub(crate) fn after_seconds(refusal: &Refusal, config: &Config) -> f64 {
+/// Seconds until a refused client should try again, and whether it is held open then.
+pub(crate) fn after_seconds(refusal: &Refusal, config: &Config, is_held_open: bool) -> f64 {
     let seconds = polling_seconds(refusal, config);
-    if config.park_seconds > 0.0 { seconds.min(COME_BACK_SECONDS * jitter()) } else { seconds }
+    if is_held_open { seconds.min(COME_BACK_SECONDS * jitter()) } else { seconds }
 }
 
 /// Seconds until a refused client should try again that is not held open then.
@@ -34,8 +34,8 @@ fn jitter() -> f64 {
 
 /// Seconds until a client of the tag API should try again: the number that is configured, to
 /// the byte, where it polls.
-pub(crate) fn after_seconds_of_tags(config: &Config) -> f64 {
-    if config.park_seconds > 0.0 { COME_BACK_SECONDS } else { config.tag_wait_seconds }
+pub(crate) fn after_seconds_of_tags(config: &Config, is_held_open: bool) -> f64 {
+    if is_held_open { COME_BACK_SECONDS } else { config.tag_wait_seconds }
 }
 
 fn mean_seconds(blocker: &Blocker, config: &Config) -> f64 {
@@ -68,8 +68,7 @@ mod tests {
     fn check(blockers: SmallVec<[Blocker; 1]>, mean_seconds: f64) {
         let refusal = Refusal { blockers, place: None, position: 1 };
         for _ in 0..100 {
-            let polling = Config { park_seconds: 0.0, ..Config::default() };
-            let seconds = after_seconds(&refusal, &polling);
+            let seconds = after_seconds(&refusal, &Config::default(), false);
             let range = mean_seconds * 0.7 - 1e-9..=mean_seconds * 1.3 + 1e-9;
             assert!(range.contains(&seconds), "{seconds} is not about {mean_seconds}");
         }
@@ -79,7 +78,7 @@ mod tests {
     fn who_will_be_held_open_comes_back_shortly() {
         let blockers = smallvec![blocker("db", 1, 1, held_for(500_000.0))];
         let refusal = Refusal { blockers, place: None, position: 1 };
-        assert!(after_seconds(&refusal, &Config::default()) < 0.03);
+        assert!(after_seconds(&refusal, &Config::default(), true) < 0.03);
     }
 
     fn held_for(occupancy_seconds_average: f64) -> Wait {
