@@ -6,7 +6,7 @@ use leasehold_records::{Event, EventFilter};
 use serde_json::{Map, Value, json};
 
 use super::wanted::Wanted;
-use super::{Subscription, next_text};
+use super::{Subscription, next_text, send};
 use crate::app::App;
 
 /// How many events are read from the log at once.
@@ -51,7 +51,7 @@ pub(super) async fn serve(app: App, mut socket: WebSocket) {
         let Some(found) = found else { return };
         for event in found.iter().map(wire).filter(|event| wanted.passes(event)) {
             let message = json!({"type": "event", "event": event}).to_string();
-            if socket.send(Message::Text(message.into())).await.is_err() {
+            if send(&mut socket, Message::Text(message.into())).await.is_err() {
                 return;
             }
         }
