@@ -102,7 +102,7 @@ body! {
 
 body! {
     /// Why a lease is revoked, and by whom.
-    pub struct RevokeLease: Parameters {
+    pub struct RevokeLease: Model {
         /// A sentence that the holder is shown at its next renewal.
         pub reason: Option<String> = optional("reason", REASON);
         /// Who takes it away, as the holder is told.
