@@ -112,7 +112,7 @@ body! {
 
 body! {
     /// Which part of a list.
-    pub struct ListPage: Parameters {
+    pub struct ListPage: Model {
         /// How many to skip.
         pub offset: u64 = defaulted("offset", COUNT, |_| 0);
         /// The most to list; a page when it is not given.
