@@ -77,13 +77,15 @@ struct Options {
     /// How much is logged [default: info].
     #[arg(long, value_name = "LEVEL", env = "LEASEHOLD_LOG_LEVEL")]
     log_level: Option<LogLevel>,
-    /// The shortest lease that may be asked for, in seconds [default: 60].
+    /// The shortest lease that clients of Prefect may ask for, in seconds; others, at /api/leases,
+    /// may ask for one second [default: 60].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_MIN")]
     lease_seconds_min: Option<f64>,
-    /// The lease of a client that names no length, in seconds [default: 300].
+    /// The lease of a client of Prefect that names no length, in seconds; others, at /api/leases,
+    /// get 60 [default: 300].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_DEFAULT")]
     lease_seconds_default: Option<f64>,
-    /// The longest lease that may be asked for, in seconds [default: 86400].
+    /// The longest lease anybody may ask for, in seconds [default: 86400].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_MAX")]
     lease_seconds_max: Option<f64>,
     /// The most results that a list has at once [default: 200].
