@@ -102,7 +102,7 @@ body! {
 
 body! {
     /// Why a lease is revoked, and by whom.
-    pub struct RevokeLease: Parameters {
+    pub struct RevokeLease: Model {
         /// A sentence that the holder is shown at its next renewal.
         pub reason: Option<String> = optional("reason", REASON);
         /// Who takes it away, as the holder is told.
@@ -112,7 +112,7 @@ body! {
 
 body! {
     /// Which part of a list.
-    pub struct ListPage: Parameters {
+    pub struct ListPage: Model {
         /// How many to skip.
         pub offset: u64 = defaulted("offset", COUNT, |_| 0);
         /// The most to list; a page when it is not given.

@@ -19,6 +19,7 @@ pub mod path;
 mod rule;
 pub mod runs;
 pub mod schema;
+pub mod system;
 pub mod tags;
 pub mod timestamp;
 pub mod validation;

@@ -130,14 +130,13 @@ fn with_port(host: &str, port: u16) -> String {
 }
 
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
+    let after_scheme = url.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = url.split_at(after_scheme);
     match rest.rsplit_once('@') {
         None => url.to_owned(),
         Some((login, rest)) => match login.split_once(':') {
-            Some((user, _)) => format!("{scheme}://{user}:***@{rest}"),
-            None => format!("{scheme}://{login}@{rest}"),
+            Some((user, _)) => format!("{scheme}{user}:***@{rest}"),
+            None => format!("{scheme}{login}@{rest}"),
         },
     }
 }
@@ -152,6 +151,19 @@ mod tests {
         assert_eq!(address.to_string(), "rediss://ops:***@example.org:6380/3");
         assert_eq!(format!("{address:?}"), "Address(rediss://ops:***@example.org:6380/3)");
         assert_eq!(address.db(), 3);
+    }
+
+    #[test]
+    fn the_password_of_an_address_that_cannot_be_read_is_not_shown_either() {
+        for (url, shown) in [
+            ("ops:hunter2@example.org:6379", "ops:***@example.org:6379"),
+            (":hunter2@example.org/3", ":***@example.org/3"),
+            ("redis:/ops:hunter2@example.org", "redis:***@example.org"),
+            ("http://ops:hunter2@example.org", "http://ops:***@example.org"),
+        ] {
+            let error = url.parse::<Address>().unwrap_err().to_string();
+            assert!(error.contains(shown) && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl App {
         let csrf = config.is_csrf_protected.then(CsrfTokens::default);
         let gate = Gate::new(config.auth_string.as_deref(), csrf);
         let places = Places::default();
+        let ledger = ledger.with_waiters_max(config.waiters_max);
         Self(Arc::new(Inner { ledger, recorder, witness, event_log, config, gate, places }))
     }
 
@@ -80,6 +81,11 @@ impl App {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// Whether a client that comes back is held open then, as things are now.
+    pub(crate) fn holds_open(&self) -> bool {
+        self.config().park_seconds > 0.0 && !self.ledger().is_line_full()
     }
 
     pub(crate) fn places(&self) -> &Places {

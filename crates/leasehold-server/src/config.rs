@@ -3,6 +3,8 @@
 
 use leasehold_api::Settings;
 
+use crate::serve::CONNECTIONS_MAX;
+
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +24,16 @@ pub struct Config {
     pub heartbeat_timeout_seconds: f64,
     /// The longest `Retry-After` of all other limits, in seconds.
     pub wait_seconds_max: f64,
+    /// How many requests may be held open at once, three quarters of the connections: whoever
+    /// holds a lease needs one to renew it. Beyond, whoever finds no room is refused at once.
+    pub waiters_max: usize,
+}
+
+impl Config {
+    /// How many requests may be held open where so many connections are served.
+    pub fn waiters_max(connections_max: usize) -> usize {
+        connections_max / 4 * 3
+    }
 }
 
 impl Default for Config {
@@ -35,6 +47,7 @@ impl Default for Config {
             // Three times what clients leave between two signs of life.
             heartbeat_timeout_seconds: 540.0,
             wait_seconds_max: 30.0,
+            waiters_max: Self::waiters_max(CONNECTIONS_MAX),
         }
     }
 }

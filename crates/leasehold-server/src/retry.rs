@@ -16,16 +16,16 @@ const JITTER: f64 = 0.3;
 /// sleeps is what a freed slot may stand idle.
 const COME_BACK_SECONDS: f64 = 0.02;
 
-/// Seconds until a refused client should try again.
-pub(crate) fn after_seconds(refusal: &Refusal, config: &Config) -> f64 {
+/// Seconds until a refused client should try again, and whether it is held open then.
+pub(crate) fn after_seconds(refusal: &Refusal, config: &Config, is_held_open: bool) -> f64 {
     let seconds = polling_seconds(refusal, config);
-    if config.park_seconds > 0.0 { seconds.min(COME_BACK_SECONDS * jitter()) } else { seconds }
+    if is_held_open { seconds.min(COME_BACK_SECONDS * jitter()) } else { seconds }
 }
 
 /// Seconds until a refused client should try again that is not held open then.
 pub(crate) fn polling_seconds(refusal: &Refusal, config: &Config) -> f64 {
-    let waits = refusal.blockers.iter().map(|blocker| mean_seconds(blocker, config));
-    waits.fold(0.0, f64::max) * jitter()
+    let waits = refusal.blockers.iter().map(|blocker| seconds(blocker, config));
+    waits.fold(0.0, f64::max)
 }
 
 fn jitter() -> f64 {
@@ -34,24 +34,29 @@ fn jitter() -> f64 {
 
 /// Seconds until a client of the tag API should try again: the number that is configured, to
 /// the byte, where it polls.
-pub(crate) fn after_seconds_of_tags(config: &Config) -> f64 {
-    if config.park_seconds > 0.0 { COME_BACK_SECONDS } else { config.tag_wait_seconds }
+pub(crate) fn after_seconds_of_tags(config: &Config, is_held_open: bool) -> f64 {
+    if is_held_open { COME_BACK_SECONDS } else { config.tag_wait_seconds }
 }
 
-fn mean_seconds(blocker: &Blocker, config: &Config) -> f64 {
+/// With its jitter, and never longer than the ceiling.
+fn seconds(blocker: &Blocker, config: &Config) -> f64 {
     let ceiling = if blocker.limit.name.starts_with(TAG_PREFIX) {
         config.tag_wait_seconds
     } else {
         config.wait_seconds_max
     };
-    let seconds = match blocker.wait {
+    match blocker.wait {
         Wait::Release { occupancy_seconds_average } => {
             let share = blocker.wanted as f64 / blocker.limit.slots as f64;
-            occupancy_seconds_average.min(ceiling) * share
+            let mean = occupancy_seconds_average.min(ceiling) * share;
+            mean.min(ceiling / (1.0 + JITTER)) * jitter()
         }
-        Wait::Drain(span) => span.as_seconds_f64(),
-    };
-    seconds.min(ceiling)
+        // Before that there is no room: whoever came back earlier would come in vain.
+        Wait::Drain(span) => {
+            let drained = span.as_seconds_f64().min(ceiling / (1.0 + JITTER));
+            drained * (1.0 + JITTER * fastrand::f64())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -65,21 +70,23 @@ mod tests {
         Blocker { limit, wanted, wait, is_kept: false }
     }
 
-    fn check(blockers: SmallVec<[Blocker; 1]>, mean_seconds: f64) {
+    /// Clients come back at all times from one to the other, and at no others.
+    fn check(blockers: SmallVec<[Blocker; 1]>, from: f64, to: f64) {
         let refusal = Refusal { blockers, place: None, position: 1 };
-        for _ in 0..100 {
-            let polling = Config { park_seconds: 0.0, ..Config::default() };
-            let seconds = after_seconds(&refusal, &polling);
-            let range = mean_seconds * 0.7 - 1e-9..=mean_seconds * 1.3 + 1e-9;
-            assert!(range.contains(&seconds), "{seconds} is not about {mean_seconds}");
-        }
+        let wait = |_| after_seconds(&refusal, &Config::default(), false);
+        let mut waits: Vec<_> = (0..1_000).map(wait).collect();
+        waits.sort_by(f64::total_cmp);
+        let (shortest, longest) = (waits[0], waits[999]);
+        let tenth = (to - from) / 10.0;
+        assert!((from - 1e-9..from + tenth).contains(&shortest), "{shortest} is not {from}");
+        assert!((to - tenth..to + 1e-9).contains(&longest), "{longest} is not {to}");
     }
 
     #[test]
     fn who_will_be_held_open_comes_back_shortly() {
         let blockers = smallvec![blocker("db", 1, 1, held_for(500_000.0))];
         let refusal = Refusal { blockers, place: None, position: 1 };
-        assert!(after_seconds(&refusal, &Config::default()) < 0.03);
+        assert!(after_seconds(&refusal, &Config::default(), true) < 0.03);
     }
 
     fn held_for(occupancy_seconds_average: f64) -> Wait {
@@ -88,14 +95,21 @@ mod tests {
 
     #[test]
     fn a_wait_is_the_share_of_the_average_occupancy() {
-        check(smallvec![blocker("db", 1, 4, held_for(2.0))], 0.5);
+        check(smallvec![blocker("db", 1, 4, held_for(2.0))], 0.35, 0.65);
     }
 
     #[test]
     fn a_wait_has_a_ceiling_which_is_lower_for_tags() {
-        check(smallvec![blocker("db", 1, 1, held_for(500_000.0))], 30.0);
-        check(smallvec![blocker("tag:db", 1, 1, held_for(500_000.0))], 10.0);
-        check(smallvec![blocker("rate", 1, 1, Wait::Drain(Span::from_seconds(3_600)))], 30.0);
+        let drain = Wait::Drain(Span::from_seconds(3_600));
+        check(smallvec![blocker("db", 1, 1, held_for(500_000.0))], 21.0 / 1.3, 30.0);
+        check(smallvec![blocker("tag:db", 1, 1, held_for(500_000.0))], 7.0 / 1.3, 10.0);
+        check(smallvec![blocker("rate", 1, 1, drain)], 30.0 / 1.3, 30.0);
+    }
+
+    #[test]
+    fn nobody_is_asked_to_come_back_before_enough_has_drained() {
+        let drain = Wait::Drain(Span::from_seconds(10));
+        check(smallvec![blocker("rate", 1, 1, drain)], 10.0, 13.0);
     }
 
     #[test]
@@ -104,6 +118,7 @@ mod tests {
         check(
             smallvec![blocker("large", 5, 1000, held_for(2.0)), blocker("rate", 5, 5, drain)],
             7.0,
+            9.1,
         );
     }
 }

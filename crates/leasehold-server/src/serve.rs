@@ -10,14 +10,15 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::gate::Gated;
 use crate::places::Peer;
 
-/// More connections than this wait to be accepted.
-const CONNECTIONS_MAX: u32 = 16_384;
+/// How many connections are served at the most, where there are descriptors for so many.
+pub const CONNECTIONS_MAX: usize = 16_384;
 /// How long a connection may be idle, and how long the head of a request may take. Clients
 /// keep idle connections for 25 s, proxies for 60.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -25,11 +26,23 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long to wait when no connection can be accepted, as without file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+/// A host that vanished says no good-bye. A connection on which nothing has come for so long is
+/// asked whether anybody is there, this often, at such intervals.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_PROBES: u32 = 3;
 
-/// Serves connections until `stop` resolves, then lets the requests under way end.
-pub async fn serve(listener: TcpListener, gated: Gated, stop: impl Future<Output = ()>) {
+/// Serves connections until `stop` resolves, then lets the requests under way end. More than
+/// `connections_max`, or than [`CONNECTIONS_MAX`], wait to be accepted.
+pub async fn serve(
+    listener: TcpListener,
+    gated: Gated,
+    connections_max: usize,
+    stop: impl Future<Output = ()>,
+) {
     let stopping = watch::Sender::new(false);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
+    let connections_max = connections_max.min(CONNECTIONS_MAX);
+    let slots = Arc::new(Semaphore::new(connections_max));
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -52,7 +65,7 @@ pub async fn serve(listener: TcpListener, gated: Gated, stop: impl Future<Output
     }
     drop(listener);
     stopping.send_replace(true);
-    let all_ended = slots.acquire_many(CONNECTIONS_MAX);
+    let all_ended = slots.acquire_many(u32::try_from(connections_max).unwrap_or(u32::MAX));
     if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
@@ -65,6 +78,11 @@ async fn accept(
     let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, address) = listener.accept().await?;
     stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
     Ok((stream, Peer(address.ip()), slot))
 }
 
@@ -100,5 +118,20 @@ async fn connection(
     // A client that breaks off is no concern of anybody's.
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_vanished_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, ..) = accept(&listener, &Arc::new(Semaphore::new(1))).await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
     }
 }

@@ -3,8 +3,9 @@
 use std::env;
 use std::process::ExitCode;
 
-use clap::error::ContextKind;
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 use crate::exit::Exit;
@@ -46,7 +47,8 @@ Examples:
 
 /// Reads the command line. Prints what is wrong with it, or the help that was asked for.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
+    let matched = without_empty_variables(Cli::command()).try_get_matches();
+    matched.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
         if let Some(variable) = variable_to_blame(&error) {
             eprintln!("error: the variable {variable} is wrong: {}", in_one_line(&error));
             return Exit::Config.into();
@@ -57,8 +59,35 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
     })
 }
 
+/// An empty variable is as good as none: it hides nothing that is set elsewhere.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &Arg| {
+        let variable = arg.get_env().and_then(env::var_os);
+        variable.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// Which variable it is that is no UTF-8, unless it is an argument.
+fn variable_that_is_no_text() -> Option<String> {
+    if env::args_os().any(|argument| argument.to_str().is_none()) {
+        return None;
+    }
+    let ours = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let mut wrong = ours
+        .filter(|(name, value)| name.starts_with("LEASEHOLD_") && value.to_str().is_none())
+        .map(|(name, _)| name);
+    // Paths need not be text.
+    wrong.find(|name| !matches!(name.as_str(), "LEASEHOLD_CONFIG" | "LEASEHOLD_DATA_DIR"))
+}
+
 /// The variable that a wrong value comes from, unless it comes from a flag.
 fn variable_to_blame(error: &clap::Error) -> Option<String> {
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        return variable_that_is_no_text();
+    }
     let argument = error.get(ContextKind::InvalidArg)?.to_string();
     let flag = argument.split(' ').next()?;
     let option = flag.strip_prefix("--")?;

@@ -1,7 +1,7 @@
 //! The ways in to the coordinator, and the answers out of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use leasehold_engine::{Acquire, Acquired, Command, Outcome, Patience, Span, Ticket, WaiterId};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -15,6 +15,9 @@ pub struct Handle {
     commands: mpsc::Sender<Request>,
     notes: mpsc::UnboundedSender<Note>,
     next_waiter: Arc<AtomicU64>,
+    /// How many requests are held open now, by all handles together.
+    held_open: Arc<AtomicUsize>,
+    held_open_max: usize,
     clock: Clock,
     told: broadcast::Sender<Told>,
 }
@@ -85,7 +88,26 @@ impl Handle {
         clock: Clock,
         told: broadcast::Sender<Told>,
     ) -> Self {
-        Self { commands, notes, next_waiter: Arc::default(), clock, told }
+        Self {
+            commands,
+            notes,
+            next_waiter: Arc::default(),
+            held_open: Arc::default(),
+            held_open_max: usize::MAX,
+            clock,
+            told,
+        }
+    }
+
+    /// The same, but it lets no request wait while so many are held open. Each has a connection,
+    /// and those who hold leases need connections too, to renew them.
+    pub(crate) fn with_waiters_max(self, waiters_max: usize) -> Self {
+        Self { held_open_max: waiters_max, ..self }
+    }
+
+    /// Whether nobody else may wait: whoever finds no room is refused at once.
+    pub(crate) fn is_line_full(&self) -> bool {
+        self.held_open.load(Ordering::Relaxed) >= self.held_open_max
     }
 
     /// What happens from now on. A listener that falls too far behind is told that it missed
@@ -113,24 +135,35 @@ impl Handle {
         answer.await.unwrap_or(Err(Unavailable::Stopping))
     }
 
-    /// Takes slots, and waits for them if they are not free. Dropped meanwhile, it leaves the
-    /// line.
+    /// Takes slots, and waits for them if they are not free and the line is not full. Dropped
+    /// meanwhile, it leaves the line.
     ///
     /// # Errors
     ///
     /// See [`Unavailable`]; also while it waits, should the journal fail or the server stop.
     pub async fn acquire(&self, mut acquire: Acquire, wait: Wait) -> Result<Answer, Unavailable> {
         let waiter = WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed));
+        let mut line = (wait.span > Span::ZERO).then(|| self.get_in_line(waiter)).flatten();
+        let span = if line.is_some() { wait.span } else { Span::ZERO };
         acquire.patience = Some(Patience {
             waiter,
-            until: self.clock.now() + wait.span,
+            until: self.clock.now() + span,
             priority: wait.priority,
             place: wait.place,
         });
-        let mut line = InLine { waiter, notes: (wait.span > Span::ZERO).then_some(&self.notes) };
         let answer = self.send(Command::Acquire(acquire)).await;
-        line.notes = None;
+        if let Some(line) = &mut line {
+            line.is_answered = true;
+        }
         answer
+    }
+
+    /// `None` when the line is full.
+    fn get_in_line(&self, waiter: WaiterId) -> Option<InLine<'_>> {
+        let count = |held_open: usize| (held_open < self.held_open_max).then_some(held_open + 1);
+        let counted = self.held_open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+        // One that is made is counted, and no longer when it is dropped.
+        counted.is_ok().then(|| InLine { waiter, handle: self, is_answered: false })
     }
 
     /// Sends everybody away who waits: the server is about to stop.
@@ -140,16 +173,18 @@ impl Handle {
     }
 }
 
-/// Leaves the line when it is dropped.
+/// Counts as held open until it is dropped, and then leaves the line unless it was answered.
 struct InLine<'handle> {
     waiter: WaiterId,
-    notes: Option<&'handle mpsc::UnboundedSender<Note>>,
+    handle: &'handle Handle,
+    is_answered: bool,
 }
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        if let Some(notes) = self.notes {
-            let _ = notes.send(Note::Abandon(self.waiter));
+        self.handle.held_open.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_answered {
+            let _ = self.handle.notes.send(Note::Abandon(self.waiter));
         }
     }
 }

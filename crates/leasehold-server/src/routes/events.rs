@@ -28,6 +28,9 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// A client that has not authenticated by then never will.
 const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A client that does not read by then keeps nothing of ours.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Close codes of RFC 6455.
 const PROTOCOL_ERROR: u16 = 1002;
 const POLICY_VIOLATION: u16 = 1008;
@@ -116,7 +119,7 @@ async fn authenticate(app: &App, socket: &mut WebSocket) -> bool {
             close(socket, POLICY_VIOLATION, reason).await;
             false
         }
-        None => socket.send(Message::Text(r#"{"type":"auth_success"}"#.into())).await.is_ok(),
+        None => send(socket, Message::Text(r#"{"type":"auth_success"}"#.into())).await.is_ok(),
     }
 }
 
@@ -189,8 +192,38 @@ async fn next_text(socket: &mut WebSocket) -> Option<axum::extract::ws::Utf8Byte
     }
 }
 
+/// A client that is gone, or that reads nothing.
+#[derive(Debug, PartialEq)]
+struct Gone;
+
+async fn send(socket: &mut WebSocket, message: Message) -> Result<(), Gone> {
+    in_time(socket.send(message)).await
+}
+
+async fn in_time<E>(sending: impl Future<Output = Result<(), E>>) -> Result<(), Gone> {
+    match tokio::time::timeout(SEND_TIMEOUT, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Gone),
+    }
+}
+
 async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
     // A client that is gone already needs no good-bye.
-    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    let _ = send(socket, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
     let _ = tokio::time::timeout(Duration::from_secs(1), next_text(socket)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscriber_that_never_reads_is_given_up() {
+        let since = tokio::time::Instant::now();
+        let never_read = std::future::pending::<Result<(), Infallible>>();
+        assert_eq!(in_time(never_read).await, Err(Gone));
+        assert_eq!(since.elapsed(), SEND_TIMEOUT);
+    }
 }

@@ -26,9 +26,9 @@ pub(super) fn add(routes: Routes) -> Routes {
             "/api/v2/concurrency_limits/{id_or_name}/waiters",
             otherwise("GET", get(waiters_of_limit)),
         )
-        .add("/api/leases", otherwise("GET", get(find).post(acquire::acquire)))
+        .add("/api/leases", otherwise("GET, POST", get(find).post(acquire::acquire)))
         .add("/api/leases/renew", otherwise("POST", post(keep::renew_many)))
-        .add("/api/leases/{lease_id}", otherwise("GET", get(read).delete(keep::end)))
+        .add("/api/leases/{lease_id}", otherwise("GET, DELETE", get(read).delete(keep::end)))
         .add("/api/leases/{lease_id}/renew", otherwise("POST", post(keep::renew)))
 }
 

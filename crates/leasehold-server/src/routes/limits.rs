@@ -230,7 +230,7 @@ async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant,
     match acquired {
         Acquired::Granted(grant) => Ok((grant, undo)),
         Acquired::Refused(refusal) => {
-            let seconds = retry::after_seconds(&refusal, app.config());
+            let seconds = retry::after_seconds(&refusal, app.config(), app.holds_open());
             Err(ApiError::Locked(leasehold_api::error::LOCKED.into(), Some(seconds)))
         }
         Acquired::TooManySlots(_) => Err(ApiError::TooManySlots),

@@ -68,7 +68,8 @@ impl Routes {
 }
 
 /// Answers 405 to every method that has no handler. `allow` is what the recorded server
-/// names: the methods of the first of its routes with this path. `HEAD` is not among them.
+/// names: the methods of the first of its routes with this path; all methods of a path that is ours
+/// alone. `HEAD` is not among them.
 fn otherwise(allow: &'static str, methods: MethodRouter<App>) -> MethodRouter<App> {
     let refuse = move || async move { ApiError::MethodNotAllowed(allow) };
     methods.head(refuse).fallback(refuse)

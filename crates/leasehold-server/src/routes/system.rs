@@ -1,15 +1,16 @@
 //! What clients ask about the server itself.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
-use serde::Deserialize;
+use leasehold_api::system::CsrfTokenFor;
 use serde_json::json as value;
 
 use super::{Routes, otherwise};
 use crate::app::App;
 use crate::error::{ApiError, json};
+use crate::extract::ValidQuery;
 
 /// The version of the API that we speak.
 const API_VERSION: &str = "0.8.4";
@@ -52,18 +53,12 @@ async fn admin_storage() -> Response {
     json(StatusCode::OK, &value!({"default_result_storage_block_id": null}))
 }
 
-#[derive(Deserialize)]
-struct CsrfQuery {
-    client: Option<String>,
-}
-
 async fn csrf_token(
     State(app): State<App>,
-    Query(query): Query<CsrfQuery>,
+    ValidQuery(asked): ValidQuery<CsrfTokenFor>,
 ) -> Result<Response, ApiError> {
-    let client = query.client.ok_or_else(|| leasehold_api::missing_query("client"))?;
     let csrf = app.gate().csrf().ok_or(ApiError::CsrfDisabled)?;
-    Ok(json(StatusCode::OK, &csrf.issue(&client, app.ledger().clock().now())))
+    Ok(json(StatusCode::OK, &csrf.issue(&asked.client, app.ledger().clock().now())))
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ async fn increment(
         Acquired::Refused(refusal) => {
             let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
             let sentence = convert::tag_full(full);
-            let seconds = retry::after_seconds_of_tags(app.config());
+            let seconds = retry::after_seconds_of_tags(app.config(), app.holds_open());
             Err(ApiError::Locked(sentence.into(), Some(seconds)))
         }
         // Without Retry-After: its clients read that as an end, not as a wait.

@@ -196,6 +196,14 @@ async fn a_csrf_token_that_nobody_needs_is_refused() {
     list(&app, &headers).await.expect(200);
 }
 
+#[tokio::test]
+async fn a_client_that_names_itself_twice_is_told_what_is_wrong() {
+    let app = TestApp::init().with_config(|config| config.is_csrf_protected = true).start();
+    let refused = ask(&app, "GET", "/api/csrf-token?client=a&client=b", &[]).await.expect(422);
+    let wrong = &refused.json()["exception_detail"][0];
+    assert_eq!((&wrong["type"], &wrong["loc"][1]), (&"repeated".into(), &"client".into()));
+}
+
 /// The order in which the recorded server looks.
 #[tokio::test]
 async fn csrf_comes_before_the_password_and_the_password_before_the_version() {

@@ -188,3 +188,28 @@ async fn who_waits_when_the_journal_fails_is_sent_away_and_can_come_back() {
     app.release(&lease).await.expect(204);
     app.acquire_with(&body(1)).await.expect(200);
 }
+
+#[tokio::test]
+async fn a_client_that_finds_the_line_full_is_not_told_to_come_back_at_once() {
+    let app = TestApp::init()
+        .with_config(|config| {
+            config.park_seconds = PARK_SECONDS;
+            config.waiters_max = 1;
+        })
+        .start();
+    app.limit("db", 1).await;
+    let lease = app.lease(&["db"], 1).await;
+    for client in 1..=2 {
+        app.acquire_with(&body(client)).await.expect(423);
+    }
+    let first = retry(&app, 1).await;
+    let refused = app.acquire_with(&body(2)).await.expect(423);
+    assert!(refused.retry_after() > 1.0, "it sleeps {} s", refused.retry_after());
+
+    // Its place is kept: it goes before whoever came later.
+    app.release(&lease).await.expect(204);
+    let lease = lease_of(&first.await.expect(200));
+    let second = retry(&app, 2).await;
+    app.release(&lease).await.expect(204);
+    second.await.expect(200);
+}

@@ -6,7 +6,7 @@ use leasehold_records::{Event, EventFilter, micros_from_text};
 use serde_json::{Map, Value, json};
 
 use super::wanted::Wanted;
-use super::{Subscription, next_text};
+use super::{Subscription, next_text, send};
 use crate::app::App;
 
 /// How many events are read from the log at once.
@@ -70,7 +70,7 @@ async fn tell(socket: &mut WebSocket, found: &[Event], wanted: &Wanted) -> bool 
     let in_time = found.iter().filter(|event| wanted.occurred.includes(occurred_micros(event)));
     for event in in_time.map(wire).filter(|event| wanted.passes(event)) {
         let message = json!({"type": "event", "event": event}).to_string();
-        if socket.send(Message::Text(message.into())).await.is_err() {
+        if send(socket, Message::Text(message.into())).await.is_err() {
             return false;
         }
     }

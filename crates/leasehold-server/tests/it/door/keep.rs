@@ -4,7 +4,7 @@ use leasehold_engine::Span;
 use serde_json::{Value, json};
 
 use super::{DOOR, id};
-use crate::fixture::{Answer, TestApp, assert_json, run};
+use crate::fixture::{Answer, TestApp, assert_json, request, run};
 
 const START: &str = "2026-11-20T20:53:00.000000Z";
 
@@ -165,4 +165,20 @@ async fn after_a_restart_a_release_is_forgotten_and_other_ends_are_not() {
     let app = app.restart(Span::from_seconds(1)).await;
     app.give_back(id(&released)).await.expect(404);
     app.give_back(id(&revoked)).await.expect(410);
+}
+
+#[tokio::test]
+async fn a_revocation_that_makes_no_sense_takes_nothing() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    let lease = app.hold(&["db"], json!({})).await;
+    let path = format!("{DOOR}/{}", id(&lease));
+    for body in ["the database moves", "null", "7", r#"{"reson": "the database moves"}"#] {
+        let request = request("DELETE", &path)
+            .header("content-type", "application/json")
+            .body(body.into())
+            .unwrap();
+        app.send(request).await.expect(422);
+        assert_eq!(app.taken("db").await, 1, "{body}");
+    }
 }

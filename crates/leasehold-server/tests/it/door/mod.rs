@@ -48,7 +48,12 @@ impl TestApp {
     }
 
     async fn nobody_waits(&self, name: &str) {
-        until(async || self.waiters(name).await.is_empty()).await;
+        self.nobody_waits_behind(name, 0).await;
+    }
+
+    /// Waits until only so many are in line.
+    async fn nobody_waits_behind(&self, name: &str, count: usize) {
+        until(async || self.waiters(name).await.len() == count).await;
     }
 
     async fn renew_at_door(&self, lease: &str, ttl_seconds: f64) -> Answer {

@@ -197,3 +197,29 @@ async fn several_limits_are_waited_for_together_and_none_is_held_meanwhile() {
     let lease = both.await.expect(201).json();
     assert_eq!(lease["limits"].as_array().unwrap().len(), 2);
 }
+
+/// Whoever holds a lease needs a connection to renew it, so they are not all for those who wait.
+#[tokio::test]
+async fn who_finds_the_line_full_is_refused_at_once() {
+    let app = TestApp::init().with_config(|config| config.waiters_max = 2).start();
+    app.limit("db", 1).await;
+    app.limit("free", 1).await;
+    let held = app.hold(&["db"], json!({})).await;
+    let first = app.queue(&["db"], waiting(60.0)).await;
+    let second = app.queue(&["db"], waiting(60.0)).await;
+    let refused = app.ask(&["db"], waiting(60.0)).await.expect(423);
+    assert_eq!(refused.json()["position"], 3);
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+    assert_eq!(app.waiters("db").await.len(), 2);
+    app.hold(&["free"], waiting(60.0)).await;
+
+    // Who hangs up makes room, and so does who is granted.
+    drop(second);
+    app.nobody_waits_behind("db", 1).await;
+    let third = app.queue(&["db"], waiting(60.0)).await;
+    app.give_back(id(&held)).await.expect(200);
+    first.await.expect(201);
+    let fourth = app.queue(&["db"], waiting(60.0)).await;
+    app.ask(&["db"], waiting(60.0)).await.expect(423);
+    drop((third, fourth));
+}

@@ -1,5 +1,6 @@
 //! `leasehold server`.
 
+mod descriptors;
 mod options;
 mod start;
 

@@ -22,7 +22,8 @@ Every option is also a key of the TOML file, with `_` for `-`:
   auth_string = \"admin:secret\"
 
 A flag wins over its variable, and the variable over the file. Where none of
-them is set, the variables of a Prefect server are honoured:
+them is set, the variables of a Prefect server are honoured. An empty variable
+is as good as none.
 
   --page-size         PREFECT_SERVER_API_DEFAULT_LIMIT
   --auth-string       PREFECT_SERVER_API_AUTH_STRING
@@ -76,13 +77,15 @@ struct Options {
     /// How much is logged [default: info].
     #[arg(long, value_name = "LEVEL", env = "LEASEHOLD_LOG_LEVEL")]
     log_level: Option<LogLevel>,
-    /// The shortest lease that may be asked for, in seconds [default: 60].
+    /// The shortest lease that clients of Prefect may ask for, in seconds; others, at /api/leases,
+    /// may ask for one second [default: 60].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_MIN")]
     lease_seconds_min: Option<f64>,
-    /// The lease of a client that names no length, in seconds [default: 300].
+    /// The lease of a client of Prefect that names no length, in seconds; others, at /api/leases,
+    /// get 60 [default: 300].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_DEFAULT")]
     lease_seconds_default: Option<f64>,
-    /// The longest lease that may be asked for, in seconds [default: 86400].
+    /// The longest lease anybody may ask for, in seconds [default: 86400].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_MAX")]
     lease_seconds_max: Option<f64>,
     /// The most results that a list has at once [default: 200].
@@ -175,6 +178,8 @@ pub(super) enum OptionsError {
     Malformed { path: PathBuf, line: usize, message: String },
     #[error("the variable {name} is wrong: '{value}' is not {expected}")]
     Variable { name: &'static str, value: String, expected: &'static str },
+    #[error("the variable {name} is wrong: it is no UTF-8")]
+    NotText { name: &'static str },
     #[error("--{option} is {value}, which must be {expected}")]
     OutOfRange { option: &'static str, value: String, expected: String },
     #[error("there is no data directory on this platform; set one with --data-dir")]
@@ -301,7 +306,11 @@ fn variable<T: FromStr>(
     name: &'static str,
     expected: &'static str,
 ) -> Result<Option<T>, OptionsError> {
-    let Ok(value) = env::var(name) else { return Ok(None) };
+    let value = match env::var(name) {
+        Ok(value) if !value.is_empty() => value,
+        Ok(_) | Err(env::VarError::NotPresent) => return Ok(None),
+        Err(env::VarError::NotUnicode(_)) => return Err(OptionsError::NotText { name }),
+    };
     match value.trim().parse() {
         Ok(parsed) => Ok(Some(parsed)),
         Err(_) => Err(OptionsError::Variable { name, value, expected }),

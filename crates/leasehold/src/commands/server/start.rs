@@ -12,11 +12,12 @@ use leasehold_server::coordinator::{self, chain};
 use leasehold_server::event_log::EventLog;
 use leasehold_server::evidence::{Span, Witness};
 use leasehold_server::records::{Recorder, RunningRecorder};
-use leasehold_server::{App, Clock, serve};
+use leasehold_server::{App, Clock, Config, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
+use super::descriptors;
 use super::options::{LogFormat, LogLevel, Settings};
 use crate::exit::Exit;
 
@@ -128,10 +129,20 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
     let (event_log, logging) =
         EventLog::start(&ledger, recorder.clone(), settings.events_per_second_max);
-    let app = App::with_records(ledger, recorder, witness, event_log, settings.server.clone());
+    let connections_max = descriptors::connections_max(descriptors::raise());
+    let waiters_max = Config::waiters_max(connections_max);
+    if connections_max < serve::CONNECTIONS_MAX {
+        tracing::warn!(
+            connections_max,
+            waiters_max,
+            "few files may be open at once; more connections are served with a higher `ulimit -n`"
+        );
+    }
+    let config = Config { waiters_max, ..settings.server.clone() };
+    let app = App::with_records(ledger, recorder, witness, event_log, config);
     announce(&settings, address);
 
-    serve::serve(listener, app.into_service(), async {
+    serve::serve(listener, app.into_service(), connections_max, async {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::server::program::{Home, eventually};
+use crate::server::http::Client;
+use crate::server::program::{Home, Server, eventually};
 
 #[test]
 fn half_a_request_holds_nothing() {
@@ -125,5 +126,55 @@ fn one_connection_carries_many_requests() {
         let body = json!({"lease_id": lease["lease_id"]});
         let release = client.post("/api/v2/concurrency_limits/decrement-with-lease", &body);
         assert_eq!(release.status, 204);
+    }
+}
+
+/// A server whose limit of open files the shell sets.
+fn start_with_ulimit(home: &Home, ulimit: &str) -> Server {
+    let script = format!("ulimit {ulimit}; exec \"$0\" \"$@\"");
+    let start = home.start_command(&[]);
+    let mut command = home.command("sh", ["-c", &script]);
+    command.arg(start.get_program()).args(start.get_args());
+    Server::start(command)
+}
+
+/// A request that waits for `db`, sent and not answered.
+fn wait_for_db(server: &Server) -> Client {
+    let mut client = server.client();
+    let body = json!({"limits": [{"name": "db"}], "wait_seconds": 600}).to_string();
+    let head = "POST /api/leases HTTP/1.1\r\nhost: localhost\r\ncontent-length:";
+    client.write(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
+    client
+}
+
+#[test]
+fn holders_renew_while_as_many_wait_as_there_are_connections_for() {
+    let home = Home::new();
+    let server = start_with_ulimit(&home, "-n 80");
+    let mut operator = server.client();
+    operator.create_limit("db", 1);
+    let lease = operator.post("/api/leases", &json!({"limits": [{"name": "db"}]})).json();
+    let line: Vec<_> = (0..30).map(|_| wait_for_db(&server)).collect();
+    eventually("30 wait", || {
+        let waiters = operator.get("/api/v2/concurrency_limits/db/waiters").json();
+        (waiters.as_array().unwrap().len() == 30).then_some(())
+    });
+    let refused = wait_for_db(&server).read_answer().unwrap();
+    assert_eq!(refused.status, 423);
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+    let renew = format!("/api/leases/{}/renew", lease["id"].as_str().unwrap());
+    assert_eq!(server.client().post(&renew, &json!({"ttl_seconds": 60})).status, 200);
+    drop(line);
+    let log = server.stop();
+    assert!(!log.contains("could not be accepted"), "{log}");
+}
+
+#[test]
+fn as_many_files_are_opened_as_the_system_allows() {
+    let home = Home::new();
+    let server = start_with_ulimit(&home, "-Sn 64");
+    let mut clients: Vec<_> = (0..80).map(|_| server.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/api/health").status, 200);
     }
 }
