@@ -33,7 +33,10 @@ impl Ledger {
         let place = acquire.patience.and_then(|patience| self.queue.place_of(&patience));
         let ticket = place.unwrap_or(Ticket::NONE);
         match (self.refuses(&wanted, &acquire, ticket), acquire.patience) {
-            (None, _) => self.grant(&wanted, acquire.hold, ticket),
+            (None, _) => {
+                self.queue.expect_no_longer(ticket);
+                self.grant(&wanted, acquire.hold, ticket)
+            }
             (Some(Acquired::Refused(refusal)), Some(patience)) => {
                 self.wait(acquire, wanted, (patience, place), refusal)
             }

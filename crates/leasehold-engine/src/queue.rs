@@ -269,7 +269,7 @@ impl Queue {
     }
 
     /// Somebody has come back, or has not in time. Answers how often it had been overtaken.
-    fn expect_no_longer(&mut self, ticket: Ticket) -> u64 {
+    pub(crate) fn expect_no_longer(&mut self, ticket: Ticket) -> u64 {
         let Some(absent) = self.absent.remove(&ticket) else { return 0 };
         self.absences.remove(&(absent.until, ticket));
         for limit in absent.limits {

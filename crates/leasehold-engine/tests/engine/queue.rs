@@ -361,6 +361,24 @@ fn what_is_kept_for_a_polling_client_stays_while_it_is_away_for_a_moment() {
 }
 
 #[test]
+fn nothing_is_kept_any_longer_for_who_came_back_and_was_granted() {
+    let mut world = World::with("db", 3);
+    world.take(1, "db");
+    world.take(2, "db");
+    let place = poll(&mut world, 1, &[("db", 2)]);
+    let last = 100 + overtake_until_kept(&mut world, 100..200);
+    step(&mut world, Command::Abandon(WaiterId(last)));
+    world.now = world.now + Span::from_seconds(30);
+    step(&mut world, Command::Tick);
+    release(&mut world, LeaseId(1));
+    let back = wait_with(&mut world, 2, &[("db", 2)], |p| Patience { place, ..p });
+    assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
+    release(&mut world, LeaseId(2));
+    let next = wait(&mut world, 300, &[("db", 1)]);
+    assert!(matches!(next.outcome, Outcome::Acquired(Acquired::Granted(_))), "{next:?}");
+}
+
+#[test]
 fn what_is_kept_for_one_leaves_the_rest_of_a_limit_to_others() {
     let mut world = World::with("db", 5);
     world.create("nightly", 1, 0.0);
