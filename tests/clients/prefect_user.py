@@ -71,7 +71,7 @@ class Program:
             line[len(word) :].strip() for line in self.output.splitlines() if line.startswith(word)
         ]
 
-    def wait_for(self, word: str, within_seconds: float = 20.0) -> None:
+    def wait_for(self, word: str, within_seconds: float = 60.0) -> None:
         """Waits until it has printed a line that starts with `word`."""
 
         def printed() -> bool:
@@ -95,7 +95,7 @@ class Program:
         return self._process.poll() is None
 
     def finish(
-        self, exit_code: int = 0, clean: bool | None = None, within_seconds: float = 30.0
+        self, exit_code: int = 0, clean: bool | None = None, within_seconds: float = 60.0
     ) -> Program:
         """Waits for its end. Its log is to be clean if it succeeds, or as `clean` says."""
         try:

@@ -28,7 +28,7 @@ def user(server: LeaseholdServer, make_user: MakeUser) -> PrefectUser:
 def start_flow(server: LeaseholdServer, user: PrefectUser) -> tuple[Program, str]:
     """A flow that holds both; and the id of its run."""
     program = user.start("runs.py", "hold_both")
-    program.wait_for("holding", within_seconds=60)
+    program.wait_for("holding")
     assert held(server) == (1, 1)
     (flow_run,) = program.lines("flow-run")
     return program, flow_run
@@ -52,7 +52,7 @@ def test_a_flow_that_is_cancelled_holds_what_it_holds_until_it_ends(
     assert state_of(server, flow_run) == "CANCELLING"
     assert held(server) == (1, 1), "it lives, and works with what it holds"
     program.let_go()
-    wait_until(lambda: not program.is_running(), "the flow has ended", within_seconds=60)
+    wait_until(lambda: not program.is_running(), "the flow has ended")
     assert held(server) == (0, 0)
     assert state_of(server, flow_run) == "CANCELLING", "nobody has said that it is over"
 
@@ -68,7 +68,7 @@ def test_what_a_cancelled_flow_held_comes_back_when_its_process_is_ended(
     assert state_of(server, flow_run) == "CANCELLED"
     wait_until(lambda: not server.tag_holders("database"), "the tag is free", within_seconds=75)
     if HAS_LEASES:  # older versions hold the limit for nobody in particular
-        wait_until(lambda: held(server) == (0, 0), "the limit is free", within_seconds=60)
+        wait_until(lambda: held(server) == (0, 0), "the limit is free")
 
 
 def test_a_flow_that_is_over_cannot_be_cancelled(
@@ -76,7 +76,7 @@ def test_a_flow_that_is_over_cannot_be_cancelled(
 ) -> None:
     program, flow_run = start_flow(server, user)
     program.let_go()
-    program.finish(clean=False, within_seconds=60)
+    program.finish(clean=False)
     assert held(server) == (0, 0)
     user.prefect("flow-run", "cancel", flow_run, exit_code=1)
     assert state_of(server, flow_run) == "COMPLETED"

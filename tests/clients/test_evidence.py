@@ -20,13 +20,13 @@ HAS_EVENTS = CLIENT_VERSION >= (3,)
 def start_holder(user: PrefectUser, server: LeaseholdServer) -> tuple[Program, str]:
     """A flow whose task holds the tag `database`; and the id of the flow run."""
     holder = user.start("runs.py", "hold")
-    holder.wait_for("holding", within_seconds=60)
+    holder.wait_for("holding")
     assert len(server.tag_holders("database")) == 1
     (flow_run,) = holder.lines("flow-run")
     return holder, flow_run
 
 
-def wait_until_free(server: LeaseholdServer, within_seconds: float) -> None:
+def wait_until_free(server: LeaseholdServer, within_seconds: float = 60.0) -> None:
     wait_until(
         lambda: server.tag_holders("database") == [],
         "the slot is back",
@@ -54,7 +54,7 @@ def test_d07_a_killed_flow_holds_nothing_once_it_is_said_to_have_crashed(
     if restart:
         server.kill()
         server.start()
-    wait_until_free(server, within_seconds=20)
+    wait_until_free(server)
     ended = how_it_ended(server, lease["id"])
     assert f"flow run {flow_run} is over: Crashed" in ended
 
@@ -95,7 +95,7 @@ def test_a_flow_that_lives_is_not_reaped_because_the_server_was_away(
     time.sleep(7)
     assert len(server.tag_holders("database")) == 1
     holder.let_go()
-    holder.finish(clean=False, within_seconds=60)
+    holder.finish(clean=False)
     assert holder.lines("result") == ["let go"]
     assert server.tag_holders("database") == []
 
@@ -109,10 +109,10 @@ def test_d15_a_killed_flow_that_runs_again_holds_one_slot(
     first, _ = start_holder(user, server)
     first.kill()
     second = user.start("runs.py", "hold")
-    second.wait_for("holding", within_seconds=60)
+    second.wait_for("holding")
     assert len(server.tag_holders("database")) == 2
     second.let_go()
-    second.finish(clean=False, within_seconds=60)
+    second.finish(clean=False)
     assert len(server.tag_holders("database")) == 1
 
 

@@ -12,7 +12,7 @@ from prefect_user import CLIENT_VERSION, HAS_LEASES, PrefectUser, needs_leases, 
 from waiting import wait_until
 
 LEASE_SECONDS = 2.0
-BACK_WITHIN_SECONDS = 0.2
+BACK_WITHIN_SECONDS = 1.0
 
 
 @needs_leases
@@ -48,7 +48,7 @@ def test_the_slot_of_a_killed_holder_is_back_at_its_deadline(
         response = server.request("POST", "/v2/concurrency_limits/increment", acquire)
         return time.time() if response.status_code == 200 else None
 
-    at = wait_until(acquired_at, "somebody else gets the slot", within_seconds=10)
+    at = wait_until(acquired_at, "somebody else gets the slot")
     assert due <= at <= due + BACK_WITHIN_SECONDS, f"{at - due:.3f} s after the deadline"
 
 
@@ -145,7 +145,6 @@ def test_a_holder_that_is_not_strict_is_warned_when_an_operator_revokes_its_leas
     wait_until(
         lambda: "Execution will continue" in holder.log,
         "the holder is warned",
-        within_seconds=20,
     )
     assert holder.is_running()
     holder.let_go()
@@ -168,7 +167,6 @@ def test_the_block_of_a_strict_holder_ends_when_an_operator_revokes_its_lease(
     wait_until(
         lambda: "Terminating execution to prevent over-allocation." in holder.log,
         "the holder is told to end",
-        within_seconds=20,
     )
     wait_until(lambda: not holder.is_running(), "the block has ended")
     assert server.active_slots("database") == 0

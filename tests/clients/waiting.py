@@ -11,7 +11,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.01
 
 
-def wait_until(condition: Callable[[], T | None], what: str, within_seconds: float = 20.0) -> T:
+def wait_until(condition: Callable[[], T | None], what: str, within_seconds: float = 60.0) -> T:
     """Answers the first value of `condition` that is not false."""
     deadline = time.monotonic() + within_seconds
     while True:
