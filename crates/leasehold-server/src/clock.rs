@@ -1,6 +1,7 @@
 //! The only place that reads the time.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use leasehold_engine::{Span, Timestamp};
@@ -13,7 +14,13 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System { origin: Instant, origin_at: Timestamp },
-    Manual(Arc<watch::Sender<Timestamp>>),
+    Manual(Arc<Manual>),
+}
+
+/// A clock that is moved by hand.
+struct Manual {
+    at: watch::Sender<Timestamp>,
+    when_moved: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }
 
 impl Clock {
@@ -31,13 +38,25 @@ impl Clock {
 
     /// A clock that stands still at `at` until it is told to go on. For tests.
     pub fn manual(at: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(watch::Sender::new(at))))
+        let when_moved = Mutex::default();
+        Self(Source::Manual(Arc::new(Manual { at: watch::Sender::new(at), when_moved })))
     }
 
     /// Moves a manual clock on. The system's clock cannot be moved.
     pub fn advance(&self, span: Span) {
-        if let Source::Manual(sender) = &self.0 {
-            sender.send_modify(|at| *at = *at + span);
+        if let Source::Manual(manual) = &self.0 {
+            manual.at.send_modify(|at| *at = *at + span);
+            let when_moved = manual.when_moved.lock().unwrap_or_else(PoisonError::into_inner);
+            when_moved.iter().for_each(|tell| tell());
+        }
+    }
+
+    /// Calls `tell` each time that the clock was moved by hand, for threads that sleep by
+    /// [`Self::until`].
+    pub(crate) fn when_moved(&self, tell: impl Fn() + Send + 'static) {
+        if let Source::Manual(manual) = &self.0 {
+            let mut when_moved = manual.when_moved.lock().unwrap_or_else(PoisonError::into_inner);
+            when_moved.push(Box::new(tell));
         }
     }
 
@@ -48,7 +67,16 @@ impl Clock {
                 let elapsed = u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX);
                 *origin_at + Span::from_micros(elapsed)
             }
-            Source::Manual(sender) => *sender.borrow(),
+            Source::Manual(manual) => *manual.at.borrow(),
+        }
+    }
+
+    /// How long it takes until the clock shows `at`; `None` if it has to be moved for that.
+    pub(crate) fn until(&self, at: Timestamp) -> Option<Duration> {
+        let span = at.since(self.now());
+        match &self.0 {
+            Source::Manual(_) if span > Span::ZERO => None,
+            _ => Some(Duration::from_micros(span.as_micros())),
         }
     }
 
@@ -60,10 +88,16 @@ impl Clock {
                 let span = at.since(self.now());
                 tokio::time::sleep(Duration::from_micros(span.as_micros())).await;
             }
-            Source::Manual(sender) => {
+            Source::Manual(manual) => {
                 // The sender lives in this very clock, so waiting cannot fail.
-                let _ = sender.subscribe().wait_for(|now| *now >= at).await;
+                let _ = manual.at.subscribe().wait_for(|now| *now >= at).await;
             }
         }
+    }
+}
+
+impl fmt::Debug for Manual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manual").field("at", &*self.at.borrow()).finish_non_exhaustive()
     }
 }

@@ -17,10 +17,10 @@
 //! log, and reads go on.
 
 mod handle;
+mod inbox;
 #[cfg(test)]
 mod tests;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -31,15 +31,13 @@ use leasehold_engine::{
 };
 use leasehold_journal::{CommitError, Journal, LoadError};
 use rustc_hash::FxHashMap;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::broadcast;
 
 use crate::clock::Clock;
 pub use handle::{Answer, Handle, Unavailable, Undo, Wait};
-use handle::{Note, Reply, Request};
+use inbox::{Inbox, Message, Note, Outbox, Reply, Request};
 
-/// How many commands may wait to be stepped. Beyond, the server is overloaded and says so.
-const QUEUE_MAX: usize = 8_192;
-/// How many commands go into one commit.
+/// How many messages are heeded before what they did is committed.
 const BATCH_MAX: usize = 4_096;
 /// How many batches a listener may be behind.
 const TOLD_MAX: usize = 1_024;
@@ -65,18 +63,12 @@ struct Stepped {
 /// What happened, durable, in the order in which it happened.
 pub type Told = Arc<[Happening]>;
 
-/// Everything that reaches the coordinator from outside.
-struct Inbox {
-    requests: mpsc::Receiver<Request>,
-    noted: mpsc::UnboundedReceiver<Note>,
-    stopped: oneshot::Receiver<()>,
-}
-
 struct Coordinator<J> {
     ledger: Ledger,
     clock: Clock,
     journal: J,
-    notes: mpsc::UnboundedSender<Note>,
+    /// Where what was granted is given back.
+    outbox: Outbox,
     /// Who waits in the ledger's queue.
     waiting: FxHashMap<WaiterId, Reply>,
     /// Stepped, and not yet durable.
@@ -94,13 +86,15 @@ struct Coordinator<J> {
     is_lost: bool,
     /// Nobody waits any longer.
     is_stopping: bool,
+    /// What was sent until now is the last.
+    is_stopped: bool,
 }
 
-/// A coordinator that runs.
+/// A coordinator that runs, until this is stopped or dropped.
 #[derive(Debug)]
 pub struct Running {
-    stop: oneshot::Sender<()>,
-    thread: thread::JoinHandle<()>,
+    outbox: Outbox,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 /// Starts the coordinator on a journal, with a clock that begins no earlier than the journal's
@@ -117,14 +111,14 @@ pub fn start<J: Journal + 'static>(
     let clock = clock(snapshot.at);
     let committed_at = snapshot.at;
     let ledger = Ledger::restore(snapshot, clock.now());
-    let (commands, requests) = mpsc::channel(QUEUE_MAX);
-    let (notes, noted) = mpsc::unbounded_channel();
+    let (outbox, inbox) = inbox::new();
+    outbox.watch(&clock);
     let told = broadcast::Sender::new(TOLD_MAX);
     let coordinator = Coordinator {
         ledger,
         clock: clock.clone(),
         journal,
-        notes: notes.clone(),
+        outbox: outbox.clone(),
         waiting: FxHashMap::default(),
         stepped: Vec::new(),
         happened: Vec::new(),
@@ -134,53 +128,50 @@ pub fn start<J: Journal + 'static>(
         is_failing: false,
         is_lost: false,
         is_stopping: false,
+        is_stopped: false,
     };
-    let (stop, stopped) = oneshot::channel();
-    let inbox = Inbox { requests, noted, stopped };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
+    let thread = thread::Builder::new()
+        .name("coordinator".into())
+        .spawn(move || coordinator.run(inbox))
         .map_err(|error| LoadError::Storage(error.into()))?;
-    let thread = thread::spawn(move || runtime.block_on(coordinator.run(inbox)));
-    Ok((Handle::new(commands, notes, clock, told), Running { stop, thread }))
+    Ok((Handle::new(outbox.clone(), clock, told), Running { outbox, thread: Some(thread) }))
 }
 
 impl Running {
     /// Stops it after everything that it was sent is answered, and closes the journal.
-    pub async fn stop(self) {
-        drop(self.stop);
-        let ended = tokio::task::spawn_blocking(|| self.thread.join()).await;
+    pub async fn stop(mut self) {
+        self.outbox.stop();
+        let Some(thread) = self.thread.take() else { return };
+        let ended = tokio::task::spawn_blocking(|| thread.join()).await;
         if !matches!(ended, Ok(Ok(()))) {
             tracing::error!("the coordinator has panicked");
         }
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.outbox.stop();
+    }
+}
+
 impl<J: Journal + 'static> Coordinator<J> {
-    async fn run(mut self, mut inbox: Inbox) {
-        let mut received = Vec::with_capacity(BATCH_MAX);
-        while !self.is_lost {
-            let wake_up = self.next_wake_up();
-            tokio::select! {
-                biased;
-                Some(note) = inbox.noted.recv() => self.heed(note),
-                received_now = inbox.requests.recv_many(&mut received, BATCH_MAX) => {
-                    if received_now == 0 {
-                        break;
-                    }
-                    self.step_all(&mut received);
-                }
-                () = self.clock.sleep_until(wake_up) => {
+    fn run(mut self, mut inbox: Inbox) {
+        while !self.is_lost && !self.is_stopped {
+            match inbox.next(&self.clock, self.next_wake_up()) {
+                Some(message) => self.heed(message),
+                None => {
                     self.paused_until = None;
                     self.step(Command::Tick, self.clock.now());
                 }
-                _ = &mut inbox.stopped, if !inbox.requests.is_closed() => inbox.requests.close(),
             }
-            self.gather(&mut inbox, &mut received);
-            self.commit_if_due(&mut inbox).await;
+            self.gather(&mut inbox);
+            self.commit_if_due(&mut inbox);
         }
-        while let Ok(note) = inbox.noted.try_recv() {
-            self.heed(note);
+        while let Some(message) = inbox.next_now() {
+            if let Message::Note(note) = message {
+                self.take_note(note);
+            }
         }
         self.send_waiters_away(Departure::Stopping, Unavailable::Stopping);
         self.finish();
@@ -189,49 +180,52 @@ impl<J: Journal + 'static> Coordinator<J> {
     /// Takes whatever else is there: a commit costs the same for one request as for a hundred. It
     /// does not wait for more: what comes while it runs is the next one's, and the busier the
     /// server the more that is.
-    fn gather(&mut self, inbox: &mut Inbox, received: &mut Vec<Request>) {
-        while let Ok(note) = inbox.noted.try_recv() {
-            self.heed(note);
+    fn gather(&mut self, inbox: &mut Inbox) {
+        for _ in 1..BATCH_MAX {
+            if self.is_stopped {
+                break;
+            }
+            let Some(message) = inbox.next_now() else { break };
+            self.heed(message);
         }
-        while self.stepped.len() + received.len() < BATCH_MAX
-            && let Ok(request) = inbox.requests.try_recv()
-        {
-            received.push(request);
-        }
-        self.step_all(received);
     }
 
-    fn step_all(&mut self, received: &mut Vec<Request>) {
-        let now = self.clock.now();
-        for Request { command, reply } in received.drain(..) {
-            let waiter = match &command {
-                Command::Read(_) => {
-                    self.step_again(command, Some(reply), now);
-                    continue;
-                }
-                // Its client has hung up already.
-                Command::Acquire(_) if reply.is_closed() => continue,
-                Command::Acquire(acquire) => acquire.patience.map(|patience| patience.waiter),
-                _ => None,
-            };
-            // It is there before it is put in line: it may be called in the very same step.
-            let reply = match waiter {
-                Some(waiter) => {
-                    self.waiting.insert(waiter, reply);
-                    None
-                }
-                None => Some(reply),
-            };
-            let outcome = self.step(command, now);
-            if let Outcome::Acquired(Acquired::Queued(_)) = outcome {
-                if self.is_stopping {
-                    self.send_waiters_away(Departure::Stopping, Unavailable::Stopping);
-                }
-                continue;
-            }
-            let reply = reply.or_else(|| self.waiting.remove(&waiter?));
-            self.stepped.push(Stepped { reply, outcome, again: None });
+    fn heed(&mut self, message: Message) {
+        match message {
+            Message::Request(request) => self.carry_out(request),
+            Message::Note(note) => self.take_note(note),
+            // Seen by whoever asks next when to wake up.
+            Message::ClockMoved => {}
+            Message::Stop => self.is_stopped = true,
         }
+    }
+
+    fn carry_out(&mut self, Request { command, reply }: Request) {
+        let now = self.clock.now();
+        let waiter = match &command {
+            Command::Read(_) => return self.step_again(command, Some(reply), now),
+            // Its client has hung up already.
+            Command::Acquire(_) if reply.is_closed() => return,
+            Command::Acquire(acquire) => acquire.patience.map(|patience| patience.waiter),
+            _ => None,
+        };
+        // It is there before it is put in line: it may be called in the very same step.
+        let reply = match waiter {
+            Some(waiter) => {
+                self.waiting.insert(waiter, reply);
+                None
+            }
+            None => Some(reply),
+        };
+        let outcome = self.step(command, now);
+        if let Outcome::Acquired(Acquired::Queued(_)) = outcome {
+            if self.is_stopping {
+                self.send_waiters_away(Departure::Stopping, Unavailable::Stopping);
+            }
+            return;
+        }
+        let reply = reply.or_else(|| self.waiting.remove(&waiter?));
+        self.stepped.push(Stepped { reply, outcome, again: None });
     }
 
     /// Steps what is stepped once more if the journal fails.
@@ -254,7 +248,7 @@ impl<J: Journal + 'static> Coordinator<J> {
         step.outcome
     }
 
-    fn heed(&mut self, note: Note) {
+    fn take_note(&mut self, note: Note) {
         match note {
             Note::Undo(command) => self.step_again(command, None, self.clock.now()),
             Note::Abandon(waiter) => {
@@ -286,7 +280,7 @@ impl<J: Journal + 'static> Coordinator<J> {
         heartbeat.into_iter().chain(self.ledger.next_wake_up()).min()
     }
 
-    async fn commit_if_due(&mut self, inbox: &mut Inbox) {
+    fn commit_if_due(&mut self, inbox: &mut Inbox) {
         let has_writes = self.stepped.iter().any(|stepped| stepped.again.is_none());
         if self.paused_until.is_some() && !has_writes {
             self.answer_reads();
@@ -297,16 +291,16 @@ impl<J: Journal + 'static> Coordinator<J> {
             self.ledger.next_deadline().is_some() && changes.at >= self.committed_at + HEARTBEAT;
         if changes.is_empty() && !is_heartbeat_due {
             // Looked and refused: nothing to wait for, all before it is durable.
-            Self::reply(&mut self.stepped, &self.notes);
+            Self::reply(&mut self.stepped, &self.outbox);
             self.tell();
             return;
         }
         self.committed_at = changes.at;
         if let Err(error) = self.journal.commit(&changes) {
-            self.failed(&error, inbox).await;
+            self.failed(&error, inbox);
             return;
         }
-        Self::reply(&mut self.stepped, &self.notes);
+        Self::reply(&mut self.stepped, &self.outbox);
         self.tell();
         self.paused_until = None;
         if std::mem::take(&mut self.is_failing) {
@@ -315,7 +309,7 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     /// Forgets what could not be made durable, and answers so.
-    async fn failed(&mut self, error: &CommitError, inbox: &mut Inbox) {
+    fn failed(&mut self, error: &CommitError, inbox: &mut Inbox) {
         // Said once: as long as the disk is full every attempt fails alike.
         if !std::mem::replace(&mut self.is_failing, true) {
             tracing::error!(error = %chain(error), "changes could not be made durable");
@@ -336,7 +330,7 @@ impl<J: Journal + 'static> Coordinator<J> {
             }
         }
         let began = self.clock.now();
-        self.reload(inbox).await;
+        self.reload(inbox);
         if self.is_lost {
             // Whoever waits for `again` learns from its end that the server is stopping.
             return;
@@ -356,7 +350,7 @@ impl<J: Journal + 'static> Coordinator<J> {
     fn answer_reads(&mut self) {
         let is_read = |stepped: &mut Stepped| matches!(stepped.again, Some(Command::Read(_)));
         let mut reads = self.stepped.extract_if(.., is_read).collect();
-        Self::reply(&mut reads, &self.notes);
+        Self::reply(&mut reads, &self.outbox);
     }
 
     /// With nobody listening, what happened is dropped.
@@ -368,7 +362,7 @@ impl<J: Journal + 'static> Coordinator<J> {
 
     /// Forgets what did not become durable. As long as the journal cannot be read, everything
     /// is answered as unavailable.
-    async fn reload(&mut self, inbox: &mut Inbox) {
+    fn reload(&mut self, inbox: &mut Inbox) {
         loop {
             match self.journal.load() {
                 Ok(snapshot) => {
@@ -380,7 +374,7 @@ impl<J: Journal + 'static> Coordinator<J> {
                     tracing::error!(error = %chain(&error), "the journal cannot be read");
                 }
             }
-            if inbox.refuse_for(RELOAD_DELAY).await.is_break() {
+            if inbox.refuse_for(RELOAD_DELAY).is_break() {
                 self.is_lost = true;
                 return;
             }
@@ -388,10 +382,10 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     /// Nobody there any more: dropping the answer gives its grant back.
-    fn reply(answered: &mut Vec<Stepped>, notes: &mpsc::UnboundedSender<Note>) {
+    fn reply(answered: &mut Vec<Stepped>, outbox: &Outbox) {
         for Stepped { reply, outcome, .. } in answered.drain(..) {
             if let Some(reply) = reply {
-                let _ = reply.send(Ok(Answer::new(outcome, notes)));
+                let _ = reply.send(Ok(Answer::new(outcome, outbox)));
             }
         }
     }
@@ -404,29 +398,12 @@ impl<J: Journal + 'static> Coordinator<J> {
         self.step(Command::Tick, self.clock.now());
         match self.journal.commit(&self.ledger.take_changes()) {
             Ok(()) => {
-                Self::reply(&mut self.stepped, &self.notes);
+                Self::reply(&mut self.stepped, &self.outbox);
                 self.tell();
             }
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(error, "the last changes could not be made durable");
-            }
-        }
-    }
-}
-
-impl Inbox {
-    /// Answers for a while that nothing is available. Breaks if the server stops meanwhile.
-    async fn refuse_for(&mut self, delay: Duration) -> ControlFlow<()> {
-        let mut delay = std::pin::pin!(tokio::time::sleep(delay));
-        loop {
-            tokio::select! {
-                () = &mut delay => return ControlFlow::Continue(()),
-                request = self.requests.recv() => match request {
-                    Some(request) => drop(request.reply.send(Err(Unavailable::Journal))),
-                    None => return ControlFlow::Break(()),
-                },
-                _ = &mut self.stopped, if !self.requests.is_closed() => self.requests.close(),
             }
         }
     }

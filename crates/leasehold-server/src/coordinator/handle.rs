@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use leasehold_engine::{Acquire, Acquired, Command, Outcome, Patience, Span, Ticket, WaiterId};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot};
 
 use super::Told;
+use super::inbox::{Note, Outbox, Request};
 use crate::clock::Clock;
 
 /// Sends commands to the coordinator.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    commands: mpsc::Sender<Request>,
-    notes: mpsc::UnboundedSender<Note>,
+    outbox: Outbox,
     next_waiter: Arc<AtomicU64>,
     /// How many requests are held open now, by all handles together.
     held_open: Arc<AtomicUsize>,
@@ -32,19 +32,7 @@ pub struct Answer {
 
 /// Gives a grant back when it is dropped before it was kept.
 #[derive(Debug, Default)]
-pub struct Undo(Option<(Command, mpsc::UnboundedSender<Note>)>);
-
-/// What the coordinator is told that nobody waits for. Never refused for lack of room: there
-/// is at most one for each request.
-#[derive(Debug)]
-pub(super) enum Note {
-    /// A grant did not reach its client.
-    Undo(Command),
-    /// A client that waited has hung up.
-    Abandon(WaiterId),
-    /// The server is about to stop: nobody waits any longer.
-    SendWaitersAway,
-}
+pub struct Undo(Option<(Command, Outbox)>);
 
 /// How long a request waits, and where in line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,24 +61,10 @@ pub enum Unavailable {
     Stopping,
 }
 
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) command: Command,
-    pub(super) reply: Reply,
-}
-
-pub(super) type Reply = oneshot::Sender<Result<Answer, Unavailable>>;
-
 impl Handle {
-    pub(super) fn new(
-        commands: mpsc::Sender<Request>,
-        notes: mpsc::UnboundedSender<Note>,
-        clock: Clock,
-        told: broadcast::Sender<Told>,
-    ) -> Self {
+    pub(super) fn new(outbox: Outbox, clock: Clock, told: broadcast::Sender<Told>) -> Self {
         Self {
-            commands,
-            notes,
+            outbox,
             next_waiter: Arc::default(),
             held_open: Arc::default(),
             held_open_max: usize::MAX,
@@ -128,10 +102,7 @@ impl Handle {
     /// See [`Unavailable`]: at once when too much is waiting already.
     pub async fn send(&self, command: Command) -> Result<Answer, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Request { command, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Unavailable::Stopping,
-        })?;
+        self.outbox.request(Request { command, reply })?;
         answer.await.unwrap_or(Err(Unavailable::Stopping))
     }
 
@@ -168,8 +139,7 @@ impl Handle {
 
     /// Sends everybody away who waits: the server is about to stop.
     pub fn send_waiters_away(&self) {
-        // A coordinator that has stopped has nobody waiting.
-        let _ = self.notes.send(Note::SendWaitersAway);
+        self.outbox.note(Note::SendWaitersAway);
     }
 }
 
@@ -184,13 +154,13 @@ impl Drop for InLine<'_> {
     fn drop(&mut self) {
         self.handle.held_open.fetch_sub(1, Ordering::Relaxed);
         if !self.is_answered {
-            let _ = self.handle.notes.send(Note::Abandon(self.waiter));
+            self.handle.outbox.note(Note::Abandon(self.waiter));
         }
     }
 }
 
 impl Answer {
-    pub(super) fn new(outcome: Outcome, notes: &mpsc::UnboundedSender<Note>) -> Self {
+    pub(super) fn new(outcome: Outcome, outbox: &Outbox) -> Self {
         let command = match &outcome {
             Outcome::Acquired(Acquired::Granted(grant)) => match &grant.lease {
                 // Its client comes back for it with the key.
@@ -200,7 +170,7 @@ impl Answer {
             },
             _ => None,
         };
-        Self { outcome, undo: Undo(command.map(|command| (command, notes.clone()))) }
+        Self { outcome, undo: Undo(command.map(|command| (command, outbox.clone()))) }
     }
 
     /// The outcome, and what gives its grant back unless [`Undo::keep`] is called.
@@ -224,9 +194,9 @@ impl Undo {
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        if let Some((command, notes)) = self.0.take() {
+        if let Some((command, outbox)) = self.0.take() {
             // A coordinator that has stopped cannot undo; the lease's deadline will.
-            let _ = notes.send(Note::Undo(command));
+            outbox.note(Note::Undo(command));
         }
     }
 }
