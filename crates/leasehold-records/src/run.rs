@@ -87,6 +87,29 @@ pub struct Run {
 }
 
 impl Run {
+    /// One of which no more is known yet.
+    pub fn new(id: Uuid, kind: RunKind, name: String, now_micros: i64) -> Self {
+        Self {
+            id,
+            kind,
+            name,
+            created_micros: now_micros,
+            updated_micros: now_micros,
+            flow: None,
+            parent: None,
+            identity: None,
+            tags: Vec::new(),
+            details: Map::new(),
+            state: None,
+            run_count: 0,
+            flow_run_run_count: 0,
+            start_micros: None,
+            end_micros: None,
+            total_run_micros: 0,
+            heartbeat_micros: None,
+        }
+    }
+
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
         self.state.as_ref().is_some_and(|state| state.kind.is_terminal())

@@ -7,7 +7,6 @@ use crate::transport::{Reply, Transport};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, TlsMode, Value,
@@ -56,7 +55,8 @@ impl Redis {
                 let client = Client::open(info.clone())?;
                 let manager =
                     ConnectionManager::new_with_config(client.clone(), manager_config()).await?;
-                Arc::new(Server { client, manager, db: address.db() })
+                let notifier = Some((client, address.db()));
+                Arc::new(Direct { connection: manager, notifier })
             }
             Place::Sentinels { sentinels, master, node } => {
                 let node_info = SentinelNodeConnectionInfo::default()
@@ -86,7 +86,8 @@ impl Redis {
                     .connection_timeout(CONNECTION_TIMEOUT)
                     .retries(2)
                     .build()?;
-                Arc::new(Cluster { connection: client.get_async_connection().await? })
+                let connection = client.get_async_connection().await?;
+                Arc::new(Direct { connection, notifier: None })
             }
         };
         Ok(Self { transport })
@@ -183,20 +184,25 @@ async fn watch_keys<C: redis::aio::ConnectionLike>(
     if notifies_of_keys(&flags) { subscribe(client, db, keys).await } else { None }
 }
 
-struct Server {
-    client: Client,
-    manager: ConnectionManager,
-    db: i64,
+/// A connection that stays what it is, or replaces itself.
+struct Direct<C> {
+    connection: C,
+    /// Whom to ask for changes of keys. A node of a cluster tells only of its own keys, and they
+    /// move between nodes: a cluster is polled.
+    notifier: Option<(Client, i64)>,
 }
 
-impl Transport for Server {
+impl<C> Transport for Direct<C>
+where
+    C: redis::aio::ConnectionLike + Clone + Send + Sync + 'static,
+{
     fn command(&self, command: Cmd) -> Reply<'_, Value> {
-        let mut connection = self.manager.clone();
+        let mut connection = self.connection.clone();
         Box::pin(async move { run_command(&mut connection, &command).await })
     }
 
     fn pipeline(&self, pipeline: Pipeline) -> Reply<'_, Vec<Value>> {
-        let mut connection = self.manager.clone();
+        let mut connection = self.connection.clone();
         Box::pin(async move { run_pipeline(&mut connection, &pipeline).await })
     }
 
@@ -206,17 +212,20 @@ impl Transport for Server {
         keys: Vec<String>,
         args: Vec<String>,
     ) -> Reply<'_, Value> {
-        let mut connection = self.manager.clone();
+        let mut connection = self.connection.clone();
         Box::pin(async move { run_script(&mut connection, step, keys, args).await })
     }
 
     fn watch(&self, keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>> {
-        let mut connection = self.manager.clone();
-        Box::pin(async move { watch_keys(&mut connection, &self.client, self.db, &keys).await })
+        let mut connection = self.connection.clone();
+        Box::pin(async move {
+            let (client, db) = self.notifier.as_ref()?;
+            watch_keys(&mut connection, client, *db, &keys).await
+        })
     }
 
     fn is_cluster(&self) -> bool {
-        false
+        self.notifier.is_none()
     }
 }
 
@@ -339,40 +348,5 @@ impl Transport for Sentinels {
 
     fn is_cluster(&self) -> bool {
         false
-    }
-}
-
-struct Cluster {
-    connection: ClusterConnection,
-}
-
-impl Transport for Cluster {
-    fn command(&self, command: Cmd) -> Reply<'_, Value> {
-        let mut connection = self.connection.clone();
-        Box::pin(async move { run_command(&mut connection, &command).await })
-    }
-
-    fn pipeline(&self, pipeline: Pipeline) -> Reply<'_, Vec<Value>> {
-        let mut connection = self.connection.clone();
-        Box::pin(async move { run_pipeline(&mut connection, &pipeline).await })
-    }
-
-    fn script(
-        &self,
-        step: &'static Step,
-        keys: Vec<String>,
-        args: Vec<String>,
-    ) -> Reply<'_, Value> {
-        let mut connection = self.connection.clone();
-        Box::pin(async move { run_script(&mut connection, step, keys, args).await })
-    }
-
-    /// A node tells only of its own keys, and they move between nodes: a cluster is polled.
-    fn watch(&self, _keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>> {
-        Box::pin(async { None })
-    }
-
-    fn is_cluster(&self) -> bool {
-        true
     }
 }

@@ -117,7 +117,7 @@ pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value)
                 if book.heard_of(id, now)? {
                     return Ok(());
                 }
-                let run = blank(RunKind::FlowRun, id, name, now);
+                let run = Run::new(id, RunKind::FlowRun, name, now);
                 book.put(&Run { heartbeat_micros: Some(now), ..run })
             })
             .await;
@@ -143,7 +143,7 @@ fn record(
     let known = book.run(kind, id)?;
     let mut run = match known {
         Some(run) => run,
-        None => blank(kind, id, name_of(event), now),
+        None => Run::new(id, kind, name_of(event), now),
     };
     if kind == RunKind::TaskRun {
         run.parent = run.parent.or(event.flow_run());
@@ -180,26 +180,4 @@ fn is_news(kind: RunKind, known: &State, told: &State) -> bool {
 fn name_of(event: &ClientEvent) -> String {
     let name = event.resource.get("prefect.resource.name").and_then(Value::as_str);
     name.unwrap_or_default().to_owned()
-}
-
-fn blank(kind: RunKind, id: Uuid, name: String, now: i64) -> Run {
-    Run {
-        id,
-        kind,
-        name,
-        created_micros: now,
-        updated_micros: now,
-        flow: None,
-        parent: None,
-        identity: None,
-        tags: Vec::new(),
-        details: Map::new(),
-        state: None,
-        run_count: 0,
-        flow_run_run_count: 0,
-        start_micros: None,
-        end_micros: None,
-        total_run_micros: 0,
-        heartbeat_micros: None,
-    }
 }

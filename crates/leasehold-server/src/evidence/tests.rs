@@ -24,25 +24,7 @@ struct World {
 }
 
 fn run(kind: RunKind, parent: Option<Uuid>) -> Run {
-    let mut run = Run {
-        id: Uuid::now_v7(),
-        kind,
-        name: "run".to_owned(),
-        created_micros: 0,
-        updated_micros: 0,
-        flow: None,
-        parent,
-        identity: None,
-        tags: Vec::new(),
-        details: Map::new(),
-        state: None,
-        run_count: 0,
-        flow_run_run_count: 0,
-        start_micros: None,
-        end_micros: None,
-        total_run_micros: 0,
-        heartbeat_micros: None,
-    };
+    let mut run = Run { parent, ..Run::new(Uuid::now_v7(), kind, "run".to_owned(), 0) };
     run.enter(state(StateType::Running, 0));
     run
 }

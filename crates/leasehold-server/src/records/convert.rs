@@ -127,25 +127,7 @@ pub(crate) fn new_task_run(body: wire::CreateTaskRun, now_micros: i64) -> Run {
 }
 
 fn new_run(id: Uuid, kind: RunKind, name: Option<String>, now_micros: i64) -> Run {
-    Run {
-        id,
-        kind,
-        name: name.unwrap_or_else(|| made_up_name(id)),
-        created_micros: now_micros,
-        updated_micros: now_micros,
-        flow: None,
-        parent: None,
-        identity: None,
-        tags: Vec::new(),
-        details: Map::new(),
-        state: None,
-        run_count: 0,
-        flow_run_run_count: 0,
-        start_micros: None,
-        end_micros: None,
-        total_run_micros: 0,
-        heartbeat_micros: None,
-    }
+    Run::new(id, kind, name.unwrap_or_else(|| made_up_name(id)), now_micros)
 }
 
 fn with_first_state(mut run: Run, proposed: Option<ProposedState>, now_micros: i64) -> Run {
