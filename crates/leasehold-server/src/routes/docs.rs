@@ -1,12 +1,15 @@
 //! `/docs`: a page that shows the API to a person. It is one file, which needs nothing from
-//! anywhere else and reads `/api/openapi.json` in the browser.
+//! anywhere else and reads `/api/openapi.json` in the browser. And where the links lead that clients
+//! print of their runs: to what is recorded of them.
 
+use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use uuid::Uuid;
 
 use super::Routes;
+use crate::error::ApiError;
 
 const PATH: &str = "/docs";
 const PAGE: &str = include_str!("docs/page.html");
@@ -15,8 +18,19 @@ const NONCE: &str = "NONCE";
 
 pub(super) fn add(mut routes: Routes) -> Routes {
     let to_page = (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, PATH)]);
-    routes.router = routes.router.route("/", get(async move || to_page));
+    routes.router = routes
+        .router
+        .route("/", get(async move || to_page))
+        .route("/runs/flow-run/{id}", get(flow_run))
+        .route("/flow-runs/flow-run/{id}", get(flow_run));
     routes.add(PATH, get(page))
+}
+
+/// "View at …", as clients of version 3 and those before say of a flow run.
+async fn flow_run(Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = id.parse::<Uuid>().map_err(|_| ApiError::PathNotFound)?;
+    let record = format!("/api/flow_runs/{id}");
+    Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, record)]).into_response())
 }
 
 /// Nothing but the page's own script and style runs, and it may ask nobody but this server.

@@ -261,3 +261,16 @@ async fn a_path_that_is_no_text_is_not_found() {
     app.post(&format!("{TAGS}/tag/%FF/reset"), &json!({})).await.expect(404).detail();
     ask(&app, "GET", "/api/leases/%FF").await.expect(404).detail();
 }
+
+#[tokio::test]
+async fn the_links_that_clients_print_of_a_flow_run_lead_to_what_is_recorded_of_it() {
+    let app = TestApp::start();
+    for printed in ["runs/flow-run", "flow-runs/flow-run"] {
+        let answer = ask(&app, "GET", &format!("/{printed}/{ID}")).await;
+        assert_eq!(answer.status, 307);
+        assert_eq!(answer.header("location"), Some(&*format!("/api/flow_runs/{ID}")));
+        let answer = ask(&app, "GET", &format!("/{printed}/%2F%2Felsewhere.example")).await;
+        assert_eq!(answer.status, 404);
+        assert_eq!(answer.header("location"), None);
+    }
+}

@@ -18,7 +18,7 @@ pub(super) struct Operation {
 }
 
 struct Body {
-    schema: &'static str,
+    schema: Value,
     is_required: bool,
 }
 
@@ -83,12 +83,19 @@ impl Operation {
 
     /// A body that must be there.
     pub(super) fn body(self, schema: &'static str) -> Self {
+        self.with_body(Body { schema: reference(schema), is_required: true })
+    }
+
+    /// A body that clients fill as they like, as this example does.
+    pub(super) fn free_body(self, example: &Value) -> Self {
+        let kind = if example.is_array() { "array" } else { "object" };
+        let schema = json!({"type": kind, "example": example});
         self.with_body(Body { schema, is_required: true })
     }
 
     /// A body without any field that must be there.
     pub(super) fn optional_body(self, schema: &'static str) -> Self {
-        self.with_body(Body { schema, is_required: false })
+        self.with_body(Body { schema: reference(schema), is_required: false })
     }
 
     fn with_body(mut self, body: Body) -> Self {
@@ -183,7 +190,7 @@ impl Operation {
         if let Some(body) = &self.body {
             operation["requestBody"] = json!({
                 "required": body.is_required,
-                "content": {"application/json": {"schema": reference(body.schema)}},
+                "content": {"application/json": {"schema": body.schema}},
             });
         }
         if self.is_open {

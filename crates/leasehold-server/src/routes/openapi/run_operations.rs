@@ -9,14 +9,8 @@ const NOT_THERE: &str = "Nothing is recorded under this id or name.";
 
 /// What clients record of their runs.
 pub(super) fn runs() -> Vec<Operation> {
-    let kinds = [
-        ("flow_runs", "CreateFlowRun", "FlowRun", "flow run"),
-        ("task_runs", "CreateTaskRun", "TaskRun", "task run"),
-    ];
     let mut operations = flows();
-    for (collection, create, run, _) in kinds {
-        operations.extend(of_runs(collection, create, run));
-    }
+    operations.extend(of_runs("flow_runs", "CreateFlowRun", "FlowRun"));
     operations.extend([
         patch("/api/flow_runs/{id}", "update_flow_run", "Change a flow run")
             .body("UpdateFlowRun")
@@ -28,15 +22,18 @@ pub(super) fn runs() -> Vec<Operation> {
             .refuses(404, NOT_THERE)
             .records(),
         patch("/api/flow_runs/{id}/labels", "update_flow_run_labels", "Add labels to a flow run")
+            .free_body(&json!({"team": "data"}))
             .done(204, "Added.")
             .refuses(404, NOT_THERE)
             .records(),
-        post("/api/logs/", "send_logs", "Send logs").about("Taken, and not kept.").answers(
-            201,
-            json!({"const": null}),
-            "Taken.",
-        ),
     ]);
+    operations.extend(of_runs("task_runs", "CreateTaskRun", "TaskRun"));
+    operations.push(
+        post("/api/logs/", "send_logs", "Send logs")
+            .about("Taken, and not kept.")
+            .free_body(&json!([{"message": "half done"}]))
+            .answers(201, json!({"const": null}), "Taken."),
+    );
     operations.extend(blocks());
     operations
 }
@@ -78,7 +75,7 @@ fn of_runs(
         post(
             of("/api/flow_runs/", "/api/task_runs/"),
             of("create_flow_run", "create_task_run"),
-            "Record a run",
+            of("Record a flow run", "Record a task run"),
         )
         .body(create)
         .answers(200, one(run), "It was recorded before.")
@@ -88,7 +85,7 @@ fn of_runs(
         post(
             of("/api/flow_runs/filter", "/api/task_runs/filter"),
             of("list_flow_runs", "list_task_runs"),
-            "List runs",
+            of("List flow runs", "List task runs"),
         )
         .optional_body("FilterRuns")
         .answers(200, list(run), "A page of runs.")
@@ -96,7 +93,7 @@ fn of_runs(
         post(
             of("/api/flow_runs/count", "/api/task_runs/count"),
             of("count_flow_runs", "count_task_runs"),
-            "Count runs",
+            of("Count flow runs", "Count task runs"),
         )
         .optional_body("FilterRuns")
         .answers(200, json!({"type": "integer", "minimum": 0}), "How many there are.")
@@ -104,7 +101,7 @@ fn of_runs(
         get(
             of("/api/flow_runs/{id}", "/api/task_runs/{id}"),
             of("read_flow_run", "read_task_run"),
-            "Read a run",
+            of("Read a flow run", "Read a task run"),
         )
         .answers(200, one(run), "The run.")
         .refuses(404, NOT_THERE)
@@ -112,7 +109,7 @@ fn of_runs(
         post(
             of("/api/flow_runs/{id}/set_state", "/api/task_runs/{id}/set_state"),
             of("set_flow_run_state", "set_task_run_state"),
-            "Propose a run's next state",
+            of("Propose a flow run's next state", "Propose a task run's next state"),
         )
         .about(
             "A task run that is to be RUNNING takes a slot of each of its tags, and any state \
@@ -123,10 +120,14 @@ fn of_runs(
         .answers(201, one("Transition"), "Accepted.")
         .refuses(404, NOT_THERE)
         .records(),
-        get(states, of("list_flow_run_states", "list_task_run_states"), "List a run's states")
-            .query(of_run, "The run.", json!({"type": "string", "format": "uuid"}), true)
-            .answers(200, list("State"), "The state that it is in.")
-            .records(),
+        get(
+            states,
+            of("list_flow_run_states", "list_task_run_states"),
+            of("List a flow run's states", "List a task run's states"),
+        )
+        .query(of_run, "The run.", json!({"type": "string", "format": "uuid"}), true)
+        .answers(200, list("State"), "The state that it is in.")
+        .records(),
     ]
     .into_iter()
 }
@@ -135,21 +136,22 @@ fn of_runs(
 fn blocks() -> Vec<Operation> {
     let thing = || json!({"type": "object"});
     vec![
-        post("/api/block_types/", "create_block_type", "Record a type of blocks").answers(
-            200,
-            thing(),
-            "It is known.",
-        ),
+        post("/api/block_types/", "create_block_type", "Record a type of blocks")
+            .about("Of one type alone, `local-file-system`; there are no others here.")
+            .free_body(&json!({"slug": "local-file-system", "name": "Local File System"}))
+            .answers(201, thing(), "It is known.")
+            .refuses(404, "Of another type.")
+            .records(),
         get("/api/block_types/slug/{slug}", "read_block_type", "Read a type of blocks")
             .answers(200, thing(), "The type.")
             .refuses(404, NOT_THERE),
         patch("/api/block_types/{id}", "update_block_type", "Change a type of blocks")
             .done(204, "Taken."),
-        post("/api/block_schemas/", "create_block_schema", "Record a schema of blocks").answers(
-            200,
-            thing(),
-            "It is known.",
-        ),
+        post("/api/block_schemas/", "create_block_schema", "Record a schema of blocks")
+            .free_body(&json!({"block_type_id": "5f0c2f9e-7d1b-4c6a-9a53-3f1f2b7d8e10"}))
+            .answers(201, thing(), "It is known.")
+            .refuses(409, "Its type is not known.")
+            .records(),
         get(
             "/api/block_schemas/checksum/{checksum}",
             "read_block_schema",
@@ -158,6 +160,14 @@ fn blocks() -> Vec<Operation> {
         .answers(200, thing(), "The schema.")
         .refuses(404, NOT_THERE),
         post("/api/block_documents/", "create_block", "Record where results are")
+            .free_body(&json!({
+                "is_anonymous": true,
+                "block_type_id": "5f0c2f9e-7d1b-4c6a-9a53-3f1f2b7d8e10",
+                "block_schema_id": "5f0c2f9e-7d1b-4c6a-9a53-3f1f2b7d8e10",
+                "data": {"basepath": "/tmp"},
+            }))
+            .refuses(404, "It has a name, and is no place of results.")
+            .refuses(409, "Its type or its schema is not known.")
             .answers(201, thing(), "The block.")
             .records(),
         get("/api/block_documents/{id}", "read_block", "Read where results are")
