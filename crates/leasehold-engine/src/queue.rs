@@ -8,6 +8,7 @@
 //! on nobody who came later gets slots there unless those are left. Slots are kept in the order of
 //! tickets, so two requests never wait for each other.
 
+mod absence;
 mod line;
 
 use std::cmp::Reverse;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use self::absence::Absentees;
 use self::line::Line;
 use crate::admission::Wanted;
 use crate::command::{Acquire, Command, Patience};
@@ -33,10 +35,6 @@ use crate::time::{Span, Timestamp};
 pub const OVERTAKES_MAX: u64 = 64;
 /// More requests than this do not wait, they are refused.
 const WAITERS_MAX: usize = 100_000;
-/// How long a client that was sent away to come back is expected: how often it was overtaken
-/// counts on then, and what is kept for it stays.
-const ABSENCE_MAX: Span = Span::from_seconds(2);
-
 /// A place in line: the lower, the earlier it was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -90,23 +88,13 @@ pub(crate) struct Waiter {
     comes_back: bool,
 }
 
-/// Somebody who is expected back in its place.
-#[derive(Debug)]
-struct Absent {
-    until: Timestamp,
-    overtaken: u64,
-    limits: SmallVec<[LimitId; 1]>,
-}
-
 /// Everybody who waits.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     waiters: BTreeMap<Ticket, Waiter>,
     tickets: FxHashMap<WaiterId, Ticket>,
     lines: FxHashMap<LimitId, Line>,
-    absent: BTreeMap<Ticket, Absent>,
-    /// When they are no longer expected.
-    absences: BTreeSet<(Timestamp, Ticket)>,
+    absentees: Absentees,
     /// When waiters lose their patience.
     patience: BTreeSet<(Timestamp, Ticket)>,
     /// When a rate limit has drained enough for somebody in its line.
@@ -136,20 +124,13 @@ impl Queue {
     /// The next time at which something happens by itself.
     pub(crate) fn next_wake_up(&self) -> Option<Timestamp> {
         let patience = self.patience.first().map(|(at, _)| *at);
-        let absence = self.absences.first().map(|(at, _)| *at);
+        let absence = self.absentees.next_end();
         patience.into_iter().chain(absence).chain(self.first_alarm()).min()
     }
 
     /// When a rate limit has drained enough for somebody in its line.
     pub(crate) fn first_alarm(&self) -> Option<Timestamp> {
         self.alarms.first().map(|(at, _)| *at)
-    }
-
-    /// The place that somebody comes back to, unless it is none or somebody stands there.
-    pub(crate) fn place_of(&self, patience: &Patience) -> Option<Ticket> {
-        let is_free =
-            |place: &Ticket| place.0 < self.next_ticket && !self.waiters.contains_key(place);
-        patience.place.filter(is_free)
     }
 
     /// An empty line whose places begin where those of this one end.
@@ -249,37 +230,6 @@ impl Queue {
             self.touch(want.limit);
         }
         Some(waiter)
-    }
-
-    /// Sends somebody away who comes back in a moment.
-    fn send_to_come_back(&mut self, ticket: Ticket, until: Timestamp) -> Option<Waiter> {
-        let limits = &self.waiters.get(&ticket)?.wanted;
-        let lines = limits.iter().filter_map(|want| self.lines.get(&want.limit));
-        let overtaken = lines.map(|line| line.overtaken(ticket)).max().unwrap_or(0);
-        let waiter = self.leave(ticket)?;
-        if overtaken >= OVERTAKES_MAX {
-            for want in &waiter.wanted {
-                self.lines.entry(want.limit).or_default().keep(ticket, want.slots);
-            }
-        }
-        let limits = waiter.wanted.iter().map(|want| want.limit).collect();
-        self.absences.insert((until, ticket));
-        self.absent.insert(ticket, Absent { until, overtaken, limits });
-        Some(waiter)
-    }
-
-    /// Somebody has come back, or has not in time. Answers how often it had been overtaken.
-    pub(crate) fn expect_no_longer(&mut self, ticket: Ticket) -> u64 {
-        let Some(absent) = self.absent.remove(&ticket) else { return 0 };
-        self.absences.remove(&(absent.until, ticket));
-        for limit in absent.limits {
-            if let Some(line) = self.lines.get_mut(&limit) {
-                line.keep_no_longer(ticket);
-                self.remove_if_empty(limit);
-                self.touch(limit);
-            }
-        }
-        absent.overtaken
     }
 
     fn remove_if_empty(&mut self, limit: LimitId) {
@@ -384,7 +334,7 @@ impl Ledger {
         let comes_back = why == Departure::OutOfPatience
             && self.queue.waiters.get(&ticket).is_some_and(|waiter| waiter.comes_back);
         let waiter = if comes_back {
-            self.queue.send_to_come_back(ticket, self.now + ABSENCE_MAX)?
+            self.queue.send_to_come_back(ticket, self.now)?
         } else {
             self.queue.leave(ticket)?
         };
@@ -396,11 +346,7 @@ impl Ledger {
     /// those whose patience is over are sent away.
     pub(crate) fn serve_lines(&mut self) -> Vec<Called> {
         let mut called = Vec::new();
-        while let Some(&(until, ticket)) = self.queue.absences.first()
-            && until <= self.now
-        {
-            self.queue.expect_no_longer(ticket);
-        }
+        self.queue.give_up_the_overdue(self.now);
         self.serve_touched(&mut called);
         while let Some(&(until, ticket)) = self.queue.patience.first()
             && until <= self.now
