@@ -62,6 +62,8 @@ pub struct Step {
     pub called: Vec<Called>,
     /// What happened, in order: for whoever keeps a record.
     pub happened: Vec<Happening>,
+    /// How often somebody who waits was looked at: what the line costs, apart from any clock.
+    pub looks: usize,
 }
 
 impl Ledger {
@@ -177,7 +179,8 @@ impl Ledger {
             Command::Tick => Outcome::Ticked,
         };
         called.extend(self.serve_lines());
-        Step { outcome, expired, called, happened: std::mem::take(&mut self.happened) }
+        let (happened, looks) = (std::mem::take(&mut self.happened), self.queue.take_looks());
+        Step { outcome, expired, called, happened, looks }
     }
 
     /// When something happens by itself next: a lease dies, a rate limit has drained enough for

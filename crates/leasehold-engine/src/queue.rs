@@ -9,6 +9,8 @@
 //! tickets, so two requests never wait for each other.
 
 mod absence;
+mod alike;
+mod groups;
 mod line;
 mod service;
 
@@ -20,6 +22,8 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use self::absence::Absentees;
+use self::alike::Wish;
+use self::groups::Groups;
 use self::line::Line;
 use crate::admission::Wanted;
 use crate::command::{Acquire, Command, Patience};
@@ -81,6 +85,7 @@ pub(crate) struct Waiter {
     id: WaiterId,
     pub(crate) acquire: Acquire,
     pub(crate) wanted: SmallVec<[Wanted; 1]>,
+    wish: Wish,
     priority: i32,
     since: Timestamp,
     until: Timestamp,
@@ -94,6 +99,7 @@ pub(crate) struct Queue {
     waiters: BTreeMap<Ticket, Waiter>,
     tickets: FxHashMap<WaiterId, Ticket>,
     lines: FxHashMap<LimitId, Line>,
+    alike: Groups<Wish>,
     absentees: Absentees,
     /// When waiters lose their patience.
     patience: BTreeSet<(Timestamp, Ticket)>,
@@ -102,10 +108,14 @@ pub(crate) struct Queue {
     /// Limits of which something has changed since their lines were looked at.
     touched: Vec<LimitId>,
     /// Who waits with the idempotency key that this lease's id stands for.
-    with_key: FxHashMap<LeaseId, BTreeSet<Ticket>>,
+    with_key: Groups<LeaseId>,
+    /// Who waits for a holder that holds each limit only once.
+    of_holder: Groups<Holder>,
     /// Who waited with a key that was granted meanwhile.
     answered: Vec<Ticket>,
     next_ticket: u64,
+    /// How often somebody was looked at in the step that is under way.
+    looks: usize,
 }
 
 impl Queue {
@@ -136,6 +146,11 @@ impl Queue {
     /// An empty line whose places begin where those of this one end.
     pub(crate) fn emptied(&self) -> Self {
         Self { next_ticket: self.next_ticket, ..Self::default() }
+    }
+
+    /// How often somebody was looked at since the last time.
+    pub(crate) fn take_looks(&mut self) -> usize {
+        std::mem::take(&mut self.looks)
     }
 
     /// A place in line, for whoever comes back for it.
@@ -169,14 +184,14 @@ impl Queue {
 
     /// What somebody who waits asked for with the idempotency key that a lease stands for.
     pub(crate) fn asked_with(&self, lease: LeaseId) -> Option<RequestDigest> {
-        let first = self.with_key.get(&lease)?.first()?;
-        self.waiters.get(first)?.acquire.hold.key().map(|(_, request)| request)
+        let first = self.with_key.first(&lease)?;
+        self.waiters.get(&first)?.acquire.hold.key().map(|(_, request)| request)
     }
 
     /// A lease that stands for a key has been granted: whoever waits with that key is to be
     /// answered it.
     pub(crate) fn answer_all_with(&mut self, lease: LeaseId) {
-        self.answered.extend(self.with_key.get(&lease).into_iter().flatten());
+        self.answered.extend(self.with_key.group(&lease));
     }
 
     /// A refusal that says how many go before it: whoever has this priority and ticket.
@@ -196,7 +211,10 @@ impl Queue {
         self.patience.insert((waiter.until, ticket));
         self.tickets.insert(waiter.id, ticket);
         if let Some((lease, _)) = waiter.acquire.hold.key() {
-            self.with_key.entry(lease).or_default().insert(ticket);
+            self.with_key.insert(lease, ticket);
+        }
+        if let Some(holder) = waiter.acquire.hold.only_once() {
+            self.of_holder.insert(holder.clone(), ticket);
         }
         let overtaken = self.expect_no_longer(ticket);
         for want in &waiter.wanted {
@@ -205,6 +223,7 @@ impl Queue {
             // Looked at once more in its line, it sets the alarm that will wake it.
             self.touched.push(want.limit);
         }
+        self.add_alike(&waiter.wish, ticket);
         self.waiters.insert(ticket, waiter);
     }
 
@@ -212,14 +231,13 @@ impl Queue {
         let waiter = self.waiters.remove(&ticket)?;
         self.patience.remove(&(waiter.until, ticket));
         self.tickets.remove(&waiter.id);
-        if let Some((lease, _)) = waiter.acquire.hold.key()
-            && let Some(tickets) = self.with_key.get_mut(&lease)
-        {
-            tickets.remove(&ticket);
-            if tickets.is_empty() {
-                self.with_key.remove(&lease);
-            }
+        if let Some((lease, _)) = waiter.acquire.hold.key() {
+            self.with_key.remove(&lease, ticket);
         }
+        if let Some(holder) = waiter.acquire.hold.only_once() {
+            self.of_holder.remove(holder, ticket);
+        }
+        self.remove_alike(&waiter.wish, ticket);
         for want in &waiter.wanted {
             let Some(line) = self.lines.get_mut(&want.limit) else { continue };
             line.remove(waiter.priority, ticket, want.slots);
@@ -262,7 +280,8 @@ impl Queue {
         Some(limit)
     }
 
-    /// Who is next in a line after `last`, up to the ticket `youngest` if it is said.
+    /// Who is next in a line after `last` among the first of those who want the same, up to the
+    /// ticket `youngest` if it is said.
     fn next_in_line(
         &self,
         limit: LimitId,
@@ -272,8 +291,8 @@ impl Queue {
         use std::ops::Bound::{Excluded, Unbounded};
         let line = self.lines.get(&limit)?;
         let mut rest = match last {
-            None => line.order.range(..),
-            Some(last) => line.order.range((Excluded(last), Unbounded)),
+            None => line.firsts.range(..),
+            Some(last) => line.firsts.range((Excluded(last), Unbounded)),
         };
         match youngest {
             None => rest.next().copied(),
@@ -298,6 +317,7 @@ impl Ledger {
         }
         let waiter = Waiter {
             id: patience.waiter,
+            wish: self.wish(&acquire, &wanted, patience.priority),
             acquire,
             wanted,
             priority: patience.priority,

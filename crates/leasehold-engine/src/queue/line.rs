@@ -11,6 +11,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) order: BTreeSet<(Reverse<i32>, Ticket)>,
+    /// Of `order`, the first of those who want the same.
+    pub(super) firsts: BTreeSet<(Reverse<i32>, Ticket)>,
     /// How many of `order` there are in each block of tickets, so that a position in a long
     /// line need not be counted one by one.
     blocks: BTreeMap<(Reverse<i32>, u64), usize>,
@@ -32,6 +34,7 @@ impl Default for Line {
     fn default() -> Self {
         Self {
             order: BTreeSet::new(),
+            firsts: BTreeSet::new(),
             blocks: BTreeMap::new(),
             patient: BTreeMap::new(),
             starving: BTreeMap::new(),

@@ -18,6 +18,7 @@ impl Ledger {
         while let Some(&(until, ticket)) = self.queue.patience.first()
             && until <= self.now
         {
+            self.queue.looks += 1;
             match self.judge(ticket) {
                 // It needs no room by now: its holder was granted another request meanwhile.
                 None => called.extend(self.call(ticket)),
@@ -69,6 +70,7 @@ impl Ledger {
             let Some(next) = self.queue.next_in_line(limit, last, youngest) else { break };
             last = Some(next);
             let (_, ticket) = next;
+            self.queue.looks += 1;
             match self.judge(ticket) {
                 None => called.extend(self.call(ticket)),
                 Some(Acquired::Refused(refusal)) => {

@@ -1,15 +1,15 @@
 //! Who waits, and who is next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_engine::{
-    Acquire, Acquired, Called, Command, Departure, Hold, Holder, LeaseId, LimitPatch, LimitRef,
-    Missing, Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step, Ticket,
-    WaiterId, Want, What,
+    Acquire, Acquired, Called, Command, Departure, Hold, LeaseId, LimitPatch, LimitRef, Missing,
+    Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step, Ticket, WaiterId,
+    Want, What,
 };
 use proptest::prelude::*;
 
-use crate::fixture::{EVERYTHING, World};
+use crate::fixture::{EVERYTHING, World, task_run};
 
 /// Asks for slots under the lease `id`, waiting for half a minute as the waiter `id`.
 fn wait(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Step {
@@ -424,21 +424,8 @@ fn a_rate_limit_is_kept_for_one_and_drains_for_others() {
 fn a_holder_that_waits_twice_is_granted_twice() {
     let mut world = World::with("tag:db", 1);
     world.take(1, "tag:db");
-    let holder = Holder { kind: "task_run".into(), id: "one".into() };
     for id in [1, 2] {
-        let acquire = Acquire {
-            wants: [Want { name: "tag:db".into(), slots: 1 }].into_iter().collect(),
-            mode: Mode::Concurrency,
-            hold: Hold::Holder { id: lease(id), holder: holder.clone() },
-            missing: Missing::Skip,
-            patience: Some(Patience {
-                waiter: WaiterId(id),
-                until: world.now + Span::from_seconds(30),
-                priority: 0,
-                place: None,
-            }),
-        };
-        assert!(is_queued(&step(&mut world, Command::Acquire(acquire))));
+        assert!(is_queued(&wait_for_tags(&mut world, id, "one", &["tag:db"])));
     }
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [1]);
     world.now = world.ledger.next_wake_up().unwrap();
@@ -509,6 +496,77 @@ fn those_who_wait_can_be_seen_with_what_they_wait_for() {
     assert_eq!(&*waiters[0].blockers[0].limit.name, "db");
 }
 
+#[test]
+fn of_all_who_want_the_same_a_step_looks_at_one() {
+    let mut world = World::with("db", 1);
+    world.create("api", 3, 0.0);
+    world.take(1, "db");
+    world.take(2, "api");
+    for id in 1..=1_000 {
+        let queued = wait(&mut world, id, &[("api", 1), ("db", 1)]);
+        assert_eq!((is_queued(&queued), queued.looks), (true, 1));
+    }
+    // Nobody is there for whom `db` has room, and that is found out once.
+    assert_eq!(release(&mut world, LeaseId(2)).looks, 1);
+    // In another order, the same; with another number of slots or another priority, not.
+    wait(&mut world, 1_001, &[("db", 1), ("api", 1)]);
+    wait(&mut world, 1_002, &[("db", 1), ("api", 2)]);
+    wait_with(&mut world, 1_003, &[("db", 1), ("api", 1)], |p| Patience { priority: 1, ..p });
+    world.take(3, "api");
+    assert_eq!(release(&mut world, LeaseId(3)).looks, 3);
+    let next = release(&mut world, LeaseId(1));
+    assert_eq!(granted(&next), [1_003]);
+    assert_eq!(next.looks, 1 + 2, "who was next, and then those with other wishes");
+}
+
+#[test]
+fn who_leaves_from_before_the_others_leaves_them_their_turn() {
+    let mut world = World::with("db", 1);
+    world.create("api", 1, 0.0);
+    world.take(1, "db");
+    for id in 1..=4 {
+        wait(&mut world, id, &[("db", 1), ("api", 1)]);
+    }
+    step(&mut world, Command::Abandon(WaiterId(1)));
+    step(&mut world, Command::Abandon(WaiterId(3)));
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
+    assert_eq!(granted(&release(&mut world, lease(2))), [4]);
+}
+
+/// Asks for tags for a run that cannot renew, as the waiter `id`.
+fn wait_for_tags(world: &mut World, id: u64, run: &str, names: &[&str]) -> Step {
+    let acquire = Acquire {
+        wants: names.iter().map(|name| Want { name: (*name).into(), slots: 1 }).collect(),
+        mode: Mode::Concurrency,
+        hold: Hold::Holder { id: lease(id), holder: task_run(run) },
+        missing: Missing::Skip,
+        patience: Some(Patience {
+            waiter: WaiterId(id),
+            until: world.now + Span::from_seconds(30),
+            priority: 0,
+            place: None,
+        }),
+    };
+    step(world, Command::Acquire(acquire))
+}
+
+#[test]
+fn who_holds_a_tag_already_does_not_wait_behind_those_who_want_it_too() {
+    for holds_it_before in [true, false] {
+        let mut world = World::with("tag:db", 1);
+        world.limit("tag:api", 1);
+        world.tag(1, if holds_it_before { "one" } else { "other" }, &["tag:db"]);
+        world.tag(2, "other", &["tag:api"]);
+        for (id, run) in [(1, "two"), (2, "one"), (3, "three")] {
+            assert!(is_queued(&wait_for_tags(&mut world, id, run, &["tag:db", "tag:api"])));
+        }
+        if !holds_it_before {
+            world.reset_tag("tag:db", &[(3, "one")]);
+        }
+        assert_eq!(granted(&release(&mut world, LeaseId(2))), [2]);
+    }
+}
+
 /// What happens next to a world with three limits and waiters.
 #[derive(Clone, Debug)]
 enum Event {
@@ -544,6 +602,7 @@ proptest! {
         world.create("r", 2, 0.5);
         let mut waiting = BTreeSet::<u64>::new();
         let mut held = Vec::<u64>::new();
+        let mut wishes = BTreeMap::new();
         let mut next = 0;
         for event in events {
             let step = match event {
@@ -551,6 +610,7 @@ proptest! {
                     next += 1;
                     let wants: Vec<_> = wants.iter().map(|(limit, slots)| (NAMES[*limit], *slots)).collect();
                     let until = world.now + Span::from_seconds(seconds);
+                    wishes.insert(next, (wants.clone(), priority));
                     let step = wait_with(&mut world, next, &wants, |p| Patience { until, priority, ..p });
                     match &step.outcome {
                         Outcome::Acquired(Acquired::Queued(_)) => { waiting.insert(next); }
@@ -579,6 +639,11 @@ proptest! {
                 Event::Release(_) | Event::Abandon(_) => continue,
             };
             note(&step, &mut waiting, &mut held)?;
+            let at_once = matches!(step.outcome, Outcome::Acquired(Acquired::Granted(_)));
+            for id in granted(&step).into_iter().chain(at_once.then_some(next)) {
+                let before = waiting.range(..id).find(|before| wishes[*before] == wishes[&id]);
+                prop_assert_eq!(before, None, "came before {}, and wants the same", id);
+            }
             nobody_waits_who_could_run(&mut world)?;
         }
         // Everybody gives back, no limit is too small, and time passes: nobody is left.
