@@ -160,13 +160,7 @@ impl Ledger {
                 Outcome::RenewedMany(self.renew_many(&leases, ttl))
             }
             Command::Release { lease } => Outcome::Ended(self.release(lease)),
-            Command::TakeBack { lease } => {
-                if !self.was_asked_for_again(lease) {
-                    // It may have ended by itself meanwhile.
-                    let _ = self.release(lease);
-                }
-                Outcome::Ticked
-            }
+            Command::TakeBack { lease } => Outcome::TakenBack(self.take_back(lease)),
             Command::Revoke { lease, reason, by } => Outcome::Ended(self.revoke(lease, reason, by)),
             Command::Repossess { holder, with_deadline, evidence } => {
                 Outcome::Repossessed(self.repossess(&holder, with_deadline, &evidence))
