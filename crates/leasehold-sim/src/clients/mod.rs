@@ -88,7 +88,7 @@ pub(crate) const LIMITS: [Founded; 12] = [
     // Drains while many wait for it.
     Founded { name: "paced", slots: 2, nanos_per_second: 3_000_000_000 },
     // Never idle while there is a rush.
-    plain("busy", 2),
+    plain("busy", 4),
 ];
 
 /// Everybody who uses the limits.
@@ -109,7 +109,7 @@ pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
     }
     // Often enough for each way of starving somebody to be seen; they need most of the events.
     if rng.u8(0..5) == 0 {
-        for nth in 0..4 {
+        for nth in 0..8 {
             crowd.push(Box::new(waiters::Waiter::rushing(300 + nth)));
         }
         crowd.push(Box::new(waiters::Waiter::starving(400)));
