@@ -88,10 +88,14 @@ impl Waiter {
         self.state = State::Waiting;
         let Wish { names, slots, ttl, patience, .. } = wish.clone();
         let manners = match rng.u8(0..6) {
-            // It loses its patience early, and hangs up, or its machine dies.
-            0 | 1 if self.kind == Kind::Any => Manners {
+            // It loses its patience early, perhaps when its grant is on its way to the disk, and
+            // hangs up, or its machine dies.
+            nth @ (0 | 1) if self.kind == Kind::Any => Manners {
                 tries: 1,
-                timeout: rng.u64(MILLISECOND..patience.wait + MARGIN),
+                timeout: match nth {
+                    0 => rng.u64(MILLISECOND..10 * MILLISECOND),
+                    _ => rng.u64(MILLISECOND..patience.wait + MARGIN),
+                },
                 hangs_up: rng.u8(0..4) > 0,
                 is_doubled: false,
                 hears_unavailable: true,
