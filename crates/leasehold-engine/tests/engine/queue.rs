@@ -46,6 +46,21 @@ fn wait_with(
     world.ledger.step(Command::Acquire(acquire), world.now)
 }
 
+/// Asks as a client that polls, and is refused at first. Answers the place that it is given.
+fn refused(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> {
+    let until = world.now;
+    let asked = wait_with(world, id, wants, |patience| Patience { until, ..patience });
+    let Outcome::Acquired(Acquired::Refused(Refusal { place, .. })) = asked.outcome else {
+        panic!("{asked:?}")
+    };
+    place
+}
+
+/// Comes back to a place, for half a minute.
+fn come_back(world: &mut World, id: u64, wants: &[(&str, u64)], place: Option<Ticket>) -> Step {
+    wait_with(world, id, wants, |patience| Patience { place, ..patience })
+}
+
 /// Leases of waiters are apart from those that the fixture takes.
 fn lease(waiter: u64) -> LeaseId {
     LeaseId(1_000_000 + u128::from(waiter))
@@ -171,7 +186,7 @@ fn who_has_waited_long_enough_is_told_what_stood_in_the_way_and_keeps_the_place(
     assert_eq!(&*refusal.blockers[0].limit.name, "db");
     // It comes back, and is ahead of the one who stayed.
     let place = refusal.place;
-    wait_with(&mut world, 3, &[("db", 1)], |patience| Patience { place, ..patience });
+    come_back(&mut world, 3, &[("db", 1)], place);
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [3]);
 }
 
@@ -179,13 +194,9 @@ fn who_has_waited_long_enough_is_told_what_stood_in_the_way_and_keeps_the_place(
 fn a_first_refusal_gives_a_place_that_is_kept_on_the_way_back() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
-    let until = world.now;
-    let refused = wait_with(&mut world, 2, &[("db", 1)], |p| Patience { until, ..p });
-    let Outcome::Acquired(Acquired::Refused(refusal)) = refused.outcome else {
-        panic!("not refused at once");
-    };
+    let place = refused(&mut world, 2, &[("db", 1)]);
     wait(&mut world, 1, &[("db", 1)]);
-    wait_with(&mut world, 2, &[("db", 1)], |p| Patience { place: refusal.place, ..p });
+    come_back(&mut world, 2, &[("db", 1)], place);
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
 }
 
@@ -257,17 +268,14 @@ fn who_comes_back_to_an_old_place_does_not_make_others_wait_longer() {
     let mut world = World::with("db", 2);
     world.take(1, "db");
     let both = [("db", 2)];
-    let until = world.now;
-    let asked = wait_with(&mut world, 1, &both, |patience| Patience { until, ..patience });
-    let Outcome::Acquired(Acquired::Refused(refusal)) = asked.outcome else { panic!("{asked:?}") };
+    let place = refused(&mut world, 1, &both);
     assert!(is_queued(&wait(&mut world, 2, &both)));
     let overtake = |world: &mut World, nth| {
         let granted = matches!(world.acquire(nth, &[("db", 1)]), Acquired::Granted(_));
         granted && world.release(nth).is_ok()
     };
     let before = (100..140).filter(|nth| overtake(&mut world, *nth)).count();
-    let place = refusal.place;
-    assert!(is_queued(&wait_with(&mut world, 3, &both, |p| Patience { place, ..p })));
+    assert!(is_queued(&come_back(&mut world, 3, &both, place)));
     let after = (200..400).filter(|nth| overtake(&mut world, *nth)).count();
     assert_eq!(u64::try_from(before + after), Ok(OVERTAKES_MAX));
 }
@@ -285,12 +293,8 @@ fn overtake_until_kept(world: &mut World, ids: std::ops::Range<u64>) -> u64 {
 
 /// A polling client is refused, and comes back to its place for half a minute.
 fn poll(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> {
-    let until = world.now;
-    let asked = wait_with(world, id, wants, |patience| Patience { until, ..patience });
-    let Outcome::Acquired(Acquired::Refused(Refusal { place, .. })) = asked.outcome else {
-        panic!("{asked:?}")
-    };
-    let held_open = wait_with(world, id, wants, |patience| Patience { place, ..patience });
+    let place = refused(world, id, wants);
+    let held_open = come_back(world, id, wants, place);
     assert!(is_queued(&held_open), "{held_open:?}");
     place
 }
@@ -300,15 +304,11 @@ fn who_comes_back_to_a_place_from_before_the_one_that_slots_are_kept_for_runs_at
     let mut world = World::with("db", 2);
     world.take(1, "db");
     world.take(2, "db");
-    let until = world.now;
-    let refused = wait_with(&mut world, 1, &[("db", 1)], |p| Patience { until, ..p });
-    let Outcome::Acquired(Acquired::Refused(Refusal { place, .. })) = refused.outcome else {
-        panic!("{refused:?}")
-    };
+    let place = refused(&mut world, 1, &[("db", 1)]);
     wait(&mut world, 2, &[("db", 2)]);
     release(&mut world, LeaseId(2));
     overtake_until_kept(&mut world, 100..200);
-    let back = wait_with(&mut world, 1, &[("db", 1)], |p| Patience { place, ..p });
+    let back = come_back(&mut world, 1, &[("db", 1)], place);
     assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
     assert_eq!(back.called, [], "and it is answered once");
 }
@@ -328,7 +328,7 @@ fn how_often_a_polling_client_was_overtaken_is_not_forgotten_while_it_is_away() 
     let away = step(&mut world, Command::Tick);
     assert!(matches!(away.called[0].outcome, Acquired::Refused(_)), "{away:?}");
     world.now = world.now + Span::from_micros(20_000);
-    assert!(is_queued(&wait_with(&mut world, 2, &both, |p| Patience { place, ..p })));
+    assert!(is_queued(&come_back(&mut world, 2, &both, place)));
     assert_eq!(overtake_until_kept(&mut world, 200..300), OVERTAKES_MAX - 30);
 }
 
@@ -346,10 +346,7 @@ fn what_is_kept_for_a_polling_client_stays_while_it_is_away_for_a_moment() {
         assert!(is_queued(&wait(&mut world, 300, &[("db", 1)])));
         if is_back {
             world.now = world.now + Span::from_micros(20_000);
-            assert!(is_queued(&wait_with(&mut world, 2, &[("db", 2)], |p| Patience {
-                place,
-                ..p
-            })));
+            assert!(is_queued(&come_back(&mut world, 2, &[("db", 2)], place)));
             assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
         } else {
             let later = world.ledger.next_wake_up().unwrap();
@@ -371,7 +368,7 @@ fn nothing_is_kept_any_longer_for_who_came_back_and_was_granted() {
     world.now = world.now + Span::from_seconds(30);
     step(&mut world, Command::Tick);
     release(&mut world, LeaseId(1));
-    let back = wait_with(&mut world, 2, &[("db", 2)], |p| Patience { place, ..p });
+    let back = come_back(&mut world, 2, &[("db", 2)], place);
     assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
     release(&mut world, LeaseId(2));
     let next = wait(&mut world, 300, &[("db", 1)]);
@@ -441,7 +438,7 @@ fn places_go_on_when_everything_is_loaded_again() {
     let kept = world.ledger.snapshot();
     world.ledger.reload(kept, world.now);
     assert!(is_queued(&wait(&mut world, 2, &[("db", 1)])));
-    assert!(is_queued(&wait_with(&mut world, 3, &[("db", 1)], |p| Patience { place, ..p })));
+    assert!(is_queued(&come_back(&mut world, 3, &[("db", 1)], place)));
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [3], "it came first");
 }
 
