@@ -127,6 +127,9 @@ impl Ledger {
         let created = self.looked;
         let lease = Lease { id, fence, holder, holdings, created, deadline, notes };
         let granted = Granted::from(&lease);
+        if let Some(holder) = &lease.holder {
+            self.queue.set_apart(holder);
+        }
         self.insert_lease(lease);
         if granted.has_key {
             self.queue.answer_all_with(id);
@@ -249,7 +252,7 @@ impl Ledger {
 
     /// Whether a holder that can hold a limit only once holds it.
     fn is_held_already(&self, limit: LimitId, hold: &Hold) -> bool {
-        matches!(hold, Hold::Holder { holder, .. } if self.holds(holder, limit))
+        hold.only_once().is_some_and(|holder| self.holds(holder, limit))
     }
 
     fn minimal(&self, wanted: &[Wanted]) -> SmallVec<[MinimalLimit; 1]> {

@@ -221,7 +221,7 @@ pub struct Patience {
 }
 
 /// What becomes of a request that names limits which do not exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Missing {
     /// They are skipped.
     Skip,
@@ -282,6 +282,14 @@ impl Hold {
             Self::Lease { holder, .. } => holder.as_ref(),
             Self::Holder { holder, .. } => Some(holder),
             Self::Unleased => None,
+        }
+    }
+
+    /// Who holds the slots, if it is one who cannot hold a limit twice.
+    pub(crate) fn only_once(&self) -> Option<&Holder> {
+        match self {
+            Self::Holder { holder, .. } => Some(holder),
+            Self::Lease { .. } | Self::Unleased => None,
         }
     }
 

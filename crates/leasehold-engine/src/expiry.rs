@@ -90,6 +90,12 @@ impl Ledger {
         Ok(Ended { lease, at: self.now })
     }
 
+    /// Gives back what its holder never heard of. It may have ended by itself meanwhile, or the
+    /// holder has heard of it by now.
+    pub(crate) fn take_back(&mut self, id: LeaseId) -> Option<Ended> {
+        if self.was_asked_for_again(id) { None } else { self.release(id).ok() }
+    }
+
     pub(crate) fn revoke(
         &mut self,
         id: LeaseId,

@@ -62,6 +62,8 @@ pub struct Step {
     pub called: Vec<Called>,
     /// What happened, in order: for whoever keeps a record.
     pub happened: Vec<Happening>,
+    /// How often somebody who waits was looked at: what the line costs, apart from any clock.
+    pub looks: usize,
 }
 
 impl Ledger {
@@ -158,13 +160,7 @@ impl Ledger {
                 Outcome::RenewedMany(self.renew_many(&leases, ttl))
             }
             Command::Release { lease } => Outcome::Ended(self.release(lease)),
-            Command::TakeBack { lease } => {
-                if !self.was_asked_for_again(lease) {
-                    // It may have ended by itself meanwhile.
-                    let _ = self.release(lease);
-                }
-                Outcome::Ticked
-            }
+            Command::TakeBack { lease } => Outcome::TakenBack(self.take_back(lease)),
             Command::Revoke { lease, reason, by } => Outcome::Ended(self.revoke(lease, reason, by)),
             Command::Repossess { holder, with_deadline, evidence } => {
                 Outcome::Repossessed(self.repossess(&holder, with_deadline, &evidence))
@@ -177,7 +173,8 @@ impl Ledger {
             Command::Tick => Outcome::Ticked,
         };
         called.extend(self.serve_lines());
-        Step { outcome, expired, called, happened: std::mem::take(&mut self.happened) }
+        let (happened, looks) = (std::mem::take(&mut self.happened), self.queue.take_looks());
+        Step { outcome, expired, called, happened, looks }
     }
 
     /// When something happens by itself next: a lease dies, a rate limit has drained enough for

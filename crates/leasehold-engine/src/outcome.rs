@@ -30,6 +30,9 @@ pub enum Outcome {
     RenewedMany(Vec<Renewed>),
     /// Of `Release` and `Revoke`: the lease as it was, or how it had ended before.
     Ended(Result<Ended, Gone>),
+    /// Of `TakeBack`: the lease as it was. `None` if it had ended before, or stays with its holder,
+    /// who asked again.
+    TakenBack(Option<Ended>),
     /// Of `Repossess`: the leases as they were, oldest first.
     Repossessed(Vec<Lease>),
     /// Of `Query::Limit`.

@@ -8,7 +8,11 @@
 //! on nobody who came later gets slots there unless those are left. Slots are kept in the order of
 //! tickets, so two requests never wait for each other.
 
+mod absence;
+mod alike;
+mod groups;
 mod line;
+mod service;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,26 +21,24 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use self::absence::Absentees;
+use self::alike::Wish;
+use self::groups::Groups;
 use self::line::Line;
 use crate::admission::Wanted;
 use crate::command::{Acquire, Command, Patience};
-use crate::decay::Level;
 use crate::happening::{Departure, What};
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId, Notes, RequestDigest};
-use crate::ledger::{Ledger, Room};
+use crate::ledger::Ledger;
 use crate::limit::LimitId;
-use crate::outcome::{Acquired, Blocker, Refusal, Wait};
-use crate::time::{Span, Timestamp};
+use crate::outcome::{Acquired, Blocker, Refusal};
+use crate::time::Timestamp;
 
 /// How often a request is overtaken at the most.
 pub const OVERTAKES_MAX: u64 = 64;
 /// More requests than this do not wait, they are refused.
 const WAITERS_MAX: usize = 100_000;
-/// How long a client that was sent away to come back is expected: how often it was overtaken
-/// counts on then, and what is kept for it stays.
-const ABSENCE_MAX: Span = Span::from_seconds(2);
-
 /// A place in line: the lower, the earlier it was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -83,19 +85,12 @@ pub(crate) struct Waiter {
     id: WaiterId,
     pub(crate) acquire: Acquire,
     pub(crate) wanted: SmallVec<[Wanted; 1]>,
+    wish: Wish,
     priority: i32,
     since: Timestamp,
     until: Timestamp,
     /// Its client polls: it has come back to its place, and does so again.
     comes_back: bool,
-}
-
-/// Somebody who is expected back in its place.
-#[derive(Debug)]
-struct Absent {
-    until: Timestamp,
-    overtaken: u64,
-    limits: SmallVec<[LimitId; 1]>,
 }
 
 /// Everybody who waits.
@@ -104,9 +99,8 @@ pub(crate) struct Queue {
     waiters: BTreeMap<Ticket, Waiter>,
     tickets: FxHashMap<WaiterId, Ticket>,
     lines: FxHashMap<LimitId, Line>,
-    absent: BTreeMap<Ticket, Absent>,
-    /// When they are no longer expected.
-    absences: BTreeSet<(Timestamp, Ticket)>,
+    alike: Groups<Wish>,
+    absentees: Absentees,
     /// When waiters lose their patience.
     patience: BTreeSet<(Timestamp, Ticket)>,
     /// When a rate limit has drained enough for somebody in its line.
@@ -114,10 +108,14 @@ pub(crate) struct Queue {
     /// Limits of which something has changed since their lines were looked at.
     touched: Vec<LimitId>,
     /// Who waits with the idempotency key that this lease's id stands for.
-    with_key: FxHashMap<LeaseId, BTreeSet<Ticket>>,
+    with_key: Groups<LeaseId>,
+    /// Who waits for a holder that holds each limit only once.
+    of_holder: Groups<Holder>,
     /// Who waited with a key that was granted meanwhile.
     answered: Vec<Ticket>,
     next_ticket: u64,
+    /// How often somebody was looked at in the step that is under way.
+    looks: usize,
 }
 
 impl Queue {
@@ -136,7 +134,7 @@ impl Queue {
     /// The next time at which something happens by itself.
     pub(crate) fn next_wake_up(&self) -> Option<Timestamp> {
         let patience = self.patience.first().map(|(at, _)| *at);
-        let absence = self.absences.first().map(|(at, _)| *at);
+        let absence = self.absentees.next_end();
         patience.into_iter().chain(absence).chain(self.first_alarm()).min()
     }
 
@@ -145,16 +143,14 @@ impl Queue {
         self.alarms.first().map(|(at, _)| *at)
     }
 
-    /// The place that somebody comes back to, unless it is none or somebody stands there.
-    pub(crate) fn place_of(&self, patience: &Patience) -> Option<Ticket> {
-        let is_free =
-            |place: &Ticket| place.0 < self.next_ticket && !self.waiters.contains_key(place);
-        patience.place.filter(is_free)
-    }
-
     /// An empty line whose places begin where those of this one end.
     pub(crate) fn emptied(&self) -> Self {
         Self { next_ticket: self.next_ticket, ..Self::default() }
+    }
+
+    /// How often somebody was looked at since the last time.
+    pub(crate) fn take_looks(&mut self) -> usize {
+        std::mem::take(&mut self.looks)
     }
 
     /// A place in line, for whoever comes back for it.
@@ -188,14 +184,14 @@ impl Queue {
 
     /// What somebody who waits asked for with the idempotency key that a lease stands for.
     pub(crate) fn asked_with(&self, lease: LeaseId) -> Option<RequestDigest> {
-        let first = self.with_key.get(&lease)?.first()?;
-        self.waiters.get(first)?.acquire.hold.key().map(|(_, request)| request)
+        let first = self.with_key.first(&lease)?;
+        self.waiters.get(&first)?.acquire.hold.key().map(|(_, request)| request)
     }
 
     /// A lease that stands for a key has been granted: whoever waits with that key is to be
     /// answered it.
     pub(crate) fn answer_all_with(&mut self, lease: LeaseId) {
-        self.answered.extend(self.with_key.get(&lease).into_iter().flatten());
+        self.answered.extend(self.with_key.group(&lease));
     }
 
     /// A refusal that says how many go before it: whoever has this priority and ticket.
@@ -215,7 +211,10 @@ impl Queue {
         self.patience.insert((waiter.until, ticket));
         self.tickets.insert(waiter.id, ticket);
         if let Some((lease, _)) = waiter.acquire.hold.key() {
-            self.with_key.entry(lease).or_default().insert(ticket);
+            self.with_key.insert(lease, ticket);
+        }
+        if let Some(holder) = waiter.acquire.hold.only_once() {
+            self.of_holder.insert(holder.clone(), ticket);
         }
         let overtaken = self.expect_no_longer(ticket);
         for want in &waiter.wanted {
@@ -224,6 +223,7 @@ impl Queue {
             // Looked at once more in its line, it sets the alarm that will wake it.
             self.touched.push(want.limit);
         }
+        self.add_alike(&waiter.wish, ticket);
         self.waiters.insert(ticket, waiter);
     }
 
@@ -231,14 +231,13 @@ impl Queue {
         let waiter = self.waiters.remove(&ticket)?;
         self.patience.remove(&(waiter.until, ticket));
         self.tickets.remove(&waiter.id);
-        if let Some((lease, _)) = waiter.acquire.hold.key()
-            && let Some(tickets) = self.with_key.get_mut(&lease)
-        {
-            tickets.remove(&ticket);
-            if tickets.is_empty() {
-                self.with_key.remove(&lease);
-            }
+        if let Some((lease, _)) = waiter.acquire.hold.key() {
+            self.with_key.remove(&lease, ticket);
         }
+        if let Some(holder) = waiter.acquire.hold.only_once() {
+            self.of_holder.remove(holder, ticket);
+        }
+        self.remove_alike(&waiter.wish, ticket);
         for want in &waiter.wanted {
             let Some(line) = self.lines.get_mut(&want.limit) else { continue };
             line.remove(waiter.priority, ticket, want.slots);
@@ -249,37 +248,6 @@ impl Queue {
             self.touch(want.limit);
         }
         Some(waiter)
-    }
-
-    /// Sends somebody away who comes back in a moment.
-    fn send_to_come_back(&mut self, ticket: Ticket, until: Timestamp) -> Option<Waiter> {
-        let limits = &self.waiters.get(&ticket)?.wanted;
-        let lines = limits.iter().filter_map(|want| self.lines.get(&want.limit));
-        let overtaken = lines.map(|line| line.overtaken(ticket)).max().unwrap_or(0);
-        let waiter = self.leave(ticket)?;
-        if overtaken >= OVERTAKES_MAX {
-            for want in &waiter.wanted {
-                self.lines.entry(want.limit).or_default().keep(ticket, want.slots);
-            }
-        }
-        let limits = waiter.wanted.iter().map(|want| want.limit).collect();
-        self.absences.insert((until, ticket));
-        self.absent.insert(ticket, Absent { until, overtaken, limits });
-        Some(waiter)
-    }
-
-    /// Somebody has come back, or has not in time. Answers how often it had been overtaken.
-    pub(crate) fn expect_no_longer(&mut self, ticket: Ticket) -> u64 {
-        let Some(absent) = self.absent.remove(&ticket) else { return 0 };
-        self.absences.remove(&(absent.until, ticket));
-        for limit in absent.limits {
-            if let Some(line) = self.lines.get_mut(&limit) {
-                line.keep_no_longer(ticket);
-                self.remove_if_empty(limit);
-                self.touch(limit);
-            }
-        }
-        absent.overtaken
     }
 
     fn remove_if_empty(&mut self, limit: LimitId) {
@@ -312,7 +280,8 @@ impl Queue {
         Some(limit)
     }
 
-    /// Who is next in a line after `last`, up to the ticket `youngest` if it is said.
+    /// Who is next in a line after `last` among the first of those who want the same, up to the
+    /// ticket `youngest` if it is said.
     fn next_in_line(
         &self,
         limit: LimitId,
@@ -322,8 +291,8 @@ impl Queue {
         use std::ops::Bound::{Excluded, Unbounded};
         let line = self.lines.get(&limit)?;
         let mut rest = match last {
-            None => line.order.range(..),
-            Some(last) => line.order.range((Excluded(last), Unbounded)),
+            None => line.firsts.range(..),
+            Some(last) => line.firsts.range((Excluded(last), Unbounded)),
         };
         match youngest {
             None => rest.next().copied(),
@@ -348,6 +317,7 @@ impl Ledger {
         }
         let waiter = Waiter {
             id: patience.waiter,
+            wish: self.wish(&acquire, &wanted, patience.priority),
             acquire,
             wanted,
             priority: patience.priority,
@@ -380,47 +350,6 @@ impl Ledger {
         }
     }
 
-    fn leave(&mut self, ticket: Ticket, why: Departure) -> Option<Waiter> {
-        let comes_back = why == Departure::OutOfPatience
-            && self.queue.waiters.get(&ticket).is_some_and(|waiter| waiter.comes_back);
-        let waiter = if comes_back {
-            self.queue.send_to_come_back(ticket, self.now + ABSENCE_MAX)?
-        } else {
-            self.queue.leave(ticket)?
-        };
-        self.happened_in_line(What::Left(why), &waiter);
-        Some(waiter)
-    }
-
-    /// Looks at the lines of all limits that have changed, and grants to whoever can run. Then
-    /// those whose patience is over are sent away.
-    pub(crate) fn serve_lines(&mut self) -> Vec<Called> {
-        let mut called = Vec::new();
-        while let Some(&(until, ticket)) = self.queue.absences.first()
-            && until <= self.now
-        {
-            self.queue.expect_no_longer(ticket);
-        }
-        self.serve_touched(&mut called);
-        while let Some(&(until, ticket)) = self.queue.patience.first()
-            && until <= self.now
-        {
-            match self.judge(ticket) {
-                // It needs no room by now: its holder was granted another request meanwhile.
-                None => called.extend(self.call(ticket)),
-                Some(refused) => {
-                    let left = self.leave(ticket, Departure::OutOfPatience);
-                    called.extend(left.map(|waiter| {
-                        let outcome = self.sent_away(refused, waiter.priority, ticket);
-                        Called { waiter: waiter.id, outcome }
-                    }));
-                }
-            }
-            self.serve_touched(&mut called);
-        }
-        called
-    }
-
     /// Everybody in the line of a limit, in the order in which they are next.
     pub(crate) fn waiters_for(&self, limit: LimitId) -> impl Iterator<Item = WaiterView> {
         let order = self.queue.lines.get(&limit).map(|line| line.order.iter());
@@ -440,119 +369,5 @@ impl Ledger {
                 notes: waiter.acquire.hold.notes().cloned(),
             })
         })
-    }
-
-    pub(crate) fn serve_touched(&mut self, called: &mut Vec<Called>) {
-        loop {
-            while let Some(ticket) = self.queue.answered.pop() {
-                called.extend(self.call(ticket));
-            }
-            let Some(limit) = self.queue.next_touched(self.now) else { break };
-            self.serve_line(limit, called);
-        }
-    }
-
-    /// What somebody is told who has waited long enough.
-    fn sent_away(&self, refused: Acquired, priority: i32, ticket: Ticket) -> Acquired {
-        match refused {
-            Acquired::Refused(refusal) => {
-                let refusal = self.queue.with_position(refusal, priority, ticket);
-                Acquired::Refused(Refusal { place: Some(ticket), ..refusal })
-            }
-            other => other,
-        }
-    }
-
-    fn serve_line(&mut self, limit: LimitId, called: &mut Vec<Called>) {
-        let mut last = None;
-        let mut alarm: Option<Timestamp> = None;
-        loop {
-            if let Some(until) = self.is_full_for_all(limit) {
-                alarm = alarm.into_iter().chain(until).min();
-                break;
-            }
-            let shut_out = self.shut_out(limit);
-            let (youngest, until) = shut_out.unzip();
-            alarm = alarm.into_iter().chain(until.flatten()).min();
-            let Some(next) = self.queue.next_in_line(limit, last, youngest) else { break };
-            last = Some(next);
-            let (_, ticket) = next;
-            match self.judge(ticket) {
-                None => called.extend(self.call(ticket)),
-                Some(Acquired::Refused(refusal)) => {
-                    let at = refusal.drained_after().map(|span| self.now + span);
-                    alarm = alarm.into_iter().chain(at).min();
-                }
-                Some(outcome) => {
-                    let left = self.leave(ticket, Departure::LimitsChanged);
-                    called.extend(left.map(|left| Called { waiter: left.id, outcome }));
-                }
-            }
-        }
-        self.queue.set_alarm(limit, alarm);
-    }
-
-    /// Whether a limit has no room even for the least that anybody in its line wants; and if
-    /// so, when it will have drained enough for that.
-    fn is_full_for_all(&self, limit: LimitId) -> Option<Option<Timestamp>> {
-        let room = self.rooms.get(&limit).filter(|room| room.limit.active)?;
-        let sizes = &self.queue.lines.get(&limit)?.sizes;
-        let (least, _) = sizes.first_key_value()?;
-        if sizes.last_key_value().is_some_and(|(most, _)| *most > room.limit.slots) {
-            // Somebody wants more than there will ever be, and is to be told.
-            return None;
-        }
-        let excess = room.excess(*least, self.now);
-        (excess > Level::ZERO)
-            .then(|| room.time_to_drain(excess, self.now).map(|span| self.now + span))
-    }
-
-    /// Whether a limit has no room beside what is kept, even for the least that anybody wants: then
-    /// only those come into question that are no younger than the youngest that it is kept for.
-    /// And when it will have drained enough for the others.
-    fn shut_out(&self, limit: LimitId) -> Option<(Ticket, Option<Timestamp>)> {
-        let line = self.queue.lines.get(&limit)?;
-        let youngest = line.youngest_starving()?;
-        let room = self.rooms.get(&limit).filter(|room| room.limit.active)?;
-        let (least, _) = line.sizes.first_key_value()?;
-        let excess = self.excess_beside(room, *least, Ticket::NONE);
-        let until = || room.time_to_drain(excess, self.now).map(|span| self.now + span);
-        (excess > Level::ZERO).then(|| (youngest, until()))
-    }
-
-    /// By how much slots exceed what a limit has beside what is kept for those before `ticket`.
-    pub(crate) fn excess_beside(&self, room: &Room, slots: u64, ticket: Ticket) -> Level {
-        let kept = self.queue.kept_before(room.limit.id, ticket);
-        let both = u64::try_from(kept + u128::from(slots)).unwrap_or(u64::MAX);
-        room.excess(both, self.now)
-    }
-
-    /// Why somebody in line cannot run now, if so.
-    fn judge(&self, ticket: Ticket) -> Option<Acquired> {
-        let waiter = self.queue.waiters.get(&ticket)?;
-        self.refuses(&waiter.wanted, &waiter.acquire, ticket)
-    }
-
-    fn call(&mut self, ticket: Ticket) -> Option<Called> {
-        let waiter = self.queue.leave(ticket)?;
-        if waiter.acquire.hold.lease().is_none() {
-            self.happened_in_line(What::Left(Departure::Served), &waiter);
-        }
-        let outcome = self.grant(&waiter.wanted, waiter.acquire.hold, ticket);
-        Some(Called { waiter: waiter.id, outcome })
-    }
-}
-
-impl Refusal {
-    /// When everything that stands in the way will have drained; never, if something waits to
-    /// be given back.
-    fn drained_after(&self) -> Option<Span> {
-        self.blockers
-            .iter()
-            .map(|blocker| match blocker.wait {
-                Wait::Drain(span) => Some(span),
-                Wait::Release { .. } => None,
-            })
-            .try_fold(Span::ZERO, |longest, span| span.map(|span| longest.max(span)))
     }
 }

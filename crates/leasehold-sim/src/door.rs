@@ -85,6 +85,21 @@ pub(crate) fn step(ledger: &mut Ledger, command: Command, now: Timestamp) -> Ser
     }
 }
 
+/// What gives back a grant, should nobody be there to hear of it. With an idempotency key it
+/// stays.
+pub(crate) fn undo(request: &Request) -> Option<Command> {
+    let is_watched = request.patience().is_some_and(|patience| !patience.has_key);
+    match request {
+        Request::Acquire { lease, .. } | Request::Take { lease, .. } if is_watched => {
+            Some(Command::TakeBack { lease: lease_id(*lease) })
+        }
+        Request::Increment { name, slots, .. } if is_watched => {
+            command(&Request::Decrement { name: name.clone(), slots: *slots }, None)
+        }
+        _ => None,
+    }
+}
+
 /// The client of a request that waits is gone.
 pub(crate) fn abandon(ledger: &mut Ledger, waiter: u64, now: Timestamp) -> Vec<Called> {
     step(ledger, Command::Abandon(WaiterId(waiter)), now).called
@@ -111,22 +126,22 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
                 patience,
             })
         }
-        Request::Take { lease, run, tags } => Command::Acquire(Acquire {
+        Request::Take { lease, run, tags, .. } => Command::Acquire(Acquire {
             wants: tags.iter().map(|tag| want(tag, 1)).collect(),
             mode: Mode::Concurrency,
             hold: Hold::Holder { id: lease_id(*lease), holder: holder(*run) },
             missing: Missing::Skip,
-            patience: None,
+            patience,
         }),
         Request::Drop { run, tags } => {
             Command::ReleaseTags { names: names(tags), holder: holder(*run) }
         }
-        Request::Increment { name, slots, is_rate } => Command::Acquire(Acquire {
+        Request::Increment { name, slots, is_rate, .. } => Command::Acquire(Acquire {
             wants: [want(name, *slots)].into_iter().collect(),
             mode: if *is_rate { Mode::RateLimit } else { Mode::Concurrency },
             hold: Hold::Unleased,
             missing: Missing::Skip,
-            patience: None,
+            patience,
         }),
         Request::Decrement { name, slots } => Command::GiveBack(GiveBack {
             names: [name.as_str().into()].into_iter().collect(),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use leasehold_engine::Ticket;
+use leasehold_engine::{Command, Ticket};
 
 use crate::door::InLine;
 use crate::wire::{Connection, Patience};
@@ -14,8 +14,8 @@ pub(crate) struct Waits {
     pub(crate) connection: Connection,
     pub(crate) caller: Option<u64>,
     pub(crate) names: Vec<String>,
-    /// The lease that it gives back should its client be gone when it is granted.
-    pub(crate) undo: Option<u64>,
+    /// What gives a grant back should its client be gone by then.
+    pub(crate) undo: Option<Command>,
 }
 
 /// Everybody who waits.

@@ -1,10 +1,11 @@
 //! Ways to be broken, so that the checkers can show that they bite.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
-use leasehold_engine::{Ledger, Timestamp};
+use leasehold_engine::{Ledger, Ticket, Timestamp};
 
-use crate::door::{self, InLine, Served};
+use crate::door::{self, Called, InLine, Served};
 use crate::wire::{Granted, Reply, Request};
 
 /// What a server does wrong.
@@ -55,6 +56,8 @@ pub enum Sabotage {
     LastComeFirst,
     /// All wait as if they had the same priority.
     IgnorePriorities,
+    /// Nothing is ever kept for those who are overtaken again and again.
+    NeverReserve,
     /// A client that polls goes to the end of the line each time.
     ForgetPlaces,
     /// Nobody waits longer than half the time that was asked for.
@@ -71,8 +74,15 @@ pub(crate) struct Damage {
     /// The leases granted since the start.
     granted: Vec<u64>,
     /// Who waits.
-    waiting: BTreeSet<u64>,
+    waiting: BTreeMap<u64, Waits>,
     served: u64,
+}
+
+/// What somebody waits for.
+struct Waits {
+    request: Request,
+    until: i64,
+    place: Option<Ticket>,
 }
 
 impl Damage {
@@ -84,7 +94,7 @@ impl Damage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ReplyBeforeCommit,
         Self::KeepMemoryAfterFailedCommit,
         Self::ForgetReleases,
@@ -107,6 +117,7 @@ impl Sabotage {
         Self::KeepUndelivered,
         Self::LastComeFirst,
         Self::IgnorePriorities,
+        Self::NeverReserve,
         Self::ForgetPlaces,
         Self::LosePatienceEarly,
         Self::LosePatienceLate,
@@ -153,7 +164,7 @@ impl Sabotage {
                 outlive(ledger, request, in_line, now)
             }
             (Self::ForgetLineAtChanges, Request::Patch { .. }) => {
-                for waiter in &damage.waiting {
+                for waiter in damage.waiting.keys() {
                     door::abandon(ledger, *waiter, now);
                 }
                 damage.waiting.clear();
@@ -190,6 +201,10 @@ impl Sabotage {
         damage: &mut Damage,
     ) -> Served {
         damage.served += 1;
+        let called = match self {
+            Self::NeverReserve => forget_who_was_overtaken(ledger, now, damage),
+            _ => Vec::new(),
+        };
         let mut request = request.clone();
         let mut in_line = in_line;
         if let Request::Acquire { lease, patience: Some(patience), .. } = &mut request
@@ -207,12 +222,35 @@ impl Sabotage {
                 _ => {}
             }
         }
-        let served = door::serve(ledger, &request, in_line, now);
-        if let (None, Some(line)) = (&served.reply, in_line) {
-            damage.waiting.insert(line.waiter);
+        let mut served = door::serve(ledger, &request, in_line, now);
+        if let (None, Some(InLine { waiter, wait, .. })) = (&served.reply, in_line) {
+            let until = ledger.now().as_micros().saturating_add_unsigned(wait);
+            damage.waiting.insert(waiter, Waits { request, until, place: served.place });
         }
+        served.called.splice(..0, called);
         served
     }
+}
+
+/// Everybody leaves the line and comes back to the same place, as if nobody had gone before it:
+/// the youngest first, for else the older ones would count as often overtaken as those behind.
+fn forget_who_was_overtaken(ledger: &mut Ledger, now: Timestamp, damage: &Damage) -> Vec<Called> {
+    let mut line: Vec<_> = damage.waiting.iter().collect();
+    line.sort_by_key(|(_, waits)| Reverse(waits.place));
+    let mut called: Vec<Called> = Vec::new();
+    for (&waiter, Waits { request, until, place }) in line {
+        if called.iter().any(|called| called.waiter == waiter) {
+            continue;
+        }
+        called.extend(door::abandon(ledger, waiter, now));
+        let left = until.saturating_sub(ledger.now().as_micros());
+        let in_line = InLine { waiter, wait: u64::try_from(left).unwrap_or(0), place: *place };
+        let served = door::serve(ledger, request, Some(in_line), now);
+        let place = served.place;
+        called.extend(served.reply.map(|reply| Called { waiter, reply, place }));
+        called.extend(served.called);
+    }
+    called
 }
 
 /// Grants for longer than is told.

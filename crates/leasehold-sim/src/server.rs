@@ -60,15 +60,15 @@ struct Running {
 #[derive(Default)]
 struct Batch {
     replies: Vec<Outgoing>,
-    /// Leases given back because their clients had hung up before they heard of them.
-    undone: Vec<u64>,
+    /// What gave grants back because their clients had hung up before they heard of them.
+    undone: Vec<Command>,
 }
 
 struct Outgoing {
     connection: Connection,
     reply: Reply,
-    /// The lease to give back if nobody is there to hear of it.
-    undo: Option<u64>,
+    /// What gives a grant back if nobody is there to hear of it.
+    undo: Option<Command>,
 }
 
 impl Server {
@@ -120,12 +120,7 @@ impl Server {
             Some(sabotage) => sabotage.serve(ledger, request, in_line, now, damage),
             None => door::serve(ledger, request, in_line, now),
         };
-        let undo = match request {
-            Request::Acquire { lease, patience: Some(patience), .. } if !patience.has_key => {
-                Some(*lease)
-            }
-            _ => None,
-        };
+        let undo = door::undo(request);
         let names = request.wants().map_or(&[][..], |(names, _)| names);
         let what = match request.wants() {
             Some(_) => {
@@ -315,8 +310,8 @@ impl Server {
                 running.ledger = ledger;
             }
             self.began(moment);
-            for lease in batch.undone {
-                self.undo(lease, moment);
+            for undo in batch.undone {
+                self.undo(undo, moment);
             }
         }
         replies
@@ -332,22 +327,23 @@ impl Server {
                 continue;
             }
             delivered.push((connection, None));
-            if let (Reply::Granted { lease: Some(_), .. }, Some(lease)) = (reply, undo)
+            // Whoever held everything already was granted nothing.
+            if let (Reply::Granted { lease, .. }, Some(undo)) = (reply, undo)
+                && (lease.is_some() || matches!(undo, Command::GiveBack(_)))
                 && self.sabotage != Some(Sabotage::KeepUndelivered)
             {
-                self.undo(lease, moment);
+                self.undo(undo, moment);
             }
         }
         delivered
     }
 
-    fn undo(&mut self, lease: u64, moment: Moment) {
+    fn undo(&mut self, undo: Command, moment: Moment) {
         let sabotage = self.sabotage;
         let Some(running) = &mut self.running else { return };
         let now = running.clock(moment, sabotage);
-        let release = Request::Release { lease };
-        let called = door::serve(&mut running.ledger, &release, None, now).called;
-        running.next.undone.push(lease);
+        let called = door::step(&mut running.ledger, undo.clone(), now).called;
+        running.next.undone.push(undo);
         self.heard(What::Other, called, Vec::new(), moment);
     }
 

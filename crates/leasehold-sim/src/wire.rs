@@ -44,6 +44,7 @@ pub(crate) enum Request {
         lease: u64,
         run: u64,
         tags: Vec<String>,
+        patience: Option<Patience>,
     },
     /// The run gives tags back.
     Drop {
@@ -55,6 +56,7 @@ pub(crate) enum Request {
         name: String,
         slots: u64,
         is_rate: bool,
+        patience: Option<Patience>,
     },
     /// Slots given back that were taken without a lease.
     Decrement {
@@ -104,7 +106,17 @@ impl Request {
     /// How it waits, if it does.
     pub(crate) fn patience(&self) -> Option<Patience> {
         match self {
-            Self::Acquire { patience, .. } => *patience,
+            Self::Acquire { patience, .. }
+            | Self::Take { patience, .. }
+            | Self::Increment { patience, .. } => *patience,
+            _ => None,
+        }
+    }
+
+    /// For whom it takes tags, if it does.
+    pub(crate) fn run(&self) -> Option<u64> {
+        match self {
+            Self::Take { run, .. } => Some(*run),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::SubAssign;
 
 use super::{OVERTAKES_MAX, Ticket};
 use crate::time::Timestamp;
@@ -11,6 +12,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) order: BTreeSet<(Reverse<i32>, Ticket)>,
+    /// Of `order`, the first of those who want the same.
+    pub(super) firsts: BTreeSet<(Reverse<i32>, Ticket)>,
     /// How many of `order` there are in each block of tickets, so that a position in a long
     /// line need not be counted one by one.
     blocks: BTreeMap<(Reverse<i32>, u64), usize>,
@@ -19,6 +22,8 @@ pub(super) struct Line {
     patient: BTreeMap<Ticket, u64>,
     /// Overtaken too often: so many slots are kept for each of them, the oldest first.
     starving: BTreeMap<Ticket, u64>,
+    /// What is kept for all in each block of tickets.
+    starving_blocks: BTreeMap<u64, u128>,
     /// All that is kept.
     starving_slots: u128,
     /// How many grants there were here while somebody older waited.
@@ -32,9 +37,11 @@ impl Default for Line {
     fn default() -> Self {
         Self {
             order: BTreeSet::new(),
+            firsts: BTreeSet::new(),
             blocks: BTreeMap::new(),
             patient: BTreeMap::new(),
             starving: BTreeMap::new(),
+            starving_blocks: BTreeMap::new(),
             starving_slots: 0,
             // So that whoever comes back has been overtaken before by no more than this.
             overtakes: OVERTAKES_MAX,
@@ -47,10 +54,18 @@ impl Default for Line {
 impl Line {
     const BLOCK: u64 = 256;
 
+    fn block(ticket: Ticket) -> u64 {
+        ticket.0 / Self::BLOCK
+    }
+
+    fn first_of(block: u64) -> Ticket {
+        Ticket(block * Self::BLOCK)
+    }
+
     /// Somebody joins who wants so many slots, and was overtaken so often before.
     pub(super) fn insert(&mut self, priority: i32, (ticket, overtaken): (Ticket, u64), slots: u64) {
         self.order.insert((Reverse(priority), ticket));
-        *self.blocks.entry((Reverse(priority), ticket.0 / Self::BLOCK)).or_default() += 1;
+        *self.blocks.entry((Reverse(priority), Self::block(ticket))).or_default() += 1;
         *self.sizes.entry(slots).or_default() += 1;
         if overtaken >= OVERTAKES_MAX {
             self.keep(ticket, slots);
@@ -69,10 +84,10 @@ impl Line {
     /// Somebody leaves who joined with the same.
     pub(super) fn remove(&mut self, priority: i32, ticket: Ticket, slots: u64) {
         self.order.remove(&(Reverse(priority), ticket));
-        take_one(&mut self.blocks, (Reverse(priority), ticket.0 / Self::BLOCK));
+        take(&mut self.blocks, (Reverse(priority), Self::block(ticket)), 1);
         self.patient.remove(&ticket);
         self.keep_no_longer(ticket);
-        take_one(&mut self.sizes, slots);
+        take(&mut self.sizes, slots, 1);
     }
 
     /// How often somebody in line has been overtaken.
@@ -97,14 +112,16 @@ impl Line {
     }
 
     pub(super) fn keep(&mut self, ticket: Ticket, slots: u64) {
-        if self.starving.insert(ticket, slots).is_none() {
-            self.starving_slots += u128::from(slots);
-        }
+        self.keep_no_longer(ticket);
+        self.starving.insert(ticket, slots);
+        self.starving_slots += u128::from(slots);
+        *self.starving_blocks.entry(Self::block(ticket)).or_default() += u128::from(slots);
     }
 
     pub(super) fn keep_no_longer(&mut self, ticket: Ticket) {
         if let Some(slots) = self.starving.remove(&ticket) {
             self.starving_slots -= u128::from(slots);
+            take(&mut self.starving_blocks, Self::block(ticket), u128::from(slots));
         }
     }
 
@@ -113,7 +130,12 @@ impl Line {
         match self.starving.last_key_value() {
             None => 0,
             Some((youngest, _)) if *youngest < ticket => self.starving_slots,
-            Some(_) => self.starving.range(..ticket).map(|(_, slots)| u128::from(*slots)).sum(),
+            Some(_) => {
+                let block = Self::block(ticket);
+                let whole: u128 = self.starving_blocks.range(..block).map(|(_, slots)| slots).sum();
+                let rest = self.starving.range(Self::first_of(block)..ticket);
+                whole + rest.map(|(_, slots)| u128::from(*slots)).sum::<u128>()
+            }
         }
     }
 
@@ -129,8 +151,8 @@ impl Line {
 
     /// How many are before whoever has this priority and ticket.
     pub(super) fn count_before(&self, priority: i32, ticket: Ticket) -> u64 {
-        let block = ticket.0 / Self::BLOCK;
-        let first = Ticket(block * Self::BLOCK);
+        let block = Self::block(ticket);
+        let first = Self::first_of(block);
         let priority = Reverse(priority);
         let whole: usize = self.blocks.range(..(priority, block)).map(|(_, count)| count).sum();
         let rest = self.order.range((priority, first)..(priority, ticket)).count();
@@ -143,12 +165,43 @@ impl Line {
     }
 }
 
-/// Counts one less, and nothing any longer where there is none.
-fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
+/// Counts so much less, and nothing any longer where nothing is left.
+fn take<K: Ord, N: SubAssign + Default + PartialEq>(counts: &mut BTreeMap<K, N>, key: K, less: N) {
     if let Entry::Occupied(mut count) = counts.entry(key) {
-        *count.get_mut() -= 1;
-        if *count.get() == 0 {
+        *count.get_mut() -= less;
+        if *count.get() == N::default() {
             count.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Counted in blocks, but the same as counted one by one.
+        #[test]
+        fn what_is_kept_before_a_ticket_is_what_is_kept_for_each_before_it(
+            moves in prop::collection::vec((0..1_000_u64, 1..5_u64, any::<bool>()), 0..300),
+        ) {
+            let mut line = Line::default();
+            let mut kept = BTreeMap::new();
+            for (ticket, slots, is_kept) in moves {
+                if is_kept {
+                    line.keep(Ticket(ticket), slots);
+                    kept.insert(ticket, slots);
+                } else {
+                    line.keep_no_longer(Ticket(ticket));
+                    kept.remove(&ticket);
+                }
+            }
+            for ticket in (0..1_100).step_by(7) {
+                let sum: u64 = kept.range(..ticket).map(|(_, slots)| slots).sum();
+                prop_assert_eq!(line.kept_before(Ticket(ticket)), u128::from(sum));
+            }
         }
     }
 }

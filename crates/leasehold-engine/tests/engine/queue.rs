@@ -1,15 +1,15 @@
 //! Who waits, and who is next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_engine::{
-    Acquire, Acquired, Called, Command, Departure, Hold, Holder, LeaseId, LimitPatch, LimitRef,
-    Missing, Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step, Ticket,
-    WaiterId, Want, What,
+    Acquire, Acquired, Called, Command, Departure, Hold, LeaseId, LimitPatch, LimitRef, Missing,
+    Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step, Ticket, WaiterId,
+    Want, What,
 };
 use proptest::prelude::*;
 
-use crate::fixture::{EVERYTHING, World};
+use crate::fixture::{EVERYTHING, World, task_run};
 
 /// Asks for slots under the lease `id`, waiting for half a minute as the waiter `id`.
 fn wait(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Step {
@@ -44,6 +44,21 @@ fn wait_with(
         patience: Some(patience),
     };
     world.ledger.step(Command::Acquire(acquire), world.now)
+}
+
+/// Asks as a client that polls, and is refused at first. Answers the place that it is given.
+fn refused(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> {
+    let until = world.now;
+    let asked = wait_with(world, id, wants, |patience| Patience { until, ..patience });
+    let Outcome::Acquired(Acquired::Refused(Refusal { place, .. })) = asked.outcome else {
+        panic!("{asked:?}")
+    };
+    place
+}
+
+/// Comes back to a place, for half a minute.
+fn come_back(world: &mut World, id: u64, wants: &[(&str, u64)], place: Option<Ticket>) -> Step {
+    wait_with(world, id, wants, |patience| Patience { place, ..patience })
 }
 
 /// Leases of waiters are apart from those that the fixture takes.
@@ -171,7 +186,7 @@ fn who_has_waited_long_enough_is_told_what_stood_in_the_way_and_keeps_the_place(
     assert_eq!(&*refusal.blockers[0].limit.name, "db");
     // It comes back, and is ahead of the one who stayed.
     let place = refusal.place;
-    wait_with(&mut world, 3, &[("db", 1)], |patience| Patience { place, ..patience });
+    come_back(&mut world, 3, &[("db", 1)], place);
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [3]);
 }
 
@@ -179,13 +194,9 @@ fn who_has_waited_long_enough_is_told_what_stood_in_the_way_and_keeps_the_place(
 fn a_first_refusal_gives_a_place_that_is_kept_on_the_way_back() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
-    let until = world.now;
-    let refused = wait_with(&mut world, 2, &[("db", 1)], |p| Patience { until, ..p });
-    let Outcome::Acquired(Acquired::Refused(refusal)) = refused.outcome else {
-        panic!("not refused at once");
-    };
+    let place = refused(&mut world, 2, &[("db", 1)]);
     wait(&mut world, 1, &[("db", 1)]);
-    wait_with(&mut world, 2, &[("db", 1)], |p| Patience { place: refusal.place, ..p });
+    come_back(&mut world, 2, &[("db", 1)], place);
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
 }
 
@@ -257,17 +268,14 @@ fn who_comes_back_to_an_old_place_does_not_make_others_wait_longer() {
     let mut world = World::with("db", 2);
     world.take(1, "db");
     let both = [("db", 2)];
-    let until = world.now;
-    let asked = wait_with(&mut world, 1, &both, |patience| Patience { until, ..patience });
-    let Outcome::Acquired(Acquired::Refused(refusal)) = asked.outcome else { panic!("{asked:?}") };
+    let place = refused(&mut world, 1, &both);
     assert!(is_queued(&wait(&mut world, 2, &both)));
     let overtake = |world: &mut World, nth| {
         let granted = matches!(world.acquire(nth, &[("db", 1)]), Acquired::Granted(_));
         granted && world.release(nth).is_ok()
     };
     let before = (100..140).filter(|nth| overtake(&mut world, *nth)).count();
-    let place = refusal.place;
-    assert!(is_queued(&wait_with(&mut world, 3, &both, |p| Patience { place, ..p })));
+    assert!(is_queued(&come_back(&mut world, 3, &both, place)));
     let after = (200..400).filter(|nth| overtake(&mut world, *nth)).count();
     assert_eq!(u64::try_from(before + after), Ok(OVERTAKES_MAX));
 }
@@ -285,12 +293,8 @@ fn overtake_until_kept(world: &mut World, ids: std::ops::Range<u64>) -> u64 {
 
 /// A polling client is refused, and comes back to its place for half a minute.
 fn poll(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> {
-    let until = world.now;
-    let asked = wait_with(world, id, wants, |patience| Patience { until, ..patience });
-    let Outcome::Acquired(Acquired::Refused(Refusal { place, .. })) = asked.outcome else {
-        panic!("{asked:?}")
-    };
-    let held_open = wait_with(world, id, wants, |patience| Patience { place, ..patience });
+    let place = refused(world, id, wants);
+    let held_open = come_back(world, id, wants, place);
     assert!(is_queued(&held_open), "{held_open:?}");
     place
 }
@@ -300,15 +304,11 @@ fn who_comes_back_to_a_place_from_before_the_one_that_slots_are_kept_for_runs_at
     let mut world = World::with("db", 2);
     world.take(1, "db");
     world.take(2, "db");
-    let until = world.now;
-    let refused = wait_with(&mut world, 1, &[("db", 1)], |p| Patience { until, ..p });
-    let Outcome::Acquired(Acquired::Refused(Refusal { place, .. })) = refused.outcome else {
-        panic!("{refused:?}")
-    };
+    let place = refused(&mut world, 1, &[("db", 1)]);
     wait(&mut world, 2, &[("db", 2)]);
     release(&mut world, LeaseId(2));
     overtake_until_kept(&mut world, 100..200);
-    let back = wait_with(&mut world, 1, &[("db", 1)], |p| Patience { place, ..p });
+    let back = come_back(&mut world, 1, &[("db", 1)], place);
     assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
     assert_eq!(back.called, [], "and it is answered once");
 }
@@ -328,7 +328,7 @@ fn how_often_a_polling_client_was_overtaken_is_not_forgotten_while_it_is_away() 
     let away = step(&mut world, Command::Tick);
     assert!(matches!(away.called[0].outcome, Acquired::Refused(_)), "{away:?}");
     world.now = world.now + Span::from_micros(20_000);
-    assert!(is_queued(&wait_with(&mut world, 2, &both, |p| Patience { place, ..p })));
+    assert!(is_queued(&come_back(&mut world, 2, &both, place)));
     assert_eq!(overtake_until_kept(&mut world, 200..300), OVERTAKES_MAX - 30);
 }
 
@@ -346,10 +346,7 @@ fn what_is_kept_for_a_polling_client_stays_while_it_is_away_for_a_moment() {
         assert!(is_queued(&wait(&mut world, 300, &[("db", 1)])));
         if is_back {
             world.now = world.now + Span::from_micros(20_000);
-            assert!(is_queued(&wait_with(&mut world, 2, &[("db", 2)], |p| Patience {
-                place,
-                ..p
-            })));
+            assert!(is_queued(&come_back(&mut world, 2, &[("db", 2)], place)));
             assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
         } else {
             let later = world.ledger.next_wake_up().unwrap();
@@ -371,7 +368,7 @@ fn nothing_is_kept_any_longer_for_who_came_back_and_was_granted() {
     world.now = world.now + Span::from_seconds(30);
     step(&mut world, Command::Tick);
     release(&mut world, LeaseId(1));
-    let back = wait_with(&mut world, 2, &[("db", 2)], |p| Patience { place, ..p });
+    let back = come_back(&mut world, 2, &[("db", 2)], place);
     assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
     release(&mut world, LeaseId(2));
     let next = wait(&mut world, 300, &[("db", 1)]);
@@ -424,21 +421,8 @@ fn a_rate_limit_is_kept_for_one_and_drains_for_others() {
 fn a_holder_that_waits_twice_is_granted_twice() {
     let mut world = World::with("tag:db", 1);
     world.take(1, "tag:db");
-    let holder = Holder { kind: "task_run".into(), id: "one".into() };
     for id in [1, 2] {
-        let acquire = Acquire {
-            wants: [Want { name: "tag:db".into(), slots: 1 }].into_iter().collect(),
-            mode: Mode::Concurrency,
-            hold: Hold::Holder { id: lease(id), holder: holder.clone() },
-            missing: Missing::Skip,
-            patience: Some(Patience {
-                waiter: WaiterId(id),
-                until: world.now + Span::from_seconds(30),
-                priority: 0,
-                place: None,
-            }),
-        };
-        assert!(is_queued(&step(&mut world, Command::Acquire(acquire))));
+        assert!(is_queued(&wait_for_tags(&mut world, id, "one", &["tag:db"])));
     }
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [1]);
     world.now = world.ledger.next_wake_up().unwrap();
@@ -454,7 +438,7 @@ fn places_go_on_when_everything_is_loaded_again() {
     let kept = world.ledger.snapshot();
     world.ledger.reload(kept, world.now);
     assert!(is_queued(&wait(&mut world, 2, &[("db", 1)])));
-    assert!(is_queued(&wait_with(&mut world, 3, &[("db", 1)], |p| Patience { place, ..p })));
+    assert!(is_queued(&come_back(&mut world, 3, &[("db", 1)], place)));
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [3], "it came first");
 }
 
@@ -509,6 +493,77 @@ fn those_who_wait_can_be_seen_with_what_they_wait_for() {
     assert_eq!(&*waiters[0].blockers[0].limit.name, "db");
 }
 
+#[test]
+fn of_all_who_want_the_same_a_step_looks_at_one() {
+    let mut world = World::with("db", 1);
+    world.create("api", 3, 0.0);
+    world.take(1, "db");
+    world.take(2, "api");
+    for id in 1..=1_000 {
+        let queued = wait(&mut world, id, &[("api", 1), ("db", 1)]);
+        assert_eq!((is_queued(&queued), queued.looks), (true, 1));
+    }
+    // Nobody is there for whom `db` has room, and that is found out once.
+    assert_eq!(release(&mut world, LeaseId(2)).looks, 1);
+    // In another order, the same; with another number of slots or another priority, not.
+    wait(&mut world, 1_001, &[("db", 1), ("api", 1)]);
+    wait(&mut world, 1_002, &[("db", 1), ("api", 2)]);
+    wait_with(&mut world, 1_003, &[("db", 1), ("api", 1)], |p| Patience { priority: 1, ..p });
+    world.take(3, "api");
+    assert_eq!(release(&mut world, LeaseId(3)).looks, 3);
+    let next = release(&mut world, LeaseId(1));
+    assert_eq!(granted(&next), [1_003]);
+    assert_eq!(next.looks, 1 + 2, "who was next, and then those with other wishes");
+}
+
+#[test]
+fn who_leaves_from_before_the_others_leaves_them_their_turn() {
+    let mut world = World::with("db", 1);
+    world.create("api", 1, 0.0);
+    world.take(1, "db");
+    for id in 1..=4 {
+        wait(&mut world, id, &[("db", 1), ("api", 1)]);
+    }
+    step(&mut world, Command::Abandon(WaiterId(1)));
+    step(&mut world, Command::Abandon(WaiterId(3)));
+    assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
+    assert_eq!(granted(&release(&mut world, lease(2))), [4]);
+}
+
+/// Asks for tags for a run that cannot renew, as the waiter `id`.
+fn wait_for_tags(world: &mut World, id: u64, run: &str, names: &[&str]) -> Step {
+    let acquire = Acquire {
+        wants: names.iter().map(|name| Want { name: (*name).into(), slots: 1 }).collect(),
+        mode: Mode::Concurrency,
+        hold: Hold::Holder { id: lease(id), holder: task_run(run) },
+        missing: Missing::Skip,
+        patience: Some(Patience {
+            waiter: WaiterId(id),
+            until: world.now + Span::from_seconds(30),
+            priority: 0,
+            place: None,
+        }),
+    };
+    step(world, Command::Acquire(acquire))
+}
+
+#[test]
+fn who_holds_a_tag_already_does_not_wait_behind_those_who_want_it_too() {
+    for holds_it_before in [true, false] {
+        let mut world = World::with("tag:db", 1);
+        world.limit("tag:api", 1);
+        world.tag(1, if holds_it_before { "one" } else { "other" }, &["tag:db"]);
+        world.tag(2, "other", &["tag:api"]);
+        for (id, run) in [(1, "two"), (2, "one"), (3, "three")] {
+            assert!(is_queued(&wait_for_tags(&mut world, id, run, &["tag:db", "tag:api"])));
+        }
+        if !holds_it_before {
+            world.reset_tag("tag:db", &[(3, "one")]);
+        }
+        assert_eq!(granted(&release(&mut world, LeaseId(2))), [2]);
+    }
+}
+
 /// What happens next to a world with three limits and waiters.
 #[derive(Clone, Debug)]
 enum Event {
@@ -544,6 +599,7 @@ proptest! {
         world.create("r", 2, 0.5);
         let mut waiting = BTreeSet::<u64>::new();
         let mut held = Vec::<u64>::new();
+        let mut wishes = BTreeMap::new();
         let mut next = 0;
         for event in events {
             let step = match event {
@@ -551,6 +607,7 @@ proptest! {
                     next += 1;
                     let wants: Vec<_> = wants.iter().map(|(limit, slots)| (NAMES[*limit], *slots)).collect();
                     let until = world.now + Span::from_seconds(seconds);
+                    wishes.insert(next, (wants.clone(), priority));
                     let step = wait_with(&mut world, next, &wants, |p| Patience { until, priority, ..p });
                     match &step.outcome {
                         Outcome::Acquired(Acquired::Queued(_)) => { waiting.insert(next); }
@@ -579,6 +636,11 @@ proptest! {
                 Event::Release(_) | Event::Abandon(_) => continue,
             };
             note(&step, &mut waiting, &mut held)?;
+            let at_once = matches!(step.outcome, Outcome::Acquired(Acquired::Granted(_)));
+            for id in granted(&step).into_iter().chain(at_once.then_some(next)) {
+                let before = waiting.range(..id).find(|before| wishes[*before] == wishes[&id]);
+                prop_assert_eq!(before, None, "came before {}, and wants the same", id);
+            }
             nobody_waits_who_could_run(&mut world)?;
         }
         // Everybody gives back, no limit is too small, and time passes: nobody is left.

@@ -5,9 +5,8 @@ use leasehold_engine::Span;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::fixture::{TestApp, lease_of, run};
+use crate::fixture::{PARK_SECONDS, TestApp, lease_of, run};
 use crate::replay::sockets::{Socket, connect};
-use crate::waiting::{PARK_SECONDS, body, retry};
 
 fn start() -> TestApp {
     TestApp::init().with_records().with_config(|config| config.park_seconds = PARK_SECONDS).start()
@@ -16,8 +15,7 @@ fn start() -> TestApp {
 /// A server with the limit `db` of one slot, and a lease that holds it.
 async fn held() -> (TestApp, String) {
     let app = start();
-    app.limit("db", 1).await;
-    let lease = app.lease(&["db"], 1).await;
+    let lease = app.full(&[]).await;
     (app, lease)
 }
 
@@ -28,8 +26,8 @@ fn of_waiters(told: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
 #[tokio::test]
 async fn who_waits_and_is_granted_is_told_under_the_lease_that_it_got() {
     let (app, lease) = held().await;
-    app.acquire_with(&body(1)).await.expect(423);
-    let held = retry(&app, 1).await;
+    app.ask_as(1).await.expect(423);
+    let held = app.retry(1).await;
     app.release(&lease).await.expect(204);
     let granted = lease_of(&held.await.expect(200));
     let told = app.told(&format!("lease={granted}"), 2).await;
@@ -53,7 +51,7 @@ async fn who_took_a_lease_away_is_told_with_the_reason() {
 async fn a_refusal_that_did_not_wait_is_not_told() {
     let (app, _) = held().await;
     for client in 1..=5 {
-        app.acquire_with(&body(client)).await.expect(423);
+        app.ask_as(client).await.expect(423);
     }
     app.limit("after", 1).await;
     app.told("kind=limit", 2).await;
@@ -68,32 +66,32 @@ async fn who_leaves_the_line_is_told_with_the_reason() {
         expected.extend([("waiter.queued", None), ("waiter.left", Some(reason))]);
         assert_eq!(app.told("kind=waiter", expected.len()).await, of_waiters(&expected));
     };
-    app.acquire_with(&body(1)).await.expect(423);
-    drop(retry(&app, 1).await);
+    app.ask_as(1).await.expect(423);
+    drop(app.retry(1).await);
     check(&app, "its client hung up").await;
 
-    app.acquire_with(&body(2)).await.expect(423);
-    let held = retry(&app, 2).await;
+    app.ask_as(2).await.expect(423);
+    let held = app.retry(2).await;
     app.clock.advance(Span::from_seconds_f64(PARK_SECONDS));
     held.await.expect(423);
     check(&app, "it had waited for as long as a request is held open").await;
 
-    let held = retry(&app, 2).await;
+    let held = app.retry(2).await;
     app.update("db", &json!({"limit": 0})).await;
     held.await.expect(422);
     check(&app, "the limit was changed, and it can have no lease any longer").await;
 
     app.update("db", &json!({"limit": 1})).await;
-    app.acquire_with(&body(3)).await.expect(423);
-    let held = retry(&app, 3).await;
+    app.ask_as(3).await.expect(423);
+    let held = app.retry(3).await;
     app.journal.fail(true);
     app.renew(&lease).await.expect(503);
     held.await.expect(503);
     app.recover().await;
     check(&app, "the journal failed").await;
 
-    app.acquire_with(&body(4)).await.expect(423);
-    let held = retry(&app, 4).await;
+    app.ask_as(4).await.expect(423);
+    let held = app.retry(4).await;
     app.ledger().send_waiters_away();
     held.await.expect(503);
     check(&app, "the server stopped").await;

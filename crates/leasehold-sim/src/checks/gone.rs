@@ -3,6 +3,7 @@
 
 use super::Evidence;
 use super::pictures::pictures;
+use crate::history::{Exchange, History};
 use crate::wire::{Reply, Request};
 
 /// After so long, a grant that nobody was there to hear of is given back: until then it may
@@ -12,7 +13,9 @@ const ON_ITS_WAY: u64 = 2_000_000;
 pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)) {
     let history = evidence.history;
     for exchange in &history.exchanges {
-        let Request::Acquire { lease, patience: Some(patience), .. } = &exchange.request else {
+        let (Request::Acquire { lease, patience: Some(patience), .. }
+        | Request::Take { lease, patience: Some(patience), .. }) = &exchange.request
+        else {
             continue;
         };
         let mut granted = false;
@@ -27,7 +30,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             }
         }
         let Some((_, hung_up)) = exchange.hung_up.first() else { continue };
-        if granted || patience.has_key {
+        if granted || patience.has_key || has_asked_again(history, exchange) {
             continue;
         }
         for (asked, left, _, limits) in pictures(history) {
@@ -41,4 +44,11 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             }
         }
     }
+}
+
+/// Whether a run has asked once more: then it has what was granted to it before.
+fn has_asked_again(history: &History, exchange: &Exchange) -> bool {
+    let run = exchange.request.run();
+    let later = history.exchanges.iter().filter(|other| other.sent > exchange.sent);
+    run.is_some() && later.map(|other| other.request.run()).any(|of| of == run)
 }

@@ -47,7 +47,9 @@ pub(super) fn lives(history: &History) -> Vec<Life> {
     let asked = first_asked(history);
     let mut lives = Vec::new();
     for exchange in &history.exchanges {
-        begin(history, exchange, &asked, &mut lives);
+        if !may_hold_some(history, exchange) {
+            begin(history, exchange, &asked, &mut lives);
+        }
     }
     for life in &mut lives {
         let of_holder = by_lease.get(&life.lease).map_or(&[][..], Vec::as_slice);
@@ -94,6 +96,18 @@ fn first_asked(history: &History) -> HashMap<u64, u64> {
         }
     }
     asked
+}
+
+/// Whether a run may have been granted tags when it asked before: then its new lease is on the
+/// others alone, and nobody can tell on which.
+fn may_hold_some(history: &History, exchange: &Exchange) -> bool {
+    let Some(run) = exchange.request.run() else { return false };
+    let nothing = |reply: &Reply| matches!(reply, Reply::Refused { .. } | Reply::Unavailable);
+    let before = history.exchanges.iter().take_while(|other| other.sent < exchange.sent);
+    before.filter(|other| other.request.run() == Some(run)).any(|other| {
+        let refused = other.replies.iter().filter(|answer| nothing(&answer.reply)).count() as u64;
+        refused < other.copies
+    })
 }
 
 /// A late copy of a request may make a second lease under the same id, after the first has

@@ -18,7 +18,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             Request::Create { name, slots, nanos_per_second: nanos @ 1.., .. } => {
                 rates.insert(name.as_str(), (i128::from(*slots), i128::from(*nanos)));
             }
-            Request::Increment { name, slots, is_rate: true } => {
+            Request::Increment { name, slots, is_rate: true, .. } => {
                 for answer in exchange.received() {
                     if let Reply::Granted { at, .. } = answer.reply {
                         let grant = (at, i128::from(*slots), answer.left);
@@ -64,8 +64,9 @@ fn unexplained_refusals(
     let attempts: Vec<_> = history
         .exchanges
         .iter()
-        .filter(|exchange| {
-            matches!(&exchange.request, Request::Increment { name: of, .. } if of == name)
+        .filter(|exchange| match &exchange.request {
+            Request::Increment { name: of, is_rate, .. } => *is_rate && of == name,
+            _ => false,
         })
         .collect();
     for (exchange, answer) in attempts.iter().flat_map(|e| e.received().map(move |a| (e, a))) {

@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 
-use super::{Client, Heard, SECOND, Turn, one_of};
-use crate::wire::{Reply, Request};
+use super::{Client, Heard, Manners, SECOND, Turn, one_of};
+use crate::wire::{Patience, Reply, Request};
 
 /// How often a client asks before it gives up.
 const TRIES: u32 = 4;
@@ -108,18 +108,38 @@ impl Client for Renewing {
 /// A task run that takes tags and cannot renew; each time another run.
 pub(crate) struct Tagged {
     nth: u64,
-    runs_made: u64,
+    polls: bool,
+    asks_made: u64,
+    run: u64,
     tags: Vec<String>,
     is_holding: bool,
+    /// Not granted, and it comes back as the same run.
+    comes_back: bool,
 }
 
 impl Tagged {
     pub(crate) fn new(nth: u64) -> Self {
-        Self { nth, runs_made: 0, tags: Vec::new(), is_holding: false }
+        let (polls, is_holding, comes_back) = (false, false, false);
+        Self { nth, polls, asks_made: 0, run: 0, tags: Vec::new(), is_holding, comes_back }
     }
 
-    fn run(&self) -> u64 {
-        self.nth * 1_000_000 + self.runs_made
+    /// One that polls, and is held open when it comes back.
+    pub(crate) fn polling(nth: u64) -> Self {
+        Self { polls: true, ..Self::new(nth) }
+    }
+
+    fn ask(&mut self, rng: &mut Rng) -> Turn {
+        self.asks_made += 1;
+        let lease = self.nth * 1_000_000 + self.asks_made;
+        if !std::mem::take(&mut self.comes_back) {
+            self.run = lease;
+            let choices: [&[&str]; 3] = [&["tag:one"], &["tag:two"], &["tag:two", "tag:one"]];
+            let tags = one_of(rng, &choices).iter();
+            self.tags = tags.map(|tag| (*tag).to_owned()).collect();
+        }
+        let (run, tags) = (self.run, self.tags.clone());
+        let patience = self.polls.then(|| patience_of_polling(self.nth, rng));
+        ask_or_wait(Request::Take { lease, run, tags, patience }, TRIES, rng)
     }
 }
 
@@ -132,19 +152,18 @@ impl Client for Tagged {
             }
             Heard::Awake if self.is_holding && rng.u8(0..15) > 0 => {
                 self.is_holding = false;
-                Turn::Call(Request::Drop { run: self.run(), tags: self.tags.clone() }, TRIES)
+                Turn::Call(Request::Drop { run: self.run, tags: self.tags.clone() }, TRIES)
             }
             // One in fifteen runs ends without giving anything back.
             Heard::Awake => {
                 self.is_holding = false;
-                self.runs_made += 1;
-                let choices: [&[&str]; 3] = [&["tag:one"], &["tag:two"], &["tag:two", "tag:one"]];
-                let tags = one_of(rng, &choices).iter();
-                self.tags = tags.map(|tag| (*tag).to_owned()).collect();
-                let (run, tags) = (self.run(), self.tags.clone());
-                Turn::Call(Request::Take { lease: run, run, tags }, TRIES)
+                self.ask(rng)
             }
-            Heard::Reply(_) | Heard::Silence => Turn::Sleep(rng.u64(1..SECOND)),
+            Heard::Reply(Reply::Refused { .. } | Reply::Unavailable) | Heard::Silence => {
+                self.comes_back = self.polls && rng.u8(0..4) > 0;
+                Turn::Sleep(rng.u64(1..SECOND))
+            }
+            Heard::Reply(_) => Turn::Sleep(rng.u64(1..SECOND)),
         }
     }
 }
@@ -152,26 +171,59 @@ impl Client for Tagged {
 /// Takes slots without a lease. Asks once: a second time could take or free another slot.
 #[derive(Default)]
 pub(crate) struct Anonymous {
+    /// Who it is, if it polls.
+    caller: Option<u64>,
+    name: &'static str,
     slots: u64,
+}
+
+impl Anonymous {
+    /// One that polls, and is held open when it comes back. What it loses sight of on a limit
+    /// that drains does not stand in the way of others for long.
+    pub(crate) fn polling(nth: u64) -> Self {
+        Self { caller: Some(nth), ..Self::default() }
+    }
+
+    fn ask(&mut self, rng: &mut Rng) -> Turn {
+        self.name = match self.caller {
+            Some(_) => one_of(rng, &["paced", "paced", "shared"]),
+            None => "shared",
+        };
+        let (name, slots, is_rate) = (self.name.to_owned(), 1, false);
+        let patience = self.caller.map(|caller| patience_of_polling(caller, rng));
+        ask_or_wait(Request::Increment { name, slots, is_rate, patience }, 1, rng)
+    }
 }
 
 impl Client for Anonymous {
     fn turn(&mut self, heard: &Heard<'_>, rng: &mut Rng) -> Turn {
-        let name = "shared".to_owned();
         match heard {
             Heard::Reply(Reply::Granted { .. }) if self.slots == 0 => {
                 self.slots = 1;
                 Turn::Sleep(rng.u64(1..2 * SECOND))
             }
             Heard::Awake if self.slots > 0 => {
-                Turn::Call(Request::Decrement { name, slots: self.slots }, 1)
+                Turn::Call(Request::Decrement { name: self.name.to_owned(), slots: self.slots }, 1)
             }
-            Heard::Awake => Turn::Call(Request::Increment { name, slots: 1, is_rate: false }, 1),
+            Heard::Awake => self.ask(rng),
             Heard::Reply(_) | Heard::Silence => {
                 self.slots = 0;
                 Turn::Sleep(rng.u64(1..SECOND))
             }
         }
+    }
+}
+
+fn patience_of_polling(caller: u64, rng: &mut Rng) -> Patience {
+    let (wait, caller) = (rng.u64(1..5 * SECOND), Some(caller));
+    Patience { wait, priority: 0, caller, has_key: false, insists: false }
+}
+
+/// On a connection that is held open if the request waits, else as often as it takes.
+fn ask_or_wait(request: Request, tries: u32, rng: &mut Rng) -> Turn {
+    match request.patience() {
+        Some(patience) => Turn::Wait(request, Manners::waiting(patience.wait, rng)),
+        None => Turn::Call(request, tries),
     }
 }
 
@@ -183,7 +235,7 @@ impl Client for Rated {
         match heard {
             Heard::Awake => {
                 let (name, slots) = ("rate".to_owned(), rng.u64(1..3));
-                Turn::Call(Request::Increment { name, slots, is_rate: true }, 1)
+                Turn::Call(Request::Increment { name, slots, is_rate: true, patience: None }, 1)
             }
             Heard::Reply(_) | Heard::Silence => Turn::Sleep(rng.u64(1..300_000)),
         }

@@ -48,6 +48,17 @@ pub(crate) struct Manners {
 }
 
 impl Manners {
+    /// Those of a client on a connection that is held open.
+    pub(crate) fn waiting(wait: u64, rng: &mut Rng) -> Self {
+        Self {
+            tries: 1,
+            timeout: wait + SECOND,
+            hangs_up: rng.u8(0..10) > 0,
+            is_doubled: false,
+            hears_unavailable: true,
+        }
+    }
+
     /// Those of a client that asks again, on connections that nobody watches.
     pub(crate) fn asking(tries: u32, timeout: u64) -> Self {
         Self { tries, timeout, hangs_up: false, is_doubled: true, hears_unavailable: false }
@@ -88,7 +99,7 @@ pub(crate) const LIMITS: [Founded; 12] = [
     // Drains while many wait for it.
     Founded { name: "paced", slots: 2, nanos_per_second: 3_000_000_000 },
     // Never idle while there is a rush.
-    plain("busy", 2),
+    plain("busy", 4),
 ];
 
 /// Everybody who uses the limits.
@@ -100,6 +111,8 @@ pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
     for nth in 0..3 {
         crowd.push(Box::new(holders::Tagged::new(100 + nth)));
         crowd.push(Box::new(holders::Anonymous::default()));
+        crowd.push(Box::new(holders::Tagged::polling(110 + nth)));
+        crowd.push(Box::new(holders::Anonymous::polling(120 + nth)));
     }
     for _ in 0..2 {
         crowd.push(Box::new(holders::Rated));
@@ -109,7 +122,7 @@ pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
     }
     // Often enough for each way of starving somebody to be seen; they need most of the events.
     if rng.u8(0..5) == 0 {
-        for nth in 0..4 {
+        for nth in 0..8 {
             crowd.push(Box::new(waiters::Waiter::rushing(300 + nth)));
         }
         crowd.push(Box::new(waiters::Waiter::starving(400)));

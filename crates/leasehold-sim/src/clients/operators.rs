@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::{Client, Heard, LIMITS, SECOND, Turn};
+use super::{Client, Heard, LIMITS, SECOND, Turn, one_of};
 use crate::wire::{Reply, Request};
 
 const TRIES: u32 = 5;
@@ -86,7 +86,8 @@ impl Operator {
                 self.limits_made += 1;
                 let run = 1_000_000_000 + self.limits_made;
                 let holders = if rng.bool() { vec![(run, run)] } else { Vec::new() };
-                Request::ResetTag { name: "tag:one".to_owned(), holders }
+                let name = one_of(rng, &["tag:one", "tag:two"]).to_owned();
+                Request::ResetTag { name, holders }
             }
         }
     }

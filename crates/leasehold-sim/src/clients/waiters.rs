@@ -9,6 +9,8 @@ use crate::wire::{Patience, Reply, Request};
 const MILLISECOND: u64 = 1_000;
 /// How long a connection is kept open beyond the wait that was asked for.
 const MARGIN: u64 = SECOND;
+/// The same for those who rush: whatever is lost must not hold them up for long.
+const MARGIN_IN_A_RUSH: u64 = 20 * MILLISECOND;
 
 /// Waits for slots, holds them for a while, and gives them back.
 pub(crate) struct Waiter {
@@ -86,17 +88,21 @@ impl Waiter {
         self.state = State::Waiting;
         let Wish { names, slots, ttl, patience, .. } = wish.clone();
         let manners = match rng.u8(0..6) {
-            // It loses its patience early, and hangs up, or its machine dies.
-            0 | 1 if self.kind == Kind::Any => Manners {
+            // It loses its patience early, perhaps when its grant is on its way to the disk, and
+            // hangs up, or its machine dies.
+            nth @ (0 | 1) if self.kind == Kind::Any => Manners {
                 tries: 1,
-                timeout: rng.u64(MILLISECOND..patience.wait + MARGIN),
+                timeout: match nth {
+                    0 => rng.u64(MILLISECOND..10 * MILLISECOND),
+                    _ => rng.u64(MILLISECOND..patience.wait + MARGIN),
+                },
                 hangs_up: rng.u8(0..4) > 0,
                 is_doubled: false,
                 hears_unavailable: true,
             },
             _ => Manners {
                 tries: if patience.has_key { 3 } else { 1 },
-                timeout: patience.wait + MARGIN,
+                timeout: patience.wait + self.margin(),
                 hangs_up: rng.u8(0..10) > 0,
                 is_doubled: patience.has_key,
                 hears_unavailable: true,
@@ -105,6 +111,10 @@ impl Waiter {
         self.wish = Some(wish);
         let lease = self.lease();
         Turn::Wait(Request::Acquire { lease, names, slots, ttl, patience: Some(patience) }, manners)
+    }
+
+    fn margin(&self) -> u64 {
+        if self.kind == Kind::Rushing { MARGIN_IN_A_RUSH } else { MARGIN }
     }
 
     fn wish_anew(&self, rng: &mut Rng) -> Wish {
@@ -125,11 +135,11 @@ impl Waiter {
         let (names, slots) = match self.kind {
             Kind::Any => one_of(rng, &CHOICES),
             Kind::Rushing => (&["busy"][..], 1),
-            Kind::Starving | Kind::Polling => (&["busy"][..], 2),
+            Kind::Starving | Kind::Polling => (&["busy"][..], 4),
         };
         let wait = match (self.kind, rng.u8(0..8)) {
             (Kind::Starving, _) => 20 * SECOND,
-            (Kind::Rushing, _) => rng.u64(0..SECOND),
+            (Kind::Rushing, _) => rng.u64(0..200 * MILLISECOND),
             (Kind::Polling, _) => rng.u64(50 * MILLISECOND..500 * MILLISECOND),
             (Kind::Any, 0) => 0,
             (Kind::Any, 1..=3) => rng.u64(MILLISECOND..SECOND),
@@ -143,7 +153,11 @@ impl Waiter {
         Wish {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             slots,
-            ttl: rng.u64(2 * SECOND..6 * SECOND),
+            // What a lost reply leaves behind is not to end a rush.
+            ttl: match self.kind {
+                Kind::Rushing => rng.u64(50 * MILLISECOND..200 * MILLISECOND),
+                _ => rng.u64(2 * SECOND..6 * SECOND),
+            },
             patience: Patience { wait, priority, caller, has_key, insists },
             is_open: false,
         }
@@ -192,7 +206,8 @@ impl Client for Waiter {
             }
             (State::Holding, _) => {
                 self.state = State::Releasing;
-                Turn::Call(Request::Release { lease: self.lease() }, 4)
+                let manners = Manners::asking(4, self.margin());
+                Turn::Wait(Request::Release { lease: self.lease() }, manners)
             }
             _ => self.go_on(false, rng),
         }

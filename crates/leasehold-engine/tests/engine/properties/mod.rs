@@ -43,7 +43,10 @@ fn told(outcome: &Outcome) -> String {
         }
         Outcome::Holders(holders) => format!("holders {}", holders.len()),
         Outcome::Ticked => "ticked".to_owned(),
-        other @ (Outcome::Limit(_) | Outcome::Limits(_) | Outcome::Waiters(_)) => {
+        other @ (Outcome::Limit(_)
+        | Outcome::Limits(_)
+        | Outcome::Waiters(_)
+        | Outcome::TakenBack(_)) => {
             panic!("no part of the stories: {other:?}")
         }
     }

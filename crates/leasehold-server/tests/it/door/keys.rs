@@ -6,8 +6,8 @@ use std::task::Poll;
 use leasehold_engine::Span;
 use serde_json::{Value, json};
 
-use super::{DOOR, asking, id, is_pending};
-use crate::fixture::{Answer, TestApp, run};
+use super::{DOOR, asking, id};
+use crate::fixture::{Answer, TestApp, is_pending, run};
 
 fn key(key: &str) -> Value {
     json!({"idempotency_key": key})

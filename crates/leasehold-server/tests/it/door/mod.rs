@@ -6,18 +6,11 @@ mod keys;
 mod list;
 mod waiting;
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
-
 use serde_json::{Value, json};
 
-use crate::fixture::{Answer, LIMITS, TestApp, until};
+use crate::fixture::{Answer, Pending, TestApp, until};
 
 const DOOR: &str = "/api/leases";
-
-/// A request that was sent and is not answered.
-type Pending<'app> = Pin<Box<dyn Future<Output = Answer> + 'app>>;
 
 impl TestApp {
     /// Asks for a slot of each limit, with what else `more` says.
@@ -33,18 +26,7 @@ impl TestApp {
     /// Asks, and is in line for the first of the limits.
     async fn queue<'app>(&'app self, names: &[&str], more: Value) -> Pending<'app> {
         let body = asking(names, &more);
-        let line = names[0].to_owned();
-        let before = self.waiters(&line).await.len();
-        let mut pending: Pending<'app> = Box::pin(async move { self.post(DOOR, &body).await });
-        while self.waiters(&line).await.len() == before {
-            assert!(is_pending(&mut pending).await, "it was not held open");
-        }
-        pending
-    }
-
-    async fn waiters(&self, name: &str) -> Vec<Value> {
-        let answer = self.get(&format!("{LIMITS}/{name}/waiters")).await.expect(200);
-        answer.json().as_array().unwrap().clone()
+        self.held_open(names[0], async move { self.post(DOOR, &body).await }).await
     }
 
     async fn nobody_waits(&self, name: &str) {
@@ -81,8 +63,4 @@ fn waiting(seconds: f64) -> Value {
 
 fn id(lease: &Value) -> &str {
     lease["id"].as_str().unwrap()
-}
-
-async fn is_pending(request: &mut Pending<'_>) -> bool {
-    poll_fn(|context| Poll::Ready(request.as_mut().poll(context).is_pending())).await
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{id, is_pending, waiting};
-use crate::fixture::{LIMITS, TestApp};
+use super::{id, waiting};
+use crate::fixture::{LIMITS, TestApp, is_pending};
 
 #[tokio::test]
 async fn who_waits_is_granted_the_moment_a_slot_is_free() {

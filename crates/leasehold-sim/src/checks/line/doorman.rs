@@ -1,6 +1,6 @@
 //! A naive doorman: one list of all who wait, looked through from the beginning each time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::fence_of;
 use crate::scene::{Board, Scene, What};
@@ -26,6 +26,8 @@ pub(super) struct Doorman {
     /// Leases with a fence from here on are new.
     next_fence: u64,
     boards: Vec<Board>,
+    /// Whoever was let in for tags and may hold some of them.
+    runs: HashSet<u64>,
     /// By when somebody has to look again, and what for.
     pub(super) due: Option<(i64, String)>,
 }
@@ -43,6 +45,7 @@ struct Waiter {
     number: u64,
     priority: i32,
     caller: Option<u64>,
+    run: Option<u64>,
     insists: bool,
     names: Vec<String>,
     /// The limits that had these names when it came; `None`: there was none.
@@ -59,6 +62,7 @@ struct Waiter {
 /// Who is let in.
 struct Newcomer<'a> {
     number: u64,
+    run: Option<u64>,
     /// `None`: that of whoever it is compared with.
     priority: Option<i32>,
     limits: &'a [Option<u128>],
@@ -69,8 +73,9 @@ struct Newcomer<'a> {
 
 impl Doorman {
     /// Before an empty line, when the next lease will have this fence.
-    pub(super) fn new(next_fence: u64) -> Self {
-        Self { next_fence, ..Self::default() }
+    pub(super) fn begins_anew(&mut self, next_fence: u64) {
+        let runs = std::mem::take(&mut self.runs);
+        *self = Self { next_fence, runs, ..Self::default() };
     }
 
     pub(super) fn leaves(&mut self, waiter: u64) {
@@ -124,6 +129,7 @@ impl Doorman {
             number,
             priority: patience.priority,
             caller: patience.caller,
+            run: request.run(),
             insists: patience.insists,
             names: names.to_vec(),
             limits,
@@ -160,8 +166,9 @@ impl Doorman {
                 let limits = limits(names, &scene.boards);
                 let number = kept.map_or(u64::MAX, |place| place.number);
                 let priority = request.patience().map(|patience| patience.priority);
+                let (run, limits) = (request.run(), &limits);
                 let newcomer =
-                    Newcomer { number, priority, limits: &limits, slots, may_reserve: false };
+                    Newcomer { number, run, priority, limits, slots, may_reserve: false };
                 self.lets_in(&newcomer, reply, scene, wrong);
             }
             _ => {}
@@ -193,10 +200,11 @@ impl Doorman {
                 }
             }
             Reply::Granted { .. } => {
-                let Waiter { number, priority, limits, slots, .. } = &waiter;
+                let Waiter { number, run, priority, limits, slots, .. } = &waiter;
                 let (number, priority, slots) = (*number, Some(*priority), *slots);
                 let newcomer = Newcomer {
                     number,
+                    run: *run,
                     priority,
                     limits,
                     slots,
@@ -226,16 +234,19 @@ impl Doorman {
         let asked = matches!(&scene.what, What::Asked { reply: Some(r), .. } if is_grant(r));
         let called = scene.called.iter().filter(|(_, reply)| is_grant(reply)).count();
         let is_alone = called + usize::from(asked) == 1;
-        if let Some(fence) = fence_of(reply) {
-            if fence < self.next_fence {
-                // The lease was there already: its key was used again.
-                return;
-            }
-            self.next_fence = fence + 1;
+        match fence_of(reply) {
+            // The lease was there already: its key was used again.
+            Some(fence) if fence < self.next_fence => return,
+            Some(fence) => self.next_fence = fence + 1,
+            // The run held everything already.
+            None if newcomer.run.is_some() => return,
+            None => {}
         }
+        // A run that may hold some of it may need less than whoever came earlier for the same.
+        let may_need_less = newcomer.run.is_some_and(|run| !self.runs.insert(run));
         for waiter in self.waiting.values() {
             let (one, other) = (newcomer.number, waiter.number);
-            if let Some(how) = self.jumps(newcomer, waiter) {
+            if let Some(how) = self.jumps(newcomer, waiter).filter(|_| !may_need_less) {
                 let exchange = waiter.connection.exchange;
                 wrong(format!("number {one} was let in before {other} ({exchange}), who {how}"));
             }

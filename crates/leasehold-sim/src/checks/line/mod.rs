@@ -24,7 +24,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
     for scene in &history.scenes {
         let mut wrong = |what: String| report(scene.now, what);
         if let What::Began { next_fence } = scene.what {
-            doorman = Doorman::new(next_fence);
+            doorman.begins_anew(next_fence);
             continue;
         }
         if let (Some((due, what)), Some(idle)) = (&doorman.due, scene.idle_since)

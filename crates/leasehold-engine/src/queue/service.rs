@@ -1,0 +1,164 @@
+//! Who is served: when something has changed about a limit, whoever can run of those in its line.
+
+use super::{Called, Ticket, Waiter};
+use crate::decay::Level;
+use crate::happening::{Departure, What};
+use crate::ledger::{Ledger, Room};
+use crate::limit::LimitId;
+use crate::outcome::{Acquired, Refusal, Wait};
+use crate::time::{Span, Timestamp};
+
+impl Ledger {
+    /// Looks at the lines of all limits that have changed, and grants to whoever can run. Then
+    /// those whose patience is over are sent away.
+    pub(crate) fn serve_lines(&mut self) -> Vec<Called> {
+        let mut called = Vec::new();
+        self.queue.give_up_the_overdue(self.now);
+        self.serve_touched(&mut called);
+        while let Some(&(until, ticket)) = self.queue.patience.first()
+            && until <= self.now
+        {
+            self.queue.looks += 1;
+            match self.judge(ticket) {
+                // It needs no room by now: its holder was granted another request meanwhile.
+                None => called.extend(self.call(ticket)),
+                Some(refused) => {
+                    let left = self.leave(ticket, Departure::OutOfPatience);
+                    called.extend(left.map(|waiter| {
+                        let outcome = self.sent_away(refused, waiter.priority, ticket);
+                        Called { waiter: waiter.id, outcome }
+                    }));
+                }
+            }
+            self.serve_touched(&mut called);
+        }
+        called
+    }
+
+    pub(crate) fn serve_touched(&mut self, called: &mut Vec<Called>) {
+        loop {
+            while let Some(ticket) = self.queue.answered.pop() {
+                called.extend(self.call(ticket));
+            }
+            let Some(limit) = self.queue.next_touched(self.now) else { break };
+            self.serve_line(limit, called);
+        }
+    }
+
+    /// What somebody is told who has waited long enough.
+    fn sent_away(&self, refused: Acquired, priority: i32, ticket: Ticket) -> Acquired {
+        match refused {
+            Acquired::Refused(refusal) => {
+                let refusal = self.queue.with_position(refusal, priority, ticket);
+                Acquired::Refused(Refusal { place: Some(ticket), ..refusal })
+            }
+            other => other,
+        }
+    }
+
+    fn serve_line(&mut self, limit: LimitId, called: &mut Vec<Called>) {
+        let mut last = None;
+        let mut alarm: Option<Timestamp> = None;
+        loop {
+            if let Some(until) = self.is_full_for_all(limit) {
+                alarm = alarm.into_iter().chain(until).min();
+                break;
+            }
+            let shut_out = self.shut_out(limit);
+            let (youngest, until) = shut_out.unzip();
+            alarm = alarm.into_iter().chain(until.flatten()).min();
+            let Some(next) = self.queue.next_in_line(limit, last, youngest) else { break };
+            last = Some(next);
+            let (_, ticket) = next;
+            self.queue.looks += 1;
+            match self.judge(ticket) {
+                None => called.extend(self.call(ticket)),
+                Some(Acquired::Refused(refusal)) => {
+                    let at = refusal.drained_after().map(|span| self.now + span);
+                    alarm = alarm.into_iter().chain(at).min();
+                }
+                Some(outcome) => {
+                    let left = self.leave(ticket, Departure::LimitsChanged);
+                    called.extend(left.map(|left| Called { waiter: left.id, outcome }));
+                }
+            }
+        }
+        self.queue.set_alarm(limit, alarm);
+    }
+
+    /// Whether a limit has no room even for the least that anybody in its line wants; and if
+    /// so, when it will have drained enough for that.
+    fn is_full_for_all(&self, limit: LimitId) -> Option<Option<Timestamp>> {
+        let room = self.rooms.get(&limit).filter(|room| room.limit.active)?;
+        let sizes = &self.queue.lines.get(&limit)?.sizes;
+        let (least, _) = sizes.first_key_value()?;
+        if sizes.last_key_value().is_some_and(|(most, _)| *most > room.limit.slots) {
+            // Somebody wants more than there will ever be, and is to be told.
+            return None;
+        }
+        let excess = room.excess(*least, self.now);
+        (excess > Level::ZERO)
+            .then(|| room.time_to_drain(excess, self.now).map(|span| self.now + span))
+    }
+
+    /// Whether a limit has no room beside what is kept, even for the least that anybody wants: then
+    /// only those come into question that are no younger than the youngest that it is kept for.
+    /// And when it will have drained enough for the others.
+    fn shut_out(&self, limit: LimitId) -> Option<(Ticket, Option<Timestamp>)> {
+        let line = self.queue.lines.get(&limit)?;
+        let youngest = line.youngest_starving()?;
+        let room = self.rooms.get(&limit).filter(|room| room.limit.active)?;
+        let (least, _) = line.sizes.first_key_value()?;
+        let excess = self.excess_beside(room, *least, Ticket::NONE);
+        let until = || room.time_to_drain(excess, self.now).map(|span| self.now + span);
+        (excess > Level::ZERO).then(|| (youngest, until()))
+    }
+
+    /// By how much slots exceed what a limit has beside what is kept for those before `ticket`.
+    pub(crate) fn excess_beside(&self, room: &Room, slots: u64, ticket: Ticket) -> Level {
+        let kept = self.queue.kept_before(room.limit.id, ticket);
+        let both = u64::try_from(kept + u128::from(slots)).unwrap_or(u64::MAX);
+        room.excess(both, self.now)
+    }
+
+    /// Why somebody in line cannot run now, if so.
+    pub(super) fn judge(&self, ticket: Ticket) -> Option<Acquired> {
+        let waiter = self.queue.waiters.get(&ticket)?;
+        self.refuses(&waiter.wanted, &waiter.acquire, ticket)
+    }
+
+    fn call(&mut self, ticket: Ticket) -> Option<Called> {
+        let waiter = self.queue.leave(ticket)?;
+        if waiter.acquire.hold.lease().is_none() {
+            self.happened_in_line(What::Left(Departure::Served), &waiter);
+        }
+        let outcome = self.grant(&waiter.wanted, waiter.acquire.hold, ticket);
+        Some(Called { waiter: waiter.id, outcome })
+    }
+
+    fn leave(&mut self, ticket: Ticket, why: Departure) -> Option<Waiter> {
+        let comes_back = why == Departure::OutOfPatience
+            && self.queue.waiters.get(&ticket).is_some_and(|waiter| waiter.comes_back);
+        let waiter = if comes_back {
+            self.queue.send_to_come_back(ticket, self.now)?
+        } else {
+            self.queue.leave(ticket)?
+        };
+        self.happened_in_line(What::Left(why), &waiter);
+        Some(waiter)
+    }
+}
+
+impl Refusal {
+    /// When everything that stands in the way will have drained; never, if something waits to
+    /// be given back.
+    fn drained_after(&self) -> Option<Span> {
+        self.blockers
+            .iter()
+            .map(|blocker| match blocker.wait {
+                Wait::Drain(span) => Some(span),
+                Wait::Release { .. } => None,
+            })
+            .try_fold(Span::ZERO, |longest, span| span.map(|span| longest.max(span)))
+    }
+}
