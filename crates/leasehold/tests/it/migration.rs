@@ -14,7 +14,7 @@ fn fleets_move_while_they_run_and_hold_what_they_hold() {
     let server = RedisServer::start();
     let mut raw = server.raw();
     ok(&server, &["locks", "rollback", "--downtime"]);
-    let run = spawn(&server, &["run", "--lock", "a", "--ttl", "2s", "--", "sleep", "60"]);
+    let run = spawn(&server, &["run", "--lock", "a", "--ttl", "6s", "--", "sleep", "60"]);
     wait_for("the old lock", || raw.exists("t:lock:a").unwrap());
     assert!(!raw.exists::<_, bool>("t:lockv2:a").unwrap());
     let now = status(&server);
@@ -125,7 +125,7 @@ fn force_goes_on_says_what_it_risks_and_those_in_the_way_lose() {
     let mut raw = server.raw();
     let run = spawn(
         &server,
-        &["run", "--lock", "a", "--ttl", "3s", "--grace", "100ms", "--", "sleep", "60"],
+        &["run", "--lock", "a", "--ttl", "30s", "--grace", "100ms", "--", "sleep", "60"],
     );
     wait_for("the old lock", || raw.exists("t:lock:a").unwrap());
     send_signal(run.id(), "STOP");

@@ -137,7 +137,7 @@ fn ctrl_c_leaves_a_log_that_undo_accepts() {
         "--count",
         "10",
         "--delay",
-        "0.05",
+        "0.5",
     ];
     let scan = spawn(&server, &args);
     wait_for("some lines", || log.exists() && std::fs::metadata(&log).unwrap().len() > 0);
