@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from conftest import MakeUser, StartServer
 from leasehold_server import LeaseholdServer
 from prefect_user import CLIENT_VERSION, HAS_LEASES, PrefectUser, Program, some_id
 from waiting import wait_until
@@ -147,8 +148,11 @@ def test_the_client_s_subscriber_misses_nothing_while_the_server_restarts(
 
 @needs_events
 def test_who_waits_for_a_slot_is_told_and_how_it_ended(
-    server: LeaseholdServer, user: PrefectUser
+    start_server: StartServer, make_user: MakeUser
 ) -> None:
+    # Nobody is sent away and comes back, which would be told as well, before all have started.
+    server = start_server("--park-seconds", "50")
+    user = make_user(server)
     server.create_limit("database", 1)
     holder = user.start("hold.py", "sync", "database")
     holder.wait_for("acquired")
