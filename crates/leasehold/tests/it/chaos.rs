@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A slow machine goes on beyond it, until something was shown.
-const LENGTH: Duration = Duration::from_secs(25);
+const LENGTH: Duration = Duration::from_secs(30);
 const LENGTH_MAX: Duration = Duration::from_secs(200);
 
-const TTL: Duration = Duration::from_millis(1_500);
+const TTL: Duration = Duration::from_millis(1_000);
 /// What `leasehold run` keeps of the ttl between its last SIGKILL and the moment when somebody else can have the lock.
-const MARGIN: Duration = Duration::from_millis(150);
+const MARGIN: Duration = Duration::from_millis(100);
 /// How often each kind has to have held, or nothing was shown.
 const HELD_MIN: u64 = 6;
 
@@ -61,7 +61,8 @@ impl Arena {
     /// A command that fails the test when it runs beside another one.
     fn command(&self) -> String {
         let (kernel, bad) = (self.path("kernel"), self.path("bad"));
-        let seconds = fastrand_seconds(50, 700);
+        // Many are longer than what is left of the ttl when their leasehold is stopped.
+        let seconds = seconds(50, 2_000);
         format!(
             "flock -n -E 99 {kernel} sleep {seconds}; [ $? = 99 ] && date +%s.%N >> {bad}; exit 0"
         )
@@ -84,7 +85,7 @@ impl Arena {
                 .spawn()
                 .unwrap();
             let pid = run.id();
-            std::thread::sleep(Duration::from_millis(random(0, 400)));
+            std::thread::sleep(Duration::from_millis(random(0, 700)));
             match random(0, 5) {
                 0 => drop(run.kill()),
                 1 => {
@@ -131,8 +132,9 @@ fn random(from: u64, to: u64) -> u64 {
     from + std::collections::hash_map::RandomState::new().build_hasher().finish() % (to - from)
 }
 
-fn fastrand_seconds(from_ms: u64, to_ms: u64) -> String {
-    format!("0.{:03}", random(from_ms, to_ms))
+fn seconds(from_ms: u64, to_ms: u64) -> String {
+    let ms = random(from_ms, to_ms);
+    format!("{}.{:03}", ms / 1_000, ms % 1_000)
 }
 
 #[test]
@@ -188,14 +190,7 @@ fn never_two_beside_real_old_peers() {
                         held += 1;
                         let mut flock = std::process::Command::new("flock");
                         let kernel = arena.path("kernel");
-                        flock.args([
-                            "-n",
-                            "-E",
-                            "99",
-                            &kernel,
-                            "sleep",
-                            &fastrand_seconds(10, 250),
-                        ]);
+                        flock.args(["-n", "-E", "99", &kernel, "sleep", &seconds(10, 250)]);
                         let code = flock.status().unwrap().code();
                         if code == Some(99) {
                             arena.saw_another();
