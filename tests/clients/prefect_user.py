@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -90,6 +93,15 @@ class Program:
         """Ends it with -9, so that it can clean up nothing."""
         self._process.kill()
         self._process.wait()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keeps it from seeing anything of what happens meanwhile before all of it has."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def is_running(self) -> bool:
         return self._process.poll() is None
@@ -206,7 +218,7 @@ class Conversation:
         return json.loads(self._process.stdout.readline())
 
     def end(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
 
 class ClientSession:

@@ -66,7 +66,7 @@ def test_what_a_cancelled_flow_held_comes_back_when_its_process_is_ended(
     program.kill()
     user.run("watch.py", "cancelled", flow_run, clean=False)
     assert state_of(server, flow_run) == "CANCELLED"
-    wait_until(lambda: not server.tag_holders("database"), "the tag is free", within_seconds=75)
+    wait_until(lambda: not server.tag_holders("database"), "the tag is free", within_seconds=120)
     if HAS_LEASES:  # older versions hold the limit for nobody in particular
         wait_until(lambda: held(server) == (0, 0), "the limit is free")
 

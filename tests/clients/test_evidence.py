@@ -73,7 +73,7 @@ def test_d07_a_killed_flow_holds_nothing_once_its_heartbeat_stays_away(
     time.sleep(6)
     assert server.tag_holders("database"), "no heartbeat ever came, so none is missed"
     user.run("watch.py", "heartbeat", flow_run, clean=False)
-    wait_until_free(server, within_seconds=15)
+    wait_until_free(server)
     assert f"flow run {flow_run} gives no sign of life" in how_it_ended(server, lease["id"])
 
 
@@ -137,5 +137,5 @@ def test_a_lease_with_a_deadline_ends_by_itself_when_its_flow_is_killed(
     holder, _ = start_holder(user, server)
     (lease,) = server.leases("tag:database")
     holder.kill()
-    wait_until_free(server, within_seconds=75)
+    wait_until_free(server, within_seconds=120)
     assert "it expired at" in how_it_ended(server, lease["id"])

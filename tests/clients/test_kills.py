@@ -108,7 +108,6 @@ def test_d08_the_slot_of_a_client_that_is_killed_is_back_by_its_deadline(
     wait_until(
         lambda: [held["id"] for held in server.leases("database")] == [lease["id"]],
         "nobody holds a slot but who lives",
-        within_seconds=LEASE_SECONDS + 5,
     )
     passed = server.deadline("database")
     wait_until(lambda: server.deadline("database") > passed, "who lives has renewed its lease")
@@ -141,7 +140,6 @@ def test_d07_d15_the_tag_of_a_flow_that_is_killed_is_back_on_evidence(
     wait_until(
         lambda: server.tag_holders("database") == [holder],
         "nobody holds the tag but who lives",
-        within_seconds=30,
     )
     again = user.start("runs.py", "hold")
     again.wait_for("holding", within_seconds=120)
@@ -168,8 +166,13 @@ def test_d08_a_client_that_is_killed_while_it_waits_in_line_is_granted_nothing(
     living.let_go()
     living.finish(clean=False)
     assert server.active_slots(name) == 0
-    left = server.request("GET", "/leasehold/events", params={"kind": "waiter.left"}).json()
-    assert [event["reason"] for event in left["events"]] == ["its client hung up"]
+
+    def reasons() -> list[str]:
+        left = server.request("GET", "/leasehold/events", params={"kind": "waiter.left"}).json()
+        return [event["reason"] for event in left["events"]]
+
+    wait_until(reasons, "the log tells why")
+    assert reasons() == ["its client hung up"]
 
 
 def start(user: PrefectUser, name: str) -> Program:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from leasehold_server import LeaseholdServer
-from prefect_user import PrefectUser
+from prefect_user import PrefectUser, Program
 
-# How far a client's own clock readings may be from the moments at which it was let through.
-JITTER_SECONDS = 0.3
+
+def times_between(program: Program) -> list[tuple[float, float]]:
+    """For each time, between which moments it was let through."""
+    lines = map(str.split, program.lines("passed"))
+    return [(float(since), float(until)) for since, until in lines]
 
 
 def test_calls_pass_at_the_rate_of_the_decay_after_the_first_burst(
@@ -15,12 +18,13 @@ def test_calls_pass_at_the_rate_of_the_decay_after_the_first_burst(
     burst, rate, times = 2, 4.0, 8
     server.create_limit("api", burst, slot_decay_per_second=rate)
     program = user.run("rate.py", flavour, "api", "--times", times, "--strict")
-    passed = [float(seconds) for seconds in program.lines("passed")]
+    passed = times_between(program)
     assert len(passed) == times
     for earlier in range(times):
         for later in range(earlier, times):
             least = (later - earlier + 1 - burst) / rate
-            assert passed[later] - passed[earlier] >= least - JITTER_SECONDS, passed
+            (since, _), (_, until) = passed[earlier], passed[later]
+            assert until - since >= least, passed
 
 
 def test_a_call_of_several_slots_waits_until_as_many_have_drained(
@@ -28,8 +32,8 @@ def test_a_call_of_several_slots_waits_until_as_many_have_drained(
 ) -> None:
     server.create_limit("api", 4, slot_decay_per_second=4.0)
     program = user.run("rate.py", flavour, "api", "--times", 2, "--occupy", 4)
-    first, second = map(float, program.lines("passed"))
-    assert second - first >= 1.0 - JITTER_SECONDS
+    (since, _), (_, until) = times_between(program)
+    assert until - since >= 1.0
 
 
 def test_waiting_for_a_rate_ends_with_the_timeout(
@@ -37,7 +41,7 @@ def test_waiting_for_a_rate_ends_with_the_timeout(
 ) -> None:
     server.create_limit("api", 1, slot_decay_per_second=0.01)
     program = user.run(
-        "rate.py", flavour, "api", "--times", 2, "--timeout-seconds", 0.5, exit_code=3
+        "rate.py", flavour, "api", "--times", 2, "--timeout-seconds", 5, exit_code=3
     )
     assert len(program.lines("passed")) == 1
     assert "refused AcquireConcurrencySlotTimeoutError: " in program.output

@@ -60,5 +60,5 @@ def test_c2_a_reset_frees_the_slots_of_a_tag_whose_holder_was_killed(
     holder.kill()
     assert server.tag_holders("database") == [run]
     user.prefect("concurrency-limit", "reset", "database")
-    user.run("hold_tag.py", flavour, some_id(), 5, "database")
+    user.run("hold_tag.py", flavour, some_id(), 60, "database")
     assert server.tag_holders("database") == []

@@ -45,7 +45,7 @@ class Catch:
     def _go_on(self) -> None:
         assert self.connection is not None, "nothing is caught yet"
         self._let_go.set()
-        wait_until(self.connection.is_over, "the connection has ended", within_seconds=20)
+        wait_until(self.connection.is_over, "the connection has ended")
 
     def hold(self, connection: Connection, request: bytes, is_answer: bool) -> bool:
         """Holds what matches, until the test lets it go; answers whether it is to go on."""

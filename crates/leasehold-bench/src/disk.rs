@@ -19,17 +19,20 @@ pub(crate) struct Sync {
     pub(crate) p99_ms: f64,
 }
 
-/// Appends to a file in `folder` and syncs it, for some time.
+/// Appends to a file in `folder` and syncs it, for some time and at least once.
 pub(crate) fn measure(folder: &Path, during: Duration) -> anyhow::Result<Times> {
     let path = folder.join("sync");
     let mut file = File::create(&path)?;
     let mut times = Times::new()?;
     let start = Instant::now();
-    while start.elapsed() < during {
+    loop {
         let before = Instant::now();
         file.write_all(&[0; BYTES])?;
         file.sync_data()?;
         times.record(before.elapsed())?;
+        if start.elapsed() >= during {
+            break;
+        }
     }
     std::fs::remove_file(path)?;
     Ok(times)

@@ -136,6 +136,7 @@ fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>, peri
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut pruned_at = Instant::now();
     let mut is_behind = false;
+    let mut complained_at: Option<Instant> = None;
     loop {
         // While there is more to forget, nobody is waited for, and nobody waits for all of it.
         if !is_behind || !todo.is_empty() || todo.is_closed() {
@@ -144,7 +145,11 @@ fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>, peri
             }
             let mut replies = Vec::with_capacity(batch.len());
             let written = write_batch(&mut records, batch.drain(..), &mut replies);
-            if let Err(error) = &written {
+            // On a disk that is full every batch fails alike: saying so each time would fill the log.
+            if let Err(error) = &written
+                && complained_at.is_none_or(|at| at.elapsed() >= period)
+            {
+                complained_at = Some(Instant::now());
                 tracing::error!(error = %chain(error), "runs could not be recorded");
             }
             for reply in replies {

@@ -1,6 +1,7 @@
 """The programs of Prefect's guide to global concurrency and rate limits, as a user would run them.
 
-Prints `began` and `ended` with a time around each piece of work, and `result` at the end.
+Prints `began` and `ended` with a time around each piece of work, `asked` and `request` around what
+waits for its rate, and `result` at the end.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ async def in_asyncio() -> list[int]:
 
 @task
 def make_http_request() -> int:
+    say(f"asked {time.time()}")
     rate_limit("rate-limited-api")
     say(f"request {time.time()}")
     return 1
@@ -76,6 +78,7 @@ def submitted() -> int:
 def throttled() -> int:
     futures = []
     for _ in range(10):
+        say(f"asked {time.time()}")
         rate_limit("rate-limited-api")
         say(f"request {time.time()}")
         futures.append(submitted.submit())

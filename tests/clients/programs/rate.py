@@ -1,6 +1,7 @@
 """Passes a rate limit again and again.
 
-Prints `passed SECONDS`, monotonic, for each time, or `refused` with the error.
+Prints `passed FROM TO` for each time, in monotonic seconds: it was let through in between. Or
+`refused` with the error.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ parser.add_argument("--strict", action="store_true", default=None)
 
 def pass_often() -> None:
     for _ in range(arguments.times):
+        since = time.monotonic()
         rate_limit(arguments.names, **options)
-        print(f"passed {time.monotonic()}", flush=True)
+        print(f"passed {since} {time.monotonic()}", flush=True)
 
 
 async def pass_often_async() -> None:
     for _ in range(arguments.times):
+        since = time.monotonic()
         await rate_limit_async(arguments.names, **options)
-        print(f"passed {time.monotonic()}", flush=True)
+        print(f"passed {since} {time.monotonic()}", flush=True)
 
 
 arguments = parser.parse_args()

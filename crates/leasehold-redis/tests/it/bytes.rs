@@ -1,6 +1,6 @@
 //! What is in Redis, to the byte: a peer cannot tell that it is ours.
 
-use crate::support::{Peer, RedisServer, Venv};
+use crate::support::{Peer, RedisServer, STEADY_TTL, Venv, now_ms, wait_for};
 use leasehold_redis::{Keys, Lock, Mechanism, python_float};
 use redis::Commands;
 use std::time::Duration;
@@ -27,20 +27,23 @@ async fn old_lock_is_a_float_then_an_integer_without_ttl() {
     guard.unwrap().release().await.unwrap();
     assert!(!raw.exists::<_, bool>("t:lock:a").unwrap());
 
-    let guard = Lock::new(&redis, "a", Mechanism::Old)
-        .ttl(Duration::from_secs(3))
-        .try_acquire()
-        .await
-        .unwrap();
+    let guard = Lock::new(&redis, "a", Mechanism::Old).ttl(STEADY_TTL).try_acquire().await.unwrap();
     let first: String = raw.get("t:lock:a").unwrap();
-    crate::support::wait_for("a renewal", || raw.get::<_, String>("t:lock:a").unwrap() != first);
-    let now = redis.time().await.unwrap();
-    let renewed: String = raw.get("t:lock:a").unwrap();
+    let (mut before_ms, mut renewed) = (0, String::new());
+    wait_for("a renewal", || {
+        let asked_ms = now_ms(&mut raw);
+        renewed = raw.get("t:lock:a").unwrap();
+        let is_renewed = renewed != first;
+        if !is_renewed {
+            before_ms = asked_ms;
+        }
+        is_renewed
+    });
     let whole: i64 = renewed.parse().unwrap_or_else(|_| panic!("{renewed} is no integer"));
-    assert!(
-        (now.floor() - 1.0 + 3.0..=now.floor() + 3.0)
-            .contains(&f64::from(i32::try_from(whole).unwrap()))
-    );
+    // Renewed at some moment between the last look that found it as it was and now.
+    let ttl = i64::try_from(STEADY_TTL.as_secs()).unwrap();
+    let possible = before_ms / 1_000 + ttl..=now_ms(&mut raw) / 1_000 + ttl;
+    assert!(possible.contains(&whole), "{whole}, not {possible:?}");
     drop(guard);
 
     let guard = Lock::new(&redis, "b", Mechanism::Old).without_ttl().try_acquire().await.unwrap();
@@ -77,14 +80,16 @@ async fn token_lock_is_32_hex_digits_with_a_ttl() {
     let lock = Lock::new(&redis, "a", Mechanism::Token)
         .keys(Keys::new("other"))
         .ttl(Duration::from_secs(60));
+    let before_ms = now_ms(&mut raw);
     let guard = lock.try_acquire().await.unwrap().unwrap();
     let value: String = raw.get("other:lockv2:a").unwrap();
     assert!(
         value.len() == 32 && value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
         "{value}"
     );
-    let ttl: i64 = raw.pttl("other:lockv2:a").unwrap();
-    assert!((59_000..=60_000).contains(&ttl), "{ttl}");
+    let deadline: i64 = raw.pexpire_time("other:lockv2:a").unwrap();
+    let possible = before_ms + 60_000..=now_ms(&mut raw) + 60_000;
+    assert!(possible.contains(&deadline), "{deadline}, not {possible:?}");
     guard.release().await.unwrap();
     let guard = lock.without_ttl().try_acquire().await.unwrap().unwrap();
     assert_eq!(raw.ttl::<_, i64>("other:lockv2:a").unwrap(), -1);

@@ -1,6 +1,6 @@
 //! The ways to Redis: ACL users, sentinels and a failover, a cluster.
 
-use crate::support::{RedisServer, free_port, wait_for};
+use crate::support::{RedisServer, STEADY_TTL, free_port, wait_for, wait_for_renewal};
 use leasehold_redis::{
     Address, Census, CensusOptions, Fault, Fleet, Follower, FollowerOptions, Keys, Lock, Mechanism,
     Redis, Wait,
@@ -61,10 +61,10 @@ async fn clusters_hold_locks_and_followers_need_a_hash_tag() {
     });
     let redis = connect(&format!("redis+cluster://127.0.0.1:{}", server.port)).await.unwrap();
     for mechanism in Mechanism::ALL {
-        let lock = Lock::new(&redis, "a", mechanism).ttl(Duration::from_millis(300));
+        let lock = Lock::new(&redis, "a", mechanism).ttl(STEADY_TTL);
         let guard = lock.try_acquire().await.unwrap().unwrap();
         assert!(lock.try_acquire().await.unwrap().is_none());
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        wait_for_renewal(&mut raw, "a");
         assert!(guard.is_held());
         guard.release().await.unwrap();
     }
@@ -103,7 +103,7 @@ async fn sentinels_are_asked_again_after_a_failover() {
     let port = free_port();
     let text = format!(
         "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
-         sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
+         sentinel down-after-milliseconds mymaster 60000\nsentinel failover-timeout mymaster 3000\n",
         master.port
     );
     std::fs::write(&config, text).unwrap();
@@ -120,13 +120,21 @@ async fn sentinels_are_asked_again_after_a_failover() {
     wait_for("the sentinel to know the replica", || {
         let replicas: Vec<redis::Value> =
             redis::cmd("SENTINEL").arg("REPLICAS").arg("mymaster").query(&mut sentinel).unwrap();
-        let mut raw = replica.raw();
-        let info: String = redis::cmd("INFO").arg("replication").query(&mut raw).unwrap();
-        !replicas.is_empty() && info.contains("master_link_status:up")
+        let info = replica
+            .try_raw()
+            .and_then(|mut raw| redis::cmd("INFO").arg("replication").query::<String>(&mut raw));
+        !replicas.is_empty() && info.is_ok_and(|info| info.contains("master_link_status:up"))
     });
     let redis = connect(&format!("redis+sentinel://127.0.0.1:{port}/mymaster")).await.unwrap();
-    let lock = Lock::new(&redis, "a", Mechanism::Dual).ttl(Duration::from_secs(15));
+    // Renewed for the first time when the failover is over: what the old master accepts meanwhile is lost with it.
+    let lock = Lock::new(&redis, "a", Mechanism::Dual).ttl(Duration::from_secs(45));
     let guard = lock.try_acquire().await.unwrap().unwrap();
+    wait_for("the lock on the replica", || {
+        let found = replica.try_raw().and_then(|mut raw| {
+            redis::cmd("EXISTS").arg("t:lockv2:a").arg("t:lock:a").query::<u8>(&mut raw)
+        });
+        found.is_ok_and(|found| found == 2)
+    });
     let failover = || -> redis::RedisResult<()> {
         redis::cmd("SENTINEL").arg("FAILOVER").arg("mymaster").query(&mut sentinel)
     };

@@ -1,6 +1,6 @@
 //! The table of who excludes whom, ours against the real peers in both directions.
 
-use crate::support::{Peer, RedisServer, Venv};
+use crate::support::{PATIENCE, Peer, RedisServer, STEADY_TTL, Venv};
 use leasehold_redis::{Lock, Mechanism, ReleaseError};
 use std::time::Duration;
 
@@ -76,15 +76,19 @@ async fn peers_take_over_what_we_left_to_run_out_and_we_what_they_left() {
     let server = RedisServer::start();
     let redis = server.connect().await;
     let mut peer = Peer::start(&server, Venv::TaskTiger012);
-    for mechanism in MECHANISMS {
+    let locks = MECHANISMS.map(|mechanism| {
         let id = format!("expiring-{mechanism}");
-        let lock = Lock::new(&redis, &id, mechanism).ttl(Duration::from_millis(300));
-        assert!(peer.acquire(mechanism.as_str(), &id, 0.3));
-        assert!(lock.try_acquire().await.unwrap().is_none());
-        let guard =
-            lock.acquire(leasehold_redis::Wait::AtMost(Duration::from_secs(2))).await.unwrap();
+        let lock = Lock::new(&redis, &id, mechanism).ttl(STEADY_TTL);
+        (mechanism, id, lock)
+    });
+    for (mechanism, id, lock) in &locks {
+        assert!(peer.acquire(mechanism.as_str(), id, 4.0));
+        assert!(lock.try_acquire().await.unwrap().is_none(), "{mechanism}");
+    }
+    for (_, id, lock) in &locks {
+        let guard = lock.acquire(leasehold_redis::Wait::AtMost(PATIENCE)).await.unwrap();
         // The peer's lock has run out under it; its renewal must not take ours away unnoticed.
-        peer.renew(&id);
+        peer.renew(id);
         match guard.release().await {
             Ok(()) | Err(ReleaseError::Lost(_)) => {}
             Err(other) => panic!("{other}"),

@@ -1,12 +1,11 @@
 //! Renewal, loss, release: what a holder may rely on.
 
-use crate::support::{Peer, RedisServer, Venv};
+use crate::support::{PATIENCE, Peer, RedisServer, STEADY_TTL, Venv, wait_for_renewal};
 use leasehold_redis::{AcquireError, Lock, Lost, Mechanism, ReleaseError, Wait};
 use redis::Commands;
 use std::time::{Duration, Instant};
 
 const MECHANISMS: [Mechanism; 3] = [Mechanism::Old, Mechanism::Dual, Mechanism::Token];
-const SHORT: Duration = Duration::from_millis(400);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guards_renew_themselves_for_as_long_as_they_live() {
@@ -15,11 +14,11 @@ async fn guards_renew_themselves_for_as_long_as_they_live() {
     let mut peer = Peer::start(&server, Venv::TaskTiger012);
     let mut guards = Vec::new();
     for mechanism in MECHANISMS {
-        let lock = Lock::new(&redis, mechanism.as_str(), mechanism).ttl(SHORT);
+        let lock = Lock::new(&redis, mechanism.as_str(), mechanism).ttl(STEADY_TTL);
         guards.push(lock.try_acquire().await.unwrap().unwrap());
     }
     let started = Instant::now();
-    while started.elapsed() < SHORT * 4 {
+    while started.elapsed() < STEADY_TTL * 3 / 2 {
         for mechanism in MECHANISMS {
             assert!(!peer.acquire(mechanism.as_str(), mechanism.as_str(), 1.0), "{mechanism}");
         }
@@ -39,12 +38,13 @@ async fn d30_renewal_and_release_leave_a_foreign_lock_alone() {
     for mechanism in MECHANISMS {
         let id = mechanism.as_str();
         let guard =
-            Lock::new(&redis, id, mechanism).ttl(SHORT).try_acquire().await.unwrap().unwrap();
+            Lock::new(&redis, id, mechanism).ttl(STEADY_TTL).try_acquire().await.unwrap().unwrap();
         let foreign = "2000000000.5";
         for key in [format!("t:lock:{id}"), format!("t:lockv2:{id}")] {
             let _: () = raw.set(key, foreign).unwrap();
         }
-        let loss = tokio::time::timeout(SHORT, guard.lost()).await.unwrap();
+        let loss = tokio::time::timeout(PATIENCE, guard.lost()).await.unwrap();
+        // Anything else would be told as well, and for another reason, when the ttl is nearly over.
         assert!(matches!(loss, Lost::TakenAway), "{mechanism}: {loss}");
         assert!(!guard.is_held());
         assert!(matches!(guard.release().await, Err(ReleaseError::Lost(Lost::TakenAway))));
@@ -59,17 +59,18 @@ async fn d28_unreachable_is_told_apart_and_told_before_anyone_else_can_have_it()
     for mechanism in MECHANISMS {
         let server = RedisServer::start();
         let redis = server.connect().await;
-        let ttl = Duration::from_millis(900);
-        let taken_before = Instant::now();
-        let guard =
-            Lock::new(&redis, "a", mechanism).ttl(ttl).try_acquire().await.unwrap().unwrap();
+        // Told so long before that a machine which stands still meanwhile does not make it late.
+        let notice = STEADY_TTL / 2;
+        let lock = Lock::new(&redis, "a", mechanism).ttl(STEADY_TTL).notice(notice);
+        let guard = lock.try_acquire().await.unwrap().unwrap();
         server.signal("STOP");
-        let loss = tokio::time::timeout(Duration::from_secs(5), guard.lost()).await.unwrap();
-        // A renewal may have been answered just before the stop; without one the ttl counts from the acquire.
-        let told_after = taken_before.elapsed();
+        // A renewal may have been answered just before the stop: it counts from then.
+        let free_at = Instant::now() + guard.time_left().unwrap() + notice;
+        let loss = tokio::time::timeout(PATIENCE, guard.lost()).await.unwrap();
+        let told_at = Instant::now();
         server.signal("CONT");
         assert!(matches!(loss, Lost::Unreachable(_)), "{mechanism}: {loss}");
-        assert!(told_after < ttl, "{mechanism}: told after {told_after:?}");
+        assert!(told_at < free_at, "{mechanism}: told {:?} too late", told_at - free_at);
         assert!(!guard.is_held());
     }
 }
@@ -80,9 +81,11 @@ async fn d08_dropped_guards_give_back_and_cancelled_acquires_leave_nothing() {
     let redis = server.connect().await;
     let mut raw = server.raw();
     for mechanism in MECHANISMS {
-        let lock = Lock::new(&redis, "a", mechanism);
+        // Each its own: an attempt that was given up may still be under way when nothing is there.
+        let lock = Lock::new(&redis, mechanism.as_str(), mechanism);
         drop(lock.try_acquire().await.unwrap().unwrap());
-        let deadline = Duration::from_secs(5);
+        // Shorter than its ttl, so that nothing is free because it ran out.
+        let deadline = Duration::from_secs(40);
         let guard = lock.acquire(Wait::AtMost(deadline)).await.unwrap();
         guard.release().await.unwrap();
         for _ in 0..50 {
@@ -111,7 +114,7 @@ async fn waiting_ends_in_time_and_says_how_long_it_was() {
     let started = Instant::now();
     let error = lock.acquire(Wait::AtMost(Duration::from_millis(300))).await.unwrap_err();
     assert!(matches!(error, AcquireError::NotInTime { .. }), "{error}");
-    assert!((Duration::from_millis(300)..Duration::from_secs(10)).contains(&started.elapsed()));
+    assert!((Duration::from_millis(300)..Duration::from_secs(20)).contains(&started.elapsed()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,6 +124,7 @@ async fn released_locks_are_taken_at_once_where_redis_notifies() {
     for mechanism in MECHANISMS {
         let lock = Lock::new(&redis, "a", mechanism);
         let guard = lock.try_acquire().await.unwrap().unwrap();
+        let waits_since = Instant::now();
         let waiter = tokio::spawn({
             let lock = lock.clone();
             async move {
@@ -128,16 +132,12 @@ async fn released_locks_are_taken_at_once_where_redis_notifies() {
                 (Instant::now(), guard)
             }
         });
-        // Long enough for a poller's pauses to have grown well beyond what is asserted below.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let released = Instant::now();
+        tokio::time::sleep(Duration::from_secs(1)).await;
         guard.release().await.unwrap();
         let (taken, guard) = waiter.await.unwrap();
-        assert!(
-            taken - released < Duration::from_millis(150),
-            "{mechanism}: {:?}",
-            taken - released
-        );
+        // Where Redis notifies, nobody looks again by itself before 5 s are over.
+        let waited = taken - waits_since;
+        assert!(waited < Duration::from_millis(4_900), "{mechanism}: {waited:?}");
         guard.release().await.unwrap();
     }
 }
@@ -147,9 +147,9 @@ async fn guards_survive_a_restart_of_their_connection() {
     let server = RedisServer::start();
     let redis = server.connect().await;
     let mut raw = server.raw();
-    let guard =
-        Lock::new(&redis, "a", Mechanism::Token).ttl(SHORT).try_acquire().await.unwrap().unwrap();
-    for _ in 0..6 {
+    let lock = Lock::new(&redis, "a", Mechanism::Token).ttl(STEADY_TTL);
+    let guard = lock.try_acquire().await.unwrap().unwrap();
+    for _ in 0..4 {
         let _: i64 = redis::cmd("CLIENT")
             .arg("KILL")
             .arg("TYPE")
@@ -159,7 +159,7 @@ async fn guards_survive_a_restart_of_their_connection() {
             .query(&mut raw)
             .unwrap();
         let _: () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut raw).unwrap();
-        tokio::time::sleep(SHORT / 3).await;
+        wait_for_renewal(&mut raw, "a");
         assert!(guard.is_held());
     }
     guard.release().await.unwrap();
@@ -174,8 +174,7 @@ async fn waiting_dual_locks_do_not_keep_each_other_awake() {
     let mut waiters = tokio::task::JoinSet::new();
     for _ in 0..5 {
         let lock = Lock::new(&redis, "a", Mechanism::Dual);
-        waiters
-            .spawn(async move { drop(lock.acquire(Wait::AtMost(Duration::from_secs(3))).await) });
+        waiters.spawn(async move { drop(lock.acquire(Wait::Forever).await) });
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut executed = || -> u64 {
@@ -184,8 +183,9 @@ async fn waiting_dual_locks_do_not_keep_each_other_awake() {
         line.unwrap().parse().unwrap()
     };
     let before = executed();
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    // Each of them looks once in five seconds, with two commands.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     let commands = executed() - before;
-    assert!(commands < 100, "{commands} commands by five who only wait");
-    waiters.join_all().await;
+    assert!(commands < 30, "{commands} commands by five who only wait");
+    waiters.shutdown().await;
 }

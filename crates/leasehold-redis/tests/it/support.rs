@@ -1,14 +1,23 @@
 //! A real Redis, and real peers in other processes.
 
 use leasehold_redis::{Address, Redis};
+use redis::Commands;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+/// Longer than anything takes that comes soon.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The ttl of a lock that is to stay held: it is renewed at a third of it, and a machine that stands still for a
+/// second or two in between takes it from nobody.
+pub(crate) const STEADY_TTL: Duration = Duration::from_secs(6);
+
+const PORTS_TRIED_MAX: u32 = 20;
 
 /// A redis-server of this test alone, on a free port, stopped at the end.
 pub(crate) struct RedisServer {
@@ -23,8 +32,14 @@ impl RedisServer {
     }
 
     pub(crate) fn with_options(options: &[&str]) -> Self {
+        // The port was free a moment ago: where somebody else was faster, another one is tried.
+        let started = (0..PORTS_TRIED_MAX).find_map(|_| Self::start_on(free_port(), options));
+        started.expect("redis-server ends at once with these options, on any port")
+    }
+
+    /// `None` where it ends instead of listening, as it does when its port is taken.
+    fn start_on(port: u16, options: &[&str]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
         let process = Command::new("redis-server")
             .args([
                 "--port",
@@ -45,9 +60,35 @@ impl RedisServer {
             .unwrap_or_else(|error| {
                 panic!("these tests need redis-server (apt-get install redis-server): {error}")
             });
-        let server = Self { process, port, _dir: dir };
-        wait_for("redis-server to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        server
+        let mut server = Self { process, port, _dir: dir };
+        let mut is_running = true;
+        wait_for("redis-server to listen", || {
+            is_running = server.process.try_wait().unwrap().is_none();
+            !is_running || server.is_the_one_that_listens()
+        });
+        is_running.then_some(server)
+    }
+
+    /// Whether it is this process that answers, and not somebody else's server on the same port.
+    fn is_the_one_that_listens(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
+        let expected = format!("process_id:{}\r\n", self.process.id());
+        // One that wants a password first does not say who it is.
+        let refused = "-NOAUTH";
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+        let _ = stream.write_all(b"INFO server\r\n");
+        let mut told = Vec::new();
+        let mut part = [0; 4_096];
+        loop {
+            match stream.read(&mut part) {
+                Ok(length @ 1..) => told.extend_from_slice(&part[..length]),
+                _ => return false,
+            }
+            let text = String::from_utf8_lossy(&told);
+            if text.contains(&expected) || text.starts_with(refused) {
+                return true;
+            }
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -86,16 +127,45 @@ pub(crate) fn send_signal(pid: u32, signal: &str) {
     assert!(status.success(), "kill -s {signal} {pid}");
 }
 
+/// A port that is free, and is not handed out meanwhile to who asks for any: it lies below those. The port of a
+/// cluster's own bus, 10,000 above it, is one as well.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_000));
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
+/// Waits for what comes soon, on a machine that may stand still now and then.
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(20), "waited 20 s for {what}");
+        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The clock of Redis, in ms: what it says can be compared with the deadlines of its keys however long a test takes.
+pub(crate) fn now_ms(raw: &mut redis::Connection) -> i64 {
+    let (seconds, micros): (i64, i64) = redis::cmd("TIME").query(raw).unwrap();
+    seconds * 1_000 + micros / 1_000
+}
+
+/// Waits until each key of a lock was renewed: the token's has another deadline then, the old one another value.
+pub(crate) fn wait_for_renewal(raw: &mut redis::Connection, id: &str) {
+    let mut look = || -> Vec<(String, Option<String>, i64)> {
+        let keys = ["t:lock:", "t:lockv2:"].map(|prefix| format!("{prefix}{id}"));
+        let looked = keys.map(|key| {
+            let value: Option<String> = raw.get(&key).unwrap();
+            let deadline: i64 = raw.pexpire_time(&key).unwrap();
+            (key, value, deadline)
+        });
+        looked.into_iter().filter(|(_, value, _)| value.is_some()).collect()
+    };
+    let before = look();
+    assert!(!before.is_empty(), "nobody holds {id}");
+    wait_for("a renewal", || {
+        let now = look();
+        before.iter().all(|one| now.iter().any(|other| one.0 == other.0 && one != other))
+    });
 }
 
 /// Which packages a peer has.

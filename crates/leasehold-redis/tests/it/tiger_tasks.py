@@ -13,7 +13,7 @@ tiger = TaskTiger(
     connection=connection,
     setup_structlog=True,
     config={
-        "ACTIVE_TASK_UPDATE_TIMEOUT": 3,
+        "ACTIVE_TASK_UPDATE_TIMEOUT": 5,
         "ACTIVE_TASK_UPDATE_TIMER": 0.5,
         "LOCK_RETRY": 0.1,
         "QUEUE_SCHEDULED_TASKS_TIME": 0.1,

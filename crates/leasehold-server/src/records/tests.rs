@@ -37,7 +37,7 @@ async fn an_idle_server_forgets_all_that_is_too_much() {
     let too_many = EventFilter { limit_count: 11, ..EventFilter::default() };
     let since = Instant::now();
     while seen.book().unwrap().events(&too_many).unwrap().len() > 10 {
-        assert!(since.elapsed() < Duration::from_secs(20), "still too many");
+        assert!(since.elapsed() < Duration::from_secs(60), "still too many");
         tokio::task::yield_now().await;
     }
     drop(recorder);

@@ -1,7 +1,7 @@
 //! `leasehold locks cleanup`, and back.
 
 use crate::program::{ok, output};
-use crate::support::RedisServer;
+use crate::support::{RedisServer, now_ms};
 use redis::Commands;
 use std::collections::BTreeMap;
 
@@ -14,11 +14,6 @@ fn deadlines(raw: &mut redis::Connection) -> BTreeMap<String, i64> {
             (key, deadline)
         })
         .collect()
-}
-
-fn now_ms(raw: &mut redis::Connection) -> i64 {
-    let (s, us): (i64, i64) = redis::cmd("TIME").query(raw).unwrap();
-    s * 1_000 + us / 1_000
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod program;
 mod run;
 mod scan;
 mod server;
+mod standstill;
 #[path = "../../../leasehold-redis/tests/it/support.rs"]
 #[expect(dead_code, reason = "shared with the tests of leasehold-redis, which use more of it")]
 mod support;

@@ -132,7 +132,7 @@ async fn supervise(
     let mut told_to_stop = false;
     let mut reports = tokio::time::interval(args.ttl / 20);
     reports.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    group.tell_warden(guard.time_left());
+    group.tell_warden(held_until_ms(guard));
     let code = loop {
         tokio::select! {
             biased;
@@ -151,7 +151,7 @@ async fn supervise(
                 }
                 told_to_stop |= is_stop;
             }
-            _ = reports.tick(), if !lost => group.tell_warden(guard.time_left()),
+            _ = reports.tick(), if !lost => group.tell_warden(held_until_ms(guard)),
             code = group.wait() => break code?,
         }
     };
@@ -168,6 +168,14 @@ async fn supervise(
         () = leftovers => {}
     }
     Ok(Ended { code, lost })
+}
+
+/// Until when the lock is held at least, as the warden is told. The clock is read first: standing still in between makes
+/// it no later.
+fn held_until_ms(guard: &Guard) -> Option<u64> {
+    let now_ms = warden::now_ms();
+    let left = guard.time_left()?;
+    Some(now_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
 }
 
 fn not_acquired(error: &AcquireError) -> Failure {

@@ -119,11 +119,12 @@ impl Group {
         Ok(spawned)
     }
 
-    /// The warden ends the group when it hears nothing more for `left`; `None` when only our end counts.
-    pub(super) fn tell_warden(&mut self, left: Option<Duration>) {
+    /// The warden ends the group when it hears nothing more until then, by [`now_ms`](super::warden::now_ms); `None` when only our end
+    /// counts.
+    pub(super) fn tell_warden(&mut self, until_ms: Option<u64>) {
         if let Some(warden) = &mut self.warden {
-            let left_ms = left.map_or_else(|| "-".to_owned(), |left| left.as_millis().to_string());
-            warden.tell(&format!("{} {left_ms}\n", self.group));
+            let until_ms = until_ms.map_or_else(|| "-".to_owned(), |until_ms| until_ms.to_string());
+            warden.tell(&format!("{} {until_ms}\n", self.group));
         }
     }
 

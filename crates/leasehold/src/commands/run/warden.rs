@@ -3,6 +3,7 @@
 
 use crate::exit::Failure;
 use nix::sys::signal::{Signal, killpg};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use std::io::BufRead;
 use std::process::ExitCode;
@@ -15,7 +16,14 @@ pub(crate) struct WardenArgs {
     grace_ms: u64,
 }
 
-/// What the run said last: which group, and for how long it may be silent.
+/// Now, in ms, by the clock that all processes of this machine share and nobody sets. A report says until when, and not
+/// for how long: whoever reads it late would count from then.
+pub(super) fn now_ms() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What the run said last: which group, and until when it may be silent.
 #[derive(Clone, Copy)]
 struct Report {
     group: Pid,
@@ -34,7 +42,7 @@ fn reports() -> Receiver<Report> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            let Some(report) = read(&line) else { continue };
+            let Some(report) = read(&line, now_ms(), Instant::now()) else { continue };
             if sender.send(report).is_err() {
                 return;
             }
@@ -43,12 +51,13 @@ fn reports() -> Receiver<Report> {
     receiver
 }
 
-fn read(line: &str) -> Option<Report> {
-    let (group, left_ms) = line.split_once(' ')?;
-    let left = left_ms.parse().ok().map(Duration::from_millis);
+fn read(line: &str, now_ms: u64, now: Instant) -> Option<Report> {
+    let (group, until_ms) = line.split_once(' ')?;
+    let until_ms: Option<u64> = until_ms.parse().ok();
+    let left = until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(now_ms)));
     Some(Report {
         group: Pid::from_raw(group.parse().ok()?),
-        silent_until: left.map(|left| Instant::now() + left),
+        silent_until: left.map(|left| now + left),
     })
 }
 
@@ -82,5 +91,22 @@ fn end(group: Pid, grace: Duration) {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_is_read_late_gives_no_more_time() {
+        let now = Instant::now();
+        let left = |line: &str, now_ms| {
+            let report = read(line, now_ms, now)?;
+            Some(report.silent_until? - now)
+        };
+        assert_eq!(left("7 5000", 4_000), Some(Duration::from_secs(1)));
+        assert_eq!(left("7 5000", 60_000), Some(Duration::ZERO));
+        assert_eq!(left("7 -", 4_000), None);
     }
 }

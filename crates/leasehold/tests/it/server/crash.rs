@@ -82,10 +82,11 @@ fn kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
 #[test]
 fn no_lease_dies_while_the_server_is_dead() {
     let home = Home::new();
-    let mut server = home.start(&["--lease-seconds-min", "0.5"]);
+    let mut server = home.start(&["--lease-seconds-min", "1"]);
     let mut client = server.client();
     client.create_limit("db", 1);
-    let body = json!({"names": ["db"], "slots": 1, "lease_duration": 0.5});
+    // Long enough to be alive still when the server is killed, and when it is there again.
+    let body = json!({"names": ["db"], "slots": 1, "lease_duration": 5});
     let lease = client.post("/api/v2/concurrency_limits/increment-with-lease", &body).json();
     server.kill();
     let deadline: Timestamp = lease["deadline"].as_str().unwrap().parse().unwrap();

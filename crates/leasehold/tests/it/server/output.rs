@@ -63,8 +63,9 @@ fn on_terminal(home: &Home, script: &str, no_color: Option<&str>) -> String {
 #[test]
 fn no_color_is_heeded_where_there_would_be_color() {
     let errors = "\"$LEASEHOLD\" server begin";
-    let logs = "\"$LEASEHOLD\" server start --port 0 --data-dir \"$HOME\" & \
-                until test -e \"$HOME/leasehold.db\"; do :; done; kill -TERM $!; wait";
+    // Stopped when it has said that it listens; its log is what is on the terminal.
+    let logs = "\"$LEASEHOLD\" server start --port 0 --data-dir \"$HOME\" > \"$HOME/said\" & \
+                until grep -q Ctrl-C \"$HOME/said\"; do sleep 0.02; done; kill -TERM $!; wait";
     for (script, printed) in [(errors, "begin"), (logs, "stopped")] {
         let is_colored = |no_color| {
             let shown = on_terminal(&Home::new(), script, no_color);
