@@ -185,6 +185,46 @@ fn check_is_dead_in_time(victim: &str) {
     assert_eq!(code, Some(137), "{victim}");
 }
 
+/// Neither leasehold nor its warden can do anything meanwhile, as on a machine that was suspended.
+#[test]
+fn whoever_learns_late_that_the_lock_is_lost_gives_no_grace_that_is_over() {
+    let server = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let alive = dir.path().join("alive");
+    let script = format!("trap '' TERM; while :; do touch {}; sleep 0.01; done", alive.display());
+    let args = ["run", "--lock", "a", "--ttl", "14s", "--grace", "6s", "--", "sh", "-c", &script];
+    let mut run = spawn(&server, &args);
+    wait_for("the command", || exists(&alive));
+    let warden = child_named(run.id(), "warden");
+    send_signal(run.id(), "STOP");
+    send_signal(warden, "STOP");
+    let mut raw = server.raw();
+    wait_for("the lock to run out", || !raw.exists::<_, bool>("t:lockv2:a").unwrap());
+    for stopped in [warden, run.id()] {
+        send_signal(stopped, "CONT");
+    }
+    let woken = SystemTime::now();
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+    let last_seen = std::fs::metadata(&alive).unwrap().modified().unwrap();
+    let lived_on = last_seen.duration_since(woken).unwrap_or_default();
+    assert!(lived_on < Duration::from_secs(5), "the grace began anew: alive for {lived_on:?}");
+}
+
+/// The process id of a child whose command line has a word.
+fn child_named(parent: u32, word: &str) -> u32 {
+    let children = format!("/proc/{parent}/task/{parent}/children");
+    let mut found = None;
+    wait_for(word, || {
+        let children = std::fs::read_to_string(&children).unwrap();
+        found = children.split_whitespace().map(|id| id.parse().unwrap()).find(|id: &u32| {
+            std::fs::read_to_string(format!("/proc/{id}/cmdline"))
+                .is_ok_and(|line| line.split('\0').any(|part| part.contains(word)))
+        });
+        found.is_some()
+    });
+    found.unwrap()
+}
+
 #[test]
 fn d29_no_orphans_when_leasehold_is_killed() {
     let server = RedisServer::start();

@@ -16,6 +16,7 @@ use process::{Group, Signals};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Run a command under a lock.
 ///
@@ -132,7 +133,8 @@ async fn supervise(
     let mut told_to_stop = false;
     let mut reports = tokio::time::interval(args.ttl / 20);
     reports.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    group.tell_warden(held_until_ms(guard));
+    let mut until = held_until(guard);
+    group.tell_warden(until);
     let code = loop {
         tokio::select! {
             biased;
@@ -140,18 +142,24 @@ async fn supervise(
                 lost = true;
                 group.tell_warden(None);
                 output::say(&format!("lock {:?} is lost, stopping the command: {loss}", args.lock));
-                group.terminate(args.notice().saturating_sub(args.margin()));
+                // Whoever hears of it late has so much less of the grace left.
+                let now = Instant::now();
+                let lost_at = until.map_or(now, |until| until.min(now));
+                group.terminate(lost_at + args.notice().saturating_sub(args.margin()));
             }
             signal = signals.next() => {
                 let is_stop = Signals::is_stop(signal);
                 group.pass_on(signal);
                 // A second request to stop is meant: the grace starts to count.
                 if is_stop && told_to_stop {
-                    group.kill_after(args.grace);
+                    group.kill_at(Instant::now() + args.grace);
                 }
                 told_to_stop |= is_stop;
             }
-            _ = reports.tick(), if !lost => group.tell_warden(held_until_ms(guard)),
+            _ = reports.tick(), if !lost => {
+                until = held_until(guard);
+                group.tell_warden(until);
+            }
             code = group.wait() => break code?,
         }
     };
@@ -170,12 +178,10 @@ async fn supervise(
     Ok(Ended { code, lost })
 }
 
-/// Until when the lock is held at least, as the warden is told. The clock is read first: standing still in between makes
-/// it no later.
-fn held_until_ms(guard: &Guard) -> Option<u64> {
-    let now_ms = warden::now_ms();
-    let left = guard.time_left()?;
-    Some(now_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
+/// Until when the lock is held at least. The clock is read first: standing still in between makes it no later.
+fn held_until(guard: &Guard) -> Option<Instant> {
+    let now = Instant::now();
+    Some(now + guard.time_left()?)
 }
 
 fn not_acquired(error: &AcquireError) -> Failure {

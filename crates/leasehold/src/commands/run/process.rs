@@ -1,5 +1,6 @@
 //! The command's process group: started as one, told as one, ended as one.
 
+use super::warden;
 use crate::exit::{Exit, Failure};
 use crate::output;
 use nix::errno::Errno;
@@ -119,11 +120,10 @@ impl Group {
         Ok(spawned)
     }
 
-    /// The warden ends the group when it hears nothing more until then, by [`now_ms`](super::warden::now_ms); `None` when only our end
-    /// counts.
-    pub(super) fn tell_warden(&mut self, until_ms: Option<u64>) {
+    /// The warden ends the group when it hears nothing more until then; `None` when only our end counts.
+    pub(super) fn tell_warden(&mut self, until: Option<Instant>) {
         if let Some(warden) = &mut self.warden {
-            let until_ms = until_ms.map_or_else(|| "-".to_owned(), |until_ms| until_ms.to_string());
+            let until_ms = until.map_or_else(|| "-".to_owned(), |until| ms_of(until).to_string());
             warden.tell(&format!("{} {until_ms}\n", self.group));
         }
     }
@@ -132,16 +132,15 @@ impl Group {
         self.signal(signal);
     }
 
-    /// SIGTERM now and SIGKILL after the grace.
-    pub(super) fn terminate(&mut self, grace: Duration) {
+    /// SIGTERM now and SIGKILL then.
+    pub(super) fn terminate(&mut self, kill_at: Instant) {
         self.signal(Signal::SIGTERM);
         // A stopped process would not see the SIGTERM.
         self.signal(Signal::SIGCONT);
-        self.kill_after(grace);
+        self.kill_at(kill_at);
     }
 
-    pub(super) fn kill_after(&mut self, grace: Duration) {
-        let at = Instant::now() + grace;
+    pub(super) fn kill_at(&mut self, at: Instant) {
         self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
     }
 
@@ -199,6 +198,13 @@ impl Group {
             Err(error) => output::say(&format!("failed to send {signal} to the command: {error}")),
         }
     }
+}
+
+/// A moment by the clock that the warden reads too. That clock is read first: standing still in between makes it no later.
+fn ms_of(moment: Instant) -> u64 {
+    let now_ms = warden::now_ms();
+    let left = moment.saturating_duration_since(Instant::now());
+    now_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn code_of(status: ExitStatus) -> u8 {

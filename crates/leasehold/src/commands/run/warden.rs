@@ -32,8 +32,8 @@ struct Report {
 
 /// Reads reports from stdin until they end or stay away. A run that ends in order kills its warden first.
 pub(crate) fn warden(args: &WardenArgs) -> Result<ExitCode, Failure> {
-    if let Some(group) = wait_for_silence(&reports()) {
-        end(group, Duration::from_millis(args.grace_ms));
+    if let Some((group, since)) = wait_for_silence(&reports()) {
+        end(group, since + Duration::from_millis(args.grace_ms));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -54,14 +54,16 @@ fn reports() -> Receiver<Report> {
 fn read(line: &str, now_ms: u64, now: Instant) -> Option<Report> {
     let (group, until_ms) = line.split_once(' ')?;
     let until_ms: Option<u64> = until_ms.parse().ok();
-    let left = until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(now_ms)));
-    Some(Report {
-        group: Pid::from_raw(group.parse().ok()?),
-        silent_until: left.map(|left| now + left),
-    })
+    let silent_until = until_ms.and_then(|until_ms| {
+        let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
+        let over = Duration::from_millis(now_ms.saturating_sub(until_ms));
+        (now + left).checked_sub(over)
+    });
+    Some(Report { group: Pid::from_raw(group.parse().ok()?), silent_until })
 }
 
-fn wait_for_silence(reports: &Receiver<Report>) -> Option<Pid> {
+/// Which group is to end, and since when: what happened late has so much less of the grace left.
+fn wait_for_silence(reports: &Receiver<Report>) -> Option<(Pid, Instant)> {
     let mut last: Option<Report> = None;
     loop {
         let next = match last.and_then(|report| report.silent_until) {
@@ -71,20 +73,21 @@ fn wait_for_silence(reports: &Receiver<Report>) -> Option<Pid> {
         match next {
             Ok(report) => last = Some(report),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                return last.map(|report| report.group);
+                let now = Instant::now();
+                let since = |report: Report| report.silent_until.map_or(now, |it| it.min(now));
+                return last.map(|report| (report.group, since(report)));
             }
         }
     }
 }
 
-fn end(group: Pid, grace: Duration) {
+fn end(group: Pid, kill_at: Instant) {
     // Where the group is gone, this fails and there is nothing to do.
     if killpg(group, Signal::SIGTERM).is_err() {
         return;
     }
     // A stopped process would not see the SIGTERM; a failure here means that the group has ended.
     let _ = killpg(group, Signal::SIGCONT);
-    let kill_at = Instant::now() + grace;
     while killpg(group, None).is_ok() {
         if Instant::now() >= kill_at {
             let _ = killpg(group, Signal::SIGKILL);
@@ -101,12 +104,10 @@ mod tests {
     #[test]
     fn a_report_that_is_read_late_gives_no_more_time() {
         let now = Instant::now();
-        let left = |line: &str, now_ms| {
-            let report = read(line, now_ms, now)?;
-            Some(report.silent_until? - now)
-        };
-        assert_eq!(left("7 5000", 4_000), Some(Duration::from_secs(1)));
-        assert_eq!(left("7 5000", 60_000), Some(Duration::ZERO));
-        assert_eq!(left("7 -", 4_000), None);
+        let until = |line: &str, now_ms| read(line, now_ms, now)?.silent_until;
+        let second = Duration::from_secs(1);
+        assert_eq!(until("7 5000", 4_000), Some(now + second));
+        assert_eq!(until("7 5000", 6_000), Some(now - second));
+        assert_eq!(until("7 -", 4_000), None);
     }
 }
