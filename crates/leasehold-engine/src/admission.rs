@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
     pub(crate) limit: LimitId,
     pub(crate) slots: u64,
     /// Which of the wants it comes from.
-    nth: usize,
+    pub(crate) nth: usize,
 }
 
 impl Ledger {
