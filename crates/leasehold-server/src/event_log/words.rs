@@ -1,12 +1,19 @@
 //! What happened, in words: what kind of event it is, and why it happened.
 
-use leasehold_engine::{Departure, How, Loss, What};
+use leasehold_engine::{Departure, How, Limit, Loss, What};
 
 /// The kind of an event, and its reason.
 pub(super) fn kind_and_reason(what: &What) -> (&'static str, Option<String>) {
     match what {
         What::LimitCreated => ("limit.created", None),
-        What::LimitChanged { .. } | What::LimitReset { .. } => ("limit.changed", None),
+        What::LimitChanged { was, is } => ("limit.changed", Some(what_changed(was, is))),
+        What::LimitReset { taken, unleased } => {
+            let slots = match unleased {
+                0 => String::new(),
+                unleased => format!(", {unleased} of them without a lease"),
+            };
+            ("limit.changed", Some(format!("it was reset to {taken} slots taken{slots}")))
+        }
         What::LimitDeleted => ("limit.deleted", None),
         What::Granted => ("lease.granted", None),
         What::RenewedLate { left } => {
@@ -36,6 +43,23 @@ pub(super) fn kind_and_reason(what: &What) -> (&'static str, Option<String>) {
         What::Queued => ("waiter.queued", None),
         What::Left(why) => ("waiter.left", Some(why_left(*why).to_owned())),
     }
+}
+
+/// Each field that is not what it was, by the name that an operator knows it by.
+fn what_changed(was: &Limit, is: &Limit) -> String {
+    let fields = |limit: &Limit| {
+        [
+            ("name", limit.name.to_string()),
+            ("limit", limit.slots.to_string()),
+            ("active", limit.active.to_string()),
+            ("slot_decay_per_second", limit.decay.as_slots_per_second().to_string()),
+            ("slots taken without a lease", limit.unleased.slots_taken().to_string()),
+            ("denied_slots", limit.denied_slots.to_string()),
+        ]
+    };
+    let both = fields(was).into_iter().zip(fields(is)).filter(|(was, is)| was != is);
+    let changes = both.map(|((field, was), (_, is))| format!("{field} from {was} to {is}"));
+    changes.collect::<Vec<_>>().join(", ")
 }
 
 fn why_lost(loss: &Loss) -> &str {

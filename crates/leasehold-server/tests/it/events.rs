@@ -23,7 +23,7 @@ async fn held() -> (TestApp, String) {
     (app, lease)
 }
 
-fn of_waiters(told: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+fn of_log(told: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
     told.iter().map(|(kind, reason)| ((*kind).to_owned(), reason.map(str::to_owned))).collect()
 }
 
@@ -35,7 +35,7 @@ async fn who_waits_and_is_granted_is_told_under_the_lease_that_it_got() {
     app.release(&lease).await.expect(204);
     let granted = lease_of(&held.await.expect(200));
     let told = app.told(&format!("lease={granted}"), 2).await;
-    assert_eq!(told, of_waiters(&[("waiter.queued", None), ("lease.granted", None)]));
+    assert_eq!(told, of_log(&[("waiter.queued", None), ("lease.granted", None)]));
     let queued = &app.events("kind=waiter").await[0];
     assert_eq!((&queued["limit"], &queued["holder"]["id"]), (&json!("db"), &json!(run(1))));
 }
@@ -48,7 +48,7 @@ async fn who_took_a_lease_away_is_told_with_the_reason() {
     let told = app.told(&format!("lease={lease}"), 2).await;
     let expected =
         [("lease.granted", None), ("lease.revoked", Some("by anna: the database moves"))];
-    assert_eq!(told, of_waiters(&expected));
+    assert_eq!(told, of_log(&expected));
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn who_leaves_the_line_is_told_with_the_reason() {
     let mut expected = Vec::new();
     let mut check = async |app: &TestApp, reason| {
         expected.extend([("waiter.queued", None), ("waiter.left", Some(reason))]);
-        assert_eq!(app.told("kind=waiter", expected.len()).await, of_waiters(&expected));
+        assert_eq!(app.told("kind=waiter", expected.len()).await, of_log(&expected));
     };
     app.acquire_with(&body(1)).await.expect(423);
     drop(retry(&app, 1).await);
@@ -113,7 +113,7 @@ async fn who_gets_slots_without_a_lease_is_told_to_have_left_with_them() {
     let (answer, ()) = tokio::join!(held, release);
     answer.expect(200);
     let left = ("waiter.left", Some("it got its slots, without a lease"));
-    assert_eq!(app.told("kind=waiter", 2).await, of_waiters(&[("waiter.queued", None), left]));
+    assert_eq!(app.told("kind=waiter", 2).await, of_log(&[("waiter.queued", None), left]));
 }
 
 /// Who held a limit at a moment, as the recipe in `docs/events.md` finds out: all pages up to then,
@@ -250,6 +250,37 @@ async fn what_a_lease_lost_with_its_limit_is_told_with_the_reason() {
     }
     let nameless = app.events("kind=lease").await.into_iter().find(|it| it["limit"].is_null());
     assert_eq!(nameless, None);
+}
+
+#[tokio::test]
+async fn a_change_of_a_limit_says_what_changed() {
+    let (app, _) = held().await;
+    app.tag("p", 1).await;
+    app.tag_increment(&["p"], &run(1)).await.expect(200);
+    let raised = json!({"limit": 3, "active": false, "slot_decay_per_second": 0.5});
+    app.update("db", &raised).await;
+    app.update("db", &raised).await;
+    app.update("db", &json!({"name": "db2", "slot_decay_per_second": 0, "denied_slots": 4})).await;
+    app.update("db2", &json!({"limit": 3, "active_slots": 1})).await;
+    app.update("db2", &json!({"active_slots": 2})).await;
+    let raised = json!({"tag": "p", "concurrency_limit": 2});
+    app.post(&format!("{TAGS}/"), &raised).await.expect(200);
+    app.tag_reset("p", Some(&[&run(2)])).await.expect(200);
+    let changed = |reason| ("limit.changed", Some(reason));
+    let renamed = changed(
+        "name from db to db2, slot_decay_per_second from 0.5 to 0, denied_slots from 0 to 4",
+    );
+    let told = app.told("limit=db&kind=limit.changed", 2).await;
+    let raised =
+        "limit from 1 to 3, active from true to false, slot_decay_per_second from 0 to 0.5";
+    assert_eq!(told, of_log(&[changed(raised), renamed]));
+    let told = app.told("limit=db2&kind=limit.changed", 3).await;
+    let taken = changed("slots taken without a lease from 0 to 1");
+    let reset = changed("it was reset to 2 slots taken, 1 of them without a lease");
+    assert_eq!(told, of_log(&[renamed, taken, reset]));
+    let told = app.told("limit=tag:p&kind=limit.changed", 2).await;
+    let reset = changed("it was reset to 0 slots taken");
+    assert_eq!(told, of_log(&[changed("limit from 1 to 2"), reset]));
 }
 
 #[tokio::test]
