@@ -37,7 +37,8 @@ async fn who_waits_and_is_granted_is_told_under_the_lease_that_it_got() {
     let told = app.told(&format!("lease={granted}"), 2).await;
     assert_eq!(told, of_log(&[("waiter.queued", None), ("lease.granted", None)]));
     let queued = &app.events("kind=waiter").await[0];
-    assert_eq!((&queued["limit"], &queued["holder"]["id"]), (&json!("db"), &json!(run(1))));
+    let holder = json!({"kind": "task_run", "id": run(1)});
+    assert_eq!((&queued["limit"], &queued["holder"]), (&json!("db"), &holder));
 }
 
 #[tokio::test]
@@ -451,18 +452,24 @@ async fn a_subscriber_that_wants_no_backfill_is_told_what_happens_from_then_on()
 }
 
 #[tokio::test]
-async fn a_subscription_that_asks_for_what_there_is_not_ends_the_connection() {
+async fn a_subscription_that_asks_for_what_there_is_not_ends_the_connection_and_says_why() {
     let app = start();
-    for subscription in [
-        json!({"type": "filter"}),
-        json!({"type": "filter", "filter": {"bogus": 1}}),
-        json!({"type": "filter", "filter": {"event": {"name": "x"}}}),
-        json!({"type": "filter", "filter": {"occurred": {"since": "yesterday"}}}),
-        json!({"type": "filter", "filter": {}, "backfill": "maybe"}),
+    let long = "é".repeat(99);
+    for (subscription, what) in [
+        (json!({"type": "filter"}), "missing field `filter`"),
+        (json!({"type": "filter", "filter": {"bogus": 1}}), "unknown field `bogus`"),
+        (json!({"type": "filter", "filter": {"event": {"name": "x"}}}), "invalid type: string"),
+        (json!({"type": "filter", "filter": {"occurred": {"since": "yesterday"}}}), "no point in"),
+        (json!({"type": "filter", "filter": {}, "backfill": "maybe"}), "expected a boolean"),
+        (json!({"type": "filter", "filter": {long: 1}}), "éé"),
     ] {
         let mut socket = subscribe(&app, &subscription).await;
         let said = socket.next().await;
-        assert!(!matches!(said, Some(Ok(Message::Text(_)))), "{subscription}: {said:?}");
+        let Some(Ok(Message::Close(Some(frame)))) = said else {
+            panic!("{subscription}: {said:?}");
+        };
+        assert_eq!(u16::from(frame.code), 1002);
+        assert!(frame.reason.contains(what), "{subscription}: {}", frame.reason);
     }
 }
 
@@ -472,6 +479,8 @@ async fn a_query_of_the_log_that_makes_no_sense_is_refused_with_what_is_wrong() 
     for (query, what) in [
         ("lease=7", "lease"),
         ("page_size=many", "page_size"),
+        ("page_size=0", "must be between 1 and 200"),
+        ("page_size=201", "must be between 1 and 200"),
         ("after=-1", "after"),
         ("since=yesterday", "'yesterday' is no time"),
         ("limit=a&limit=b", "limit"),
