@@ -1,11 +1,13 @@
 //! What happened in a step, for whoever keeps a record of it. Nothing here is needed to decide
 //! anything, and nothing of it is made durable with the ledger.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
 use crate::admission::Wanted;
+use crate::decay::Level;
 use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
@@ -73,6 +75,20 @@ pub enum What {
         /// The old name.
         from: Arc<str>,
     },
+    /// Slots were taken without a lease. Not told of a limit that drains: there nobody holds them.
+    Taken {
+        /// How many.
+        slots: u64,
+        /// How many are taken so now.
+        unleased: u64,
+    },
+    /// Slots were given back that had been taken without a lease.
+    GivenBack {
+        /// How many.
+        slots: u64,
+        /// How many are still taken so.
+        unleased: u64,
+    },
     /// A request joined the line of each of these limits.
     Queued,
     /// A request left the line, and no lease that was granted to it tells so.
@@ -115,6 +131,19 @@ impl Ledger {
     pub(crate) fn happened_to_limit(&mut self, what: What, limit: LimitId) {
         let limits = self.name_of(limit).into_iter().collect();
         self.happened.push(Happening { at: self.now, what, limits, lease: None, holder: None });
+    }
+
+    /// Slots that no lease holds were taken or given back; `before` of them were taken then.
+    pub(crate) fn happened_without_lease(&mut self, limit: LimitId, before: Level) {
+        let room = self.rooms.get(&limit).filter(|room| room.limit.decay.is_none());
+        let Some(unleased) = room.map(|room| room.limit.unleased.slots_taken()) else { return };
+        let before = before.slots_taken();
+        let what = match unleased.cmp(&before) {
+            Ordering::Greater => What::Taken { slots: unleased - before, unleased },
+            Ordering::Less => What::GivenBack { slots: before - unleased, unleased },
+            Ordering::Equal => return,
+        };
+        self.happened_to_limit(what, limit);
     }
 
     /// A limit is not what it was. Whoever holds it under a new name holds the old one no longer.

@@ -29,6 +29,7 @@ impl Ledger {
             unleased: Level::from_slots(create.unleased),
             settled: self.now,
         });
+        self.happened_without_lease(id, Level::ZERO);
         self.view(id, Scope::All).map_or(Created::NameTaken, Created::Made)
     }
 

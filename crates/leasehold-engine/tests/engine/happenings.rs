@@ -78,7 +78,9 @@ fn a_request_that_is_granted_slots_without_a_lease_tells_that_it_left() {
     let (mut world, queued) = waiting(Hold::Unleased);
     assert_eq!(queued.happened.last().unwrap().what, What::Queued);
     let released = world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);
-    assert_eq!(released.happened.last().unwrap().what, What::Left(Departure::Served));
+    let told: Vec<_> = released.happened.into_iter().map(|it| it.what).collect();
+    let taken = What::Taken { slots: 1, unleased: 1 };
+    assert_eq!(told, [What::Released, What::Left(Departure::Served), taken]);
 }
 
 #[test]

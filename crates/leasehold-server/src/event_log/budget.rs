@@ -34,6 +34,8 @@ impl Budget {
             What::Granted
             | What::Released
             | What::RenewedLate { .. }
+            | What::Taken { .. }
+            | What::GivenBack { .. }
             | What::Queued
             | What::Left(_) => self.admits_one(happening.at),
             What::LimitCreated

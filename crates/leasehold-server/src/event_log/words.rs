@@ -40,9 +40,18 @@ pub(super) fn kind_and_reason(what: &What) -> (&'static str, Option<String>) {
         What::MovedIn { from } => {
             ("lease.moved_in", Some(format!("the limit was called '{from}' until now")))
         }
+        What::Taken { slots, unleased } => ("slots.taken", Some(without_lease(*slots, *unleased))),
+        What::GivenBack { slots, unleased } => {
+            ("slots.given_back", Some(without_lease(*slots, *unleased)))
+        }
         What::Queued => ("waiter.queued", None),
         What::Left(why) => ("waiter.left", Some(why_left(*why).to_owned())),
     }
+}
+
+fn without_lease(slots: u64, unleased: u64) -> String {
+    let noun = if slots == 1 { "slot" } else { "slots" };
+    format!("{slots} {noun}, without a lease; {unleased} taken so from then on")
 }
 
 /// Each field that is not what it was, by the name that an operator knows it by.

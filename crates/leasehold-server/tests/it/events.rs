@@ -285,6 +285,34 @@ async fn a_change_of_a_limit_says_what_changed() {
 }
 
 #[tokio::test]
+async fn slots_without_a_lease_are_told_with_their_number_and_without_a_holder() {
+    let app = start();
+    app.limit("db", 3).await;
+    app.rate_limit("rate", 9, 1.0).await;
+    app.increment(&["db"], 2).await.expect(200);
+    app.increment(&["db", "rate"], 1).await.expect(200);
+    app.spend(&["rate"], 1).await.expect(200);
+    app.lease(&["rate"], 1).await;
+    app.decrement(&["db", "rate"], 1).await.expect(200);
+    app.decrement(&["db"], 3).await.expect(200);
+    app.decrement(&["db"], 1).await.expect(200);
+    let told = app.told("kind=slots", 4).await;
+    let taken = |reason| ("slots.taken", Some(reason));
+    let given_back = |reason| ("slots.given_back", Some(reason));
+    let expected = [
+        taken("2 slots, without a lease; 2 taken so from then on"),
+        taken("1 slot, without a lease; 3 taken so from then on"),
+        given_back("1 slot, without a lease; 2 taken so from then on"),
+        given_back("2 slots, without a lease; 0 taken so from then on"),
+    ];
+    assert_eq!(told, of_log(&expected));
+    for event in app.events("kind=slots").await {
+        assert_eq!((&event["limit"], &event["holder"]), (&json!("db"), &Value::Null));
+        assert_eq!(event["lease"], Value::Null);
+    }
+}
+
+#[tokio::test]
 async fn the_log_survives_a_restart_and_goes_on() {
     let (app, lease) = held().await;
     let app = app.restart(Span::from_seconds(5)).await;

@@ -171,8 +171,8 @@ fn blocks() -> Vec<Operation> {
 const KINDS: &str = "Of this kind: `lease.expired`, or `lease` for all kinds that begin with it. \
      There are `limit.created`, `limit.changed`, `limit.deleted`, `lease.granted`, \
      `lease.renewed_late`, `lease.released`, `lease.expired`, `lease.revoked`, \
-     `lease.repossessed`, `lease.moved_out`, `lease.moved_in`, `waiter.queued`, `waiter.left`, \
-     `log.dropped`, and whatever clients send.";
+     `lease.repossessed`, `lease.moved_out`, `lease.moved_in`, `slots.taken`, `slots.given_back`, \
+     `waiter.queued`, `waiter.left`, `log.dropped`, and whatever clients send.";
 
 /// The log of events, which is ours alone.
 pub(super) fn event_log(settings: &Settings) -> Operation {
