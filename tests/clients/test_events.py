@@ -173,7 +173,7 @@ def test_who_waits_for_a_slot_is_told_and_how_it_ended(
     waits.wait_for("acquired")
     waits.let_go()
     waits.finish()
-    # Slots without a lease have no event of their own that would tell of the end of the wait.
+    # The wait for slots without a lease ends with no event of a lease.
     told = 3 if HAS_LEASES else 4
     wait_until(
         lambda: len(kinds(server, limit="database", kind="waiter")) == told,

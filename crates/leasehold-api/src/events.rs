@@ -27,7 +27,7 @@ body! {
         pub after: Option<u64> = optional("after", COUNT);
         /// Whether the newest come first; otherwise the oldest do.
         pub newest_first: Option<bool> = optional("newest_first", BOOLEAN);
-        /// How many at most; a page when it is not given.
+        /// How many at most, up to a page; a page when it is not given.
         pub page_size: Option<u64> = optional("page_size", COUNT);
     }
 }
@@ -61,7 +61,7 @@ answer! {
     /// Whom something happened to.
     pub struct EventHolder {
         /// The kind of holder.
-        pub r#type: String,
+        pub kind: String,
         /// The holder's id within its kind.
         pub id: String,
     }

@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
     pub(crate) limit: LimitId,
     pub(crate) slots: u64,
     /// Which of the wants it comes from.
-    nth: usize,
+    pub(crate) nth: usize,
 }
 
 impl Ledger {
@@ -96,12 +96,13 @@ impl Ledger {
         let mut limits = SmallVec::new();
         for id in ids {
             if let Some(room) = self.settled_room(id) {
-                let unleased = room.limit.unleased;
-                room.limit.unleased = unleased.saturating_sub(Level::from_slots(back.slots));
+                let before = room.limit.unleased;
+                room.limit.unleased = before.saturating_sub(Level::from_slots(back.slots));
                 if let Some(occupancy) = back.occupancy {
                     room.limit.sample_occupancy(occupancy, back.slots);
                 }
                 limits.push(MinimalLimit::from(&room.limit));
+                self.happened_without_lease(id, before);
             }
         }
         limits
@@ -143,8 +144,10 @@ impl Ledger {
         let mut names = SmallVec::new();
         for holding in holdings {
             if let Some(room) = self.settled_room(holding.limit) {
+                let before = room.limit.unleased;
                 room.limit.unleased += holding.level;
                 names.push(room.limit.name.clone());
+                self.happened_without_lease(holding.limit, before);
             }
         }
         Some(GiveBack { names, slots, occupancy: None })

@@ -10,10 +10,11 @@
 
 use std::sync::Arc;
 
-use crate::happening::What;
+use crate::happening::{Loss, What};
 use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
+use crate::limit::LimitId;
 use crate::outcome::{Ended, Gone, Renewed};
 use crate::queue::Called;
 use crate::time::{Span, Timestamp};
@@ -123,6 +124,12 @@ impl Ledger {
         ids.sort_unstable();
         let how = || How::Repossessed { evidence: evidence.clone() };
         ids.into_iter().filter_map(|(_, id)| self.end(id, how())).collect()
+    }
+
+    /// Takes one limit away from a lease, which keeps its others. Answers whether it is empty now.
+    pub(crate) fn lose(&mut self, id: LeaseId, limit: LimitId, why: Loss) -> bool {
+        self.happened_on_limit(What::Lost(why), limit, id);
+        self.remove_holding(id, limit)
     }
 
     fn end(&mut self, id: LeaseId, how: How) -> Option<Lease> {

@@ -1,14 +1,17 @@
 //! What happened in a step, for whoever keeps a record of it. Nothing here is needed to decide
 //! anything, and nothing of it is made durable with the ledger.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
+use crate::admission::Wanted;
+use crate::decay::Level;
 use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
-use crate::limit::LimitId;
+use crate::limit::{Limit, LimitId};
 use crate::queue::Waiter;
 use crate::time::{Span, Timestamp};
 
@@ -32,8 +35,21 @@ pub struct Happening {
 pub enum What {
     /// A limit was made.
     LimitCreated,
-    /// A limit was changed or reset.
-    LimitChanged,
+    /// A limit was changed. With another name than before, that is told under both.
+    LimitChanged {
+        /// The limit as it was.
+        was: Box<Limit>,
+        /// The limit as it is.
+        is: Box<Limit>,
+    },
+    /// An operator said how many slots of a limit are taken; what leases lost by it is told
+    /// of each of them.
+    LimitReset {
+        /// How many are taken now.
+        taken: u64,
+        /// How many of these no lease holds.
+        unleased: u64,
+    },
     /// A limit was deleted.
     LimitDeleted,
     /// A lease was granted.
@@ -47,10 +63,48 @@ pub enum What {
     Released,
     /// A lease ended that its holder did not give back.
     Ended(How),
+    /// A lease lost one of its limits, perhaps its only one, and its holder gave nothing back.
+    Lost(Loss),
+    /// The limit of a lease was renamed. Told under the old name: there it is held no longer.
+    MovedOut {
+        /// The new name.
+        to: Arc<str>,
+    },
+    /// The limit of a lease was renamed. Told under the new name: there it is held now.
+    MovedIn {
+        /// The old name.
+        from: Arc<str>,
+    },
+    /// Slots were taken without a lease. Not told of a limit that drains: there nobody holds them.
+    Taken {
+        /// How many.
+        slots: u64,
+        /// How many are taken so now.
+        unleased: u64,
+    },
+    /// Slots were given back that had been taken without a lease.
+    GivenBack {
+        /// How many.
+        slots: u64,
+        /// How many are still taken so.
+        unleased: u64,
+    },
     /// A request joined the line of each of these limits.
     Queued,
     /// A request left the line, and no lease that was granted to it tells so.
     Left(Departure),
+}
+
+/// Why a lease lost one of its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// An operator reset it.
+    Reset {
+        /// Why, if it was said.
+        reason: Option<Arc<str>>,
+    },
+    /// It was deleted.
+    Deleted,
 }
 
 /// Why a request left the line.
@@ -79,17 +133,57 @@ impl Ledger {
         self.happened.push(Happening { at: self.now, what, limits, lease: None, holder: None });
     }
 
+    /// Slots that no lease holds were taken or given back; `before` of them were taken then.
+    pub(crate) fn happened_without_lease(&mut self, limit: LimitId, before: Level) {
+        let room = self.rooms.get(&limit).filter(|room| room.limit.decay.is_none());
+        let Some(unleased) = room.map(|room| room.limit.unleased.slots_taken()) else { return };
+        let before = before.slots_taken();
+        let what = match unleased.cmp(&before) {
+            Ordering::Greater => What::Taken { slots: unleased - before, unleased },
+            Ordering::Less => What::GivenBack { slots: before - unleased, unleased },
+            Ordering::Equal => return,
+        };
+        self.happened_to_limit(what, limit);
+    }
+
+    /// A limit is not what it was. Whoever holds it under a new name holds the old one no longer.
+    pub(crate) fn happened_to_change(&mut self, was: Limit) {
+        let Some(is) = self.rooms.get(&was.id).map(|room| room.limit.clone()) else { return };
+        if was == is {
+            return;
+        }
+        let (id, from, to) = (was.id, was.name.clone(), is.name.clone());
+        let is_renamed = from != to;
+        let mut limits: Names = smallvec![from.clone()];
+        limits.extend(is_renamed.then(|| to.clone()));
+        let what = What::LimitChanged { was: Box::new(was), is: Box::new(is) };
+        self.happened.push(Happening { at: self.now, what, limits, lease: None, holder: None });
+        for lease in is_renamed.then(|| self.leases_on(id)).into_iter().flatten() {
+            self.happened_under(What::MovedOut { to: to.clone() }, from.clone(), lease);
+            self.happened_under(What::MovedIn { from: from.clone() }, to.clone(), lease);
+        }
+    }
+
+    /// A lease that holds nothing is nobody's answer to "who held it": what becomes of it is not
+    /// told.
     pub(crate) fn happened_to_lease(&mut self, what: What, lease: &Lease) {
         let limits: Names =
             lease.holdings.iter().filter_map(|held| self.name_of(held.limit)).collect();
-        self.happened_on(what, limits, lease);
+        if !limits.is_empty() {
+            self.happened_on(what, limits, lease);
+        }
     }
 
     /// A lease lost one of its limits, and is told of as it was before.
     pub(crate) fn happened_on_limit(&mut self, what: What, limit: LimitId, lease: LeaseId) {
-        let limits = self.name_of(limit).into_iter().collect();
+        if let Some(name) = self.name_of(limit) {
+            self.happened_under(what, name, lease);
+        }
+    }
+
+    fn happened_under(&mut self, what: What, name: Arc<str>, lease: LeaseId) {
         if let Some(lease) = self.lease(lease).cloned() {
-            self.happened_on(what, limits, &lease);
+            self.happened_on(what, smallvec![name], &lease);
         }
     }
 
@@ -104,7 +198,14 @@ impl Ledger {
     }
 
     pub(crate) fn happened_in_line(&mut self, what: What, waiter: &Waiter) {
-        let limits = waiter.wanted.iter().filter_map(|want| self.name_of(want.limit)).collect();
+        // A limit that is deleted has no name any more, but the request still says it.
+        let asked_for = |want: &Wanted| {
+            let asked = waiter.acquire.wants.get(want.nth)?;
+            Some(asked.name.clone())
+        };
+        let names =
+            waiter.wanted.iter().filter_map(|it| self.name_of(it.limit).or_else(|| asked_for(it)));
+        let limits = names.collect();
         let hold = &waiter.acquire.hold;
         let (lease, holder) = (hold.lease(), hold.holder().cloned());
         self.happened.push(Happening { at: self.now, what, limits, lease, holder });

@@ -39,7 +39,7 @@ pub use command::{
     Mode, Page, Patience, Query, Scope, Want,
 };
 pub use decay::{Level, Rate};
-pub use happening::{Departure, Happening, What};
+pub use happening::{Departure, Happening, Loss, What};
 pub use holder::Holder;
 pub use lease::{Ending, Fence, Holding, Holdings, How, Lease, LeaseId, Notes, RequestDigest};
 pub use ledger::{Ledger, Step};

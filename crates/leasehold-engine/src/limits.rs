@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::command::{CreateLimit, LimitPatch, LimitRef, Scope};
 use crate::decay::{Level, Rate};
-use crate::happening::What;
+use crate::happening::{Loss, What};
 use crate::lease::LeaseId;
 use crate::ledger::Ledger;
 use crate::limit::{Limit, LimitId};
@@ -29,6 +29,7 @@ impl Ledger {
             unleased: Level::from_slots(create.unleased),
             settled: self.now,
         });
+        self.happened_without_lease(id, Level::ZERO);
         self.view(id, Scope::All).map_or(Created::NameTaken, Created::Made)
     }
 
@@ -39,16 +40,15 @@ impl Ledger {
         let Some(old) = self.rooms.get(&id).map(|room| &room.limit) else {
             return Updated::NotFound;
         };
-        if let Some(name) = patch.name.filter(|name| *name != old.name) {
-            if self.names.contains_key(&name) {
-                return Updated::NameTaken;
-            }
-            let old_name = old.name.clone();
-            self.names.remove(&old_name);
-            self.names.insert(name.clone(), id);
-            if let Some(room) = self.settled_room(id) {
-                room.limit.name = name;
-            }
+        let name = patch.name.filter(|name| *name != old.name);
+        if name.as_ref().is_some_and(|name| self.names.contains_key(name)) {
+            return Updated::NameTaken;
+        }
+        let Some(was) = self.settled_room(id).map(|room| room.limit.clone()) else {
+            return Updated::NotFound;
+        };
+        if let Some(name) = name {
+            self.rename_limit(id, name);
         }
         if let Some(decay) = patch.decay {
             self.change_decay(id, decay);
@@ -60,7 +60,7 @@ impl Ledger {
             limit.unleased = patch.unleased.map_or(limit.unleased, Level::from_slots);
             limit.denied_slots = patch.denied_slots.unwrap_or(limit.denied_slots);
         }
-        self.happened_to_limit(What::LimitChanged, id);
+        self.happened_to_change(was);
         Updated::Done
     }
 
@@ -87,8 +87,9 @@ impl Ledger {
         }
         if let Some(room) = self.settled_room(id) {
             room.limit.unleased = target.saturating_sub(room.leased);
+            let unleased = room.limit.unleased.slots_taken();
+            self.happened_to_limit(What::LimitReset { taken: slots, unleased }, id);
         }
-        self.happened_to_limit(What::LimitChanged, id);
         Updated::Done
     }
 
@@ -97,7 +98,7 @@ impl Ledger {
             return Deleted::NotFound;
         };
         for lease in self.leases_on(id) {
-            let is_empty = self.remove_holding(lease, id);
+            let is_empty = self.lose(lease, id, Loss::Deleted);
             // A client that renews a lease is not to be disturbed; one that cannot would leave
             // the empty lease behind for good.
             let renews = self.lease(lease).is_some_and(|lease| lease.deadline.is_some());
@@ -108,6 +109,14 @@ impl Ledger {
         }
         self.remove_limit(id);
         Deleted::Done
+    }
+
+    fn rename_limit(&mut self, id: LimitId, name: Arc<str>) {
+        if let Some(room) = self.settled_room(id) {
+            let old = std::mem::replace(&mut room.limit.name, name.clone());
+            self.names.remove(&old);
+            self.names.insert(name, id);
+        }
     }
 
     /// The leases on a limit, oldest first.

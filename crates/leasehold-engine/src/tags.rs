@@ -9,7 +9,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::command::{CreateLimit, LimitPatch, LimitRef, Scope};
 use crate::decay::{Level, Rate};
-use crate::happening::What;
+use crate::happening::{Loss, What};
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId};
 use crate::ledger::Ledger;
@@ -44,7 +44,7 @@ impl Ledger {
             return Updated::NotFound;
         };
         for lease in self.leases_on(id) {
-            if self.remove_holding(lease, id) {
+            if self.lose(lease, id, Loss::Reset { reason: reason.cloned() }) {
                 // Revoking a lease that is there cannot fail.
                 let _ = self.revoke(lease, reason.cloned(), None);
             }
@@ -52,7 +52,7 @@ impl Ledger {
         if let Some(room) = self.settled_room(id) {
             room.limit.unleased = Level::ZERO;
         }
-        self.happened_to_limit(What::LimitChanged, id);
+        self.happened_to_limit(What::LimitReset { taken: 0, unleased: 0 }, id);
         for (lease, holder) in holders {
             if self.holds(&holder, id) || self.lease(lease).is_some() {
                 continue;

@@ -6,12 +6,13 @@
 //! than it can be written, is dropped and counted; the log says so itself.
 
 mod budget;
+mod words;
 mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leasehold_engine::{Departure, Happening, How, What};
+use leasehold_engine::Happening;
 use leasehold_records::{Event, EventFilter, RunKind};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -154,31 +155,7 @@ impl LogTask {
 
 /// What happened, as events: one for each limit.
 fn events(happening: &Happening) -> Vec<Event> {
-    let (kind, reason) = match &happening.what {
-        What::LimitCreated => ("limit.created", None),
-        What::LimitChanged => ("limit.changed", None),
-        What::LimitDeleted => ("limit.deleted", None),
-        What::Granted => ("lease.granted", None),
-        What::RenewedLate { left } => {
-            let seconds = left.as_seconds_f64();
-            ("lease.renewed_late", Some(format!("{seconds:.3} seconds were left")))
-        }
-        What::Released | What::Ended(How::Released) => ("lease.released", None),
-        What::Ended(How::Expired) => ("lease.expired", Some("it was not renewed".to_owned())),
-        What::Ended(How::Revoked { reason, by }) => {
-            let reason = match (reason, by) {
-                (Some(reason), Some(by)) => Some(format!("by {by}: {reason}")),
-                (None, Some(by)) => Some(format!("by {by}")),
-                (reason, None) => reason.as_ref().map(ToString::to_string),
-            };
-            ("lease.revoked", reason)
-        }
-        What::Ended(How::Repossessed { evidence }) => {
-            ("lease.repossessed", Some(evidence.to_string()))
-        }
-        What::Queued => ("waiter.queued", None),
-        What::Left(why) => ("waiter.left", Some(departure(*why).to_owned())),
-    };
+    let (kind, reason) = words::kind_and_reason(&happening.what);
     let event = |limit: Option<String>| Event {
         number: 0,
         id: Uuid::now_v7(),
@@ -194,17 +171,6 @@ fn events(happening: &Happening) -> Vec<Event> {
         return vec![event(None)];
     }
     happening.limits.iter().map(|name| event(Some(name.to_string()))).collect()
-}
-
-fn departure(why: Departure) -> &'static str {
-    match why {
-        Departure::Served => "it got its slots, without a lease",
-        Departure::HungUp => "its client hung up",
-        Departure::OutOfPatience => "it had waited for as long as a request is held open",
-        Departure::LimitsChanged => "the limit was changed, and it can have no lease any longer",
-        Departure::Stopping => "the server stopped",
-        Departure::JournalFailed => "the journal failed",
-    }
 }
 
 /// What a client sent, with what can be looked for taken out of it.

@@ -1,8 +1,8 @@
-//! What is told of the requests that wait.
+//! What is told of the requests that wait, and of the limits that leases lose.
 
 use leasehold_engine::{
-    Acquire, Command, Departure, Happening, Hold, LeaseId, LimitPatch, Missing, Mode, Patience,
-    Span, Step, WaiterId, Want, What,
+    Acquire, Command, Departure, Happening, Hold, LeaseId, LimitPatch, Loss, Missing, Mode,
+    Patience, Scope, Span, Step, WaiterId, Want, What,
 };
 
 use crate::fixture::{World, lease_hold, named, task_run};
@@ -78,7 +78,9 @@ fn a_request_that_is_granted_slots_without_a_lease_tells_that_it_left() {
     let (mut world, queued) = waiting(Hold::Unleased);
     assert_eq!(queued.happened.last().unwrap().what, What::Queued);
     let released = world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);
-    assert_eq!(released.happened.last().unwrap().what, What::Left(Departure::Served));
+    let told: Vec<_> = released.happened.into_iter().map(|it| it.what).collect();
+    let taken = What::Taken { slots: 1, unleased: 1 };
+    assert_eq!(told, [What::Released, What::Left(Departure::Served), taken]);
 }
 
 #[test]
@@ -128,4 +130,93 @@ fn what_was_kept_for_one_who_is_sent_away_is_granted_to_nobody_who_is_sent_away_
     assert!(step.happened.iter().all(|it| it.what == What::Left(Departure::Stopping)));
     assert!(step.called.is_empty());
     assert_eq!(world.ledger.lease_count(), 1);
+}
+
+/// What a command tells of lease 1, and under which names.
+fn told_of_lease(world: &mut World, command: Command) -> Vec<(Vec<String>, What)> {
+    let step = world.ledger.step(command, world.now);
+    let of_it = step.happened.into_iter().filter(|it| it.lease == Some(LeaseId(1)));
+    of_it
+        .map(|it| {
+            assert_eq!(it.holder, Some(task_run("run-1")));
+            (it.limits.iter().map(ToString::to_string).collect(), it.what)
+        })
+        .collect()
+}
+
+/// A task run that holds two tags under lease 1.
+fn with_two_tags() -> World {
+    let mut world = World::with("tag:p", 1);
+    world.limit("tag:q", 1);
+    world.tag(1, "run-1", &["tag:p", "tag:q"]);
+    world
+}
+
+fn reset_of(name: &str) -> Command {
+    Command::ResetTag { name: name.into(), holders: Vec::new(), reason: None }
+}
+
+fn deletion_of(name: &str) -> Command {
+    Command::DeleteLimit { limit: named(name), scope: Scope::All }
+}
+
+#[test]
+fn a_lease_that_loses_a_limit_is_told_of_under_that_limit_with_the_reason() {
+    let mut world = with_two_tags();
+    let reset = What::Lost(Loss::Reset { reason: None });
+    assert_eq!(told_of_lease(&mut world, reset_of("tag:p")), [(vec!["tag:p".into()], reset)]);
+    let deleted = What::Lost(Loss::Deleted);
+    assert_eq!(told_of_lease(&mut world, deletion_of("tag:q")), [(vec!["tag:q".into()], deleted)]);
+}
+
+#[test]
+fn a_lease_that_holds_nothing_any_more_is_told_of_no_more() {
+    let mut world = World::with("db", 1);
+    world.ask(Mode::Concurrency, &[("db", 1)], lease_hold(1, Some(task_run("run-1"))));
+    assert_eq!(told_of_lease(&mut world, deletion_of("db")).len(), 1);
+    assert_eq!(told_of_lease(&mut world, Command::Release { lease: LeaseId(1) }), []);
+}
+
+#[test]
+fn a_lease_whose_limit_is_renamed_is_told_of_under_both_names() {
+    let mut world = with_two_tags();
+    let patch = LimitPatch { name: Some("tag:r".into()), ..LimitPatch::default() };
+    let rename = Command::UpdateLimit { limit: named("tag:p"), patch };
+    let moved_out = (vec!["tag:p".into()], What::MovedOut { to: "tag:r".into() });
+    let moved_in = (vec!["tag:r".into()], What::MovedIn { from: "tag:p".into() });
+    assert_eq!(told_of_lease(&mut world, rename), [moved_out, moved_in]);
+}
+
+#[test]
+fn a_change_is_told_with_what_it_was_under_both_names_and_no_change_is_not_told() {
+    let mut world = World::with("db", 1);
+    let patch = LimitPatch {
+        name: Some("db2".into()),
+        slots: Some(1),
+        active: Some(false),
+        ..LimitPatch::default()
+    };
+    let mut step = |name| {
+        let update = Command::UpdateLimit { limit: named(name), patch: patch.clone() };
+        world.ledger.step(update, world.now).happened
+    };
+    let told = step("db");
+    let [Happening { what: What::LimitChanged { was, is }, limits, .. }] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(limits.as_slice(), ["db".into(), "db2".into()]);
+    assert_eq!((&*was.name, was.slots, was.active), ("db", 1, true));
+    assert_eq!((&*is.name, is.slots, is.active), ("db2", 1, false));
+    assert_eq!(step("db2"), []);
+}
+
+#[test]
+fn who_waits_for_a_limit_that_is_deleted_leaves_it_under_its_name() {
+    let (mut world, _) = waiting(Hold::Unleased);
+    let step = world.ledger.step(deletion_of("db"), world.now);
+    let left = step.happened.last().unwrap();
+    assert_eq!(
+        (&left.what, left.limits.as_slice()),
+        (&What::Left(Departure::Served), &["db".into()][..])
+    );
 }

@@ -34,9 +34,18 @@ impl Budget {
             What::Granted
             | What::Released
             | What::RenewedLate { .. }
+            | What::Taken { .. }
+            | What::GivenBack { .. }
             | What::Queued
             | What::Left(_) => self.admits_one(happening.at),
-            What::LimitCreated | What::LimitChanged | What::LimitDeleted | What::Ended(_) => true,
+            What::LimitCreated
+            | What::LimitChanged { .. }
+            | What::LimitReset { .. }
+            | What::LimitDeleted
+            | What::Ended(_)
+            | What::Lost(_)
+            | What::MovedOut { .. }
+            | What::MovedIn { .. } => true,
         }
     }
 
@@ -94,6 +103,6 @@ mod tests {
         assert!(!budget.admits(&happening(What::Granted)));
         assert!(!budget.admits(&happening(What::Queued)));
         assert!(budget.admits(&happening(What::Ended(leasehold_engine::How::Expired))));
-        assert!(budget.admits(&happening(What::LimitChanged)));
+        assert!(budget.admits(&happening(What::LimitReset { taken: 0, unleased: 0 })));
     }
 }

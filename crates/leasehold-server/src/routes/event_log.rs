@@ -33,7 +33,6 @@ async fn list(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let log = app.event_log().ok_or(ApiError::PathNotFound)?.clone();
-    let page_size = app.config().bodies.page_size;
     let mut filter = EventFilter {
         limit: wanted.limit,
         holder: wanted.holder,
@@ -43,7 +42,7 @@ async fn list(
         until_micros: point_in_time("until", wanted.until)?,
         after: wanted.after.unwrap_or(0),
         is_newest_first: wanted.newest_first.unwrap_or(false),
-        limit_count: wanted.page_size.unwrap_or(page_size).clamp(1, page_size.max(1)),
+        limit_count: page_size(wanted.page_size, app.config().bodies.page_size)?,
     };
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::ACCEPT.as_str()).is_some_and(|accept| accept.contains(EVENT_STREAM)) {
@@ -61,6 +60,16 @@ async fn list(
     let next = found.last().map(|event| event.number).filter(|_| is_full);
     let page = EventPage { events: found.iter().map(wire).collect(), next };
     Ok(json(StatusCode::OK, &page))
+}
+
+/// No page is empty, and none is larger than the operator allows.
+fn page_size(wanted: Option<u64>, most: u64) -> Result<u64, ApiError> {
+    let size = wanted.unwrap_or(most);
+    if (1..=most).contains(&size) {
+        return Ok(size);
+    }
+    let sentence = format!("Invalid page_size: must be between 1 and {most}.");
+    Err(leasehold_api::Invalid::Detail(sentence).into())
 }
 
 fn point_in_time(name: &str, text: Option<String>) -> Result<Option<i64>, ApiError> {
@@ -104,7 +113,7 @@ fn wire(event: &Event) -> WireEvent {
         holder: event
             .holder
             .as_ref()
-            .map(|(kind, id)| EventHolder { r#type: kind.clone(), id: id.clone() }),
+            .map(|(kind, id)| EventHolder { kind: kind.clone(), id: id.clone() }),
         lease: event.lease,
         reason: event.reason.clone(),
         sent: event.document.clone().unwrap_or_default(),

@@ -34,6 +34,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Close codes of RFC 6455.
 const PROTOCOL_ERROR: u16 = 1002;
 const POLICY_VIOLATION: u16 = 1008;
+/// What a close frame has room for.
+const REASON_BYTES_MAX: usize = 123;
 
 /// The paths of all WebSockets.
 pub(super) const SOCKETS: [&str; 3] = [EVENTS_IN, EVENTS_OUT, LOGS_OUT];
@@ -161,15 +163,21 @@ fn wants_backfill() -> bool {
 }
 
 impl<F: DeserializeOwned> Subscription<F> {
-    /// Takes a subscription. One that asks for what there is not ends the connection without a
-    /// word, as recorded: `None`.
+    /// Takes a subscription. One that asks for what there is not ends the connection, `None`, and
+    /// its client is told why: from the recorded server it would have to guess.
     async fn read(socket: &mut WebSocket) -> Option<Self> {
         let first: Value = serde_json::from_str(&next_text(socket).await?).ok()?;
         if first.get("type").and_then(Value::as_str) != Some("filter") {
             close(socket, PROTOCOL_ERROR, "Expected 'filter' message").await;
             return None;
         }
-        serde_json::from_value(first).ok()
+        match serde_json::from_value(first) {
+            Ok(subscription) => Some(subscription),
+            Err(wrong) => {
+                close(socket, PROTOCOL_ERROR, &format!("Invalid filter: {wrong}")).await;
+                None
+            }
+        }
     }
 }
 
@@ -207,7 +215,8 @@ async fn in_time<E>(sending: impl Future<Output = Result<(), E>>) -> Result<(), 
     }
 }
 
-async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
+async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
+    let reason = reason.get(..reason.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default();
     // A client that is gone already needs no good-bye.
     let _ = send(socket, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
     let _ = tokio::time::timeout(Duration::from_secs(1), next_text(socket)).await;

@@ -90,7 +90,8 @@ async fn update(
         Some(slots) => Command::ResetLimit {
             limit,
             slots,
-            reason: Some(format!("active_slots was set to {slots}").into()),
+            // Other limits of the same lease are told this too.
+            reason: Some(format!("active_slots of '{text}' was set to {slots}").into()),
         },
         None if body.has_null() => return conflict_if_there(&app, limit).await,
         None => Command::UpdateLimit { limit, patch: convert::patch(&body) },

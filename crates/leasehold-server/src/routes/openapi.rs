@@ -40,7 +40,7 @@ pub(super) fn add(routes: Routes, settings: &Settings) -> Routes {
 /// The whole document. Bounds that an operator can choose are shown as chosen.
 fn document(settings: &Settings) -> Value {
     let mut paths = Map::new();
-    for operation in operations::all() {
+    for operation in operations::all(settings) {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method] = operation.to_openapi();
     }

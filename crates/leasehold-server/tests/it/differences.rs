@@ -259,7 +259,7 @@ async fn c16_active_slots_alone_revoke_the_oldest_leases_and_tell_their_holders(
     assert_eq!(
         app.renew(&old).await.expect(410).detail(),
         "Lease not found - it was revoked by an operator at 2026-11-20T20:53:01.000000Z: \
-         active_slots was set to 1"
+         active_slots of 'db' was set to 1"
     );
     app.update("db", &json!({"active_slots": 3})).await;
     assert_eq!(app.taken("db").await, 3);

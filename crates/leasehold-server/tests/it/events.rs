@@ -1,11 +1,13 @@
 //! The log of events: what is told of limits, of leases, and of those who wait.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures_util::{SinkExt, StreamExt};
 use leasehold_engine::Span;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::fixture::{PARK_SECONDS, TestApp, lease_of, run};
+use crate::fixture::{LIMITS, PARK_SECONDS, TAGS, TestApp, lease_of, run};
 use crate::replay::sockets::{Socket, connect};
 
 fn start() -> TestApp {
@@ -19,7 +21,7 @@ async fn held() -> (TestApp, String) {
     (app, lease)
 }
 
-fn of_waiters(told: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+fn of_log(told: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
     told.iter().map(|(kind, reason)| ((*kind).to_owned(), reason.map(str::to_owned))).collect()
 }
 
@@ -31,9 +33,10 @@ async fn who_waits_and_is_granted_is_told_under_the_lease_that_it_got() {
     app.release(&lease).await.expect(204);
     let granted = lease_of(&held.await.expect(200));
     let told = app.told(&format!("lease={granted}"), 2).await;
-    assert_eq!(told, of_waiters(&[("waiter.queued", None), ("lease.granted", None)]));
+    assert_eq!(told, of_log(&[("waiter.queued", None), ("lease.granted", None)]));
     let queued = &app.events("kind=waiter").await[0];
-    assert_eq!((&queued["limit"], &queued["holder"]["id"]), (&json!("db"), &json!(run(1))));
+    let holder = json!({"kind": "task_run", "id": run(1)});
+    assert_eq!((&queued["limit"], &queued["holder"]), (&json!("db"), &holder));
 }
 
 #[tokio::test]
@@ -44,7 +47,7 @@ async fn who_took_a_lease_away_is_told_with_the_reason() {
     let told = app.told(&format!("lease={lease}"), 2).await;
     let expected =
         [("lease.granted", None), ("lease.revoked", Some("by anna: the database moves"))];
-    assert_eq!(told, of_waiters(&expected));
+    assert_eq!(told, of_log(&expected));
 }
 
 #[tokio::test]
@@ -64,7 +67,7 @@ async fn who_leaves_the_line_is_told_with_the_reason() {
     let mut expected = Vec::new();
     let mut check = async |app: &TestApp, reason| {
         expected.extend([("waiter.queued", None), ("waiter.left", Some(reason))]);
-        assert_eq!(app.told("kind=waiter", expected.len()).await, of_waiters(&expected));
+        assert_eq!(app.told("kind=waiter", expected.len()).await, of_log(&expected));
     };
     app.ask_as(1).await.expect(423);
     drop(app.retry(1).await);
@@ -109,7 +112,202 @@ async fn who_gets_slots_without_a_lease_is_told_to_have_left_with_them() {
     let (answer, ()) = tokio::join!(held, release);
     answer.expect(200);
     let left = ("waiter.left", Some("it got its slots, without a lease"));
-    assert_eq!(app.told("kind=waiter", 2).await, of_waiters(&[("waiter.queued", None), left]));
+    assert_eq!(app.told("kind=waiter", 2).await, of_log(&[("waiter.queued", None), left]));
+}
+
+/// Who held a limit at a moment, as the recipe in `docs/events.md` finds out: all pages up to then,
+/// and of each lease what was told last.
+async fn held_at(app: &TestApp, limit: &str, moment: &str) -> BTreeSet<String> {
+    let (mut last, mut after) = (BTreeMap::new(), 0);
+    loop {
+        let path = "/api/leasehold/events?kind=lease&page_size=3";
+        let path = format!("{path}&limit={limit}&until={moment}&after={after}");
+        let page = app.get(&path).await.expect(200).json();
+        for event in page["events"].as_array().unwrap() {
+            if let Some(lease) = event["lease"].as_str() {
+                last.insert(lease.to_owned(), event["kind"].as_str().unwrap().to_owned());
+            }
+        }
+        let Some(next) = page["next"].as_u64() else { break };
+        after = next;
+    }
+    let is_held =
+        |kind: &str| matches!(kind, "lease.granted" | "lease.renewed_late" | "lease.moved_in");
+    last.into_iter().filter(|(_, kind)| is_held(kind)).map(|(lease, _)| lease).collect()
+}
+
+/// Who held each limit at the moments at which somebody looked.
+#[derive(Default)]
+struct Looks(Vec<(String, String, BTreeSet<String>)>);
+
+impl Looks {
+    /// Looks at all limits, also at those that are not there now, and lets time pass.
+    async fn look(&mut self, app: &TestApp) {
+        app.sleep(1.0);
+        let moment = leasehold_api::Timestamp(app.clock.now().as_micros()).to_string();
+        for name in ["db", "z", "z2", "tag:p", "tag:q"] {
+            let answer = app.get(&format!("{LIMITS}/{name}/leases")).await;
+            let held = if answer.status == 404 {
+                BTreeSet::new()
+            } else {
+                let leases = answer.expect(200).json();
+                let leases = leases.as_array().unwrap().iter();
+                leases.map(|lease| lease["id"].as_str().unwrap().to_owned()).collect()
+            };
+            self.0.push((name.to_owned(), moment.clone(), held));
+        }
+        app.sleep(1.0);
+    }
+
+    /// Compares what was seen with what the log says of it now.
+    async fn check(&self, app: &TestApp) {
+        for (name, moment, held) in &self.0 {
+            assert_eq!(held_at(app, name, moment).await, *held, "{name} at {moment}");
+        }
+        let limits_held = self.0.iter().filter(|(_, _, held)| !held.is_empty()).count();
+        assert!(limits_held > 20, "{limits_held} are too few to have shown anything");
+    }
+}
+
+#[tokio::test]
+async fn who_held_a_limit_at_a_moment_is_told_whatever_became_of_the_limit() {
+    let (app, mut looks) = (start(), Looks::default());
+    app.tag("p", 2).await;
+    app.tag("q", 2).await;
+    app.limit("db", 3).await;
+    app.limit("z", 2).await;
+    app.tag_increment(&["p", "q"], &run(1)).await.expect(200);
+    app.tag_increment(&["p"], &run(2)).await.expect(200);
+    let first = app.lease(&["db", "z"], 1).await;
+    let second = app.lease_for(&["z"], &run(3)).await;
+    looks.look(&app).await;
+    // A part of a lease is lost, and the whole of another; a third is made by the reset.
+    app.tag_reset("p", Some(&[&run(4)])).await.expect(200);
+    looks.look(&app).await;
+    app.tag_decrement(&["q"], &run(1)).await.expect(200);
+    app.tag_increment(&["p", "q"], &run(5)).await.expect(200);
+    looks.look(&app).await;
+    app.tag_decrement(&["p"], &run(5)).await.expect(200);
+    app.delete(&format!("{TAGS}/tag/p")).await.expect(200);
+    looks.look(&app).await;
+    app.tag("p", 1).await;
+    app.tag_reset("q", None).await.expect(200);
+    looks.look(&app).await;
+    // A name goes to another limit, and its holders go with the limit.
+    app.update("z", &json!({"name": "z2"})).await;
+    looks.look(&app).await;
+    app.limit("z", 1).await;
+    app.lease(&["z"], 1).await;
+    looks.look(&app).await;
+    app.release(&second).await.expect(204);
+    app.update("z", &json!({"active_slots": 0})).await;
+    looks.look(&app).await;
+    // A lease lives on without its limit, and without any.
+    app.delete(&format!("{LIMITS}/db")).await.expect(204);
+    looks.look(&app).await;
+    app.delete(&format!("{LIMITS}/z2")).await.expect(204);
+    app.renew(&first).await.expect(204);
+    app.limit("db", 1).await;
+    app.limit("z2", 1).await;
+    looks.look(&app).await;
+    app.lease(&["db"], 1).await;
+    looks.look(&app).await;
+    app.release(&first).await.expect(204);
+    let app = app.restart(Span::from_seconds(5)).await;
+    looks.look(&app).await;
+    app.sleep(400.0);
+    looks.look(&app).await;
+    looks.check(&app).await;
+}
+
+#[tokio::test]
+async fn what_a_lease_lost_with_its_limit_is_told_with_the_reason() {
+    let app = start();
+    for tag in ["p", "q"] {
+        app.tag(tag, 1).await;
+    }
+    for name in ["y", "z"] {
+        app.limit(name, 1).await;
+    }
+    app.tag_increment(&["p", "q"], &run(1)).await.expect(200);
+    app.lease_for(&["y", "z"], &run(1)).await;
+    app.tag_reset("p", None).await.expect(200);
+    app.delete(&format!("{TAGS}/tag/q")).await.expect(200);
+    app.delete(&format!("{LIMITS}/y")).await.expect(204);
+    app.update("z", &json!({"name": "z2"})).await;
+    for (limit, kind, reason) in [
+        ("tag:p", "lease.revoked", "the limit was reset"),
+        ("tag:q", "lease.revoked", "the limit was deleted"),
+        ("y", "lease.revoked", "the limit was deleted"),
+        ("z", "lease.moved_out", "the limit is called 'z2' from now on"),
+        ("z2", "lease.moved_in", "the limit was called 'z' until now"),
+    ] {
+        let told = app.events(&format!("kind=lease&limit={limit}")).await;
+        let last = told.last().unwrap();
+        assert_eq!((&last["kind"], &last["reason"]), (&json!(kind), &json!(reason)), "{limit}");
+        assert_eq!(last["holder"]["id"], json!(run(1)), "{limit}");
+    }
+    let nameless = app.events("kind=lease").await.into_iter().find(|it| it["limit"].is_null());
+    assert_eq!(nameless, None);
+}
+
+#[tokio::test]
+async fn a_change_of_a_limit_says_what_changed() {
+    let (app, _) = held().await;
+    app.tag("p", 1).await;
+    app.tag_increment(&["p"], &run(1)).await.expect(200);
+    let raised = json!({"limit": 3, "active": false, "slot_decay_per_second": 0.5});
+    app.update("db", &raised).await;
+    app.update("db", &raised).await;
+    app.update("db", &json!({"name": "db2", "slot_decay_per_second": 0, "denied_slots": 4})).await;
+    app.update("db2", &json!({"limit": 3, "active_slots": 1})).await;
+    app.update("db2", &json!({"active_slots": 2})).await;
+    let raised = json!({"tag": "p", "concurrency_limit": 2});
+    app.post(&format!("{TAGS}/"), &raised).await.expect(200);
+    app.tag_reset("p", Some(&[&run(2)])).await.expect(200);
+    let changed = |reason| ("limit.changed", Some(reason));
+    let renamed = changed(
+        "name from db to db2, slot_decay_per_second from 0.5 to 0, denied_slots from 0 to 4",
+    );
+    let told = app.told("limit=db&kind=limit.changed", 2).await;
+    let raised =
+        "limit from 1 to 3, active from true to false, slot_decay_per_second from 0 to 0.5";
+    assert_eq!(told, of_log(&[changed(raised), renamed]));
+    let told = app.told("limit=db2&kind=limit.changed", 3).await;
+    let taken = changed("slots taken without a lease from 0 to 1");
+    let reset = changed("it was reset to 2 slots taken, 1 of them without a lease");
+    assert_eq!(told, of_log(&[renamed, taken, reset]));
+    let told = app.told("limit=tag:p&kind=limit.changed", 2).await;
+    let reset = changed("it was reset to 0 slots taken");
+    assert_eq!(told, of_log(&[changed("limit from 1 to 2"), reset]));
+}
+
+#[tokio::test]
+async fn slots_without_a_lease_are_told_with_their_number_and_without_a_holder() {
+    let app = start();
+    app.limit("db", 3).await;
+    app.rate_limit("rate", 9, 1.0).await;
+    app.increment(&["db"], 2).await.expect(200);
+    app.increment(&["db", "rate"], 1).await.expect(200);
+    app.spend(&["rate"], 1).await.expect(200);
+    app.lease(&["rate"], 1).await;
+    app.decrement(&["db", "rate"], 1).await.expect(200);
+    app.decrement(&["db"], 3).await.expect(200);
+    app.decrement(&["db"], 1).await.expect(200);
+    let told = app.told("kind=slots", 4).await;
+    let taken = |reason| ("slots.taken", Some(reason));
+    let given_back = |reason| ("slots.given_back", Some(reason));
+    let expected = [
+        taken("2 slots, without a lease; 2 taken so from then on"),
+        taken("1 slot, without a lease; 3 taken so from then on"),
+        given_back("1 slot, without a lease; 2 taken so from then on"),
+        given_back("2 slots, without a lease; 0 taken so from then on"),
+    ];
+    assert_eq!(told, of_log(&expected));
+    for event in app.events("kind=slots").await {
+        assert_eq!((&event["limit"], &event["holder"]), (&json!("db"), &Value::Null));
+        assert_eq!(event["lease"], Value::Null);
+    }
 }
 
 #[tokio::test]
@@ -280,18 +478,24 @@ async fn a_subscriber_that_wants_no_backfill_is_told_what_happens_from_then_on()
 }
 
 #[tokio::test]
-async fn a_subscription_that_asks_for_what_there_is_not_ends_the_connection() {
+async fn a_subscription_that_asks_for_what_there_is_not_ends_the_connection_and_says_why() {
     let app = start();
-    for subscription in [
-        json!({"type": "filter"}),
-        json!({"type": "filter", "filter": {"bogus": 1}}),
-        json!({"type": "filter", "filter": {"event": {"name": "x"}}}),
-        json!({"type": "filter", "filter": {"occurred": {"since": "yesterday"}}}),
-        json!({"type": "filter", "filter": {}, "backfill": "maybe"}),
+    let long = "é".repeat(99);
+    for (subscription, what) in [
+        (json!({"type": "filter"}), "missing field `filter`"),
+        (json!({"type": "filter", "filter": {"bogus": 1}}), "unknown field `bogus`"),
+        (json!({"type": "filter", "filter": {"event": {"name": "x"}}}), "invalid type: string"),
+        (json!({"type": "filter", "filter": {"occurred": {"since": "yesterday"}}}), "no point in"),
+        (json!({"type": "filter", "filter": {}, "backfill": "maybe"}), "expected a boolean"),
+        (json!({"type": "filter", "filter": {long: 1}}), "éé"),
     ] {
         let mut socket = subscribe(&app, &subscription).await;
         let said = socket.next().await;
-        assert!(!matches!(said, Some(Ok(Message::Text(_)))), "{subscription}: {said:?}");
+        let Some(Ok(Message::Close(Some(frame)))) = said else {
+            panic!("{subscription}: {said:?}");
+        };
+        assert_eq!(u16::from(frame.code), 1002);
+        assert!(frame.reason.contains(what), "{subscription}: {}", frame.reason);
     }
 }
 
@@ -301,6 +505,8 @@ async fn a_query_of_the_log_that_makes_no_sense_is_refused_with_what_is_wrong() 
     for (query, what) in [
         ("lease=7", "lease"),
         ("page_size=many", "page_size"),
+        ("page_size=0", "must be between 1 and 200"),
+        ("page_size=201", "must be between 1 and 200"),
         ("after=-1", "after"),
         ("since=yesterday", "'yesterday' is no time"),
         ("limit=a&limit=b", "limit"),

@@ -1,5 +1,6 @@
 //! What can be asked for, operation by operation, in the order in which a person would read it.
 
+use leasehold_api::Settings;
 use leasehold_api::schema::reference;
 use serde_json::{Value, json};
 
@@ -26,7 +27,7 @@ pub(super) const TAGS: &[(&str, &str)] = &[
     (SERVER, "The server itself."),
 ];
 
-pub(super) fn all() -> impl Iterator<Item = Operation> {
+pub(super) fn all(settings: &Settings) -> impl Iterator<Item = Operation> {
     let tagged = |tag, operations: Vec<Operation>| {
         operations.into_iter().map(move |operation| operation.tag(tag))
     };
@@ -36,7 +37,7 @@ pub(super) fn all() -> impl Iterator<Item = Operation> {
         .chain(tagged(SLOTS, slots()))
         .chain(tagged(TAG_LIMITS, tag_limits()))
         .chain(tagged(RUNS, run_operations::runs()))
-        .chain(tagged(EVENTS, events()))
+        .chain(tagged(EVENTS, events(settings)))
         .chain(tagged(SERVER, server()))
 }
 
@@ -202,7 +203,7 @@ fn tag_limits() -> Vec<Operation> {
     ]
 }
 
-fn events() -> Vec<Operation> {
+fn events(settings: &Settings) -> Vec<Operation> {
     const NO_PROTOCOL: &str = "Authentication is wanted, and the client does not offer the \
                                subprotocol `prefect`, with which it could.";
     let socket = |path, id, summary| {
@@ -213,7 +214,7 @@ fn events() -> Vec<Operation> {
             .done(403, NO_PROTOCOL)
     };
     vec![
-        run_operations::event_log(),
+        run_operations::event_log(settings),
         socket("/api/events/in", "send_events", "Send events"),
         socket("/api/events/out", "receive_events", "Receive events").about(
             "The token is in the first message, as for `/api/events/in`; the next is \

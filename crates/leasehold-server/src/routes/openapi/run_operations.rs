@@ -1,5 +1,6 @@
 //! What can be asked of the runs that are recorded, and of the log of events.
 
+use leasehold_api::Settings;
 use serde_json::{Value, json};
 
 use super::operation::{Operation, delete, get, patch, post};
@@ -180,32 +181,30 @@ fn blocks() -> Vec<Operation> {
 const KINDS: &str = "Of this kind: `lease.expired`, or `lease` for all kinds that begin with it. \
      There are `limit.created`, `limit.changed`, `limit.deleted`, `lease.granted`, \
      `lease.renewed_late`, `lease.released`, `lease.expired`, `lease.revoked`, \
-     `lease.repossessed`, `waiter.queued`, `waiter.left`, and whatever clients send.";
+     `lease.repossessed`, `lease.moved_out`, `lease.moved_in`, `slots.taken`, `slots.given_back`, \
+     `waiter.queued`, `waiter.left`, `log.dropped`, and whatever clients send.";
 
 /// The log of events, which is ours alone.
-pub(super) fn event_log() -> Operation {
+pub(super) fn event_log(settings: &Settings) -> Operation {
     let text = || json!({"type": "string"});
     let time = || json!({"type": "string", "format": "date-time"});
-    let count = || -> Value { json!({"type": "integer", "minimum": 0}) };
+    let count: Value = json!({"type": "integer", "minimum": 0});
+    let most = settings.page_size;
+    let page = json!({"type": "integer", "minimum": 1, "maximum": most, "default": most});
     get("/api/leasehold/events", "list_events", "Page through what happened, or follow it")
         .about(
             "With `Accept: text/event-stream` the connection stays open and tells what happens \
              from now on, or after `Last-Event-ID`.",
         )
-        .query("limit", "Of this limit.", text(), false)
-        .query("holder", "Of this holder.", text(), false)
+        .query("limit", "Of the limit with this name; `tag:a` for the tag `a`.", text(), false)
+        .query("holder", "Of the holder with this id.", text(), false)
         .query("kind", KINDS, text(), false)
         .query("lease", "Of this lease.", json!({"type": "string", "format": "uuid"}), false)
         .query("since", "Not before this time.", time(), false)
         .query("until", "Before this time.", time(), false)
-        .query(
-            "after",
-            "Behind the event with this number, in the order asked for.",
-            count(),
-            false,
-        )
+        .query("after", "Behind the event with this number, in the order asked for.", count, false)
         .query("newest_first", "The newest first, on pages.", json!({"type": "boolean"}), false)
-        .query("page_size", "The most to list.", count(), false)
+        .query("page_size", "The most to list.", page, false)
         .answers(200, one("EventPage"), "A page of events.")
         .invalid()
         .records()

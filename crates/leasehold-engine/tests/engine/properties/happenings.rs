@@ -1,0 +1,100 @@
+//! What is told of leases is the whole story: whoever keeps it knows who holds what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leasehold_engine::{Happening, What};
+use proptest::prelude::*;
+
+use super::picture;
+use super::story::{by_all, by_all_with_notes, opening, story};
+
+/// The slots of each limit that are taken without a lease, as it was told last. Of one that drains
+/// only a change is told.
+#[derive(Default)]
+struct Unleased(BTreeMap<String, u64>);
+
+impl Unleased {
+    fn note(&mut self, happening: &Happening) {
+        let Some(name) = happening.limits.first() else { return };
+        let (name, unleased) = match &happening.what {
+            What::LimitDeleted => {
+                self.0.remove(&**name);
+                return;
+            }
+            What::LimitCreated => (name, 0),
+            What::Taken { unleased, .. }
+            | What::GivenBack { unleased, .. }
+            | What::LimitReset { unleased, .. } => (name, *unleased),
+            What::LimitChanged { was, is } => {
+                self.0.remove(&*was.name);
+                (&is.name, is.unleased.slots_taken())
+            }
+            _ => return,
+        };
+        self.0.insert(name.to_string(), unleased);
+    }
+}
+
+/// The leases on each limit by name, as the last thing told of each lease under that name has it.
+/// Of a limit itself nothing is asked: a log may be read with leases alone.
+#[derive(Default)]
+struct Log(BTreeMap<String, BTreeSet<u128>>);
+
+impl Log {
+    fn note(&mut self, happening: &Happening) {
+        let Some(lease) = happening.lease else { return };
+        for name in &happening.limits {
+            let held = self.0.entry(name.to_string()).or_default();
+            match happening.what {
+                What::Granted | What::RenewedLate { .. } | What::MovedIn { .. } => {
+                    held.insert(lease.0);
+                }
+                What::Released | What::Ended(_) | What::Lost(_) | What::MovedOut { .. } => {
+                    held.remove(&lease.0);
+                }
+                ref other => panic!("not told of a lease: {other:?}"),
+            }
+        }
+    }
+
+    fn holders(&self) -> BTreeMap<String, BTreeSet<u128>> {
+        let held = self.0.iter().filter(|(_, leases)| !leases.is_empty());
+        held.map(|(name, leases)| (name.clone(), leases.clone())).collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn whoever_reads_what_was_told_of_limits_knows_what_is_taken_without_a_lease(
+        events in story(by_all()),
+    ) {
+        let (mut ledger, mut log) = (opening(), Unleased::default());
+        for event in events {
+            let now = event.pace.time(&ledger);
+            let step = ledger.step(event.command.clone(), now);
+            step.happened.iter().for_each(|happening| log.note(happening));
+            let limits = ledger.snapshot().limits.into_iter();
+            for limit in limits.filter(|limit| limit.decay.is_none()) {
+                let told = log.0.get(&*limit.name).copied().unwrap_or(0);
+                let taken = limit.unleased.slots_taken();
+                prop_assert_eq!(told, taken, "{} after {:?}", limit.name, event.command);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_reads_what_was_told_of_leases_knows_who_holds_what(
+        events in story(by_all_with_notes()),
+    ) {
+        let (mut ledger, mut log) = (opening(), Log::default());
+        for event in events {
+            let now = event.pace.time(&ledger);
+            let step = ledger.step(event.command.clone(), now);
+            step.happened.iter().for_each(|happening| log.note(happening));
+            let held = picture(&mut ledger).into_iter().filter(|(_, _, ids)| !ids.is_empty());
+            let held: BTreeMap<_, _> =
+                held.map(|(name, _, ids)| (name, ids.into_iter().collect())).collect();
+            prop_assert_eq!(log.holders(), held, "after {:?}", event.command);
+        }
+    }
+}
