@@ -80,6 +80,15 @@ impl Ledger {
         Acquired::Granted(Grant { lease, unleased, holdings, limits })
     }
 
+    /// Whether a grant makes a lease: not for whoever wants none, has it already, or wants slots of
+    /// limits that limit nothing by now.
+    pub(crate) fn leases_out(&self, wanted: &[Wanted], hold: &Hold) -> bool {
+        hold.lease().is_some()
+            && self.answered_before(hold).is_none()
+            && self.lease_of(hold).is_none()
+            && !self.take(wanted, hold).is_empty()
+    }
+
     /// The lease that an acquire asks for, should it be there already.
     fn lease_of(&self, hold: &Hold) -> Option<&Lease> {
         self.lease(hold.lease()?)

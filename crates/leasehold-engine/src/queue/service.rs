@@ -129,7 +129,8 @@ impl Ledger {
 
     fn call(&mut self, ticket: Ticket) -> Option<Called> {
         let waiter = self.queue.leave(ticket)?;
-        if waiter.acquire.hold.lease().is_none() {
+        // A lease that is granted is told of by itself.
+        if !self.leases_out(&waiter.wanted, &waiter.acquire.hold) {
             self.happened_in_line(What::Left(Departure::Served), &waiter);
         }
         let outcome = self.grant(&waiter.wanted, waiter.acquire.hold, ticket);

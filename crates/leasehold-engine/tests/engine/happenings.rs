@@ -74,6 +74,14 @@ fn a_request_that_is_granted_tells_no_more_than_its_lease_does() {
 }
 
 #[test]
+fn a_request_that_needs_no_lease_any_longer_tells_that_it_left() {
+    let disable = LimitPatch { active: Some(false), ..LimitPatch::default() };
+    let left = [What::Left(Departure::Served)];
+    check(Command::UpdateLimit { limit: named("db"), patch: disable }, Span::ZERO, &left);
+    check(deletion_of("db"), Span::ZERO, &left);
+}
+
+#[test]
 fn a_request_that_is_granted_slots_without_a_lease_tells_that_it_left() {
     let (mut world, queued) = waiting(Hold::Unleased);
     assert_eq!(queued.happened.last().unwrap().what, What::Queued);
