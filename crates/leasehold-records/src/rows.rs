@@ -146,15 +146,40 @@ pub(crate) fn put_run(connection: &Connection, run: &Run) -> Result<()> {
     Ok(())
 }
 
+/// A run with all that runs in it, itself first; nothing if it is not there.
+pub(crate) fn within(
+    connection: &Connection,
+    kind: RunKind,
+    id: Uuid,
+) -> Result<Vec<(RunKind, Uuid)>> {
+    let mut statement = connection.prepare_cached(
+        "WITH RECURSIVE found (id, kind) AS (
+             SELECT id, kind FROM runs WHERE id = ?1 AND kind = ?2
+             UNION SELECT runs.id, runs.kind FROM runs JOIN found ON runs.parent = found.id)
+         SELECT id, kind = 'flow_run' FROM found",
+    )?;
+    let found = statement.query_map(params![id.into_bytes(), kind.as_str()], |row| {
+        let kind = if row.get(1)? { RunKind::FlowRun } else { RunKind::TaskRun };
+        Ok((kind, Uuid::from_bytes(row.get(0)?)))
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(crate) fn delete_run(connection: &Connection, kind: RunKind, id: Uuid) -> Result<bool> {
-    let deleted = connection
-        .prepare_cached("DELETE FROM runs WHERE id = ?1 AND kind = ?2")?
-        .execute(params![id.into_bytes(), kind.as_str()])?;
-    if deleted > 0 {
-        let mut states = connection.prepare_cached("DELETE FROM states WHERE run = ?1")?;
-        states.execute([id.into_bytes()])?;
+    let rowids: Vec<i64> = connection
+        .prepare_cached("SELECT rowid FROM runs WHERE id = ?1 AND kind = ?2")?
+        .query_map(params![id.into_bytes(), kind.as_str()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    forget(connection, &rowids)?;
+    if rowids.is_empty() || kind == RunKind::TaskRun {
+        return Ok(!rowids.is_empty());
     }
-    Ok(deleted > 0)
+    let tasks: Vec<i64> = connection
+        .prepare_cached("SELECT rowid FROM runs WHERE parent = ?1 AND kind = 'task_run'")?
+        .query_map([id.into_bytes()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    forget(connection, &tasks)?;
+    Ok(true)
 }
 
 pub(crate) fn states(connection: &Connection, run: Uuid) -> Result<Vec<State>> {

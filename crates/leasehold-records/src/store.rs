@@ -290,7 +290,16 @@ impl Book<'_> {
         rows::put_run(&self.transaction, run)
     }
 
-    /// Deletes a run. Answers whether it was there.
+    /// A run with all that runs in it, itself first; nothing if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn within(&self, kind: RunKind, id: Uuid) -> Result<Vec<(RunKind, Uuid)>, RecordsError> {
+        rows::within(&self.transaction, kind, id)
+    }
+
+    /// Deletes a run, and a flow run's task runs with it. Answers whether it was there.
     ///
     /// # Errors
     ///

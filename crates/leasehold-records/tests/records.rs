@@ -121,6 +121,24 @@ fn a_run_keeps_the_history_of_its_states() {
 }
 
 #[test]
+fn a_run_is_found_with_all_that_runs_in_it() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let within = |parent: &Run, kind| Run { parent: Some(parent.id), ..run(kind, SECOND) };
+    let flow = run(RunKind::FlowRun, SECOND);
+    let task = within(&flow, RunKind::TaskRun);
+    let subflow = within(&task, RunKind::FlowRun);
+    let other = run(RunKind::FlowRun, SECOND);
+    for run in [&flow, &task, &subflow, &other] {
+        book.put(run).unwrap();
+    }
+    let found = book.within(RunKind::FlowRun, flow.id).unwrap();
+    let expected = [&flow, &task, &subflow].map(|run| (run.kind, run.id));
+    assert_eq!(found, expected);
+    assert_eq!(book.within(RunKind::TaskRun, flow.id).unwrap(), []);
+}
+
+#[test]
 fn a_run_is_not_written_over_one_of_another_kind() {
     let mut records = Records::in_memory(Bounds::default()).unwrap();
     let book = records.book().unwrap();
