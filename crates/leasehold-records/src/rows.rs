@@ -245,15 +245,7 @@ pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) ->
     let count: i64 =
         connection.prepare_cached("SELECT count(*) FROM runs")?.query_row([], |row| row.get(0))?;
     let excess = count.saturating_sub(integer(bounds.runs_max));
-    if excess > 0 {
-        let oldest: Vec<i64> = connection
-            .prepare_cached(
-                "SELECT rowid FROM runs ORDER BY is_over DESC, updated_micros LIMIT ?1",
-            )?
-            .query_map([excess.min(PRUNED_MAX)], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        forget(connection, &oldest)?;
-    }
+    let forgotten = forget_excess(connection, excess.min(PRUNED_MAX))?;
     // A flow is a name and little else, but a program may make up names.
     connection
         .prepare_cached(
@@ -267,7 +259,35 @@ pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) ->
              (SELECT rowid FROM blocks ORDER BY rowid DESC LIMIT -1 OFFSET ?1)",
         )?
         .execute([BLOCKS_MAX])?;
-    Ok(excess > PRUNED_MAX || i64::try_from(old.len()).is_ok_and(|old| old == PRUNED_MAX))
+    let is_behind = forgotten > 0 && excess > forgotten;
+    Ok(is_behind || i64::try_from(old.len()).is_ok_and(|old| old == PRUNED_MAX))
+}
+
+/// Those that are over go first. Of the others, those go that nothing runs in, so that a flow run
+/// goes after its tasks: without its record its program fails. Whatever runs in nothing that is
+/// known goes before what does, and task runs go before flow runs; most of them were left by
+/// programs that were killed. Answers how many were forgotten.
+fn forget_excess(connection: &Connection, excess: i64) -> Result<i64> {
+    let mut forgotten = 0;
+    for statement in [
+        "SELECT rowid FROM runs WHERE is_over = 1 ORDER BY updated_micros LIMIT ?1",
+        "SELECT rowid FROM runs WHERE is_over = 0
+             AND NOT EXISTS (SELECT 1 FROM runs AS inner_run WHERE inner_run.parent = runs.id)
+             ORDER BY parent IS NULL
+                 OR EXISTS (SELECT 1 FROM runs AS outer_run WHERE outer_run.id = runs.parent),
+                 kind DESC, updated_micros
+             LIMIT ?1",
+    ] {
+        if forgotten < excess {
+            let rowids: Vec<i64> = connection
+                .prepare_cached(statement)?
+                .query_map([excess - forgotten], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            forget(connection, &rowids)?;
+            forgotten += i64::try_from(rowids.len()).unwrap_or(i64::MAX);
+        }
+    }
+    Ok(forgotten)
 }
 
 fn forget(connection: &Connection, rowids: &[i64]) -> Result<()> {

@@ -20,7 +20,7 @@ use crate::{event, rows};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// How many runs at the most, flow runs and task runs together. Beyond, the one that has
-    /// been over for longest goes first.
+    /// been over for longest goes first, and what others run in goes last.
     pub runs_max: u64,
     /// How many events at the most.
     pub events_max: u64,

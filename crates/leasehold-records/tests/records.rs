@@ -263,6 +263,40 @@ fn of_too_many_runs_those_that_are_over_go_first() {
 }
 
 #[test]
+fn of_too_many_runs_that_are_not_over_a_flow_run_goes_after_its_tasks_and_after_those_of_others() {
+    let mut records = Records::in_memory(Bounds { runs_max: 3, ..Bounds::default() }).unwrap();
+    let book = records.book().unwrap();
+    let flow = run(RunKind::FlowRun, SECOND);
+    let task = |parent: Uuid, at| Run { parent: Some(parent), ..run(RunKind::TaskRun, at) };
+    let in_nothing_known = task(Uuid::now_v7(), 9 * SECOND);
+    let younger = run(RunKind::FlowRun, 2 * SECOND);
+    book.put(&flow).unwrap();
+    book.put(&younger).unwrap();
+    book.put(&in_nothing_known).unwrap();
+    for at in 3..8 {
+        book.put(&task(flow.id, at * SECOND)).unwrap();
+    }
+    assert!(!book.prune(9 * SECOND).unwrap());
+    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [younger, flow]);
+    let left = book.runs(RunKind::TaskRun, &all()).unwrap();
+    assert_eq!(left.iter().map(|run| run.created_micros).collect::<Vec<_>>(), [7 * SECOND]);
+}
+
+#[test]
+fn of_far_too_many_runs_in_runs_the_outermost_is_left() {
+    let mut records = Records::in_memory(Bounds { runs_max: 1, ..Bounds::default() }).unwrap();
+    let book = records.book().unwrap();
+    let flow = run(RunKind::FlowRun, SECOND);
+    let task = Run { parent: Some(flow.id), ..run(RunKind::TaskRun, SECOND) };
+    let subflow = Run { parent: Some(task.id), ..run(RunKind::FlowRun, SECOND) };
+    for run in [&flow, &task, &subflow] {
+        book.put(run).unwrap();
+    }
+    assert_eq!([(); 2].map(|()| book.prune(SECOND).unwrap()), [true, false]);
+    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [flow]);
+}
+
+#[test]
 fn a_sign_of_life_is_remembered_until_the_run_is_over() {
     let mut records = Records::in_memory(Bounds::default()).unwrap();
     let book = records.book().unwrap();
