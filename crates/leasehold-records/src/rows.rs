@@ -16,6 +16,9 @@ const PRUNED_MAX: i64 = 1_000;
 /// How many parts of blocks are kept. A client makes one for each directory of results.
 const BLOCKS_MAX: i64 = 1_000;
 
+/// The name of a run's state; of a document that is damaged, none.
+const STATE_NAME: &str = "CASE WHEN json_valid(document) THEN document ->> '$.state.name' END";
+
 pub(crate) fn flow_by_id(connection: &Connection, id: Uuid) -> Result<Option<Flow>> {
     let mut statement = connection.prepare_cached("SELECT * FROM flows WHERE id = ?1")?;
     statement.query_row([id.into_bytes()], |row| Ok(read_flow(row))).optional()?.transpose()
@@ -105,6 +108,7 @@ fn conditions(kind: RunKind, filter: &Filter) -> (String, Vec<Cell>) {
         .as_ref()
         .map(|kinds| kinds.iter().map(|kind| kind.as_str().to_owned()).collect());
     one_of("state_type", words.map(texts));
+    one_of(STATE_NAME, filter.state_names.clone().map(texts));
     (conditions, cells)
 }
 

@@ -56,6 +56,8 @@ pub struct Filter {
     pub names: Option<Vec<String>>,
     /// In a state of one of these kinds.
     pub states: Option<Vec<StateType>>,
+    /// In a state with one of these names.
+    pub state_names: Option<Vec<String>>,
     /// How many to leave out first; the newest come first.
     pub offset: u64,
     /// How many at the most.

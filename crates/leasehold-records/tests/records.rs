@@ -85,6 +85,8 @@ fn a_run_that_is_damaged_hides_no_other() {
     let found = |runs: Vec<Run>| runs.into_iter().map(|run| run.id).collect::<Vec<_>>();
     assert_eq!(found(book.runs(RunKind::FlowRun, &all()).unwrap()), [sound.id]);
     assert_eq!(found(book.with_heartbeat().unwrap()), [sound.id]);
+    let running = Filter { state_names: Some(vec!["Running".to_owned()]), ..all() };
+    assert_eq!(found(book.runs(RunKind::FlowRun, &running).unwrap()), [sound.id]);
     let read = book.run(RunKind::FlowRun, damaged.id);
     assert!(matches!(read, Err(RecordsError::Damaged(_))), "{read:?}");
 }
@@ -180,6 +182,9 @@ fn runs_are_filtered_and_the_newest_come_first() {
     assert_eq!(found(all()), [other.id, second.id, first.id]);
     assert_eq!(found(Filter { parents: Some(vec![parent]), ..all() }), [second.id, first.id]);
     assert_eq!(found(Filter { states: Some(vec![StateType::Failed]), ..all() }), [second.id]);
+    let named = |name: &str| Filter { state_names: Some(vec![name.to_owned()]), ..all() };
+    assert_eq!(found(named("Failed")), [second.id]);
+    assert!(found(named("FAILED")).is_empty());
     assert!(found(Filter { ids: Some(vec![]), ..all() }).is_empty());
     assert_eq!(found(Filter { limit: 1, offset: 1, ..all() }), [second.id]);
     assert_eq!(book.run_count(RunKind::FlowRun, &Filter::default()).unwrap(), 3);
