@@ -80,6 +80,8 @@ def test_a_flow_that_is_over_cannot_be_cancelled(
     assert held(server) == (0, 0)
     user.prefect("flow-run", "cancel", flow_run, exit_code=1)
     assert state_of(server, flow_run) == "COMPLETED"
+    assert flow_run in user.prefect("flow-run", "ls", "--state", "Completed")
+    assert flow_run not in user.prefect("flow-run", "ls", "--state", "Cancelled")
 
 
 def test_a_flow_that_nobody_knows_cannot_be_cancelled(user: PrefectUser) -> None:

@@ -59,6 +59,22 @@ def test_d07_a_killed_flow_holds_nothing_once_it_is_said_to_have_crashed(
     assert f"flow run {flow_run} is over: Crashed" in ended
 
 
+@pytest.mark.skipif(USES_LEASES, reason="this version's leases have a deadline")
+def test_d07_a_killed_flow_holds_nothing_once_its_run_is_deleted(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_tag_limit("database", 1)
+    holder, flow_run = start_holder(user, server)
+    (lease,) = server.leases("tag:database")
+    holder.kill()
+    user.prefect("flow-run", "cancel", flow_run)
+    time.sleep(6)
+    assert server.tag_holders("database"), "nobody has said that it is over"
+    user.prefect("flow-run", "delete", flow_run)
+    assert server.tag_holders("database") == []
+    assert f"flow run {flow_run} was deleted" in how_it_ended(server, lease["id"])
+
+
 @pytest.mark.skipif(not HAS_EVENTS, reason="this version sends no events")
 @pytest.mark.skipif(USES_LEASES, reason="this version's leases have a deadline")
 def test_d07_a_killed_flow_holds_nothing_once_its_heartbeat_stays_away(

@@ -16,6 +16,9 @@ const PRUNED_MAX: i64 = 1_000;
 /// How many parts of blocks are kept. A client makes one for each directory of results.
 const BLOCKS_MAX: i64 = 1_000;
 
+/// The name of a run's state; of a document that is damaged, none.
+const STATE_NAME: &str = "CASE WHEN json_valid(document) THEN document ->> '$.state.name' END";
+
 pub(crate) fn flow_by_id(connection: &Connection, id: Uuid) -> Result<Option<Flow>> {
     let mut statement = connection.prepare_cached("SELECT * FROM flows WHERE id = ?1")?;
     statement.query_row([id.into_bytes()], |row| Ok(read_flow(row))).optional()?.transpose()
@@ -105,6 +108,7 @@ fn conditions(kind: RunKind, filter: &Filter) -> (String, Vec<Cell>) {
         .as_ref()
         .map(|kinds| kinds.iter().map(|kind| kind.as_str().to_owned()).collect());
     one_of("state_type", words.map(texts));
+    one_of(STATE_NAME, filter.state_names.clone().map(texts));
     (conditions, cells)
 }
 
@@ -146,15 +150,40 @@ pub(crate) fn put_run(connection: &Connection, run: &Run) -> Result<()> {
     Ok(())
 }
 
+/// A run with all that runs in it, itself first; nothing if it is not there.
+pub(crate) fn within(
+    connection: &Connection,
+    kind: RunKind,
+    id: Uuid,
+) -> Result<Vec<(RunKind, Uuid)>> {
+    let mut statement = connection.prepare_cached(
+        "WITH RECURSIVE found (id, kind) AS (
+             SELECT id, kind FROM runs WHERE id = ?1 AND kind = ?2
+             UNION SELECT runs.id, runs.kind FROM runs JOIN found ON runs.parent = found.id)
+         SELECT id, kind = 'flow_run' FROM found",
+    )?;
+    let found = statement.query_map(params![id.into_bytes(), kind.as_str()], |row| {
+        let kind = if row.get(1)? { RunKind::FlowRun } else { RunKind::TaskRun };
+        Ok((kind, Uuid::from_bytes(row.get(0)?)))
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(crate) fn delete_run(connection: &Connection, kind: RunKind, id: Uuid) -> Result<bool> {
-    let deleted = connection
-        .prepare_cached("DELETE FROM runs WHERE id = ?1 AND kind = ?2")?
-        .execute(params![id.into_bytes(), kind.as_str()])?;
-    if deleted > 0 {
-        let mut states = connection.prepare_cached("DELETE FROM states WHERE run = ?1")?;
-        states.execute([id.into_bytes()])?;
+    let rowids: Vec<i64> = connection
+        .prepare_cached("SELECT rowid FROM runs WHERE id = ?1 AND kind = ?2")?
+        .query_map(params![id.into_bytes(), kind.as_str()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    forget(connection, &rowids)?;
+    if rowids.is_empty() || kind == RunKind::TaskRun {
+        return Ok(!rowids.is_empty());
     }
-    Ok(deleted > 0)
+    let tasks: Vec<i64> = connection
+        .prepare_cached("SELECT rowid FROM runs WHERE parent = ?1 AND kind = 'task_run'")?
+        .query_map([id.into_bytes()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    forget(connection, &tasks)?;
+    Ok(true)
 }
 
 pub(crate) fn states(connection: &Connection, run: Uuid) -> Result<Vec<State>> {
@@ -220,15 +249,7 @@ pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) ->
     let count: i64 =
         connection.prepare_cached("SELECT count(*) FROM runs")?.query_row([], |row| row.get(0))?;
     let excess = count.saturating_sub(integer(bounds.runs_max));
-    if excess > 0 {
-        let oldest: Vec<i64> = connection
-            .prepare_cached(
-                "SELECT rowid FROM runs ORDER BY is_over DESC, updated_micros LIMIT ?1",
-            )?
-            .query_map([excess.min(PRUNED_MAX)], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        forget(connection, &oldest)?;
-    }
+    let forgotten = forget_excess(connection, excess.min(PRUNED_MAX))?;
     // A flow is a name and little else, but a program may make up names.
     connection
         .prepare_cached(
@@ -242,7 +263,35 @@ pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) ->
              (SELECT rowid FROM blocks ORDER BY rowid DESC LIMIT -1 OFFSET ?1)",
         )?
         .execute([BLOCKS_MAX])?;
-    Ok(excess > PRUNED_MAX || i64::try_from(old.len()).is_ok_and(|old| old == PRUNED_MAX))
+    let is_behind = forgotten > 0 && excess > forgotten;
+    Ok(is_behind || i64::try_from(old.len()).is_ok_and(|old| old == PRUNED_MAX))
+}
+
+/// Those that are over go first. Of the others, those go that nothing runs in, so that a flow run
+/// goes after its tasks: without its record its program fails. Whatever runs in nothing that is
+/// known goes before what does, and task runs go before flow runs; most of them were left by
+/// programs that were killed. Answers how many were forgotten.
+fn forget_excess(connection: &Connection, excess: i64) -> Result<i64> {
+    let mut forgotten = 0;
+    for statement in [
+        "SELECT rowid FROM runs WHERE is_over = 1 ORDER BY updated_micros LIMIT ?1",
+        "SELECT rowid FROM runs WHERE is_over = 0
+             AND NOT EXISTS (SELECT 1 FROM runs AS inner_run WHERE inner_run.parent = runs.id)
+             ORDER BY parent IS NULL
+                 OR EXISTS (SELECT 1 FROM runs AS outer_run WHERE outer_run.id = runs.parent),
+                 kind DESC, updated_micros
+             LIMIT ?1",
+    ] {
+        if forgotten < excess {
+            let rowids: Vec<i64> = connection
+                .prepare_cached(statement)?
+                .query_map([excess - forgotten], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            forget(connection, &rowids)?;
+            forgotten += i64::try_from(rowids.len()).unwrap_or(i64::MAX);
+        }
+    }
+    Ok(forgotten)
 }
 
 fn forget(connection: &Connection, rowids: &[i64]) -> Result<()> {

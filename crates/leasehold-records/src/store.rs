@@ -20,7 +20,7 @@ use crate::{event, rows};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// How many runs at the most, flow runs and task runs together. Beyond, the one that has
-    /// been over for longest goes first.
+    /// been over for longest goes first, and what others run in goes last.
     pub runs_max: u64,
     /// How many events at the most.
     pub events_max: u64,
@@ -56,6 +56,8 @@ pub struct Filter {
     pub names: Option<Vec<String>>,
     /// In a state of one of these kinds.
     pub states: Option<Vec<StateType>>,
+    /// In a state with one of these names.
+    pub state_names: Option<Vec<String>>,
     /// How many to leave out first; the newest come first.
     pub offset: u64,
     /// How many at the most.
@@ -290,7 +292,16 @@ impl Book<'_> {
         rows::put_run(&self.transaction, run)
     }
 
-    /// Deletes a run. Answers whether it was there.
+    /// A run with all that runs in it, itself first; nothing if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn within(&self, kind: RunKind, id: Uuid) -> Result<Vec<(RunKind, Uuid)>, RecordsError> {
+        rows::within(&self.transaction, kind, id)
+    }
+
+    /// Deletes a run, and a flow run's task runs with it. Answers whether it was there.
     ///
     /// # Errors
     ///

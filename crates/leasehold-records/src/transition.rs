@@ -69,6 +69,11 @@ pub fn judge(run: &Run, proposed: State, flow_run: Option<&Run>, now_micros: i64
 }
 
 fn judge_flow_run(run: &Run, current: &State, proposed: &State) -> Option<Verdict> {
+    if proposed.kind == StateType::Cancelling
+        && let Some(reason) = why_nothing_has_to_stop(run, current)
+    {
+        return Some(Verdict::Reject(Some(cancelled(proposed)), reason));
+    }
     if !current.kind.is_terminal() {
         return None;
     }
@@ -85,6 +90,33 @@ fn judge_flow_run(run: &Run, current: &State, proposed: &State) -> Option<Verdic
         return Some(Verdict::Abort("A run without a deployment cannot be rescheduled.".into()));
     }
     None
+}
+
+/// Why a flow run that is cancelled has nothing that would have to be stopped first, if so: nobody
+/// would ever report that it was.
+fn why_nothing_has_to_stop(run: &Run, current: &State) -> Option<&'static str> {
+    let has_process = run.details.get("infrastructure_pid").is_some_and(|pid| !pid.is_null());
+    let was_left = || current.details.get("pause_reschedule").and_then(Value::as_bool);
+    match current.kind {
+        StateType::Scheduled if !has_process || current.name == "Resuming" => {
+            Some("Scheduled flow run has no infrastructure to terminate.")
+        }
+        StateType::Paused if was_left() == Some(true) => {
+            Some("Suspended flow run has no infrastructure to terminate.")
+        }
+        _ => None,
+    }
+}
+
+fn cancelled(proposed: &State) -> State {
+    State {
+        id: Uuid::now_v7(),
+        kind: StateType::Cancelled,
+        name: StateType::Cancelled.usual_name().to_owned(),
+        message: None,
+        data: Value::Null,
+        ..proposed.clone()
+    }
 }
 
 fn judge_task_run(current: &State, proposed: &State, flow_run: Option<&Run>) -> Option<Verdict> {

@@ -85,6 +85,8 @@ fn a_run_that_is_damaged_hides_no_other() {
     let found = |runs: Vec<Run>| runs.into_iter().map(|run| run.id).collect::<Vec<_>>();
     assert_eq!(found(book.runs(RunKind::FlowRun, &all()).unwrap()), [sound.id]);
     assert_eq!(found(book.with_heartbeat().unwrap()), [sound.id]);
+    let running = Filter { state_names: Some(vec!["Running".to_owned()]), ..all() };
+    assert_eq!(found(book.runs(RunKind::FlowRun, &running).unwrap()), [sound.id]);
     let read = book.run(RunKind::FlowRun, damaged.id);
     assert!(matches!(read, Err(RecordsError::Damaged(_))), "{read:?}");
 }
@@ -118,6 +120,24 @@ fn a_run_keeps_the_history_of_its_states() {
     assert_eq!(kinds, [StateType::Running, StateType::Completed]);
     assert_eq!(book.run(RunKind::TaskRun, run.id).unwrap(), Some(run.clone()));
     assert_eq!(book.run(RunKind::FlowRun, run.id).unwrap(), None);
+}
+
+#[test]
+fn a_run_is_found_with_all_that_runs_in_it() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let within = |parent: &Run, kind| Run { parent: Some(parent.id), ..run(kind, SECOND) };
+    let flow = run(RunKind::FlowRun, SECOND);
+    let task = within(&flow, RunKind::TaskRun);
+    let subflow = within(&task, RunKind::FlowRun);
+    let other = run(RunKind::FlowRun, SECOND);
+    for run in [&flow, &task, &subflow, &other] {
+        book.put(run).unwrap();
+    }
+    let found = book.within(RunKind::FlowRun, flow.id).unwrap();
+    let expected = [&flow, &task, &subflow].map(|run| (run.kind, run.id));
+    assert_eq!(found, expected);
+    assert_eq!(book.within(RunKind::TaskRun, flow.id).unwrap(), []);
 }
 
 #[test]
@@ -162,6 +182,9 @@ fn runs_are_filtered_and_the_newest_come_first() {
     assert_eq!(found(all()), [other.id, second.id, first.id]);
     assert_eq!(found(Filter { parents: Some(vec![parent]), ..all() }), [second.id, first.id]);
     assert_eq!(found(Filter { states: Some(vec![StateType::Failed]), ..all() }), [second.id]);
+    let named = |name: &str| Filter { state_names: Some(vec![name.to_owned()]), ..all() };
+    assert_eq!(found(named("Failed")), [second.id]);
+    assert!(found(named("FAILED")).is_empty());
     assert!(found(Filter { ids: Some(vec![]), ..all() }).is_empty());
     assert_eq!(found(Filter { limit: 1, offset: 1, ..all() }), [second.id]);
     assert_eq!(book.run_count(RunKind::FlowRun, &Filter::default()).unwrap(), 3);
@@ -242,6 +265,40 @@ fn of_too_many_runs_those_that_are_over_go_first() {
     book.prune(5 * SECOND).unwrap();
     assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [newest, running]);
     assert_eq!(book.runs(RunKind::TaskRun, &all()).unwrap(), []);
+}
+
+#[test]
+fn of_too_many_runs_that_are_not_over_a_flow_run_goes_after_its_tasks_and_after_those_of_others() {
+    let mut records = Records::in_memory(Bounds { runs_max: 3, ..Bounds::default() }).unwrap();
+    let book = records.book().unwrap();
+    let flow = run(RunKind::FlowRun, SECOND);
+    let task = |parent: Uuid, at| Run { parent: Some(parent), ..run(RunKind::TaskRun, at) };
+    let in_nothing_known = task(Uuid::now_v7(), 9 * SECOND);
+    let younger = run(RunKind::FlowRun, 2 * SECOND);
+    book.put(&flow).unwrap();
+    book.put(&younger).unwrap();
+    book.put(&in_nothing_known).unwrap();
+    for at in 3..8 {
+        book.put(&task(flow.id, at * SECOND)).unwrap();
+    }
+    assert!(!book.prune(9 * SECOND).unwrap());
+    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [younger, flow]);
+    let left = book.runs(RunKind::TaskRun, &all()).unwrap();
+    assert_eq!(left.iter().map(|run| run.created_micros).collect::<Vec<_>>(), [7 * SECOND]);
+}
+
+#[test]
+fn of_far_too_many_runs_in_runs_the_outermost_is_left() {
+    let mut records = Records::in_memory(Bounds { runs_max: 1, ..Bounds::default() }).unwrap();
+    let book = records.book().unwrap();
+    let flow = run(RunKind::FlowRun, SECOND);
+    let task = Run { parent: Some(flow.id), ..run(RunKind::TaskRun, SECOND) };
+    let subflow = Run { parent: Some(task.id), ..run(RunKind::FlowRun, SECOND) };
+    for run in [&flow, &task, &subflow] {
+        book.put(run).unwrap();
+    }
+    assert_eq!([(); 2].map(|()| book.prune(SECOND).unwrap()), [true, false]);
+    assert_eq!(book.runs(RunKind::FlowRun, &all()).unwrap(), [flow]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::gate::{Gate, Gated};
 use crate::places::Places;
 use crate::records::Recorder;
 use crate::routes;
+use crate::sockets::Sockets;
 
 /// What every handler has at hand.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ struct Inner {
     config: Config,
     gate: Gate,
     places: Places,
+    sockets: Sockets,
 }
 
 impl App {
@@ -54,7 +56,17 @@ impl App {
         let gate = Gate::new(config.auth_string.as_deref(), csrf);
         let places = Places::default();
         let ledger = ledger.with_waiters_max(config.waiters_max);
-        Self(Arc::new(Inner { ledger, recorder, witness, event_log, config, gate, places }))
+        let sockets = Sockets::default();
+        Self(Arc::new(Inner {
+            ledger,
+            recorder,
+            witness,
+            event_log,
+            config,
+            gate,
+            places,
+            sockets,
+        }))
     }
 
     /// Everything that is served.
@@ -90,6 +102,10 @@ impl App {
 
     pub(crate) fn places(&self) -> &Places {
         &self.0.places
+    }
+
+    pub(crate) fn sockets(&self) -> &Sockets {
+        &self.0.sockets
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -7,13 +7,15 @@
 //!   it. The holder's own release comes first: nothing is ended before a time of grace.
 //! - Its flow run gave signs of life and gives none any longer.
 //!
+//! And an operator may say so, who deletes the run.
+//!
 //! Nobody is declared dead because *we* were away: after a start, and after a time in which this
 //! process did not run, every flow run has its whole time again. Who belongs to whom is known
 //! from the records; a holder that is in none of them is left alone.
 
 mod holders;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub use leasehold_engine::Span;
 use leasehold_engine::{Command, Holder, Outcome, Query, Timestamp};
@@ -259,7 +261,7 @@ impl Watcher {
             }
             let holder = Holder::new(RunKind::TaskRun.as_str(), run.to_string());
             let evidence = holders::run_is_over(RunKind::TaskRun, run, &state);
-            if let Err(error) = self.repossess(holder, true, evidence).await {
+            if let Err(error) = repossess(&self.ledger, holder, true, evidence).await {
                 due.insert((at, run), state);
                 return Err(error);
             }
@@ -288,31 +290,48 @@ impl Watcher {
             .write(move |book| Ok((holders::over(book, said_over)?, known.gone(book, holders)?)));
         let (over, gone) = read.await?;
         for holders::Gone { holder, evidence, is_own_end } in gone {
-            self.repossess(holder, is_own_end, evidence).await?;
+            repossess(&self.ledger, holder, is_own_end, evidence).await?;
         }
         Ok(over)
     }
+}
 
-    /// Leases with a deadline end only by the end of their holder's own run.
-    async fn repossess(
-        &self,
-        holder: Holder,
-        with_deadline: bool,
-        evidence: String,
-    ) -> Result<(), Unavailable> {
-        let command = Command::Repossess {
-            holder: holder.clone(),
-            with_deadline,
-            evidence: evidence.as_str().into(),
-        };
-        if let Outcome::Repossessed(leases) = self.ledger.send(command).await?.keep()
-            && !leases.is_empty()
-        {
-            let (kind, id, count) = (&holder.kind, &holder.id, leases.len());
-            tracing::info!(%kind, %id, count, evidence, "leases repossessed");
+/// Takes what runs hold that cannot renew, because an operator deletes the one that all of them
+/// run in. Whoever renews its leases lives, whatever becomes of its record.
+pub(crate) async fn deleted(
+    ledger: &Handle,
+    (kind, id): (RunKind, Uuid),
+    within: &HashSet<(RunKind, Uuid)>,
+) -> Result<(), Unavailable> {
+    let asked = ledger.send(Command::Read(Query::Holders)).await?;
+    let Outcome::Holders(holders) = asked.keep() else { return Ok(()) };
+    for holder in holders {
+        if holders::run_of(&holder).is_some_and(|run| within.contains(&run)) {
+            repossess(ledger, holder, false, holders::run_is_deleted(kind, id)).await?;
         }
-        Ok(())
     }
+    Ok(())
+}
+
+/// Leases with a deadline end only by the end of their holder's own run.
+async fn repossess(
+    ledger: &Handle,
+    holder: Holder,
+    with_deadline: bool,
+    evidence: String,
+) -> Result<(), Unavailable> {
+    let command = Command::Repossess {
+        holder: holder.clone(),
+        with_deadline,
+        evidence: evidence.as_str().into(),
+    };
+    if let Outcome::Repossessed(leases) = ledger.send(command).await?.keep()
+        && !leases.is_empty()
+    {
+        let (kind, id, count) = (&holder.kind, &holder.id, leases.len());
+        tracing::info!(%kind, %id, count, evidence, "leases repossessed");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

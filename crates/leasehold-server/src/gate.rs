@@ -52,6 +52,10 @@ impl Gated {
     pub(crate) fn new(app: App, router: Router) -> Self {
         Self { app, router }
     }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
 }
 
 impl<B> Service<Request<B>> for Gated

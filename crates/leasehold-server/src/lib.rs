@@ -24,6 +24,7 @@ pub mod records;
 mod retry;
 mod routes;
 pub mod serve;
+mod sockets;
 
 pub use app::App;
 pub use clock::Clock;

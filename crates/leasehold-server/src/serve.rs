@@ -22,7 +22,7 @@ pub const CONNECTIONS_MAX: usize = 16_384;
 /// How long a connection may be idle, and how long the head of a request may take. Clients
 /// keep idle connections for 25 s, proxies for 60.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long requests that are under way may take when the server stops.
+/// How long requests and WebSockets that are under way may take when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long to wait when no connection can be accepted, as without file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -32,7 +32,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// Serves connections until `stop` resolves, then lets the requests under way end. More than
+/// Serves connections until `stop` resolves, then lets the requests under way end, and says
+/// good-bye to the WebSockets. More than
 /// `connections_max`, or than [`CONNECTIONS_MAX`], wait to be accepted.
 pub async fn serve(
     listener: TcpListener,
@@ -66,7 +67,9 @@ pub async fn serve(
     drop(listener);
     stopping.send_replace(true);
     let all_ended = slots.acquire_many(u32::try_from(connections_max).unwrap_or(u32::MAX));
-    if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
+    let all_closed = gated.app().sockets().close();
+    let all_gone = async { tokio::join!(all_ended, all_closed) };
+    if tokio::time::timeout(STOP_TIMEOUT, all_gone).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
 }

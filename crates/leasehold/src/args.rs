@@ -92,11 +92,16 @@ fn variable_to_blame(error: &clap::Error) -> Option<String> {
     let flag = argument.split(' ').next()?;
     let option = flag.strip_prefix("--")?;
     let variable = format!("LEASEHOLD_{}", option.replace('-', "_").to_uppercase());
-    let is_flag = |given: std::ffi::OsString| {
+    (env::var_os(&variable).is_some() && !is_given(option)).then_some(variable)
+}
+
+/// Whether an option stands on the command line.
+pub(crate) fn is_given(option: &str) -> bool {
+    env::args_os().any(|given| {
         let given = given.to_string_lossy();
-        given.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-    };
-    (env::var_os(&variable).is_some() && !env::args_os().any(is_flag)).then_some(variable)
+        let rest = given.strip_prefix("--").and_then(|given| given.strip_prefix(option));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
 }
 
 /// What is wrong, without the hint at `--help`.

@@ -142,6 +142,24 @@ fn a_run_that_is_cancelling_can_only_become_cancelled() {
 }
 
 #[test]
+fn a_flow_run_that_nothing_runs_of_is_cancelled_at_once() {
+    let cancelling = state(StateType::Cancelling);
+    let mut waiting = run(RunKind::FlowRun, &[StateType::Running, StateType::Scheduled]);
+    check(&waiting, cancelling.clone(), None, "reject Cancelled");
+    waiting.details.insert("infrastructure_pid".to_owned(), json!("host:7"));
+    check(&waiting, cancelling.clone(), None, "accept Cancelling");
+    waiting.enter(State { name: "Resuming".to_owned(), ..state(StateType::Scheduled) });
+    check(&waiting, cancelling.clone(), None, "reject Cancelled");
+
+    let mut paused = run(RunKind::FlowRun, &[StateType::Running, StateType::Paused]);
+    check(&paused, cancelling.clone(), None, "accept Cancelling");
+    let mut suspended = state(StateType::Paused);
+    suspended.details.insert("pause_reschedule".to_owned(), json!(true));
+    paused.enter(suspended);
+    check(&paused, cancelling, None, "reject Cancelled");
+}
+
+#[test]
 fn times_and_attempts_add_up() {
     let at = |kind, seconds: i64| State { at_micros: seconds * SECOND, ..state(kind) };
     let mut run = run(RunKind::TaskRun, &[]);

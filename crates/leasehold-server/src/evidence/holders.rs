@@ -40,10 +40,7 @@ impl Known {
     ) -> Result<Vec<Gone>, RecordsError> {
         let mut gone = Vec::new();
         for holder in holders {
-            let kind = [RunKind::FlowRun, RunKind::TaskRun]
-                .into_iter()
-                .find(|kind| kind.as_str() == &*holder.kind);
-            let (Some(kind), Ok(id)) = (kind, holder.id.parse()) else { continue };
+            let Some((kind, id)) = run_of(&holder) else { continue };
             if let Some((evidence, is_own_end)) = self.evidence(book, kind, id)? {
                 gone.push(Gone { holder, evidence, is_own_end });
             }
@@ -131,11 +128,26 @@ fn recorded(book: &Book<'_>, kind: RunKind, id: Uuid) -> Result<Option<Run>, Rec
     }
 }
 
+/// The run that a holder is, if it is one.
+pub(super) fn run_of(holder: &Holder) -> Option<(RunKind, Uuid)> {
+    let kinds = [RunKind::FlowRun, RunKind::TaskRun];
+    let kind = kinds.into_iter().find(|kind| kind.as_str() == &*holder.kind)?;
+    Some((kind, holder.id.parse().ok()?))
+}
+
 /// How it is said that a run is over.
 pub(super) fn run_is_over(kind: RunKind, id: Uuid, state: &str) -> String {
-    let kind = match kind {
+    format!("{} {id} is over: {state}", words(kind))
+}
+
+/// How it is said that an operator has deleted a run.
+pub(super) fn run_is_deleted(kind: RunKind, id: Uuid) -> String {
+    format!("{} {id} was deleted", words(kind))
+}
+
+fn words(kind: RunKind) -> &'static str {
+    match kind {
         RunKind::FlowRun => "flow run",
         RunKind::TaskRun => "task run",
-    };
-    format!("{kind} {id} is over: {state}")
+    }
 }

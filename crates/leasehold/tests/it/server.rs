@@ -9,4 +9,5 @@ mod http;
 mod options;
 mod output;
 mod program;
+mod socket;
 mod stop;

@@ -1,12 +1,12 @@
 //! `/api/events/out`: the log of events as clients read it.
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::Message;
 use leasehold_api::Timestamp;
 use leasehold_records::{Event, EventFilter, micros_from_text};
 use serde_json::{Map, Value, json};
 
 use super::wanted::Wanted;
-use super::{Subscription, next_text, send};
+use super::{Socket, Subscription};
 use crate::app::App;
 
 /// How many events are read from the log at once.
@@ -18,14 +18,14 @@ const BACKFILL_MICROS: i64 = 15 * 60 * 1_000_000;
 
 /// Tells a subscriber what happens from now on, and, unless it wants no backfill, what has
 /// happened shortly before: clients rely on that when they connect again.
-pub(super) async fn serve(app: App, mut socket: WebSocket) {
+pub(super) async fn serve(app: App, mut socket: Socket) {
     let Some(Subscription { filter: wanted, backfill }) =
         Subscription::<Wanted>::read(&mut socket).await
     else {
         return;
     };
     let Some(log) = app.event_log().cloned() else {
-        while next_text(&mut socket).await.is_some() {}
+        while socket.next_text().await.is_some() {}
         return;
     };
     let Ok(last) = log.last().await else { return };
@@ -53,12 +53,12 @@ pub(super) async fn serve(app: App, mut socket: WebSocket) {
     loop {
         let found = tokio::select! {
             found = log.next(&mut filter) => found,
-            said = next_text(&mut socket) => match said {
+            said = socket.next_text() => match said {
                 Some(_) => continue,
                 None => return,
             },
         };
-        let Some(found) = found else { return };
+        let Some(found) = found else { return socket.end().await };
         if !tell(&mut socket, &found, &wanted).await {
             return;
         }
@@ -66,11 +66,11 @@ pub(super) async fn serve(app: App, mut socket: WebSocket) {
 }
 
 /// Tells those events that are wanted. Answers whether the subscriber is still there.
-async fn tell(socket: &mut WebSocket, found: &[Event], wanted: &Wanted) -> bool {
+async fn tell(socket: &mut Socket, found: &[Event], wanted: &Wanted) -> bool {
     let in_time = found.iter().filter(|event| wanted.occurred.includes(occurred_micros(event)));
     for event in in_time.map(wire).filter(|event| wanted.passes(event)) {
         let message = json!({"type": "event", "event": event}).to_string();
-        if send(socket, Message::Text(message.into())).await.is_err() {
+        if socket.send(Message::Text(message.into())).await.is_err() {
             return false;
         }
     }

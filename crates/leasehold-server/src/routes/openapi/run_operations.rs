@@ -19,6 +19,10 @@ pub(super) fn runs() -> Vec<Operation> {
             .refuses(404, NOT_THERE)
             .records(),
         delete("/api/flow_runs/{id}", "delete_flow_run", "Forget a flow run")
+            .about(
+                "With its task runs. What they hold without a deadline comes back, and so does what \
+                 its subflows hold.",
+            )
             .done(204, "Forgotten.")
             .refuses(404, NOT_THERE)
             .records(),

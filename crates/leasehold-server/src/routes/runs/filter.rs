@@ -75,6 +75,7 @@ pub(super) fn runs(kind: RunKind, body: &FilterRuns) -> Result<Runs, ApiError> {
                 let kinds = words.iter().filter_map(|word| StateType::from_word(word));
                 filter.states = Some(kinds.collect());
             }
+            (_, "state.name.any_") => filter.state_names = Some(texts(&path, values)?),
             _ => return Err(unknown(&path)),
         }
     }

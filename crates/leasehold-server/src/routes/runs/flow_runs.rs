@@ -15,6 +15,7 @@ use super::super::{Routes, otherwise};
 use super::{answer, bear_witness, enter, now_micros, read_id, read_parts, recorder};
 use crate::app::App;
 use crate::error::{ApiError, json};
+use crate::evidence;
 use crate::extract::{Raw, Valid};
 use crate::records::convert;
 
@@ -106,10 +107,18 @@ async fn change(
     if is_there { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
 }
 
+/// What it and what runs in it hold comes back first: once its record is gone, nothing tells any
+/// longer that it was theirs.
 async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    let id = read_id(&id)?;
-    let deleted = recorder(&app)?.write(move |book| book.delete(RunKind::FlowRun, id)).await?;
-    if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
+    let run = (RunKind::FlowRun, read_id(&id)?);
+    let recorder = recorder(&app)?;
+    let within = recorder.write(move |book| book.within(run.0, run.1)).await?;
+    if within.is_empty() {
+        return Err(NOT_FOUND);
+    }
+    evidence::deleted(app.ledger(), run, &within.into_iter().collect()).await?;
+    recorder.write(move |book| book.delete(run.0, run.1)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn set_state(

@@ -50,6 +50,8 @@ async fn flow_runs_are_found_by_what_they_are_and_by_their_flow() {
         .await;
     let running = json!({"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PAUSED"]}}}});
     world.check("flow_runs", &running, &[first]).await;
+    let named = json!({"flow_runs": {"state": {"name": {"any_": ["Pending", "Late"]}}}});
+    world.check("flow_runs", &named, &[second]).await;
     world.check("flow_runs", &json!({"flows": {"id": {"any_": [world.flow]}}}), &[first]).await;
     world.check("flow_runs", &json!({"flows": {"name": {"any_": ["nobody"]}}}), &[]).await;
     let of_task = json!({"flow_runs": {"parent_task_run_id": {"any_": [world.tasks[0]]}}});

@@ -179,18 +179,6 @@ async fn a_flow_run_is_changed_in_what_is_sent_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_flow_run_is_forgotten_with_its_states() {
-    let app = start();
-    let run = app.running().await;
-    let path = format!("/api/flow_runs/{run}");
-    app.delete(&path).await.expect(204);
-    app.get(&path).await.expect(404);
-    app.delete(&path).await.expect(404);
-    let states = app.get(&format!("/api/flow_run_states/?flow_run_id={run}")).await.expect(200);
-    assert_eq!(states.json(), json!([]));
-}
-
-#[tokio::test]
 async fn the_state_of_a_subflow_is_that_of_the_task_run_that_stands_for_it() {
     let app = start();
     let parent = app.running().await;

@@ -1,6 +1,7 @@
 //! What clients record of their runs, and read back.
 
 mod blocks;
+mod deletion;
 mod filters;
 mod flow_runs;
 mod flows;

@@ -12,7 +12,8 @@ pub(crate) enum Command {
     ///
     /// Everything is kept in one directory, and a restart loses nothing. Prefect clients use
     /// it with PREFECT_API_URL set to the address that it prints.
-    #[command(after_help = options::HELP)]
+    // What is below 0 is refused for that, and not taken for an option that there is not.
+    #[command(after_help = options::HELP, allow_negative_numbers = true)]
     Start(options::Args),
 }
 
@@ -20,7 +21,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
     match command {
         Command::Start(args) => match options::Settings::resolve(args) {
             Ok(settings) => start::run(settings),
-            Err(error) => start::fail(&error, crate::exit::Exit::Config),
+            Err(error) => start::fail(&error, error.exit()),
         },
     }
 }

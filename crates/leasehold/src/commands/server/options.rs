@@ -11,6 +11,9 @@ use clap::ValueEnum;
 use directories::ProjectDirs;
 use serde::Deserialize;
 
+use crate::args::is_given;
+use crate::exit::Exit;
+
 /// Enough for a person to follow, and a hundredth of what a limit can grant.
 const EVENTS_PER_SECOND_MAX_DEFAULT: u32 = 1_000;
 
@@ -186,6 +189,25 @@ pub(super) enum OptionsError {
     NoDataDirectory,
 }
 
+/// Those that bound each other: any of them may be the one that is wrong.
+const LEASE_SECONDS: [&str; 3] =
+    ["lease-seconds-min", "lease-seconds-default", "lease-seconds-max"];
+
+impl OptionsError {
+    /// Whoever reads the code looks at the command line first, if the wrong value stands there.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::OutOfRange { option, .. } => {
+                let is_bound = LEASE_SECONDS.contains(option);
+                let may_be_wrong = if is_bound { &LEASE_SECONDS[..] } else { &[*option] };
+                let is_flag = may_be_wrong.iter().any(|option| is_given(option));
+                if is_flag { Exit::Usage } else { Exit::Config }
+            }
+            _ => Exit::Config,
+        }
+    }
+}
+
 impl Settings {
     pub(super) fn resolve(args: Args) -> Result<Self, OptionsError> {
         let file = read_file(args.config)?;
@@ -342,7 +364,8 @@ fn check(
         let is_within = (from..=to).contains(&value);
         is_within.then_some(()).ok_or(OptionsError::OutOfRange {
             option,
-            value: value.to_string(),
+            // Numbers that nobody means have hundreds of digits.
+            value: if value.abs() < 1e15 { value.to_string() } else { format!("{value:e}") },
             expected,
         })
     };

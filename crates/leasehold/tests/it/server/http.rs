@@ -80,6 +80,11 @@ impl Client {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Bytes as they come.
+    pub(crate) fn stream(&mut self) -> &mut impl Read {
+        &mut self.stream
+    }
+
     pub(crate) fn read_answer(&mut self) -> io::Result<Answer> {
         let status_line = self.read_line()?;
         let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());

@@ -154,6 +154,29 @@ fn a_variable_that_is_no_text_is_named() {
 }
 
 #[test]
+fn a_number_out_of_range_is_refused_for_that_wherever_it_stands() {
+    let home = Home::new();
+    let check = |arguments: &[&str], variable: (&str, &str), code, sentence: &str| {
+        let mut command = home.start_command(arguments);
+        command.env(variable.0, variable.1);
+        let ended = run(command);
+        assert_eq!(ended.code, Some(code), "{arguments:?} {variable:?} {ended:?}");
+        assert!(ended.stderr.contains(sentence), "{ended:?}");
+    };
+    let none = ("LEASEHOLD_PORT", "");
+    let heartbeat = "--heartbeat-timeout-seconds is -1, which must be from 1 to 31622400";
+    check(&["--heartbeat-timeout-seconds", "-1"], none, 64, heartbeat);
+    check(&["--heartbeat-timeout-seconds=-1"], none, 64, heartbeat);
+    check(&[], ("LEASEHOLD_HEARTBEAT_TIMEOUT_SECONDS", "-1"), 78, heartbeat);
+    check(&["--park-seconds", "-3"], none, 64, "--park-seconds is -3, which must be from 0 to 55");
+    check(&["--park-seconds", "1e300"], none, 64, "--park-seconds is 1e300, which");
+    check(&["--records-max", "-5"], none, 64, "invalid value '-5' for '--records-max <COUNT>'");
+    // The default is as long as the bounds allow.
+    check(&["--lease-seconds-min", "90000"], none, 64, "--lease-seconds-max is 86400");
+    check(&["--lease-seconds-max", "9"], ("LEASEHOLD_LEASE_SECONDS_MIN", "x"), 78, "SECONDS_MIN");
+}
+
+#[test]
 fn an_operator_may_allow_shorter_leases() {
     let home = Home::new();
     let server = home.start(&["--lease-seconds-min", "0.5"]);

@@ -1,9 +1,12 @@
 //! The end of a server: asked to, it stops within five seconds, with 0, whatever its clients do.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::server::program::{Home, STOP_TIMEOUT};
+use crate::server::socket::Socket;
 
 fn check_stops(signal: Signal) {
     let home = Home::new();
@@ -55,19 +58,74 @@ fn half_a_request_does_not_keep_it() {
 }
 
 #[test]
-fn an_open_web_socket_does_not_keep_it() {
+fn a_web_socket_that_answers_no_goodbye_does_not_keep_it() {
     let home = Home::new();
     let server = home.start(&[]);
-    let mut socket = server.client();
-    socket
-        .write(
-            b"GET /api/events/in HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: \
-              websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: \
-              dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        )
-        .unwrap();
-    assert_eq!(socket.read_answer().unwrap().status, 101);
-    server.stop();
+    let _socket = Socket::connect(&server, "/api/events/in");
+    let log = server.stop();
+    assert!(!log.contains("WARN"), "{log}");
+}
+
+#[test]
+fn what_a_web_socket_has_sent_before_its_goodbye_is_recorded() {
+    let home = Home::new();
+    let server = home.start(&[]);
+    let mut socket = Socket::connect(&server, "/api/events/in");
+    server.signal(Signal::TERM);
+    assert_eq!(socket.wait_for_goodbye(), 1001);
+    let task_run = "00000000-0000-4000-8000-000000000007";
+    socket.say(&json!({
+        "occurred": "2026-01-01T00:00:00Z",
+        "event": "prefect.task-run.Running",
+        "resource": {
+            "prefect.resource.id": format!("prefect.task-run.{task_run}"),
+            "prefect.resource.name": "load",
+            "prefect.state-type": "RUNNING",
+        },
+    }));
+    socket.say_goodbye(1001);
+    let (status, log) = server.wait(STOP_TIMEOUT);
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("WARN"), "{log}");
+
+    let recorded = home.start(&[]).client().get(&format!("/api/task_runs/{task_run}"));
+    assert_eq!(recorded.json()["state_type"], "RUNNING");
+}
+
+#[test]
+fn subscribers_are_told_to_come_back() {
+    let home = Home::new();
+    let server = home.start(&[]);
+    let mut sockets = ["/api/events/out", "/api/logs/out"].map(|path| {
+        let mut socket = Socket::connect(&server, path);
+        socket.say(&json!({"type": "filter", "filter": {}}));
+        socket
+    });
+    server.signal(Signal::TERM);
+    for socket in &mut sockets {
+        assert_eq!(socket.wait_for_goodbye(), 1012);
+        socket.say_goodbye(1012);
+    }
+    let (status, log) = server.wait(STOP_TIMEOUT);
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("WARN"), "{log}");
+}
+
+/// A busy machine may be slow once.
+#[test]
+fn web_sockets_that_say_goodbye_cost_a_stop_no_second() {
+    let is_quick = || {
+        let home = Home::new();
+        let server = home.start(&[]);
+        let mut socket = Socket::connect(&server, "/api/events/in");
+        let since = Instant::now();
+        server.signal(Signal::TERM);
+        let code = socket.wait_for_goodbye();
+        socket.say_goodbye(code);
+        server.wait(STOP_TIMEOUT);
+        since.elapsed() < Duration::from_millis(900)
+    };
+    assert!((0..5).any(|_| is_quick()));
 }
 
 #[test]
