@@ -1,7 +1,7 @@
 //! From records to rows and back.
 
 use rusqlite::types::Value as Cell;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -170,20 +170,13 @@ pub(crate) fn within(
 }
 
 pub(crate) fn delete_run(connection: &Connection, kind: RunKind, id: Uuid) -> Result<bool> {
-    let rowids: Vec<i64> = connection
-        .prepare_cached("SELECT rowid FROM runs WHERE id = ?1 AND kind = ?2")?
-        .query_map(params![id.into_bytes(), kind.as_str()], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    forget(connection, &rowids)?;
-    if rowids.is_empty() || kind == RunKind::TaskRun {
-        return Ok(!rowids.is_empty());
+    let run = "SELECT rowid FROM runs WHERE id = ?1 AND kind = ?2";
+    let was_there = forget(connection, run, params![id.into_bytes(), kind.as_str()])? > 0;
+    if was_there && kind == RunKind::FlowRun {
+        let tasks = "SELECT rowid FROM runs WHERE parent = ?1 AND kind = 'task_run'";
+        forget(connection, tasks, [id.into_bytes()])?;
     }
-    let tasks: Vec<i64> = connection
-        .prepare_cached("SELECT rowid FROM runs WHERE parent = ?1 AND kind = 'task_run'")?
-        .query_map([id.into_bytes()], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    forget(connection, &tasks)?;
-    Ok(true)
+    Ok(was_there)
 }
 
 pub(crate) fn states(connection: &Connection, run: Uuid) -> Result<Vec<State>> {
@@ -236,16 +229,14 @@ pub(crate) fn put_block(connection: &Connection, id: Uuid, key: &str, block: &Va
 /// heard any more is as old as one that did; what it ran in is kept for as long as it.
 pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<bool> {
     let age_micros = integer(bounds.age_seconds_max.saturating_mul(1_000_000));
-    let old: Vec<i64> = connection
-        .prepare_cached(
-            "SELECT rowid FROM runs WHERE is_over IN (0, 1) AND updated_micros < ?1
+    let old = forget(
+        connection,
+        "SELECT rowid FROM runs WHERE is_over IN (0, 1) AND updated_micros < ?1
              AND (is_over = 1 OR NOT EXISTS
                  (SELECT 1 FROM runs AS inner_run WHERE inner_run.parent = runs.id))
              LIMIT ?2",
-        )?
-        .query_map([now_micros.saturating_sub(age_micros), PRUNED_MAX], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    forget(connection, &old)?;
+        [now_micros.saturating_sub(age_micros), PRUNED_MAX],
+    )?;
     let count: i64 =
         connection.prepare_cached("SELECT count(*) FROM runs")?.query_row([], |row| row.get(0))?;
     let excess = count.saturating_sub(integer(bounds.runs_max));
@@ -264,7 +255,7 @@ pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) ->
         )?
         .execute([BLOCKS_MAX])?;
     let is_behind = forgotten > 0 && excess > forgotten;
-    Ok(is_behind || i64::try_from(old.len()).is_ok_and(|old| old == PRUNED_MAX))
+    Ok(is_behind || old == PRUNED_MAX)
 }
 
 /// Those that are over go first. Of the others, those go that nothing runs in, so that a flow run
@@ -283,26 +274,26 @@ fn forget_excess(connection: &Connection, excess: i64) -> Result<i64> {
              LIMIT ?1",
     ] {
         if forgotten < excess {
-            let rowids: Vec<i64> = connection
-                .prepare_cached(statement)?
-                .query_map([excess - forgotten], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
-            forget(connection, &rowids)?;
-            forgotten += i64::try_from(rowids.len()).unwrap_or(i64::MAX);
+            forgotten += forget(connection, statement, [excess - forgotten])?;
         }
     }
     Ok(forgotten)
 }
 
-fn forget(connection: &Connection, rowids: &[i64]) -> Result<()> {
+/// Forgets the runs whose rowids a statement selects, with their states. Answers how many.
+fn forget(connection: &Connection, selected: &str, by: impl Params) -> Result<i64> {
+    let rowids: Vec<i64> = connection
+        .prepare_cached(selected)?
+        .query_map(by, |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
     let mut states = connection
         .prepare_cached("DELETE FROM states WHERE run = (SELECT id FROM runs WHERE rowid = ?1)")?;
     let mut runs = connection.prepare_cached("DELETE FROM runs WHERE rowid = ?1")?;
-    for rowid in rowids {
+    for rowid in &rowids {
         states.execute([rowid])?;
         runs.execute([rowid])?;
     }
-    Ok(())
+    Ok(i64::try_from(rowids.len()).unwrap_or(i64::MAX))
 }
 
 fn read_flow(row: &Row<'_>) -> Result<Flow> {

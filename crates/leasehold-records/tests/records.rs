@@ -23,23 +23,9 @@ fn state(kind: StateType, at_micros: i64) -> State {
 
 fn run(kind: RunKind, at_micros: i64) -> Run {
     let mut run = Run {
-        id: Uuid::now_v7(),
-        kind,
-        name: "brave-otter".to_owned(),
-        created_micros: at_micros,
-        updated_micros: at_micros,
-        flow: None,
-        parent: None,
-        identity: None,
         tags: vec!["database".to_owned()],
         details: Map::from_iter([("parameters".to_owned(), serde_json::json!({"x": [1, 2.5]}))]),
-        state: None,
-        run_count: 0,
-        flow_run_run_count: 0,
-        start_micros: None,
-        end_micros: None,
-        total_run_micros: 0,
-        heartbeat_micros: None,
+        ..Run::new(Uuid::now_v7(), kind, "brave-otter".to_owned(), at_micros)
     };
     run.enter(state(StateType::Running, at_micros));
     run

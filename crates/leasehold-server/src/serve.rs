@@ -33,8 +33,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_PROBES: u32 = 3;
 
 /// Serves connections until `stop` resolves, then lets the requests under way end, and says
-/// good-bye to the WebSockets. More than
-/// `connections_max`, or than [`CONNECTIONS_MAX`], wait to be accepted.
+/// good-bye to the WebSockets. More than `connections_max`, or than [`CONNECTIONS_MAX`], wait to be
+/// accepted.
 pub async fn serve(
     listener: TcpListener,
     gated: Gated,

@@ -1,13 +1,13 @@
 //! Who waits, and who is next.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod away;
+mod random;
 
 use leasehold_engine::{
     Acquire, Acquired, Called, Command, Departure, Hold, LeaseId, LimitPatch, LimitRef, Missing,
     Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step, Ticket, WaiterId,
     Want, What,
 };
-use proptest::prelude::*;
 
 use crate::fixture::{EVERYTHING, World, task_run};
 
@@ -59,6 +59,14 @@ fn refused(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> 
 /// Comes back to a place, for half a minute.
 fn come_back(world: &mut World, id: u64, wants: &[(&str, u64)], place: Option<Ticket>) -> Step {
     wait_with(world, id, wants, |patience| Patience { place, ..patience })
+}
+
+/// A polling client is refused, and comes back to its place for half a minute.
+fn poll(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> {
+    let place = refused(world, id, wants);
+    let held_open = come_back(world, id, wants, place);
+    assert!(is_queued(&held_open), "{held_open:?}");
+    place
 }
 
 /// Leases of waiters are apart from those that the fixture takes.
@@ -280,101 +288,6 @@ fn who_comes_back_to_an_old_place_does_not_make_others_wait_longer() {
     assert_eq!(u64::try_from(before + after), Ok(OVERTAKES_MAX));
 }
 
-/// Lets others overtake whoever waits for more than a slot of `db`, until one of them has to wait.
-fn overtake_until_kept(world: &mut World, ids: std::ops::Range<u64>) -> u64 {
-    for id in ids.clone() {
-        if is_queued(&wait(world, id, &[("db", 1)])) {
-            return id - ids.start;
-        }
-        release(world, lease(id));
-    }
-    panic!("nothing is ever kept");
-}
-
-/// A polling client is refused, and comes back to its place for half a minute.
-fn poll(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> {
-    let place = refused(world, id, wants);
-    let held_open = come_back(world, id, wants, place);
-    assert!(is_queued(&held_open), "{held_open:?}");
-    place
-}
-
-#[test]
-fn who_comes_back_to_a_place_from_before_the_one_that_slots_are_kept_for_runs_at_once() {
-    let mut world = World::with("db", 2);
-    world.take(1, "db");
-    world.take(2, "db");
-    let place = refused(&mut world, 1, &[("db", 1)]);
-    wait(&mut world, 2, &[("db", 2)]);
-    release(&mut world, LeaseId(2));
-    overtake_until_kept(&mut world, 100..200);
-    let back = come_back(&mut world, 1, &[("db", 1)], place);
-    assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
-    assert_eq!(back.called, [], "and it is answered once");
-}
-
-#[test]
-fn how_often_a_polling_client_was_overtaken_is_not_forgotten_while_it_is_away() {
-    let mut world = World::with("db", 2);
-    world.take(1, "db");
-    let both = [("db", 2)];
-    let place = poll(&mut world, 1, &both);
-    for id in 100..130 {
-        wait(&mut world, id, &[("db", 1)]);
-        release(&mut world, lease(id));
-    }
-    // It is sent away, and comes back in a moment.
-    world.now = world.now + Span::from_seconds(30);
-    let away = step(&mut world, Command::Tick);
-    assert!(matches!(away.called[0].outcome, Acquired::Refused(_)), "{away:?}");
-    world.now = world.now + Span::from_micros(20_000);
-    assert!(is_queued(&come_back(&mut world, 2, &both, place)));
-    assert_eq!(overtake_until_kept(&mut world, 200..300), OVERTAKES_MAX - 30);
-}
-
-#[test]
-fn what_is_kept_for_a_polling_client_stays_while_it_is_away_for_a_moment() {
-    for is_back in [true, false] {
-        let mut world = World::with("db", 2);
-        world.take(1, "db");
-        let place = poll(&mut world, 1, &[("db", 2)]);
-        let last = 100 + overtake_until_kept(&mut world, 100..200);
-        step(&mut world, Command::Abandon(WaiterId(last)));
-        world.now = world.now + Span::from_seconds(30);
-        step(&mut world, Command::Tick);
-        // It is away, and one slot is free.
-        assert!(is_queued(&wait(&mut world, 300, &[("db", 1)])));
-        if is_back {
-            world.now = world.now + Span::from_micros(20_000);
-            assert!(is_queued(&come_back(&mut world, 2, &[("db", 2)], place)));
-            assert_eq!(granted(&release(&mut world, LeaseId(1))), [2]);
-        } else {
-            let later = world.ledger.next_wake_up().unwrap();
-            assert!(later <= world.now + Span::from_seconds(2));
-            world.now = later;
-            assert_eq!(granted(&step(&mut world, Command::Tick)), [300]);
-        }
-    }
-}
-
-#[test]
-fn nothing_is_kept_any_longer_for_who_came_back_and_was_granted() {
-    let mut world = World::with("db", 3);
-    world.take(1, "db");
-    world.take(2, "db");
-    let place = poll(&mut world, 1, &[("db", 2)]);
-    let last = 100 + overtake_until_kept(&mut world, 100..200);
-    step(&mut world, Command::Abandon(WaiterId(last)));
-    world.now = world.now + Span::from_seconds(30);
-    step(&mut world, Command::Tick);
-    release(&mut world, LeaseId(1));
-    let back = come_back(&mut world, 2, &[("db", 2)], place);
-    assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
-    release(&mut world, LeaseId(2));
-    let next = wait(&mut world, 300, &[("db", 1)]);
-    assert!(matches!(next.outcome, Outcome::Acquired(Acquired::Granted(_))), "{next:?}");
-}
-
 #[test]
 fn what_is_kept_for_one_leaves_the_rest_of_a_limit_to_others() {
     let mut world = World::with("db", 5);
@@ -562,129 +475,4 @@ fn who_holds_a_tag_already_does_not_wait_behind_those_who_want_it_too() {
         }
         assert_eq!(granted(&release(&mut world, LeaseId(2))), [2]);
     }
-}
-
-/// What happens next to a world with three limits and waiters.
-#[derive(Clone, Debug)]
-enum Event {
-    Wait { wants: Vec<(usize, u64)>, priority: i32, seconds: u64 },
-    Release(usize),
-    Abandon(usize),
-    Resize(usize, u64),
-    Pass(u64),
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let wants = prop::collection::btree_map(0..3_usize, 1..3_u64, 1..3);
-    prop_oneof![
-        5 => (wants, 0..2_i32, 1..50_u64).prop_map(|(wants, priority, seconds)| Event::Wait {
-            wants: wants.into_iter().collect(), priority, seconds
-        }),
-        4 => (0..100_usize).prop_map(Event::Release),
-        1 => (0..100_usize).prop_map(Event::Abandon),
-        1 => (0..3_usize, 0..4_u64).prop_map(|(limit, slots)| Event::Resize(limit, slots)),
-        2 => (0..20_000_000_u64).prop_map(Event::Pass),
-    ]
-}
-
-const NAMES: [&str; 3] = ["a", "b", "r"];
-
-proptest! {
-    /// After every step: nobody waits who could run, but for whom a limit is kept; nobody is
-    /// called who has left or was called before; and in the end nobody is left behind.
-    #[test]
-    fn no_wake_up_is_lost_and_nobody_starves(events in prop::collection::vec(event(), 1..120)) {
-        let mut world = World::with("a", 2);
-        world.create("b", 2, 0.0);
-        world.create("r", 2, 0.5);
-        let mut waiting = BTreeSet::<u64>::new();
-        let mut held = Vec::<u64>::new();
-        let mut wishes = BTreeMap::new();
-        let mut next = 0;
-        for event in events {
-            let step = match event {
-                Event::Wait { wants, priority, seconds } => {
-                    next += 1;
-                    let wants: Vec<_> = wants.iter().map(|(limit, slots)| (NAMES[*limit], *slots)).collect();
-                    let until = world.now + Span::from_seconds(seconds);
-                    wishes.insert(next, (wants.clone(), priority));
-                    let step = wait_with(&mut world, next, &wants, |p| Patience { until, priority, ..p });
-                    match &step.outcome {
-                        Outcome::Acquired(Acquired::Queued(_)) => { waiting.insert(next); }
-                        Outcome::Acquired(Acquired::Granted(_)) => held.push(next),
-                        _ => {}
-                    }
-                    step
-                }
-                Event::Release(index) if !held.is_empty() => {
-                    let id = held.swap_remove(index % held.len());
-                    release(&mut world, lease(id))
-                }
-                Event::Abandon(index) if !waiting.is_empty() => {
-                    let id = *waiting.iter().nth(index % waiting.len()).unwrap();
-                    waiting.remove(&id);
-                    step(&mut world, Command::Abandon(WaiterId(id)))
-                }
-                Event::Resize(limit, slots) => {
-                    let patch = LimitPatch { slots: Some(slots), ..LimitPatch::default() };
-                    step(&mut world, Command::UpdateLimit { limit: LimitRef::Name(NAMES[limit].into()), patch })
-                }
-                Event::Pass(micros) => {
-                    world.now = world.now + Span::from_micros(micros);
-                    step(&mut world, Command::Tick)
-                }
-                Event::Release(_) | Event::Abandon(_) => continue,
-            };
-            note(&step, &mut waiting, &mut held)?;
-            let at_once = matches!(step.outcome, Outcome::Acquired(Acquired::Granted(_)));
-            for id in granted(&step).into_iter().chain(at_once.then_some(next)) {
-                let before = waiting.range(..id).find(|before| wishes[*before] == wishes[&id]);
-                prop_assert_eq!(before, None, "came before {}, and wants the same", id);
-            }
-            nobody_waits_who_could_run(&mut world)?;
-        }
-        // Everybody gives back, no limit is too small, and time passes: nobody is left.
-        for name in NAMES {
-            let patch = LimitPatch { slots: Some(4), ..LimitPatch::default() };
-            let step = step(&mut world, Command::UpdateLimit { limit: LimitRef::Name(name.into()), patch });
-            note(&step, &mut waiting, &mut held)?;
-        }
-        while let Some(id) = held.pop() {
-            let step = release(&mut world, lease(id));
-            note(&step, &mut waiting, &mut held)?;
-            if let Some(at) = world.ledger.next_wake_up().filter(|_| held.is_empty()) {
-                world.now = world.now.max(at);
-                let step = self::step(&mut world, Command::Tick);
-                note(&step, &mut waiting, &mut held)?;
-            }
-        }
-        prop_assert!(waiting.is_empty(), "left behind: {waiting:?}");
-    }
-}
-
-fn note(
-    step: &Step,
-    waiting: &mut BTreeSet<u64>,
-    held: &mut Vec<u64>,
-) -> Result<(), TestCaseError> {
-    for called in &step.called {
-        prop_assert!(waiting.remove(&called.waiter.0), "{called:?} does not wait");
-        if matches!(called.outcome, Acquired::Granted(_)) {
-            held.push(called.waiter.0);
-        }
-    }
-    Ok(())
-}
-
-fn nobody_waits_who_could_run(world: &mut World) -> Result<(), TestCaseError> {
-    for name in NAMES {
-        let query = Query::Waiters(LimitRef::Name(name.into()), EVERYTHING);
-        let Outcome::Waiters(Some(waiters)) = step(world, Command::Read(query)).outcome else {
-            return Err(TestCaseError::fail("no such limit"));
-        };
-        for waiter in waiters {
-            prop_assert!(!waiter.blockers.is_empty(), "{waiter:?} could run");
-        }
-    }
-    Ok(())
 }
