@@ -151,6 +151,26 @@ def test_d07_d15_the_tag_of_a_flow_that_is_killed_is_back_on_evidence(
     assert server.tag_holders("database") == []
 
 
+@needs_tags_without_deadline
+@pytest.mark.skipif(not HAS_LINES, reason="this version has its task runs recorded first")
+def test_d07_a_client_that_is_killed_before_it_has_told_of_its_task_run_holds_no_tag(
+    server: LeaseholdServer, user: PrefectUser, victim: PrefectUser, wire: Wire
+) -> None:
+    server.create_tag_limit("database", 1)
+    events = wire.catch_request(r"GET /api/events/in ")
+    killed = victim.start("runs.py", "hold")
+    events.wait()
+    wait_until(lambda: server.tag_holders("database"), "it is granted the tag", within_seconds=120)
+    killed.kill()
+    wait_until(lambda: server.tag_holders("database") == [], "nobody holds the tag")
+    assert killed.lines("holding") == []
+    events.deliver()
+    again = user.start("runs.py", "hold")
+    again.wait_for("holding", within_seconds=120)
+    again.let_go()
+    again.finish(clean=False, within_seconds=120)
+
+
 @pytest.mark.skipif(not HAS_LINES, reason="this version is told when to come back")
 @pytest.mark.parametrize("name", ["database", "tag:database"])
 def test_d08_a_client_that_is_killed_while_it_waits_in_line_is_granted_nothing(

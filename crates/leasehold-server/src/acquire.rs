@@ -13,7 +13,8 @@ use crate::error::ApiError;
 use crate::places::{Caller, FIRST_PLACE_TTL, PLACE_TTL, Peer};
 
 /// Where a request came from, if that is known.
-pub(crate) struct Origin(Option<Peer>);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin(pub(crate) Option<Peer>);
 
 impl FromRequestParts<App> for Origin {
     type Rejection = Infallible;

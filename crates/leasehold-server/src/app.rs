@@ -8,6 +8,7 @@ use crate::csrf::CsrfTokens;
 use crate::event_log::EventLog;
 use crate::evidence::Witness;
 use crate::gate::{Gate, Gated};
+use crate::introductions::Introductions;
 use crate::places::Places;
 use crate::records::Recorder;
 use crate::routes;
@@ -26,6 +27,7 @@ struct Inner {
     gate: Gate,
     places: Places,
     sockets: Sockets,
+    introductions: Arc<Introductions>,
 }
 
 impl App {
@@ -66,6 +68,7 @@ impl App {
             gate,
             places,
             sockets,
+            introductions: Arc::default(),
         }))
     }
 
@@ -106,6 +109,10 @@ impl App {
 
     pub(crate) fn sockets(&self) -> &Sockets {
         &self.0.sockets
+    }
+
+    pub(crate) fn introductions(&self) -> &Arc<Introductions> {
+        &self.0.introductions
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -5,6 +5,7 @@
 //! engine types; `error` alone turns failures into HTTP; `clock` alone reads the time.
 
 mod acquire;
+mod agent;
 pub mod app;
 pub mod clock;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod evidence;
 mod extract;
 mod gate;
 mod grant;
+mod introductions;
 mod lease_id;
 mod observe;
 mod places;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::event_log;
+use crate::places::Peer;
 
 type Fields = Map<String, Value>;
 
@@ -99,7 +100,12 @@ fn run_in(resource: &Fields) -> Option<(RunKind, Uuid)> {
 }
 
 /// Records what an event tells of a run, and tells the witness.
-pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value) {
+pub(crate) async fn client_event(
+    app: &App,
+    peer: Option<Peer>,
+    event: ClientEvent,
+    document: Value,
+) {
     let (Some(recorder), Some(witness)) = (app.recorder(), app.witness()) else { return };
     let now = app.ledger().clock().now().as_micros();
     if let Some(log) = app.event_log() {
@@ -113,20 +119,32 @@ pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value)
     if event.event == HEARTBEAT {
         let name = name_of(&event);
         recorder
-            .write_behind(move |book| {
-                if book.heard_of(id, now)? {
-                    return Ok(());
-                }
-                let run = Run::new(id, RunKind::FlowRun, name, now);
-                book.put(&Run { heartbeat_micros: Some(now), ..run })
-            })
+            .write_behind(
+                move |book| {
+                    if book.heard_of(id, now)? {
+                        return Ok(());
+                    }
+                    let run = Run::new(id, RunKind::FlowRun, name, now);
+                    book.put(&Run { heartbeat_micros: Some(now), ..run })
+                },
+                || {},
+            )
             .await;
         witness.heartbeat(id).await;
         return;
     }
     let Some(state) = event.state(now) else { return };
     let over = state.kind.is_terminal().then(|| state.name.clone());
-    recorder.write_behind(move |book| record(book, (kind, id), &event, state, now)).await;
+    let introductions = app.introductions().clone();
+    if kind == RunKind::TaskRun {
+        introductions.told(peer);
+    }
+    recorder
+        .write_behind(
+            move |book| record(book, (kind, id), &event, state, now),
+            move || introductions.made(id),
+        )
+        .await;
     if let Some(name) = over {
         witness.over(kind, id, &name).await;
     }

@@ -29,7 +29,7 @@ const PLACES_MAX: usize = 100_000;
 pub(crate) struct Caller(u64);
 
 /// The address that a request came from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// The places that are kept.

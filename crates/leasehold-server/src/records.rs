@@ -85,14 +85,20 @@ impl Recorder {
     }
 
     /// Does something with the records in its turn, without waiting until it is durable: what is
-    /// lost with the process is observed again, or was of no use to anybody.
+    /// lost with the process is observed again, or was of no use to anybody. `then` follows once
+    /// it is durable.
     pub(crate) async fn write_behind(
         &self,
         work: impl FnOnce(&Book<'_>) -> Result<(), RecordsError> + Send + 'static,
+        then: impl FnOnce() + Send + 'static,
     ) {
         let work: Work = Box::new(move |book| {
             work(book)?;
-            Ok(Box::new(|_| {}))
+            Ok(Box::new(|is_durable| {
+                if is_durable {
+                    then();
+                }
+            }))
         });
         // A thread that has ended has said why.
         let _ = self.work.send(work).await;

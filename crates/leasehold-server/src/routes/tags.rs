@@ -14,11 +14,13 @@ use leasehold_engine::{
 
 use super::{Routes, otherwise};
 use crate::acquire::{self, Origin};
+use crate::agent::PrefectClient;
 use crate::app::App;
 use crate::convert;
 use crate::error::{ApiError, json};
 use crate::extract::Valid;
 use crate::grant::granted;
+use crate::introductions;
 use crate::lease_id;
 use crate::retry;
 
@@ -108,6 +110,7 @@ async fn reset(
 async fn increment(
     State(app): State<App>,
     origin: Origin,
+    client: PrefectClient,
     Valid(body): Valid<TagIncrement>,
 ) -> Result<Response, ApiError> {
     let wants = body.names.iter().map(|tag| Want { name: convert::tag_name(tag), slots: 1 });
@@ -121,6 +124,9 @@ async fn increment(
     let (acquired, undo) = acquire::acquire(&app, origin, acquire).await?;
     match acquired {
         Acquired::Granted(grant) => {
+            if grant.lease.is_some() {
+                introductions::wait(&app, client, origin.0, body.task_run_id).await;
+            }
             let limits: Vec<_> = grant
                 .limits
                 .iter()

@@ -5,6 +5,7 @@ mod deletion;
 mod filters;
 mod flow_runs;
 mod flows;
+mod introductions;
 mod not_served;
 mod restart;
 mod task_runs;
