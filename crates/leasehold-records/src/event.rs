@@ -1,7 +1,9 @@
 //! The log of events: what happened to limits and leases, and what clients say of their work.
 
+use std::collections::HashSet;
+
 use rusqlite::types::Value as Cell;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -118,6 +120,42 @@ pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Vec<
     ))?;
     let events = statement.query_map(params_from_iter(cells), |row| Ok(read(row)))?;
     events.map(|event| event?).collect()
+}
+
+/// Of each lease on each limit the event that came last, if it is of one of these kinds. What is
+/// told of who waits does not count.
+pub(crate) fn last_of_leases(connection: &Connection, kinds: [&str; 3]) -> Result<Vec<Event>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT * FROM events WHERE number IN
+         (SELECT max(number) FROM events
+          WHERE lease IS NOT NULL AND substr(kind, 1, 6) = 'lease.' GROUP BY lease, limit_name)
+         AND kind IN (?1, ?2, ?3) ORDER BY number",
+    )?;
+    let events = statement.query_map(kinds, |row| Ok(read(row)))?;
+    events.map(|event| event?).collect()
+}
+
+/// The leases of which something was told that happened no earlier than this.
+pub(crate) fn leases_since(connection: &Connection, at_micros: i64) -> Result<HashSet<Uuid>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT lease FROM events
+         WHERE at_micros >= ?1 AND lease IS NOT NULL AND substr(kind, 1, 6) = 'lease.'",
+    )?;
+    let leases = statement.query_map([at_micros], |row| row.get(0).map(Uuid::from_bytes))?;
+    Ok(leases.collect::<rusqlite::Result<_>>()?)
+}
+
+/// When that happened what was told last, but for what clients and the log itself say.
+pub(crate) fn told_until(connection: &Connection) -> Result<Option<i64>> {
+    let told = connection
+        .prepare_cached(
+            "SELECT at_micros FROM events
+             WHERE document IS NULL AND substr(kind, 1, 4) <> 'log.'
+             ORDER BY number DESC LIMIT 1",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(told)
 }
 
 /// Answers whether there may be more to forget.

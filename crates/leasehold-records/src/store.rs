@@ -2,6 +2,7 @@
 //! its own. Whoever owns it writes many things into one [`Book`] and closes it once, so that
 //! they share one `fsync`.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -389,6 +390,35 @@ impl Book<'_> {
     /// If the storage fails.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, RecordsError> {
         event::find(&self.transaction, filter)
+    }
+
+    /// Of each lease on each limit the event that came last, if it is of one of these kinds; in
+    /// their order. What is told of who waits does not count.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn last_events_of_leases(&self, kinds: [&str; 3]) -> Result<Vec<Event>, RecordsError> {
+        event::last_of_leases(&self.transaction, kinds)
+    }
+
+    /// The leases of which something is told that happened no earlier than this.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn leases_told_since(&self, at_micros: i64) -> Result<HashSet<Uuid>, RecordsError> {
+        event::leases_since(&self.transaction, at_micros)
+    }
+
+    /// When that happened which the log tells last, but for what clients and the log itself say;
+    /// `None` if it tells nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the storage fails.
+    pub fn told_until(&self) -> Result<Option<i64>, RecordsError> {
+        event::told_until(&self.transaction)
     }
 
     /// Forgets what is too much or too old, some of it at a time. Answers whether there may be

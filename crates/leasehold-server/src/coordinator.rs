@@ -26,8 +26,8 @@ use std::thread;
 use std::time::Duration;
 
 use leasehold_engine::{
-    Acquired, Called, Command, Departure, Happening, Ledger, Outcome, Span, Timestamp, WaiterId,
-    What,
+    Acquired, Called, Command, Departure, Happening, Ledger, Outcome, Snapshot, Span, Timestamp,
+    WaiterId, What,
 };
 use leasehold_journal::{CommitError, Journal, LoadError};
 use rustc_hash::FxHashMap;
@@ -97,44 +97,80 @@ pub struct Running {
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// Starts the coordinator on a journal, with a clock that begins no earlier than the journal's
-/// last time. Answers how to reach it and how to stop it.
+/// A journal that was read, and what was durable in it.
+#[derive(Debug)]
+pub struct Loaded<J> {
+    journal: J,
+    snapshot: Snapshot,
+}
+
+/// Reads a journal.
+///
+/// # Errors
+///
+/// If the journal cannot be loaded.
+pub fn load<J: Journal>(mut journal: J) -> Result<Loaded<J>, LoadError> {
+    let snapshot = journal.load()?;
+    Ok(Loaded { journal, snapshot })
+}
+
+impl<J: Journal + 'static> Loaded<J> {
+    /// Everything that is durable, before anything else happens.
+    pub fn durable(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Starts the coordinator, with a clock that begins no earlier than the journal's last time.
+    /// Answers how to reach it and how to stop it.
+    ///
+    /// # Errors
+    ///
+    /// If it can have no thread.
+    pub fn start(
+        self,
+        clock: impl FnOnce(Timestamp) -> Clock,
+    ) -> Result<(Handle, Running), LoadError> {
+        let Self { journal, snapshot } = self;
+        let clock = clock(snapshot.at);
+        let committed_at = snapshot.at;
+        let ledger = Ledger::restore(snapshot, clock.now());
+        let (outbox, inbox) = inbox::new();
+        outbox.watch(&clock);
+        let told = broadcast::Sender::new(TOLD_MAX);
+        let coordinator = Coordinator {
+            ledger,
+            clock: clock.clone(),
+            journal,
+            outbox: outbox.clone(),
+            waiting: FxHashMap::default(),
+            stepped: Vec::new(),
+            happened: Vec::new(),
+            told: told.clone(),
+            committed_at,
+            paused_until: None,
+            is_failing: false,
+            is_lost: false,
+            is_stopping: false,
+            is_stopped: false,
+        };
+        let thread = thread::Builder::new()
+            .name("coordinator".into())
+            .spawn(move || coordinator.run(inbox))
+            .map_err(|error| LoadError::Storage(error.into()))?;
+        Ok((Handle::new(outbox.clone(), clock, told), Running { outbox, thread: Some(thread) }))
+    }
+}
+
+/// Starts the coordinator on a journal as it is.
 ///
 /// # Errors
 ///
 /// If the journal cannot be loaded.
 pub fn start<J: Journal + 'static>(
-    mut journal: J,
+    journal: J,
     clock: impl FnOnce(Timestamp) -> Clock,
 ) -> Result<(Handle, Running), LoadError> {
-    let snapshot = journal.load()?;
-    let clock = clock(snapshot.at);
-    let committed_at = snapshot.at;
-    let ledger = Ledger::restore(snapshot, clock.now());
-    let (outbox, inbox) = inbox::new();
-    outbox.watch(&clock);
-    let told = broadcast::Sender::new(TOLD_MAX);
-    let coordinator = Coordinator {
-        ledger,
-        clock: clock.clone(),
-        journal,
-        outbox: outbox.clone(),
-        waiting: FxHashMap::default(),
-        stepped: Vec::new(),
-        happened: Vec::new(),
-        told: told.clone(),
-        committed_at,
-        paused_until: None,
-        is_failing: false,
-        is_lost: false,
-        is_stopping: false,
-        is_stopped: false,
-    };
-    let thread = thread::Builder::new()
-        .name("coordinator".into())
-        .spawn(move || coordinator.run(inbox))
-        .map_err(|error| LoadError::Storage(error.into()))?;
-    Ok((Handle::new(outbox.clone(), clock, told), Running { outbox, thread: Some(thread) }))
+    load(journal)?.start(clock)
 }
 
 impl Running {

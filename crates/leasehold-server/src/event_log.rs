@@ -6,6 +6,7 @@
 //! than it can be written, is dropped and counted; the log says so itself.
 
 mod budget;
+mod catch_up;
 mod words;
 mod writer;
 
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::budget::Budget;
+pub use self::catch_up::catch_up;
 use self::writer::{Inbox, LogWriter};
 use crate::coordinator::{Handle, Unavailable};
 use crate::observe::ClientEvent;

@@ -2,6 +2,9 @@
 
 use leasehold_engine::{Departure, How, Limit, Loss, What};
 
+/// Of whom something of these kinds is told last, holds what it was told of.
+pub(super) const HOLDS: [&str; 3] = ["lease.granted", "lease.renewed_late", "lease.moved_in"];
+
 /// The kind of an event, and its reason.
 pub(super) fn kind_and_reason(what: &What) -> (&'static str, Option<String>) {
     match what {

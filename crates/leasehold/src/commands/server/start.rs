@@ -9,7 +9,7 @@ use std::time::Duration;
 use leasehold_journal::{LoadError, OpenError, SqliteJournal};
 use leasehold_records::Records;
 use leasehold_server::coordinator::{self, chain};
-use leasehold_server::event_log::EventLog;
+use leasehold_server::event_log::{self, EventLog};
 use leasehold_server::evidence::{Span, Witness};
 use leasehold_server::records::{Recorder, RunningRecorder};
 use leasehold_server::{App, Clock, Config, serve};
@@ -114,7 +114,7 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let journal = SqliteJournal::open(&settings.data_dir).map_err(StartError::Journal)?;
-    let records =
+    let mut records =
         Records::open(&settings.data_dir, settings.records).map_err(StartError::Records)?;
     let (host, port) = (settings.host.clone(), settings.port);
     let listener = TcpListener::bind((host.as_str(), port))
@@ -122,7 +122,9 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
         .map_err(|error| StartError::Listen { host, port, error })?;
     let address = listener.local_addr()?;
 
-    let (ledger, running) = coordinator::start(journal, Clock::system).map_err(StartError::Load)?;
+    let loaded = coordinator::load(journal).map_err(StartError::Load)?;
+    event_log::catch_up(&mut records, loaded.durable());
+    let (ledger, running) = loaded.start(Clock::system).map_err(StartError::Load)?;
     let waiters = ledger.clone();
     let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
     let silence_max = Span::from_seconds_f64(settings.server.heartbeat_timeout_seconds);

@@ -4,12 +4,14 @@
 //! is killed, in the middle of whatever it does, and started again on the same data. What is
 //! there then is compared with what each holder knows: everything acknowledged has happened,
 //! and the one request of each holder that was not answered has happened wholly or not at all.
+//! And who holds what is what the log of events says.
 //!
 //! `LEASEHOLD_TEST_SEED` repeats a run as far as the requests go, and `LEASEHOLD_TEST_KILLS`
 //! sets how often it is killed.
 
 mod check;
 mod holder;
+mod log;
 
 use std::env;
 use std::str::FromStr;
@@ -22,6 +24,7 @@ use serde_json::json;
 
 use crate::server::program::{Home, eventually};
 use holder::Holder;
+use log::Log;
 
 const HOLDERS: usize = 6;
 /// Limits that all holders share, with room for some of what they ask for.
@@ -55,6 +58,7 @@ fn kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
     let mut holders: Vec<_> =
         (0..HOLDERS).map(|number| Holder::new(number, rng.fork(), &mut client)).collect();
     let mut fence_max = 0;
+    let mut log = Log::default();
     let mut answers = 0;
 
     for kill in 0..kills {
@@ -72,7 +76,9 @@ fn kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
         });
         server = start();
         println!("after kill {kill}");
-        fence_max = check::all(&mut server.client(), &mut holders, fence_max);
+        let mut client = server.client();
+        log.check(&mut client);
+        fence_max = check::all(&mut client, &mut holders, fence_max);
     }
     let held: usize = holders.iter().map(Holder::lease_count).sum();
     println!("{kills} kills, {answers} answers, {held} leases held at the end");
