@@ -158,17 +158,20 @@ def test_d07_a_client_that_is_killed_before_it_has_told_of_its_task_run_holds_no
 ) -> None:
     server.create_tag_limit("database", 1)
     events = wire.catch_request(r"GET /api/events/in ")
+    asks = wire.catch_request(TAKES_TAG)
     killed = victim.start("runs.py", "hold")
     events.wait()
-    wait_until(lambda: server.tag_holders("database"), "it is granted the tag", within_seconds=120)
+    asks.wait()
+    # From here on it is asked, and the client is as good as dead.
+    asks.pass_on()
     killed.kill()
-    wait_until(lambda: server.tag_holders("database") == [], "nobody holds the tag")
-    assert killed.lines("holding") == []
     events.deliver()
-    again = user.start("runs.py", "hold")
-    again.wait_for("holding", within_seconds=120)
-    again.let_go()
-    again.finish(clean=False, within_seconds=120)
+    assert killed.lines("holding") == []
+    living = user.start("runs.py", "hold")
+    living.wait_for("holding", within_seconds=120)
+    assert len(server.tag_holders("database")) == 1
+    living.let_go()
+    living.finish(clean=False, within_seconds=120)
 
 
 @pytest.mark.skipif(not HAS_LINES, reason="this version is told when to come back")

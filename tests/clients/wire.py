@@ -33,6 +33,11 @@ class Catch:
         """Waits until it holds something."""
         wait_until(self._caught.is_set, "it is caught on the wire", within_seconds=120)
 
+    def pass_on(self) -> None:
+        """Lets go what it holds; its client lives."""
+        assert self.connection is not None, "nothing is caught yet"
+        self._let_go.set()
+
     def deliver(self) -> None:
         """Lets go what it holds, and waits for the end of the connection: its client is gone."""
         self._go_on()
@@ -43,8 +48,8 @@ class Catch:
         self._go_on()
 
     def _go_on(self) -> None:
-        assert self.connection is not None, "nothing is caught yet"
-        self._let_go.set()
+        self.pass_on()
+        assert self.connection is not None
         wait_until(self.connection.is_over, "the connection has ended")
 
     def hold(self, connection: Connection, request: bytes, is_answer: bool) -> bool:

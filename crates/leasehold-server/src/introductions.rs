@@ -1,34 +1,37 @@
-//! Task runs that introduce themselves before they are handed the slots of their tags.
+//! Task runs that are introduced before they take the slots of their tags.
 //!
-//! Clients whose leases on tags have no deadline (3.0 up to the version that renews them) name a
-//! task run when they ask, and nothing else. In which flow run it is, they tell in an event that
-//! they begin to send before they ask, and that may come later: another thread sends it. Were the
-//! slots handed over first and the client killed before that event, nobody could ever know that
-//! the holder is gone. So whoever is granted slots gets them when its task run is on record; one
-//! that is killed before that has hung up, and holds nothing.
+//! Clients whose leases on tags have no deadline name a task run when they ask, and nothing else.
+//! In which flow run it is, they tell in an event that they begin to send before they ask, and
+//! that may come later: another thread sends it. Were the slots given first and the client killed
+//! before that event, nobody could ever know that the holder is gone. So whoever asks is heard
+//! when its task run is on record; one that is killed before that has asked for nothing.
 //!
-//! A client whose events do not come (its WebSockets are cut off by a proxy) is waited for in
-//! vain once, and then, like all others from its address, no longer until a task run is told of
-//! from there.
+//! Events may not come at all: a proxy lets no WebSockets through. So nobody waits for longer than
+//! for some seconds, and from an address from where nobody is introduced, nobody waits for a while.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use leasehold_engine::Span;
+use leasehold_engine::{Command, LimitRef, Outcome, Query, Scope, Span, Timestamp};
 use leasehold_records::RunKind;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::agent::PrefectClient;
 use crate::app::App;
+use crate::convert;
+use crate::coordinator::Unavailable;
 use crate::places::Peer;
 
-/// Clients that tell of their task runs at all do so at once. The first event of a process needs
-/// a connection before, and some requests over another one.
-const PATIENCE: Span = Span::from_seconds(3);
-/// The clients that do.
-const MAJOR: u64 = 3;
-/// How many addresses are known to be silent at the most; then all are listened to again.
+/// The clients that tell of their task runs in events, and hold tags without a deadline. Those
+/// before have them recorded first, and those from there on renew their leases.
+const TELLERS: Range<[u64; 3]> = [3, 0, 0]..[3, 4, 25];
+/// The first event of a process needs a connection before, and some requests over another one.
+const PATIENCE: Span = Span::from_seconds(5);
+/// For how long nobody is waited for any more, from the first on who was waited for in vain.
+const SILENCE: Span = Span::from_seconds(60);
+/// More addresses than this are not known to be silent.
 const SILENT_MAX: usize = 10_000;
 
 /// Who is to be introduced.
@@ -38,8 +41,9 @@ pub(crate) struct Introductions(Mutex<Awaited>);
 #[derive(Debug, Default)]
 struct Awaited {
     by_run: HashMap<Uuid, Vec<oneshot::Sender<()>>>,
-    /// From where nobody was introduced who should have been.
-    silent: HashSet<Option<Peer>>,
+    /// Since when nobody was introduced who was waited for, by where they ask from. Clients that
+    /// give up are waited for no longer in all than one that does not.
+    silent_since: HashMap<Option<Peer>, Timestamp>,
 }
 
 /// Waits for one task run, until it is dropped.
@@ -50,11 +54,6 @@ struct Waiting<'all> {
 }
 
 impl Introductions {
-    /// A task run was told of, from there.
-    pub(crate) fn told(&self, peer: Option<Peer>) {
-        self.awaited().silent.remove(&peer);
-    }
-
     /// A task run is on record.
     pub(crate) fn made(&self, run: Uuid) {
         for waiting in self.awaited().by_run.remove(&run).into_iter().flatten() {
@@ -63,16 +62,22 @@ impl Introductions {
         }
     }
 
-    fn is_silent(&self, peer: Option<Peer>) -> bool {
-        self.awaited().silent.contains(&peer)
+    /// Somebody was introduced who asks from there.
+    fn heard_from(&self, peer: Option<Peer>) {
+        self.awaited().silent_since.remove(&peer);
     }
 
-    fn fell_silent(&self, peer: Option<Peer>) {
-        let silent = &mut self.awaited().silent;
+    /// Until when somebody is waited for who asks from there, and is not introduced.
+    fn patience_with(&self, peer: Option<Peer>, now: Timestamp) -> Timestamp {
+        let silent = &mut self.awaited().silent_since;
         if silent.len() >= SILENT_MAX {
             silent.clear();
         }
-        silent.insert(peer);
+        let since = silent.entry(peer).or_insert(now);
+        if now.since(*since) >= SILENCE {
+            *since = now;
+        }
+        *since + PATIENCE
     }
 
     fn wait_for(&self, run: Uuid) -> Waiting<'_> {
@@ -99,41 +104,102 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Waits until a task run that was granted slots is on record, if its client is one that tells of
-/// it.
-pub(crate) async fn wait(app: &App, client: PrefectClient, peer: Option<Peer>, run: Uuid) {
-    let introductions = app.introductions();
-    let tells = client.0.is_some_and(|[major, ..]| major == MAJOR);
-    let Some(recorder) = app.recorder().filter(|_| tells && !introductions.is_silent(peer)) else {
-        return;
-    };
+/// Waits until a task run is on record that asks for tags, if its client is one that tells of it
+/// and it may get anything.
+///
+/// # Errors
+///
+/// If the server stops meanwhile: whoever asks again is heard by the next one.
+pub(crate) async fn wait(
+    app: &App,
+    client: PrefectClient,
+    peer: Option<Peer>,
+    run: Uuid,
+    tags: &[String],
+) -> Result<(), Unavailable> {
+    let tells = client.0.is_some_and(|version| TELLERS.contains(&version));
+    // Their events come without credentials, and are not taken then.
+    if !tells || app.recorder().is_none() || app.gate().needs_authentication() {
+        return Ok(());
+    }
+    let clock = app.ledger().clock();
+    let asked = clock.now();
+    let mut stopping = app.sockets().stopping();
+    tokio::select! {
+        // First, so that it says that its time is over.
+        biased;
+        waited = introduction(app, peer, run, tags, asked) => waited,
+        () = stopping.heard() => Err(Unavailable::Stopping),
+        () = clock.sleep_until(Some(asked + PATIENCE)) => Ok(()),
+    }
+}
+
+async fn introduction(
+    app: &App,
+    peer: Option<Peer>,
+    run: Uuid,
+    tags: &[String],
+    asked: Timestamp,
+) -> Result<(), Unavailable> {
+    let (introductions, clock) = (app.introductions(), app.ledger().clock());
+    let Some(recorder) = app.recorder() else { return Ok(()) };
     // Before it is looked for: it may be put on record meanwhile.
     let mut waiting = introductions.wait_for(run);
-    let is_on_record = recorder.write(move |book| Ok(book.run(RunKind::TaskRun, run)?.is_some()));
-    // Where nothing can be read, nothing is put on record either.
-    if is_on_record.await.unwrap_or(true) {
-        return;
+    let is_on_record =
+        recorder.write_in_turn(move |book| Ok(book.run(RunKind::TaskRun, run)?.is_some()));
+    match is_on_record.await {
+        Ok(false) => {}
+        Ok(true) => {
+            introductions.heard_from(peer);
+            return Ok(());
+        }
+        // Where nothing can be read, nothing is put on record either.
+        Err(_) => return Ok(()),
     }
-    let mut stopping = app.sockets().stopping();
-    let clock = app.ledger().clock();
-    let until = clock.now() + PATIENCE;
+    if !are_limited(app, tags).await? {
+        return Ok(());
+    }
+    let until = introductions.patience_with(peer, asked);
+    if until <= clock.now() {
+        tracing::debug!(task_run = %run, "asks for tags, and is in no record");
+        return Ok(());
+    }
     tokio::select! {
-        _ = &mut waiting.introduced => {}
-        () = stopping.heard() => {}
-        () = clock.sleep_until(Some(until)) => {
-            introductions.fell_silent(peer);
-            tracing::warn!(
-                task_run = %run,
-                "holds slots of a tag, and its client tells nothing of it: should it be killed, \
-                 an operator has to take them. Do its WebSockets reach this server?"
-            );
+        _ = &mut waiting.introduced => introductions.heard_from(peer),
+        () = clock.sleep_until(Some(until)) => tracing::warn!(
+            task_run = %run,
+            "asks for tags, and its client tells nothing of it: should it be killed while it holds \
+             them, an operator has to take them. Do its WebSockets reach this server?"
+        ),
+    }
+    Ok(())
+}
+
+/// Whether there is a limit for any of some tags.
+async fn are_limited(app: &App, tags: &[String]) -> Result<bool, Unavailable> {
+    for tag in tags {
+        let limit = LimitRef::Name(convert::tag_name(tag));
+        let read = app.ledger().send(Command::Read(Query::Limit(limit, Scope::Tags))).await?;
+        if let Outcome::Limit(Some(_)) = read.keep() {
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_micros(0) + Span::from_seconds(seconds)
+    }
+
+    fn peer(number: u8) -> Option<Peer> {
+        Some(Peer(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number))))
+    }
 
     #[test]
     fn whoever_waits_for_a_task_run_is_told_and_nothing_is_left_of_who_waits_no_longer() {
@@ -150,5 +216,18 @@ mod tests {
         assert!(other.introduced.try_recv().is_err());
         drop((waiting, other));
         assert!(introductions.awaited().by_run.is_empty());
+    }
+
+    #[test]
+    fn patience_is_with_an_address_and_not_with_each_who_asks_from_there() {
+        let introductions = Introductions::default();
+        let until = |number, now| introductions.patience_with(peer(number), at(now));
+        assert_eq!(until(1, 0), at(5));
+        assert_eq!(until(1, 3), at(5));
+        assert_eq!(until(2, 4), at(9));
+        assert_eq!(until(1, 59), at(5));
+        assert_eq!(until(1, 60), at(65));
+        introductions.heard_from(peer(1));
+        assert_eq!(until(1, 61), at(66));
     }
 }

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::event_log;
-use crate::places::Peer;
 
 type Fields = Map<String, Value>;
 
@@ -100,12 +99,7 @@ fn run_in(resource: &Fields) -> Option<(RunKind, Uuid)> {
 }
 
 /// Records what an event tells of a run, and tells the witness.
-pub(crate) async fn client_event(
-    app: &App,
-    peer: Option<Peer>,
-    event: ClientEvent,
-    document: Value,
-) {
+pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value) {
     let (Some(recorder), Some(witness)) = (app.recorder(), app.witness()) else { return };
     let now = app.ledger().clock().now().as_micros();
     if let Some(log) = app.event_log() {
@@ -136,9 +130,6 @@ pub(crate) async fn client_event(
     let Some(state) = event.state(now) else { return };
     let over = state.kind.is_terminal().then(|| state.name.clone());
     let introductions = app.introductions().clone();
-    if kind == RunKind::TaskRun {
-        introductions.told(peer);
-    }
     recorder
         .write_behind(
             move |book| record(book, (kind, id), &event, state, now),

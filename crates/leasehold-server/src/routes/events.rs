@@ -22,11 +22,9 @@ use self::socket::{
     GOING_AWAY, GOODBYE_TIMEOUT, POLICY_VIOLATION, PROTOCOL_ERROR, SERVICE_RESTART, Socket,
 };
 use super::Routes;
-use crate::acquire::Origin;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::observe::{self, ClientEvent};
-use crate::places::Peer;
 
 /// The subprotocol of clients that authenticate.
 const SUBPROTOCOL: &str = "prefect";
@@ -49,13 +47,8 @@ pub(super) fn add(routes: Routes) -> Routes {
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
-async fn events_in(
-    State(app): State<App>,
-    Origin(peer): Origin,
-    headers: HeaderMap,
-    upgrade: Upgrade,
-) -> Response {
-    accept(app.clone(), &headers, upgrade, GOING_AWAY, move |socket| drain(app, peer, socket))
+async fn events_in(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
+    accept(app.clone(), &headers, upgrade, GOING_AWAY, |socket| drain(app, socket))
 }
 
 async fn events_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
@@ -144,10 +137,10 @@ async fn authenticate(app: &App, socket: &mut Socket) -> bool {
 }
 
 /// Reads events until the client has no more. One that is none ends the connection.
-async fn drain(app: App, peer: Option<Peer>, mut socket: Socket) {
+async fn drain(app: App, mut socket: Socket) {
     while let Some(text) = socket.next_text().await {
         let Some((event, document)) = ClientEvent::read(&text) else { return };
-        observe::client_event(&app, peer, event, document).await;
+        observe::client_event(&app, event, document).await;
     }
 }
 

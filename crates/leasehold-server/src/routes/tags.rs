@@ -113,6 +113,7 @@ async fn increment(
     client: PrefectClient,
     Valid(body): Valid<TagIncrement>,
 ) -> Result<Response, ApiError> {
+    introductions::wait(&app, client, origin.0, body.task_run_id, &body.names).await?;
     let wants = body.names.iter().map(|tag| Want { name: convert::tag_name(tag), slots: 1 });
     let acquire = Acquire {
         wants: wants.collect(),
@@ -124,9 +125,6 @@ async fn increment(
     let (acquired, undo) = acquire::acquire(&app, origin, acquire).await?;
     match acquired {
         Acquired::Granted(grant) => {
-            if grant.lease.is_some() {
-                introductions::wait(&app, client, origin.0, body.task_run_id).await;
-            }
             let limits: Vec<_> = grant
                 .limits
                 .iter()

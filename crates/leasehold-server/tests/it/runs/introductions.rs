@@ -1,12 +1,14 @@
-//! Who holds a tag without a deadline is on record before it holds it (defect D07).
+//! Who takes a tag without a deadline is on record before (defect D07).
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::SinkExt;
+use leasehold_server::serve;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::start;
@@ -66,8 +68,10 @@ impl Client {
         self.events.send(Message::text(event.to_string())).await.unwrap();
     }
 
-    async fn is_granted(&self) {
-        until(async || self.app.taken("tag:db").await == 1).await;
+    async fn tell_of_and_wait(&mut self, number: u32) {
+        self.tell_of(number).await;
+        let record = format!("/api/task_runs/{}", run(number));
+        until(async || self.app.get(&record).await.status == 200).await;
     }
 
     async fn gives_back(&self, number: u32) {
@@ -76,9 +80,10 @@ impl Client {
 }
 
 impl Asked {
-    async fn expect(mut self, status: &str) {
+    async fn expect(mut self, status: u16) {
         let mut answer = String::new();
-        self.0.read_to_string(&mut answer).await.unwrap();
+        let read = self.0.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(60), read).await.unwrap().unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     }
 
@@ -86,75 +91,137 @@ impl Asked {
         let readable = tokio::time::timeout(Duration::from_millis(100), self.0.readable());
         assert!(readable.await.is_err(), "it is answered, or its connection has ended");
     }
+
+    /// Lets time pass until it is answered, and answers how much.
+    async fn expect_in_time(self, app: &TestApp, status: u16) -> f64 {
+        let answered = tokio::spawn(self.expect(status));
+        let began = app.clock.now();
+        until(async || {
+            app.sleep(0.05);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            answered.is_finished()
+        })
+        .await;
+        answered.await.unwrap();
+        app.clock.now().since(began).as_seconds_f64()
+    }
 }
 
 #[tokio::test]
 async fn d07_a_task_run_gets_its_slots_when_it_is_known_in_which_flow_run_it_is() {
     let mut client = Client::start().await;
     let mut asked = client.ask(TELLS, "db", 1).await;
-    client.is_granted().await;
+    // Again, over another connection: the first may have broken without our knowledge.
+    let mut again = client.ask(TELLS, "db", 1).await;
     asked.is_not_answered().await;
+    again.is_not_answered().await;
+    assert_eq!(client.app.taken("tag:db").await, 0);
     client.tell_of(1).await;
-    asked.expect("200").await;
+    asked.expect(200).await;
+    again.expect(200).await;
     let record = client.app.get(&format!("/api/task_runs/{}", run(1))).await.expect(200).json();
     assert_eq!(record["flow_run_id"], FLOW_RUN);
 }
 
 #[tokio::test]
 async fn d07_a_client_that_is_killed_before_it_has_told_of_its_task_run_holds_nothing() {
-    let client = Client::start().await;
-    let asked = client.ask(TELLS, "db", 1).await;
-    client.is_granted().await;
+    let mut client = Client::start().await;
+    let mut asked = client.ask(TELLS, "db", 1).await;
+    asked.is_not_answered().await;
     drop(asked);
-    until(async || client.app.taken("tag:db").await == 0).await;
-    client.app.tag_increment(&["db"], &run(2)).await.expect(200);
+    client.tell_of_and_wait(2).await;
+    client.ask(TELLS, "db", 2).await.expect(200).await;
 }
 
 #[tokio::test]
 async fn who_was_told_of_before_is_not_waited_for() {
     let mut client = Client::start().await;
-    client.tell_of(1).await;
-    client.ask(TELLS, "db", 1).await.expect("200").await;
+    client.tell_of_and_wait(1).await;
+    client.ask(TELLS, "db", 1).await.expect(200).await;
 }
 
 #[tokio::test]
-async fn only_grants_wait_and_only_those_of_clients_that_tell() {
+async fn only_clients_that_tell_are_waited_for_and_only_for_what_is_limited() {
     let client = Client::start().await;
-    // It holds nothing.
-    client.ask(TELLS, "unlimited", 1).await.expect("200").await;
-    for agent in ["curl/8.5.0", "prefect/2.20.26 (API 0.8.4)"] {
-        client.ask(agent, "db", 2).await.expect("200").await;
-        // Somebody may want to know now whether there is room.
-        client.ask(TELLS, "db", 3).await.expect("423").await;
-        client.gives_back(2).await;
+    client.ask(TELLS, "unlimited", 1).await.expect(200).await;
+    for version in ["2.20.26", "3.4.25", "3.8.8"] {
+        client.ask(&format!("prefect/{version} (API 0.8.4)"), "db", 2).await.expect(200).await;
     }
+    client.gives_back(2).await;
+    client.ask("curl/8.5.0", "db", 3).await.expect(200).await;
 }
 
 #[tokio::test]
-async fn a_client_whose_events_do_not_come_is_waited_for_once() {
+async fn a_client_whose_events_do_not_come_is_waited_for_once_in_a_minute() {
     let mut client = Client::start().await;
     let mut asked = client.ask(TELLS, "db", 1).await;
-    client.is_granted().await;
     asked.is_not_answered().await;
-    let answered = tokio::spawn(asked.expect("200"));
-    until(async || {
-        client.app.sleep(1.0);
-        answered.is_finished()
-    })
-    .await;
-    answered.await.unwrap();
+    client.app.sleep(4.9);
+    asked.is_not_answered().await;
+    let seconds = asked.expect_in_time(&client.app, 200).await;
+    assert!(seconds < 5.0, "it was waited for longer than anybody is");
     client.gives_back(1).await;
 
-    client.ask(TELLS, "db", 2).await.expect("200").await;
+    client.ask(TELLS, "db", 2).await.expect(200).await;
     client.gives_back(2).await;
 
+    client.app.sleep(60.0);
+    let mut asked = client.ask(TELLS, "db", 3).await;
+    asked.is_not_answered().await;
     // Its events come again.
     client.tell_of(3).await;
-    let record = format!("/api/task_runs/{}", run(3));
-    until(async || client.app.get(&record).await.status == 200).await;
-    let mut asked = client.ask(TELLS, "db", 4).await;
-    client.is_granted().await;
+    asked.expect(200).await;
+    client.gives_back(3).await;
+    client.ask(TELLS, "db", 4).await.is_not_answered().await;
+}
+
+#[tokio::test]
+async fn who_waits_to_be_introduced_when_the_server_stops_is_sent_away() {
+    let mut client = Client::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    client.address = listener.local_addr().unwrap();
+    let (stop, stopping) = oneshot::channel();
+    let stopping = async { stopping.await.unwrap() };
+    let router = client.app.router();
+    let serving = tokio::spawn(serve::serve(listener, router, serve::CONNECTIONS_MAX, stopping));
+    let mut asked = client.ask(TELLS, "db", 1).await;
     asked.is_not_answered().await;
-    client.tell_of(4).await;
-    asked.expect("200").await;
+    // The server waits for all sockets, that of the events included.
+    client.events.close(None).await.unwrap();
+    stop.send(()).unwrap();
+    asked.expect(503).await;
+    serving.await.unwrap();
+    assert_eq!(client.app.taken("tag:db").await, 0);
+}
+
+#[tokio::test]
+async fn clients_that_give_up_are_not_waited_for_for_ever() {
+    let client = Client::start().await;
+    for _ in 0..4 {
+        let mut asked = client.ask(TELLS, "db", 1).await;
+        asked.is_not_answered().await;
+        client.app.sleep(1.0);
+        drop(asked);
+    }
+    client.ask(TELLS, "db", 1).await.expect_in_time(&client.app, 200).await;
+    client.gives_back(1).await;
+    client.ask(TELLS, "db", 1).await.expect(200).await;
+}
+
+#[tokio::test]
+async fn where_events_need_credentials_nobody_is_waited_for() {
+    let secured = TestApp::init().with_records().with_config(|config| {
+        config.auth_string = Some("admin:pass".to_owned());
+    });
+    let app = secured.start();
+    let ask = |path: &str, body: &serde_json::Value| {
+        let mut request = crate::fixture::with_json("POST", path, body);
+        let headers = request.headers_mut();
+        headers.insert("authorization", "Basic YWRtaW46cGFzcw==".parse().unwrap());
+        headers.insert("user-agent", TELLS.parse().unwrap());
+        app.send(request)
+    };
+    ask(&format!("{TAGS}/"), &json!({"tag": "db", "concurrency_limit": 1})).await.expect(201);
+    let body = json!({"names": ["db"], "task_run_id": run(1)});
+    ask(&format!("{TAGS}/increment"), &body).await.expect(200);
 }
