@@ -33,6 +33,10 @@ class Catch:
         """Waits until it holds something."""
         wait_until(self._caught.is_set, "it is caught on the wire", within_seconds=120)
 
+    def holds_something(self, within_seconds: float) -> bool:
+        """Whether there comes something to hold in that time."""
+        return self._caught.wait(within_seconds)
+
     def pass_on(self) -> None:
         """Lets go what it holds; its client lives."""
         assert self.connection is not None, "nothing is caught yet"

@@ -1,7 +1,5 @@
 //! The log of events: what happened to limits and leases, and what clients say of their work.
 
-use std::collections::HashSet;
-
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde_json::Value;
@@ -53,6 +51,17 @@ pub struct EventFilter {
     pub is_newest_first: bool,
     /// How many at the most.
     pub limit_count: u64,
+}
+
+/// Up to when the log tells what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It is new.
+    Nothing,
+    /// What it told is forgotten.
+    Forgotten,
+    /// Up to then, in microseconds since the Unix epoch.
+    Until(i64),
 }
 
 /// How many are forgotten at once: more than are written at once.
@@ -122,32 +131,22 @@ pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Vec<
     events.map(|event| event?).collect()
 }
 
-/// Of each lease on each limit the event that came last, if it is of one of these kinds. What is
-/// told of who waits does not count.
-pub(crate) fn last_of_leases(connection: &Connection, kinds: [&str; 3]) -> Result<Vec<Event>> {
+/// Of each lease on each limit the event that came last, in their order. What is told of who waits
+/// does not count.
+pub(crate) fn last_of_leases(connection: &Connection) -> Result<Vec<Event>> {
     let mut statement = connection.prepare_cached(
         "SELECT * FROM events WHERE number IN
          (SELECT max(number) FROM events
           WHERE lease IS NOT NULL AND substr(kind, 1, 6) = 'lease.' GROUP BY lease, limit_name)
-         AND kind IN (?1, ?2, ?3) ORDER BY number",
+         ORDER BY number",
     )?;
-    let events = statement.query_map(kinds, |row| Ok(read(row)))?;
+    let events = statement.query_map([], |row| Ok(read(row)))?;
     events.map(|event| event?).collect()
 }
 
-/// The leases of which something was told that happened no earlier than this.
-pub(crate) fn leases_since(connection: &Connection, at_micros: i64) -> Result<HashSet<Uuid>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT DISTINCT lease FROM events
-         WHERE at_micros >= ?1 AND lease IS NOT NULL AND substr(kind, 1, 6) = 'lease.'",
-    )?;
-    let leases = statement.query_map([at_micros], |row| row.get(0).map(Uuid::from_bytes))?;
-    Ok(leases.collect::<rusqlite::Result<_>>()?)
-}
-
 /// When that happened what was told last, but for what clients and the log itself say.
-pub(crate) fn told_until(connection: &Connection) -> Result<Option<i64>> {
-    let told = connection
+pub(crate) fn told_until(connection: &Connection) -> Result<Told> {
+    let last = connection
         .prepare_cached(
             "SELECT at_micros FROM events
              WHERE document IS NULL AND substr(kind, 1, 4) <> 'log.'
@@ -155,7 +154,14 @@ pub(crate) fn told_until(connection: &Connection) -> Result<Option<i64>> {
         )?
         .query_row([], |row| row.get(0))
         .optional()?;
-    Ok(told)
+    if let Some(at_micros) = last {
+        return Ok(Told::Until(at_micros));
+    }
+    // A number is used once: the last one is known when its event is forgotten.
+    let was_used = connection
+        .prepare_cached("SELECT 1 FROM sqlite_sequence WHERE name = 'events' AND seq > 0")?
+        .exists([])?;
+    Ok(if was_used { Told::Forgotten } else { Told::Nothing })
 }
 
 /// Answers whether there may be more to forget.

@@ -2,7 +2,6 @@
 //! its own. Whoever owns it writes many things into one [`Book`] and closes it once, so that
 //! they share one `fsync`.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::event::{Event, EventFilter};
+use crate::event::{Event, EventFilter, Told};
 use crate::run::{Flow, Identity, Run, RunKind};
 use crate::schema::SCHEMA;
 use crate::state::{State, StateType};
@@ -374,6 +373,11 @@ impl Book<'_> {
         event::add(&self.transaction, event)
     }
 
+    /// How many events are kept at the most.
+    pub fn events_max(&self) -> u64 {
+        self.bounds.events_max
+    }
+
     /// The number of the last event, 0 without any.
     ///
     /// # Errors
@@ -392,32 +396,22 @@ impl Book<'_> {
         event::find(&self.transaction, filter)
     }
 
-    /// Of each lease on each limit the event that came last, if it is of one of these kinds; in
-    /// their order. What is told of who waits does not count.
+    /// Of each lease on each limit the event that came last, in their order. What is told of who
+    /// waits does not count.
     ///
     /// # Errors
     ///
     /// If the storage fails.
-    pub fn last_events_of_leases(&self, kinds: [&str; 3]) -> Result<Vec<Event>, RecordsError> {
-        event::last_of_leases(&self.transaction, kinds)
+    pub fn last_events_of_leases(&self) -> Result<Vec<Event>, RecordsError> {
+        event::last_of_leases(&self.transaction)
     }
 
-    /// The leases of which something is told that happened no earlier than this.
+    /// When that happened which the log tells last, but for what clients and the log itself say.
     ///
     /// # Errors
     ///
     /// If the storage fails.
-    pub fn leases_told_since(&self, at_micros: i64) -> Result<HashSet<Uuid>, RecordsError> {
-        event::leases_since(&self.transaction, at_micros)
-    }
-
-    /// When that happened which the log tells last, but for what clients and the log itself say;
-    /// `None` if it tells nothing.
-    ///
-    /// # Errors
-    ///
-    /// If the storage fails.
-    pub fn told_until(&self) -> Result<Option<i64>, RecordsError> {
+    pub fn told_until(&self) -> Result<Told, RecordsError> {
         event::told_until(&self.transaction)
     }
 

@@ -21,6 +21,7 @@ mod inbox;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -104,6 +105,13 @@ pub struct Loaded<J> {
     snapshot: Snapshot,
 }
 
+/// A coordinator that can be reached, and was not started.
+#[expect(missing_debug_implementations, reason = "its parts have none")]
+pub struct Ready<J> {
+    coordinator: Coordinator<J>,
+    inbox: Inbox,
+}
+
 /// Reads a journal.
 ///
 /// # Errors
@@ -120,16 +128,9 @@ impl<J: Journal + 'static> Loaded<J> {
         &self.snapshot
     }
 
-    /// Starts the coordinator, with a clock that begins no earlier than the journal's last time.
-    /// Answers how to reach it and how to stop it.
-    ///
-    /// # Errors
-    ///
-    /// If it can have no thread.
-    pub fn start(
-        self,
-        clock: impl FnOnce(Timestamp) -> Clock,
-    ) -> Result<(Handle, Running), LoadError> {
+    /// Makes the coordinator ready, with a clock that begins no earlier than the journal's last
+    /// time. It can be reached and listened to, and does nothing yet.
+    pub fn prepare(self, clock: impl FnOnce(Timestamp) -> Clock) -> (Handle, Ready<J>) {
         let Self { journal, snapshot } = self;
         let clock = clock(snapshot.at);
         let committed_at = snapshot.at;
@@ -153,11 +154,23 @@ impl<J: Journal + 'static> Loaded<J> {
             is_stopping: false,
             is_stopped: false,
         };
+        (Handle::new(outbox, clock, told), Ready { coordinator, inbox })
+    }
+}
+
+impl<J: Journal + 'static> Ready<J> {
+    /// Starts it. Whoever listened before misses nothing of what happens.
+    ///
+    /// # Errors
+    ///
+    /// If it can have no thread.
+    pub fn start(self) -> io::Result<Running> {
+        let Self { coordinator, inbox } = self;
+        let outbox = coordinator.outbox.clone();
         let thread = thread::Builder::new()
             .name("coordinator".into())
-            .spawn(move || coordinator.run(inbox))
-            .map_err(|error| LoadError::Storage(error.into()))?;
-        Ok((Handle::new(outbox.clone(), clock, told), Running { outbox, thread: Some(thread) }))
+            .spawn(move || coordinator.run(inbox))?;
+        Ok(Running { outbox, thread: Some(thread) })
     }
 }
 
@@ -170,7 +183,9 @@ pub fn start<J: Journal + 'static>(
     journal: J,
     clock: impl FnOnce(Timestamp) -> Clock,
 ) -> Result<(Handle, Running), LoadError> {
-    load(journal)?.start(clock)
+    let (handle, ready) = load(journal)?.prepare(clock);
+    let running = ready.start().map_err(|error| LoadError::Storage(error.into()))?;
+    Ok((handle, running))
 }
 
 impl Running {

@@ -31,8 +31,8 @@ const TELLERS: Range<[u64; 3]> = [3, 0, 0]..[3, 4, 25];
 const PATIENCE: Span = Span::from_seconds(5);
 /// For how long nobody is waited for any more, from the first on who was waited for in vain.
 const SILENCE: Span = Span::from_seconds(60);
-/// More addresses than this are not known to be silent.
-const SILENT_MAX: usize = 10_000;
+/// More are not remembered; then everybody is waited for again.
+const STRANGERS_MAX: usize = 10_000;
 
 /// Who is to be introduced.
 #[derive(Debug, Default)]
@@ -41,8 +41,10 @@ pub(crate) struct Introductions(Mutex<Awaited>);
 #[derive(Debug, Default)]
 struct Awaited {
     by_run: HashMap<Uuid, Vec<oneshot::Sender<()>>>,
-    /// Since when nobody was introduced who was waited for, by where they ask from. Clients that
-    /// give up are waited for no longer in all than one that does not.
+    /// Who asked and was not introduced, whether anybody waits or not: from where, and when.
+    strangers: HashMap<Uuid, (Option<Peer>, Timestamp)>,
+    /// Since when nobody was introduced who asked from there. Clients that give up are waited for
+    /// no longer in all than one that does not.
     silent_since: HashMap<Option<Peer>, Timestamp>,
 }
 
@@ -56,24 +58,33 @@ struct Waiting<'all> {
 impl Introductions {
     /// A task run is on record.
     pub(crate) fn made(&self, run: Uuid) {
-        for waiting in self.awaited().by_run.remove(&run).into_iter().flatten() {
+        let mut awaited = self.awaited();
+        if let Some((peer, _)) = awaited.strangers.remove(&run) {
+            awaited.silent_since.remove(&peer);
+        }
+        for waiting in awaited.by_run.remove(&run).into_iter().flatten() {
             // Who waits no longer needs no word.
             let _ = waiting.send(());
         }
     }
 
-    /// Somebody was introduced who asks from there.
+    /// Somebody asks from there who was introduced before.
     fn heard_from(&self, peer: Option<Peer>) {
         self.awaited().silent_since.remove(&peer);
     }
 
-    /// Until when somebody is waited for who asks from there, and is not introduced.
-    fn patience_with(&self, peer: Option<Peer>, now: Timestamp) -> Timestamp {
-        let silent = &mut self.awaited().silent_since;
-        if silent.len() >= SILENT_MAX {
-            silent.clear();
+    /// Somebody asks from there who was not introduced. Answers until when to wait for that.
+    fn patience_with(&self, run: Uuid, peer: Option<Peer>, now: Timestamp) -> Timestamp {
+        let awaited = &mut *self.awaited();
+        if awaited.strangers.len() >= STRANGERS_MAX {
+            awaited.strangers.retain(|_, (_, asked)| now.since(*asked) < SILENCE);
         }
-        let since = silent.entry(peer).or_insert(now);
+        if awaited.strangers.len() >= STRANGERS_MAX || awaited.silent_since.len() >= STRANGERS_MAX {
+            awaited.strangers.clear();
+            awaited.silent_since.clear();
+        }
+        awaited.strangers.insert(run, (peer, now));
+        let since = awaited.silent_since.entry(peer).or_insert(now);
         if now.since(*since) >= SILENCE {
             *since = now;
         }
@@ -159,18 +170,23 @@ async fn introduction(
     if !are_limited(app, tags).await? {
         return Ok(());
     }
-    let until = introductions.patience_with(peer, asked);
-    if until <= clock.now() {
-        tracing::debug!(task_run = %run, "asks for tags, and is in no record");
-        return Ok(());
-    }
+    let until = introductions.patience_with(run, peer, asked);
     tokio::select! {
+        biased;
+        // It may have been put on record before it was known where it asks from.
         _ = &mut waiting.introduced => introductions.heard_from(peer),
-        () = clock.sleep_until(Some(until)) => tracing::warn!(
-            task_run = %run,
-            "asks for tags, and its client tells nothing of it: should it be killed while it holds \
-             them, an operator has to take them. Do its WebSockets reach this server?"
-        ),
+        () = clock.sleep_until(Some(until)) => {
+            if until <= asked {
+                tracing::debug!(task_run = %run, "asks for tags, and is not waited for");
+            } else {
+                tracing::warn!(
+                    task_run = %run,
+                    "asks for tags, and its client tells nothing of it: should it be killed while \
+                     it holds them, an operator has to take them. Do its WebSockets reach this \
+                     server?"
+                );
+            }
+        }
     }
     Ok(())
 }
@@ -191,7 +207,18 @@ async fn are_limited(app: &App, tags: &[String]) -> Result<bool, Unavailable> {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use leasehold_engine::LimitId;
+    use leasehold_journal::MemoryJournal;
+    use leasehold_records::{Bounds, Records};
+    use tokio::task::JoinHandle;
+
     use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::coordinator;
+    use crate::event_log::EventLog;
+    use crate::evidence::Witness;
+    use crate::records::Recorder;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_micros(0) + Span::from_seconds(seconds)
@@ -221,13 +248,112 @@ mod tests {
     #[test]
     fn patience_is_with_an_address_and_not_with_each_who_asks_from_there() {
         let introductions = Introductions::default();
-        let until = |number, now| introductions.patience_with(peer(number), at(now));
-        assert_eq!(until(1, 0), at(5));
-        assert_eq!(until(1, 3), at(5));
-        assert_eq!(until(2, 4), at(9));
-        assert_eq!(until(1, 59), at(5));
-        assert_eq!(until(1, 60), at(65));
+        let until = |run, number, now| {
+            introductions.patience_with(Uuid::from_u128(run), peer(number), at(now))
+        };
+        assert_eq!(until(1, 1, 0), at(5));
+        assert_eq!(until(2, 1, 3), at(5));
+        assert_eq!(until(3, 2, 4), at(9));
+        assert_eq!(until(4, 1, 59), at(5));
+        assert_eq!(until(5, 1, 60), at(65));
         introductions.heard_from(peer(1));
-        assert_eq!(until(1, 61), at(66));
+        assert_eq!(until(6, 1, 70), at(75));
+        // One was killed while it waited; the next was not waited for, and told of itself.
+        assert_eq!(until(7, 1, 76), at(75));
+        introductions.made(Uuid::from_u128(7));
+        assert_eq!(until(8, 1, 77), at(82));
+        introductions.made(Uuid::from_u128(99));
+        assert_eq!(until(9, 1, 78), at(82));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let introductions = Introductions::default();
+        let run = |number: usize| Uuid::from_u128(number as u128);
+        for number in 0..STRANGERS_MAX {
+            introductions.patience_with(run(number), peer(1), at(0));
+        }
+        introductions.patience_with(run(STRANGERS_MAX), peer(2), at(1));
+        assert_eq!(introductions.awaited().strangers.len(), 1);
+        assert_eq!(introductions.patience_with(run(1), peer(1), at(20)), at(25));
+    }
+
+    /// A task run that asks for the tag `db`, and whose client tells.
+    struct World {
+        app: App,
+        clock: Clock,
+        _running: coordinator::Running,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let (ledger, running) =
+                coordinator::start(MemoryJournal::default(), |_| Clock::manual(at(100))).unwrap();
+            let clock = ledger.clock().clone();
+            let records = Records::in_memory(Bounds::default()).unwrap();
+            let (recorder, _) = Recorder::start(records, clock.clone());
+            let (witness, _) = Witness::start(ledger.clone(), recorder.clone(), SILENCE);
+            let (event_log, _) = EventLog::start(&ledger, recorder.clone(), 0);
+            let id = LimitId(1);
+            let tag = Command::PutTagLimit { id, name: "tag:db".into(), slots: 1 };
+            ledger.send(tag).await.unwrap().keep();
+            let config = Config::default();
+            let app = App::with_records(ledger, recorder, witness, event_log, config);
+            Self { app, clock, _running: running }
+        }
+
+        /// Asks, and answers once it is waited for.
+        async fn ask(&self, run: u128) -> JoinHandle<Result<(), Unavailable>> {
+            let (app, run) = (self.app.clone(), Uuid::from_u128(run));
+            let client = PrefectClient(Some([3, 4, 10]));
+            let asking =
+                tokio::spawn(
+                    async move { wait(&app, client, peer(1), run, &["db".to_owned()]).await },
+                );
+            while !self.app.introductions().awaited().strangers.contains_key(&run) {
+                tokio::task::yield_now().await;
+            }
+            asking
+        }
+
+        async fn passes(&self, seconds: f64) {
+            self.clock.advance(Span::from_seconds_f64(seconds));
+            // Whoever is woken by that has had its turn.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_waited_for_for_longer_than_five_seconds() {
+        let world = World::new().await;
+        let asking = world.ask(1).await;
+        world.passes(4.9).await;
+        assert!(!asking.is_finished());
+        world.passes(0.2).await;
+        assert_eq!(asking.await.unwrap(), Ok(()));
+        // From the same address, nobody is waited for at all.
+        assert_eq!(world.ask(2).await.await.unwrap(), Ok(()));
+        world.app.introductions().made(Uuid::from_u128(2));
+        let asking = world.ask(3).await;
+        world.passes(4.9).await;
+        assert!(!asking.is_finished());
+        world.app.introductions().made(Uuid::from_u128(3));
+        assert_eq!(asking.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn those_who_give_up_are_not_waited_for_for_ever() {
+        let world = World::new().await;
+        for run in 1..=5 {
+            let asking = world.ask(run).await;
+            world.passes(0.9).await;
+            assert!(!asking.is_finished());
+            asking.abort();
+        }
+        let asking = world.ask(6).await;
+        world.passes(0.6).await;
+        assert_eq!(asking.await.unwrap(), Ok(()));
     }
 }

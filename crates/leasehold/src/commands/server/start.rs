@@ -124,13 +124,14 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
 
     let loaded = coordinator::load(journal).map_err(StartError::Load)?;
     event_log::catch_up(&mut records, loaded.durable());
-    let (ledger, running) = loaded.start(Clock::system).map_err(StartError::Load)?;
+    let (ledger, ready) = loaded.prepare(Clock::system);
     let waiters = ledger.clone();
     let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
     let silence_max = Span::from_seconds_f64(settings.server.heartbeat_timeout_seconds);
     let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
     let (event_log, logging) =
         EventLog::start(&ledger, recorder.clone(), settings.events_per_second_max);
+    let running = ready.start()?;
     let connections_max = descriptors::connections_max(descriptors::raise());
     let waiters_max = Config::waiters_max(connections_max);
     if connections_max < serve::CONNECTIONS_MAX {

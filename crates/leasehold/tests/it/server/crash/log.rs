@@ -42,7 +42,8 @@ impl Log {
     }
 
     fn held(&self, limit: &str) -> BTreeSet<&str> {
-        let is_held = |kind: &str| matches!(kind, "lease.granted" | "lease.renewed_late");
+        let is_held =
+            |kind: &str| matches!(kind, "lease.granted" | "lease.renewed_late" | "lease.moved_in");
         let here = self.last.iter().filter(|((name, _), kind)| name == limit && is_held(kind));
         here.map(|((_, lease), _)| lease.as_str()).collect()
     }
