@@ -3,7 +3,7 @@
 //! held in the log for good.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use leasehold_engine::{Ending, How, Lease, LeaseId, LimitId, Snapshot, What};
 use leasehold_records::{Book, Event, Records, RecordsError, Told};
@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::words::{HOLDS, kind_and_reason};
 use crate::coordinator::chain;
 
-/// What happened at about the same time may be told in another order.
-const MARGIN_MICROS: i64 = 1_000_000;
+/// More grants than this do not happen in the moment by which the log is behind: for longer than
+/// that nothing could be written.
+const GRANTS_MAX: usize = 2_000;
 /// No more than this share of the log is written at once: it is there for what happened before.
 const SHARE: u64 = 4;
 
@@ -38,12 +39,12 @@ pub fn catch_up(records: &mut Records, durable: &Snapshot) {
 /// Answers how many events that are.
 fn tell_untold(records: &mut Records, durable: &Snapshot) -> Result<usize, RecordsError> {
     let book = records.book()?;
-    let mut events = untold(&book, durable)?;
+    let (mut events, mut granted) = untold(&book, durable)?;
+    let mut too_many = keep_newest(&mut granted, GRANTS_MAX);
+    events.extend(granted);
     let room = usize::try_from(book.events_max() / SHARE).unwrap_or(usize::MAX);
-    if let Some(too_many) = events.len().checked_sub(room).filter(|too_many| *too_many > 0) {
-        // The newest are told.
-        events.sort_by_key(|event| Reverse(event.at_micros));
-        events.truncate(room);
+    too_many += keep_newest(&mut events, room);
+    if too_many > 0 {
         events.push(Event {
             id: Uuid::now_v7(),
             at_micros: durable.at.as_micros(),
@@ -52,7 +53,7 @@ fn tell_untold(records: &mut Records, durable: &Snapshot) -> Result<usize, Recor
         });
     }
     // What was freed at a moment is told before what was granted then.
-    events.sort_by_key(|event| (event.at_micros, holds(event)));
+    events.sort_by_key(|event| (event.at_micros, holds(event), event.number));
     for event in &events {
         book.add_event(event)?;
     }
@@ -60,8 +61,20 @@ fn tell_untold(records: &mut Records, durable: &Snapshot) -> Result<usize, Recor
     Ok(events.len())
 }
 
-fn untold(book: &Book<'_>, durable: &Snapshot) -> Result<Vec<Event>, RecordsError> {
-    let mut told: BTreeMap<LeaseId, Vec<Event>> = BTreeMap::new();
+/// Answers how many are left out.
+fn keep_newest(events: &mut Vec<Event>, max: usize) -> usize {
+    let too_many = events.len().saturating_sub(max);
+    if too_many > 0 {
+        events.sort_by_key(|event| Reverse(event.at_micros));
+        events.truncate(max);
+    }
+    too_many
+}
+
+/// What is told of leases of which the log tells something, and grants of those of which it tells
+/// nothing.
+fn untold(book: &Book<'_>, durable: &Snapshot) -> Result<(Vec<Event>, Vec<Event>), RecordsError> {
+    let mut told: HashMap<LeaseId, Vec<Event>> = HashMap::new();
     for event in book.last_events_of_leases()? {
         if let Some(lease) = event.lease {
             told.entry(LeaseId(lease.as_u128())).or_default().push(event);
@@ -69,20 +82,21 @@ fn untold(book: &Book<'_>, durable: &Snapshot) -> Result<Vec<Event>, RecordsErro
     }
     let told_since = match book.told_until()? {
         Told::Nothing => i64::MIN,
-        Told::Until(at_micros) => at_micros.saturating_sub(MARGIN_MICROS),
+        // Nothing is told before what happened earlier.
+        Told::Until(at_micros) => at_micros,
         // It may have told of all of them.
         Told::Forgotten => i64::MAX,
     };
     let names: HashMap<LimitId, &str> =
         durable.limits.iter().map(|limit| (limit.id, &*limit.name)).collect();
-    let mut events = Vec::new();
+    let (mut events, mut granted) = (Vec::new(), Vec::new());
     for lease in &durable.leases {
         let held = lease.holdings.iter().filter_map(|holding| names.get(&holding.limit).copied());
         match told.remove(&lease.id) {
             Some(last) => of_one_that_lives(lease, held.collect(), last, &mut events),
             None if lease.created.as_micros() >= told_since => {
                 let at_micros = lease.created.as_micros();
-                events.extend(held.map(|name| of(lease, name, "lease.granted", at_micros)));
+                granted.extend(held.map(|name| of(lease, name, "lease.granted", at_micros)));
             }
             // It was granted before the log begins, or too fast for it.
             None => {}
@@ -95,7 +109,7 @@ fn untold(book: &Book<'_>, durable: &Snapshot) -> Result<Vec<Event>, RecordsErro
         let ends = last.into_iter().filter(holds);
         events.extend(ends.map(|last| ended(last, ending, durable.at.as_micros())));
     }
-    Ok(events)
+    Ok((events, granted))
 }
 
 /// What was told last of a lease that lives, compared with what it holds.
@@ -118,7 +132,6 @@ fn of_one_that_lives(
     };
     let at_micros = told_at.max(lease.created.as_micros());
     events.extend(last.into_iter().map(|last| Event {
-        number: 0,
         id: Uuid::now_v7(),
         at_micros,
         kind: out.to_owned(),
@@ -136,7 +149,6 @@ fn ended(last: Event, ending: Option<&Ending>, durable_at: i64) -> Event {
     };
     let at_micros = ending.map_or(durable_at, |ending| ending.at.as_micros());
     Event {
-        number: 0,
         id: Uuid::now_v7(),
         // The journal may be an older one.
         at_micros: at_micros.max(last.at_micros),

@@ -178,6 +178,20 @@ fn a_log_that_is_new_is_told_of_the_newest_leases_and_keeps_room() {
 }
 
 #[test]
+fn grants_that_came_too_fast_are_counted() {
+    let mut world = World::new();
+    world.told(take(1, &["db"], 86_400));
+    for lease in 2..=GRANTS_MAX as u128 + 4 {
+        world.untold(take(lease, &["db"], 86_400));
+    }
+    let caught_up = world.caught_up();
+    assert_eq!(caught_up.len(), GRANTS_MAX + 1);
+    assert_eq!(caught_up[0].2, 5);
+    let dropped = caught_up.iter().find(|it| it.0 == "log.dropped").unwrap();
+    assert_eq!(dropped.4, Some(format!("3 events, {LACKED}")));
+}
+
+#[test]
 fn a_log_that_has_forgotten_what_it_told_is_not_told_again() {
     let mut world = World::new();
     let bounds = Bounds { events_max: 0, ..Bounds::default() };
