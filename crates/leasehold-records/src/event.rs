@@ -30,6 +30,24 @@ pub struct Event {
     pub document: Option<Value>,
 }
 
+impl Event {
+    /// Something that happened at that time, in microseconds since the Unix epoch, of which nothing
+    /// more is said yet.
+    pub fn new(kind: impl Into<String>, at_micros: i64) -> Self {
+        Self {
+            number: 0,
+            id: Uuid::now_v7(),
+            at_micros,
+            kind: kind.into(),
+            limit: None,
+            holder: None,
+            lease: None,
+            reason: None,
+            document: None,
+        }
+    }
+}
+
 /// Which events are looked for; `None` is all of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventFilter {
@@ -55,13 +73,13 @@ pub struct EventFilter {
 
 /// Up to when the log tells what happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum ToldUntil {
     /// It is new.
-    Nothing,
+    Never,
     /// What it told is forgotten.
     Forgotten,
-    /// Up to then, in microseconds since the Unix epoch.
-    Until(i64),
+    /// In microseconds since the Unix epoch.
+    At(i64),
 }
 
 /// How many are forgotten at once: more than are written at once.
@@ -145,7 +163,7 @@ pub(crate) fn last_of_leases(connection: &Connection) -> Result<Vec<Event>> {
 }
 
 /// When that happened what was told last, but for what clients and the log itself say.
-pub(crate) fn told_until(connection: &Connection) -> Result<Told> {
+pub(crate) fn told_until(connection: &Connection) -> Result<ToldUntil> {
     let last = connection
         .prepare_cached(
             "SELECT at_micros FROM events
@@ -155,13 +173,13 @@ pub(crate) fn told_until(connection: &Connection) -> Result<Told> {
         .query_row([], |row| row.get(0))
         .optional()?;
     if let Some(at_micros) = last {
-        return Ok(Told::Until(at_micros));
+        return Ok(ToldUntil::At(at_micros));
     }
     // A number is used once: the last one is known when its event is forgotten.
     let was_used = connection
         .prepare_cached("SELECT 1 FROM sqlite_sequence WHERE name = 'events' AND seq > 0")?
         .exists([])?;
-    Ok(if was_used { Told::Forgotten } else { Told::Nothing })
+    Ok(if was_used { ToldUntil::Forgotten } else { ToldUntil::Never })
 }
 
 /// Answers whether there may be more to forget.

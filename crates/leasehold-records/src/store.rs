@@ -10,7 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::event::{Event, EventFilter, Told};
+use crate::event::{Event, EventFilter, ToldUntil};
 use crate::run::{Flow, Identity, Run, RunKind};
 use crate::schema::SCHEMA;
 use crate::state::{State, StateType};
@@ -411,7 +411,7 @@ impl Book<'_> {
     /// # Errors
     ///
     /// If the storage fails.
-    pub fn told_until(&self) -> Result<Told, RecordsError> {
+    pub fn told_until(&self) -> Result<ToldUntil, RecordsError> {
         event::told_until(&self.transaction)
     }
 

@@ -13,7 +13,7 @@ mod writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leasehold_engine::Happening;
+use leasehold_engine::{Happening, Holder};
 use leasehold_records::{Event, EventFilter, RunKind};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -159,20 +159,26 @@ impl LogTask {
 fn events(happening: &Happening) -> Vec<Event> {
     let (kind, reason) = words::kind_and_reason(&happening.what);
     let event = |limit: Option<String>| Event {
-        number: 0,
-        id: Uuid::now_v7(),
-        at_micros: happening.at.as_micros(),
-        kind: kind.to_owned(),
         limit,
-        holder: happening.holder.as_ref().map(|it| (it.kind.to_string(), it.id.to_string())),
+        holder: happening.holder.as_ref().map(holder),
         lease: happening.lease.map(|lease| Uuid::from_u128(lease.0)),
         reason: reason.clone(),
-        document: None,
+        ..Event::new(kind, happening.at.as_micros())
     };
     if happening.limits.is_empty() {
         return vec![event(None)];
     }
     happening.limits.iter().map(|name| event(Some(name.to_string()))).collect()
+}
+
+/// The kind and the id of a holder.
+fn holder(holder: &Holder) -> (String, String) {
+    (holder.kind.to_string(), holder.id.to_string())
+}
+
+/// Says what is not in the log.
+fn dropped(reason: String, at_micros: i64) -> Event {
+    Event { reason: Some(reason), ..Event::new("log.dropped", at_micros) }
 }
 
 /// What a client sent, with what can be looked for taken out of it.
@@ -182,18 +188,13 @@ pub(crate) fn client_event(
     document: serde_json::Value,
     at_micros: i64,
 ) -> Event {
+    let new = Event::new(&*event.event, at_micros);
+    let said_id = document.get("id").and_then(|id| id.as_str()?.parse().ok());
     Event {
-        number: 0,
-        id: document
-            .get("id")
-            .and_then(|id| id.as_str()?.parse().ok())
-            .unwrap_or_else(Uuid::now_v7),
-        at_micros,
-        kind: event.event.clone(),
+        id: said_id.unwrap_or(new.id),
         limit: event.limit_name(),
         holder: subject.map(|(kind, id)| (kind.as_str().to_owned(), id.to_string())),
-        lease: None,
-        reason: None,
         document: Some(document),
+        ..new
     }
 }

@@ -6,10 +6,11 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use leasehold_engine::{Ending, How, Lease, LeaseId, LimitId, Snapshot, What};
-use leasehold_records::{Book, Event, Records, RecordsError, Told};
+use leasehold_records::{Book, Event, Records, RecordsError, ToldUntil};
 use uuid::Uuid;
 
 use super::words::{HOLDS, kind_and_reason};
+use super::{dropped, holder};
 use crate::coordinator::chain;
 
 /// More grants than this do not happen in the moment by which the log is behind: for longer than
@@ -45,12 +46,8 @@ fn tell_untold(records: &mut Records, durable: &Snapshot) -> Result<usize, Recor
     let room = usize::try_from(book.events_max() / SHARE).unwrap_or(usize::MAX);
     too_many += keep_newest(&mut events, room);
     if too_many > 0 {
-        events.push(Event {
-            id: Uuid::now_v7(),
-            at_micros: durable.at.as_micros(),
-            reason: Some(format!("{too_many} events, {LACKED}")),
-            ..event("log.dropped")
-        });
+        let reason = format!("{too_many} events that the log lacked were too many to be told");
+        events.push(dropped(reason, durable.at.as_micros()));
     }
     // What was freed at a moment is told before what was granted then.
     events.sort_by_key(|event| (event.at_micros, holds(event), event.number));
@@ -81,11 +78,11 @@ fn untold(book: &Book<'_>, durable: &Snapshot) -> Result<(Vec<Event>, Vec<Event>
         }
     }
     let told_since = match book.told_until()? {
-        Told::Nothing => i64::MIN,
+        ToldUntil::Never => i64::MIN,
         // Nothing is told before what happened earlier.
-        Told::Until(at_micros) => at_micros,
+        ToldUntil::At(at_micros) => at_micros,
         // It may have told of all of them.
-        Told::Forgotten => i64::MAX,
+        ToldUntil::Forgotten => i64::MAX,
     };
     let names: HashMap<LimitId, &str> =
         durable.limits.iter().map(|limit| (limit.id, &*limit.name)).collect();
@@ -165,26 +162,11 @@ fn holds(last: &Event) -> bool {
 
 fn of(lease: &Lease, limit: &str, kind: &str, at_micros: i64) -> Event {
     Event {
-        at_micros,
         limit: Some(limit.to_owned()),
-        holder: lease.holder.as_ref().map(|it| (it.kind.to_string(), it.id.to_string())),
+        holder: lease.holder.as_ref().map(holder),
         lease: Some(Uuid::from_u128(lease.id.0)),
         reason: Some(LACKED.to_owned()),
-        ..event(kind)
-    }
-}
-
-fn event(kind: &str) -> Event {
-    Event {
-        number: 0,
-        id: Uuid::now_v7(),
-        at_micros: 0,
-        kind: kind.to_owned(),
-        limit: None,
-        holder: None,
-        lease: None,
-        reason: None,
-        document: None,
+        ..Event::new(kind, at_micros)
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use leasehold_engine::{Happening, Span, Timestamp};
 use leasehold_records::Event;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use uuid::Uuid;
 
 use super::budget::Budget;
 use super::{Stage, events};
@@ -188,17 +187,8 @@ impl LogWriter {
             0 => String::new(),
             batches => format!(", and {batches} whole batches of events"),
         };
-        Some(Event {
-            number: 0,
-            id: Uuid::now_v7(),
-            at_micros: now.as_micros(),
-            kind: "log.dropped".to_owned(),
-            limit: None,
-            holder: None,
-            lease: None,
-            reason: Some(format!("{count} events came too fast to be logged{more}")),
-            document: None,
-        })
+        let reason = format!("{count} events came too fast to be logged{more}");
+        Some(super::dropped(reason, now.as_micros()))
     }
 }
 

@@ -2,22 +2,11 @@
 
 use leasehold_engine::Timestamp;
 use leasehold_records::{Bounds, Event, EventFilter};
-use uuid::Uuid;
 
 use super::*;
 
 fn event(number: u64) -> Event {
-    Event {
-        number: 0,
-        id: Uuid::now_v7(),
-        at_micros: 0,
-        kind: number.to_string(),
-        limit: None,
-        holder: None,
-        lease: None,
-        reason: None,
-        document: None,
-    }
+    Event::new(number.to_string(), 0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
