@@ -86,7 +86,8 @@ body! {
         /// How many slots there are.
         pub limit: Patch<u64> = patched("limit", COUNT);
         /// Alone in the body: an operator's reset to so many taken slots, for which leases are
-        /// revoked. Beside other fields: the slots that are taken without a lease.
+        /// revoked. Beside other fields: how many are taken at most, which only frees slots that no
+        /// lease holds.
         pub active_slots: Patch<u64> = patched("active_slots", COUNT);
         /// How many slots were asked for in vain so far.
         pub denied_slots: Patch<u64> = patched("denied_slots", COUNT);

@@ -177,8 +177,10 @@ pub struct LimitPatch {
     pub active: Option<bool>,
     /// A new rate of decay.
     pub decay: Option<Rate>,
-    /// A new number of slots taken without a lease. Live leases stay.
-    pub unleased: Option<u64>,
+    /// How many slots are to be taken at most. It only lowers what no lease holds, down to nothing,
+    /// and the level of a rate limit: who sends it may have read it long ago, so it never takes a
+    /// slot that nobody took, and live leases stay (contract C16).
+    pub taken_max: Option<u64>,
     /// A new number of slots refused.
     pub denied_slots: Option<u64>,
 }

@@ -57,7 +57,9 @@ impl Ledger {
             let limit = &mut room.limit;
             limit.slots = patch.slots.unwrap_or(limit.slots);
             limit.active = patch.active.unwrap_or(limit.active);
-            limit.unleased = patch.unleased.map_or(limit.unleased, Level::from_slots);
+            if let Some(taken_max) = patch.taken_max.map(Level::from_slots) {
+                limit.unleased = limit.unleased.min(taken_max.saturating_sub(room.leased));
+            }
             limit.denied_slots = patch.denied_slots.unwrap_or(limit.denied_slots);
         }
         self.happened_to_change(was);

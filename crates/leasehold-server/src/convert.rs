@@ -52,7 +52,7 @@ pub(crate) fn patch(body: &limits::UpdateLimit) -> LimitPatch {
         slots: body.limit.as_set().copied(),
         active: body.active.as_set().copied(),
         decay: body.slot_decay_per_second.as_set().copied().map(Rate::from_slots_per_second),
-        unleased: body.active_slots.as_set().copied(),
+        taken_max: body.active_slots.as_set().copied(),
         denied_slots: body.denied_slots.as_set().copied(),
     }
 }

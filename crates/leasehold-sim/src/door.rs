@@ -166,12 +166,12 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
                 denied_slots: 0,
             })
         }
-        Request::Patch { name, slots, active, unleased } => Command::UpdateLimit {
+        Request::Patch { name, slots, active, taken_max } => Command::UpdateLimit {
             limit: limit(name),
             patch: LimitPatch {
                 slots: *slots,
                 active: *active,
-                unleased: *unleased,
+                taken_max: *taken_max,
                 ..LimitPatch::default()
             },
         },

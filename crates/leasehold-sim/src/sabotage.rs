@@ -66,6 +66,8 @@ pub enum Sabotage {
     LosePatienceLate,
     /// A request with a key that was used before is a new one.
     ForgetKeys,
+    /// An edit takes as many slots as it says, though nobody took them.
+    BelieveEdits,
 }
 
 /// What a broken server needs to remember to do its damage.
@@ -94,7 +96,7 @@ impl Damage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ReplyBeforeCommit,
         Self::KeepMemoryAfterFailedCommit,
         Self::ForgetReleases,
@@ -122,6 +124,7 @@ impl Sabotage {
         Self::LosePatienceEarly,
         Self::LosePatienceLate,
         Self::ForgetKeys,
+        Self::BelieveEdits,
     ];
 
     /// Serves a request, wrongly if it is one of those that this is about.
@@ -168,6 +171,16 @@ impl Sabotage {
                     door::abandon(ledger, *waiter, now);
                 }
                 damage.waiting.clear();
+                door::serve(ledger, request, None, now)
+            }
+            (Self::BelieveEdits, Request::Patch { name, taken_max: Some(slots @ 1..), .. }) => {
+                let taken = Request::Increment {
+                    name: name.clone(),
+                    slots: *slots,
+                    is_rate: false,
+                    patience: None,
+                };
+                door::serve(ledger, &taken, None, now);
                 door::serve(ledger, request, None, now)
             }
             (_, Request::Acquire { .. }) => {

@@ -83,7 +83,8 @@ pub(crate) enum Request {
         name: String,
         slots: Option<u64>,
         active: Option<bool>,
-        unleased: Option<u64>,
+        /// A number that was read some time ago.
+        taken_max: Option<u64>,
     },
     /// So many slots are taken afterwards; leases are revoked for it.
     Reset {

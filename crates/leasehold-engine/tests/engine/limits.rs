@@ -128,16 +128,6 @@ fn d13_a_lease_made_while_a_limit_was_inactive_frees_nothing_on_it() {
 }
 
 #[test]
-fn c16_slots_without_a_lease_are_set_and_leases_stay() {
-    let mut world = World::with("db", 5);
-    granted(world.acquire(1, &[("db", 2)]));
-    granted(world.increment("db", 2));
-    let patch = LimitPatch { unleased: Some(0), slots: Some(4), ..LimitPatch::default() };
-    assert_eq!(world.patch("db", patch), Updated::Done);
-    assert_eq!((world.taken("db"), world.unleased("db")), (2, 0));
-}
-
-#[test]
 fn c16_a_reset_revokes_the_oldest_first_until_few_enough_are_held() {
     let mut world = World::with("db", 9);
     for lease in 1..=4 {

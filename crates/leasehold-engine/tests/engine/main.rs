@@ -5,6 +5,7 @@
 
 mod acquire;
 mod decay;
+mod edits;
 mod evidence;
 mod fixture;
 mod happenings;

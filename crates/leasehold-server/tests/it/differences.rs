@@ -267,24 +267,6 @@ async fn c16_active_slots_alone_revoke_the_oldest_leases_and_tell_their_holders(
 }
 
 #[tokio::test]
-async fn c16_active_slots_beside_other_fields_leave_live_leases_alone() {
-    let app = TestApp::start();
-    let id = app.limit("db", 4).await;
-    let lease = app.lease(&["db"], 1).await;
-    app.increment(&["db"], 2).await.expect(200);
-    let terraform = json!({
-        "active": true,
-        "name": "db",
-        "limit": 4,
-        "active_slots": 0,
-        "slot_decay_per_second": 0,
-    });
-    app.update(&id, &terraform).await;
-    assert_eq!(app.taken("db").await, 1);
-    app.renew(&lease).await.expect(204);
-}
-
-#[tokio::test]
 async fn c17_many_clients_at_once_are_no_overload() {
     let app = TestApp::start();
     app.limit("db", 200).await;

@@ -155,8 +155,8 @@ async fn a_change_of_a_limit_says_what_changed() {
     app.update("db", &raised).await;
     app.update("db", &raised).await;
     app.update("db", &json!({"name": "db2", "slot_decay_per_second": 0, "denied_slots": 4})).await;
-    app.update("db2", &json!({"limit": 3, "active_slots": 1})).await;
     app.update("db2", &json!({"active_slots": 2})).await;
+    app.update("db2", &json!({"limit": 3, "active_slots": 1})).await;
     let raised = json!({"tag": "p", "concurrency_limit": 2});
     app.post(&format!("{TAGS}/"), &raised).await.expect(200);
     app.tag_reset("p", Some(&[&run(2)])).await.expect(200);
@@ -169,9 +169,9 @@ async fn a_change_of_a_limit_says_what_changed() {
         "limit from 1 to 3, active from true to false, slot_decay_per_second from 0 to 0.5";
     assert_eq!(told, of_log(&[changed(raised), renamed]));
     let told = app.told("limit=db2&kind=limit.changed", 3).await;
-    let taken = changed("slots taken without a lease from 0 to 1");
     let reset = changed("it was reset to 2 slots taken, 1 of them without a lease");
-    assert_eq!(told, of_log(&[renamed, taken, reset]));
+    let lowered = changed("slots taken without a lease from 1 to 0");
+    assert_eq!(told, of_log(&[renamed, reset, lowered]));
     let told = app.told("limit=tag:p&kind=limit.changed", 2).await;
     let reset = changed("it was reset to 0 slots taken");
     assert_eq!(told, of_log(&[changed("limit from 1 to 2"), reset]));

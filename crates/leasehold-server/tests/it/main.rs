@@ -6,6 +6,7 @@
 mod defects;
 mod differences;
 mod door;
+mod edits;
 mod events;
 mod fixture;
 mod gate;

@@ -105,7 +105,7 @@ pub(super) fn unleased(history: &History, name: &str, at: u64) -> u64 {
             }
             Request::Reset { name: of, .. }
             | Request::ResetTag { name: of, .. }
-            | Request::Patch { name: of, unleased: Some(_), .. }
+            | Request::Patch { name: of, taken_max: Some(_), .. }
                 if of == name && exchange.sent <= at =>
             {
                 return 0;

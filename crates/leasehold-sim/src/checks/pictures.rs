@@ -29,6 +29,11 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
                 if !limit.drains && limit.unleased < least.saturating_sub(after) {
                     wrong(format!("{} slots without a lease, {least} taken", limit.unleased));
                 }
+                let most = taken_until(evidence.history, &limit.name, left);
+                if limit.unleased > most {
+                    let what = format!("at most {most} were ever taken so");
+                    wrong(format!("{} slots without a lease, {what}", limit.unleased));
+                }
             }
         }
         for life in &evidence.lives {
@@ -93,6 +98,19 @@ pub(super) fn pictures(history: &History) -> impl Iterator<Item = (u64, u64, i64
     })
 }
 
+/// How many slots may have been taken without a lease at all: by those who asked for some, or by
+/// an operator's reset. An edit takes none, whatever number it sends.
+fn taken_until(history: &History, name: &str, to: u64) -> u64 {
+    let requests = history.exchanges.iter().filter(|exchange| exchange.sent <= to);
+    requests
+        .map(|exchange| match &exchange.request {
+            Request::Increment { name: of, slots, .. } if of == name => slots * exchange.copies,
+            Request::Reset { name: of, slots } if of == name => slots * exchange.copies,
+            _ => 0,
+        })
+        .fold(0, u64::saturating_add)
+}
+
 /// What may have been given back between the two times.
 fn given_back_until(history: &History, name: &str, from: u64, to: u64) -> u64 {
     let requests = history.exchanges.iter().filter(|e| e.sent > from && e.sent <= to);
@@ -101,7 +119,7 @@ fn given_back_until(history: &History, name: &str, from: u64, to: u64) -> u64 {
             Request::Decrement { name: of, slots } if of == name => slots * exchange.copies,
             Request::Reset { name: of, .. }
             | Request::ResetTag { name: of, .. }
-            | Request::Patch { name: of, unleased: Some(_), .. }
+            | Request::Patch { name: of, taken_max: Some(_), .. }
                 if of == name =>
             {
                 u64::MAX

@@ -47,25 +47,25 @@ impl Operator {
     fn request(&mut self, rng: &mut Rng) -> Request {
         let sized = || "sized".to_owned();
         let shaky = || "shaky".to_owned();
-        let nothing = |name| Request::Patch { name, slots: None, active: None, unleased: None };
+        let nothing = |name| Request::Patch { name, slots: None, active: None, taken_max: None };
         match rng.u8(0..if self.is_rough { 12 } else { 7 }) {
             0 | 1 => Request::Patch {
                 name: sized(),
                 slots: Some(rng.u64(0..6)),
                 active: None,
-                unleased: None,
+                taken_max: None,
             },
             2 => Request::Patch {
                 name: sized(),
                 slots: Some(rng.u64(1..6)),
                 active: None,
-                unleased: Some(rng.u64(0..3)),
+                taken_max: Some(rng.u64(0..3)),
             },
             3 => Request::Patch {
                 name: shaky(),
                 slots: None,
                 active: Some(rng.bool()),
-                unleased: None,
+                taken_max: None,
             },
             4 => Request::Delete { name: shaky() },
             5 => {

@@ -1,6 +1,7 @@
 //! The invariants of the design as properties of random stories.
 
 mod agreement;
+mod edits;
 mod happenings;
 mod invariants;
 mod model;

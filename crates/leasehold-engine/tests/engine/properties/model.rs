@@ -300,10 +300,14 @@ impl Model {
             }
             self.limit(id).nanos_per_second = nanos;
         }
+        let leased = self.leased(id);
         let limit = self.limit(id);
         limit.slots = patch.slots.map_or(limit.slots, i128::from);
         limit.active = patch.active.unwrap_or(limit.active);
-        limit.unleased = patch.unleased.map_or(limit.unleased, |n| i128::from(n) * SLOT);
+        if let Some(most) = patch.taken_max {
+            let left = i128::from(most) * SLOT - leased;
+            limit.unleased = limit.unleased.min(left).max(0);
+        }
         "done".to_owned()
     }
 

@@ -188,12 +188,12 @@ fn patch() -> impl Strategy<Value = LimitPatch> {
         option::weighted(0.3, rate()),
         option::weighted(0.2, 0..4_u64),
     )
-        .prop_map(|(name, slots, active, decay, unleased)| LimitPatch {
+        .prop_map(|(name, slots, active, decay, taken_max)| LimitPatch {
             name: name.map(Into::into),
             slots,
             active,
             decay: decay.map(Rate::from_slots_per_second),
-            unleased,
+            taken_max,
             denied_slots: None,
         })
 }

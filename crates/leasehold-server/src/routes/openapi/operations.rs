@@ -67,7 +67,8 @@ fn limits() -> Vec<Operation> {
             .about(
                 "`active_slots` alone in the body resets the limit: leases are revoked, oldest \
                  first, until so many slots are taken, and their holders are told. Beside other \
-                 fields it sets the slots that are taken without a lease.",
+                 fields it only frees slots that no lease holds, until so many are taken at \
+                 most: it never takes a slot, however old the number is, and leases stay.",
             )
             .body("UpdateLimit")
             .done(204, "Changed.")

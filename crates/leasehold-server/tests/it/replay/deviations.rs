@@ -76,6 +76,9 @@ pub(super) const DEVIATIONS: &[Deviation] = deviations! {
     "cli_gcl": {
         39 "C13" Ours::Taken(0);
     }
+    "terraform_provider": {
+        7 "C16" Ours::Taken(0);
+    }
     "cli_concurrency_limit": {
         8 "C4" Ours::Is(422, SLASH_IN_TAG_OF_2);
         13 "C4, C17" Ours::Is(422, NEGATIVE);

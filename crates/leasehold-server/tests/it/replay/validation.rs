@@ -41,7 +41,8 @@ async fn before(replay: &mut Replay, line: &Line) {
             app.limit("vup", 1).await;
         }
         "update then get" => {
-            app.update("vup", &json!({"limit": 0, "active": false, "active_slots": 99})).await;
+            app.update("vup", &json!({"limit": 0, "active": false})).await;
+            app.update("vup", &json!({"active_slots": 99})).await;
         }
         r#"increment {"names": ["vi"], "slots": -1}"# => {
             app.limit("vi", 3).await;
