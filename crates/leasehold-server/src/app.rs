@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::coordinator::Handle;
-use crate::csrf::CsrfTokens;
 use crate::event_log::EventLog;
 use crate::evidence::Witness;
 use crate::gate::{Gate, Gated};
@@ -54,8 +53,7 @@ impl App {
         event_log: Option<EventLog>,
         config: Config,
     ) -> Self {
-        let csrf = config.is_csrf_protected.then(CsrfTokens::default);
-        let gate = Gate::new(config.auth_string.as_deref(), csrf);
+        let gate = Gate::new(&config);
         let places = Places::default();
         let ledger = ledger.with_waiters_max(config.waiters_max);
         let sockets = Sockets::default();

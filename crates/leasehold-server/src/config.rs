@@ -3,6 +3,7 @@
 
 use leasehold_api::Settings;
 
+use crate::gate::{AllowedHost, Origin};
 use crate::serve::CONNECTIONS_MAX;
 
 /// The settings of a server.
@@ -12,6 +13,10 @@ pub struct Config {
     pub bodies: Settings,
     /// `user:password` that clients must send, if any.
     pub auth_string: Option<String>,
+    /// The names by which browsers may address the server, beside addresses and `localhost`.
+    pub allowed_hosts: Vec<AllowedHost>,
+    /// The origins whose pages may read and write as if they were the server's own.
+    pub cors_origins: Vec<Origin>,
     /// Whether writes need a CSRF token.
     pub is_csrf_protected: bool,
     /// For how long a request that was refused before is held open, in seconds; 0: not at all,
@@ -41,6 +46,8 @@ impl Default for Config {
         Self {
             bodies: Settings::default(),
             auth_string: None,
+            allowed_hosts: Vec::new(),
+            cors_origins: Vec::new(),
             is_csrf_protected: false,
             park_seconds: 20.0,
             tag_wait_seconds: 10.0,

@@ -14,6 +14,7 @@ use serde::Serialize;
 pub(crate) use self::door::DoorError;
 use crate::convert;
 use crate::coordinator::Unavailable;
+use crate::gate::Foreign;
 
 /// Everything that a handler can answer instead of success.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(crate) enum ApiError {
     Unauthorized,
     /// 403: there is no WebSocket here.
     NoSocket,
+    /// 403: a page in a browser that is not ours.
+    ForeignPage(Foreign),
     /// 403: a write without a valid CSRF token.
     Csrf(&'static str),
     /// 422: asked for a CSRF token that nobody needs.
@@ -102,6 +105,7 @@ impl IntoResponse for ApiError {
             Self::Version(sentence) => detail(StatusCode::BAD_REQUEST, sentence),
             Self::Unauthorized => exception(StatusCode::UNAUTHORIZED, bodies::UNAUTHORIZED),
             Self::NoSocket => StatusCode::FORBIDDEN.into_response(),
+            Self::ForeignPage(foreign) => detail(StatusCode::FORBIDDEN, foreign.to_string()),
             Self::Csrf(sentence) => detail(StatusCode::FORBIDDEN, sentence),
             Self::CsrfDisabled => {
                 detail(StatusCode::UNPROCESSABLE_ENTITY, "CSRF protection is disabled.")

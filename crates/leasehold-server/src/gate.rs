@@ -1,5 +1,7 @@
-//! Who may come in: CSRF first, then authentication, then the version of the API, in the
-//! order in which the recorded server looks at them.
+//! Who may come in: pages in a browser first, then CSRF, authentication, and the version of the
+//! API, in the order in which the recorded server looks at them.
+
+mod pages;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -12,14 +14,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use futures_util::future::Either;
+use futures_util::future::{BoxFuture, Either, FutureExt};
 use http_body::Body as HttpBody;
 use subtle::ConstantTimeEq;
 use tower::{BoxError, Service};
 
+pub(crate) use self::pages::Foreign;
+use self::pages::Pages;
+pub use self::pages::{AllowedHost, NoName, Origin};
 use crate::app::App;
+use crate::config::Config;
 use crate::csrf::CsrfTokens;
 use crate::error::ApiError;
+use crate::rarely::Rarely;
 use crate::routes;
 
 const CSRF_TOKEN: &str = "prefect-csrf-token";
@@ -32,6 +39,8 @@ pub(crate) struct Gate {
     /// The value that `Authorization` must have, and the string within it.
     authorization: Option<Authorization>,
     csrf: Option<CsrfTokens>,
+    pages: Pages,
+    refused_pages: Rarely,
 }
 
 struct Authorization {
@@ -64,13 +73,39 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
+    type Future = Either<Passed, BoxFuture<'static, Result<Response, Infallible>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let pages = &self.app.gate().pages;
+        let Some(origin) = pages.allowed(request.headers().get(header::ORIGIN)).cloned() else {
+            return Either::Left(self.pass(request));
+        };
+        let answered = match pages::preflight(&request) {
+            Some(status) => Either::Left(ready(Ok(status.into_response()))),
+            None => self.pass(request),
+        };
+        let readable = answered.map(|answered| {
+            answered.map(|mut response| {
+                pages::let_read(&mut response, origin);
+                response
+            })
+        });
+        Either::Right(readable.boxed())
+    }
+}
+
+/// An answer: at once to what is refused, else a route's.
+type Passed = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
+
+impl Gated {
+    fn pass<B>(&mut self, request: Request<B>) -> Passed
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
         let refused = match self.app.gate().check(&self.app, &request) {
             Ok(()) if routes::is_known(request.uri().path()) => None,
             Ok(()) => Some(ApiError::PathNotFound),
@@ -86,12 +121,17 @@ where
 }
 
 impl Gate {
-    pub(crate) fn new(auth_string: Option<&str>, csrf: Option<CsrfTokens>) -> Self {
-        let authorization = auth_string.map(|auth_string| Authorization {
+    pub(crate) fn new(config: &Config) -> Self {
+        let authorization = config.auth_string.as_ref().map(|auth_string| Authorization {
             header: format!("Basic {}", BASE64_STANDARD.encode(auth_string)),
-            auth_string: auth_string.to_owned(),
+            auth_string: auth_string.clone(),
         });
-        Self { authorization, csrf }
+        Self {
+            authorization,
+            csrf: config.is_csrf_protected.then(CsrfTokens::default),
+            pages: Pages::new(config.allowed_hosts.clone(), config.cors_origins.clone()),
+            refused_pages: Rarely::default(),
+        }
     }
 
     pub(crate) fn csrf(&self) -> Option<&CsrfTokens> {
@@ -112,6 +152,8 @@ impl Gate {
     fn check<B>(&self, app: &App, request: &Request<B>) -> Result<(), ApiError> {
         let headers = request.headers();
         let is_write = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+        let page = self.pages.check(request.method(), headers, is_websocket(headers));
+        page.map_err(|foreign| self.refuse_page(app, request, foreign))?;
         if let Some(csrf) = self.csrf.as_ref().filter(|_| is_write) {
             let token = text(headers, CSRF_TOKEN).ok_or(ApiError::Csrf("Missing CSRF token."))?;
             let client =
@@ -135,6 +177,15 @@ impl Gate {
             Some(version) if !version.is_empty() && has_version(path) => check_version(version),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// A page shows its user hardly anything of a refusal, so that the log has to.
+    fn refuse_page<B>(&self, app: &App, request: &Request<B>, foreign: Foreign) -> ApiError {
+        if let Some(more) = self.refused_pages.is_due(app.ledger().clock().now()) {
+            let (method, path) = (request.method(), request.uri().path());
+            tracing::warn!(%method, ?path, more, "a page in a browser was refused: {foreign}");
+        }
+        ApiError::ForeignPage(foreign)
     }
 }
 

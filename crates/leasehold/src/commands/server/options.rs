@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use directories::ProjectDirs;
+use leasehold_server::AllowedHost;
+use nix::unistd::gethostname;
 use serde::Deserialize;
 
 use crate::args::is_given;
@@ -102,6 +104,27 @@ struct Options {
         hide_env_values = true
     )]
     auth_string: Option<String>,
+    /// Names by which browsers may address the server, with commas between them: `name`, `*.name`,
+    /// or `*` for all; programs may use any name [default: localhost, addresses, and this machine's
+    /// name].
+    #[arg(
+        long,
+        value_name = "NAMES",
+        env = "LEASEHOLD_ALLOWED_HOSTS",
+        value_delimiter = ',',
+        num_args = 1
+    )]
+    allowed_hosts: Option<Vec<String>>,
+    /// Origins whose pages may read and write here from a browser, with commas between them, such
+    /// as `https://limits.example` [default: none].
+    #[arg(
+        long,
+        value_name = "ORIGINS",
+        env = "LEASEHOLD_CORS_ORIGINS",
+        value_delimiter = ',',
+        num_args = 1
+    )]
+    cors_origins: Option<Vec<String>>,
     /// Whether writes need a CSRF token [default: false].
     #[arg(
         long,
@@ -185,6 +208,8 @@ pub(super) enum OptionsError {
     NotText { name: &'static str },
     #[error("--{option} is {value}, which must be {expected}")]
     OutOfRange { option: &'static str, value: String, expected: String },
+    #[error("--{option} has '{value}', which is not {expected}")]
+    NoName { option: &'static str, value: String, expected: &'static str },
     #[error("there is no data directory on this platform; set one with --data-dir")]
     NoDataDirectory,
 }
@@ -197,6 +222,7 @@ impl OptionsError {
     /// Whoever reads the code looks at the command line first, if the wrong value stands there.
     pub(super) fn exit(&self) -> Exit {
         match self {
+            Self::NoName { option, .. } if is_given(option) => Exit::Usage,
             Self::OutOfRange { option, .. } => {
                 let is_bound = LEASE_SECONDS.contains(option);
                 let may_be_wrong = if is_bound { &LEASE_SECONDS[..] } else { &[*option] };
@@ -223,6 +249,9 @@ impl Settings {
         });
         bodies.page_size = options.page_size.unwrap_or(bodies.page_size);
         server.auth_string = options.auth_string.filter(|auth_string| !auth_string.is_empty());
+        server.cors_origins = names("cors-origins", options.cors_origins, ORIGIN)?;
+        server.allowed_hosts = names("allowed-hosts", options.allowed_hosts, HOST)?;
+        server.allowed_hosts.extend(names_of_this_machine(options.host.as_deref()));
         server.is_csrf_protected = options.csrf_protection.unwrap_or(server.is_csrf_protected);
         server.tag_wait_seconds = options.tag_wait_seconds.unwrap_or(server.tag_wait_seconds);
         server.wait_seconds_max = options.wait_seconds_max.unwrap_or(server.wait_seconds_max);
@@ -268,6 +297,8 @@ impl Options {
             lease_seconds_max: self.lease_seconds_max.or(other.lease_seconds_max),
             page_size: self.page_size.or(other.page_size),
             auth_string: self.auth_string.or(other.auth_string),
+            allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
+            cors_origins: self.cors_origins.or(other.cors_origins),
             csrf_protection: self.csrf_protection.or(other.csrf_protection),
             tag_wait_seconds: self.tag_wait_seconds.or(other.tag_wait_seconds),
             wait_seconds_max: self.wait_seconds_max.or(other.wait_seconds_max),
@@ -387,6 +418,35 @@ fn check(
     within("records-max", records.runs_max as f64, 100.0, 100_000_000.0)?;
     within("events-max", records.events_max as f64, 100.0, 100_000_000.0)?;
     within("records-age-seconds-max", records.age_seconds_max as f64, 60.0, 100.0 * YEAR_SECONDS)
+}
+
+const HOST: &str = "a name such as limits.example, *.example or *";
+const ORIGIN: &str = "an origin such as https://limits.example";
+
+/// Several names; what is between two commas may be empty.
+fn names<T: FromStr>(
+    option: &'static str,
+    given: Option<Vec<String>>,
+    expected: &'static str,
+) -> Result<Vec<T>, OptionsError> {
+    let given = given.unwrap_or_default();
+    let named = given.iter().map(|value| value.trim()).filter(|value| !value.is_empty());
+    named
+        .map(|value| {
+            let wrong = |_| OptionsError::NoName { option, value: value.to_owned(), expected };
+            value.parse().map_err(wrong)
+        })
+        .collect()
+}
+
+/// What people on the same network call this machine, and the name that it was told to listen on.
+fn names_of_this_machine(host: Option<&str>) -> Vec<AllowedHost> {
+    let name = gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let short = name.split('.').next().unwrap_or_default();
+    let names = [host.unwrap_or_default(), &name, short, &format!("{short}.local")];
+    // `*` is no name of a machine.
+    let names = names.into_iter().filter(|name| !name.starts_with('*'));
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
 fn project_dirs() -> Result<ProjectDirs, OptionsError> {
