@@ -8,7 +8,7 @@ import pytest
 
 from conftest import MakeUser, StartServer
 from leasehold_server import LeaseholdServer
-from prefect_user import CLIENT_VERSION, NOISE, PrefectUser, Program
+from prefect_user import CLIENT_VERSION, NOISE, PrefectUser, Program, needs_leases
 
 INFO = re.compile(r"^\d\d:\d\d:\d\d\.\d+ \| INFO    \| .*\n", re.MULTILINE)
 
@@ -16,9 +16,9 @@ HAS_BARE_TASKS = CLIENT_VERSION >= (3,)
 """Older clients run tasks in flows alone."""
 
 
-def run(user: PrefectUser, script: str, name: str, exit_code: int = 0) -> Program:
+def run(user: PrefectUser, script: str, *arguments: str, exit_code: int = 0) -> Program:
     """Runs a program to its end. It may tell what it does, but complain about nothing."""
-    program = user.run(script, name, exit_code=exit_code, clean=False, within_seconds=90)
+    program = user.run(script, *arguments, exit_code=exit_code, clean=False, within_seconds=90)
     if exit_code == 0:
         complaints = INFO.sub("", NOISE.sub("", program.log))
         assert not complaints, f"the client complains:\n{complaints}"
@@ -134,6 +134,19 @@ def test_subflows_and_retries(
     assert "WARNING" not in program.log and "404 Not Found" not in program.log
     assert result(program) == expected
     assert server.tag_holders("database") == []
+
+
+@needs_leases
+def test_a_client_that_is_newer_than_all_that_are_known_complains_about_nothing(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_tag_limit("database", 1)
+    program = run(user, "newer.py", "runs.py", "tagged")
+    assert result(program) == "[0, 1, 2]"
+    # Its first request is not of a flow: the probe before it sends an event.
+    server.create_limit("license", 1)
+    program = user.run("newer.py", "hold.py", "sync", "license")
+    assert program.lines("acquired")
 
 
 def test_a_failing_flow_fails_with_its_own_error(

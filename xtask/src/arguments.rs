@@ -18,6 +18,10 @@ pub(crate) enum Task {
     /// missing system packages when run as root on Debian or Ubuntu, builds the workspace
     /// once, and runs the suites named, or all of them.
     Test(TestArguments),
+    /// Tell whether PyPI has a newer Prefect than the clients that are tested
+    ///
+    /// Asks pip, and fails if there is one. CI does not run this.
+    ClientsNewest,
     /// Run everything that CI runs: formatting, lints, documentation, licences, all tests
     Ci,
 }

@@ -34,6 +34,9 @@ pub struct Settings {
     pub lease_seconds_default: f64,
     /// A filter's default and maximum number of results; 200 by contract.
     pub page_size: u64,
+    /// Whether a request may name no limit at all when it takes or gives back slots. By contract it
+    /// may not, but clients before 3.9 may.
+    pub may_name_nothing: bool,
 }
 
 impl Default for Settings {
@@ -43,6 +46,7 @@ impl Default for Settings {
             lease_seconds_max: 86_400.0,
             lease_seconds_default: 300.0,
             page_size: 200,
+            may_name_nothing: false,
         }
     }
 }

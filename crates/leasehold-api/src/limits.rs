@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::Timestamp;
 use crate::body::{Patch, body};
 use crate::rule::{
-    BOOLEAN, COUNT, ID, LeaseSeconds, ListOf, NAME, NOT_NEGATIVE, Nested, OneOf, POSITIVE,
-    PageSize, SLOTS, TEXT,
+    BOOLEAN, COUNT, ID, LeaseSeconds, NAME, NOT_NEGATIVE, Names, Nested, OneOf, POSITIVE, PageSize,
+    SLOTS,
 };
 use crate::schema::{Shown, answer, choice, reference};
 
@@ -148,7 +148,7 @@ body! {
         /// How many slots to take on each limit.
         pub slots: u64 = required("slots", SLOTS);
         /// The limits' names. Unknown ones are skipped, equal ones count once.
-        pub names: Vec<String> = required("names", ListOf(TEXT));
+        pub names: Vec<String> = required("names", Names);
         /// What the slots are for.
         pub mode: Mode = defaulted("mode", OneOf::RULE, |_| Mode::Concurrency);
         /// Read and ignored: limits are created before they are used.
@@ -162,7 +162,7 @@ body! {
         /// How many slots to take on each limit.
         pub slots: u64 = required("slots", SLOTS);
         /// The limits' names. Unknown ones are skipped, equal ones count once.
-        pub names: Vec<String> = required("names", ListOf(TEXT));
+        pub names: Vec<String> = required("names", Names);
         /// What the slots are for.
         pub mode: Mode = defaulted("mode", OneOf::RULE, |_| Mode::Concurrency);
         /// How long the lease lasts without a renewal, in seconds.
@@ -179,7 +179,7 @@ body! {
         /// How many slots to give back on each limit; what was not taken is not given back.
         pub slots: u64 = required("slots", SLOTS);
         /// The limits' names. Unknown ones are skipped.
-        pub names: Vec<String> = required("names", ListOf(TEXT));
+        pub names: Vec<String> = required("names", Names);
         /// How long the slots were held, in seconds.
         pub occupancy_seconds: Option<f64> = optional("occupancy_seconds", POSITIVE);
         /// Read and ignored: limits are created before they are used.

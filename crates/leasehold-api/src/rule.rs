@@ -395,6 +395,39 @@ impl<R: Rule> Rule for ListOf<R> {
     }
 }
 
+/// The names of limits to take or give back slots of. Servers before 3.9 accepted an empty list,
+/// and their clients still may send one ([`Settings::may_name_nothing`]).
+pub(crate) struct Names;
+
+impl Rule for Names {
+    type Value = Vec<String>;
+
+    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<Self::Value> {
+        match input {
+            Json::List(items) if items.is_empty() && !findings.settings.may_name_nothing => {
+                findings.refuse(empty_list(input))
+            }
+            _ => ListOf(TEXT).read(input, findings),
+        }
+    }
+
+    fn schema(&self, settings: &Settings) -> Value {
+        let mut schema = ListOf(TEXT).schema(settings);
+        if !settings.may_name_nothing {
+            schema["minItems"] = json!(1);
+        }
+        schema
+    }
+}
+
+fn empty_list(input: &Json<'_>) -> ErrorDetail {
+    let msg = "List should have at least 1 item after validation, not 0";
+    ErrorDetail::new("too_short", msg, input)
+        .with("field_type", "List")
+        .with("min_length", Json::from(1))
+        .with("actual_length", Json::from(0))
+}
+
 /// Every item, unless something is wrong with any of them.
 fn read_all<R: Rule>(
     rule: &R,

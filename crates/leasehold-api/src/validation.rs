@@ -78,8 +78,8 @@ pub struct ErrorDetail {
     pub msg: Cow<'static, str>,
     /// What was there instead.
     pub input: Json<'static>,
-    /// The bound or the pattern that was not met, where there is one.
-    pub ctx: Option<(&'static str, Json<'static>)>,
+    /// The bounds or the pattern that were not met, in this order. Mostly none or one.
+    pub ctx: Vec<(&'static str, Json<'static>)>,
 }
 
 impl ErrorDetail {
@@ -94,12 +94,12 @@ impl ErrorDetail {
             loc: Vec::new(),
             msg: msg.into(),
             input: input.clone().into_owned(),
-            ctx: None,
+            ctx: Vec::new(),
         }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<Json<'static>>) -> Self {
-        self.ctx = Some((name, value.into()));
+        self.ctx.push((name, value.into()));
         self
     }
 }
@@ -111,21 +111,19 @@ impl Serialize for ErrorDetail {
         detail.serialize_entry("loc", &self.loc)?;
         detail.serialize_entry("msg", &self.msg)?;
         detail.serialize_entry("input", &self.input)?;
-        if let Some((name, value)) = &self.ctx {
-            detail.serialize_entry("ctx", &Single(name, value))?;
+        if !self.ctx.is_empty() {
+            detail.serialize_entry("ctx", &Context(&self.ctx))?;
         }
         detail.end()
     }
 }
 
-/// An object with a single key.
-struct Single<'a>(&'a str, &'a Json<'a>);
+/// An object whose keys keep their order.
+struct Context<'a>(&'a [(&'static str, Json<'static>)]);
 
-impl Serialize for Single<'_> {
+impl Serialize for Context<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(1))?;
-        object.serialize_entry(self.0, self.1)?;
-        object.end()
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 

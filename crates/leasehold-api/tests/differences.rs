@@ -85,7 +85,7 @@ fn c4_counts_from_2_to_the_63_are_refused() {
 
 #[test]
 fn more_slots_than_any_limit_has_are_read_as_that_many() {
-    let body = format!(r#"{{"names": [], "slots": {}}}"#, "9".repeat(40));
+    let body = format!(r#"{{"names": ["db"], "slots": {}}}"#, "9".repeat(40));
     let body = Increment::from_bytes(JSON, body.as_bytes(), &Settings::default()).unwrap();
     assert_eq!(body.slots, 9_223_372_036_854_775_807);
 }
@@ -180,7 +180,7 @@ fn a_thousand_details_are_enough() {
 #[test]
 fn many_keys_are_read_in_good_time() {
     let fields: String = (0..100_000).map(|key| format!(r#""{key}": 1, "#)).collect();
-    let body = format!(r#"{{{fields}"slots": 1, "names": [], "slots": 7}}"#);
+    let body = format!(r#"{{{fields}"slots": 1, "names": ["db"], "slots": 7}}"#);
     let body = Increment::from_bytes(JSON, body.as_bytes(), &Settings::default()).unwrap();
     assert_eq!(body.slots, 7);
 }
@@ -235,4 +235,15 @@ fn the_missing_query_parameter_is_named() {
         answer(&invalid),
         r#"{"exception_message":"Invalid request received.","exception_detail":[{"type":"missing","loc":["query","client"],"msg":"Field required","input":null}],"request_body":null}"#
     );
+}
+
+/// As a server of 3.9.1 answers it.
+#[test]
+fn from_3_9_on_an_acquire_names_at_least_one_limit() {
+    let read = |body: &str| Increment::from_bytes(JSON, body.as_bytes(), &Settings::default());
+    let Err(Invalid::Fields { details, .. }) = read(r#"{"names": [], "slots": 0}"#) else {
+        panic!("an acquire of nothing is accepted");
+    };
+    let expected = r#"[{"type":"greater_than","loc":["body","slots"],"msg":"Input should be greater than 0","input":0,"ctx":{"gt":0}},{"type":"too_short","loc":["body","names"],"msg":"List should have at least 1 item after validation, not 0","input":[],"ctx":{"field_type":"List","min_length":1,"actual_length":0}}]"#;
+    assert_eq!(serde_json::to_string(&details).unwrap(), expected);
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::opaque::DICT_TYPE;
-use super::{Floor, LIST_TYPE, Number, Rule, Shape, Text, WORD, coerce, read_all, too_large};
+use super::{
+    Floor, LIST_TYPE, Number, Rule, Shape, Text, WORD, coerce, empty_list, read_all, too_large,
+};
 use crate::Settings;
 use crate::json::Json;
 use crate::validation::{ErrorDetail, Findings};
@@ -133,11 +135,7 @@ impl<T, R: Rule<Value = T>> Rule for Distinct<R, T> {
 
     fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<Vec<T>> {
         match input {
-            Json::List(items) if items.is_empty() => {
-                let msg = "List should have at least 1 item after validation, not 0";
-                let detail = ErrorDetail::new("too_short", msg, input);
-                findings.refuse(detail.with("min_length", Json::from(1)))
-            }
+            Json::List(items) if items.is_empty() => findings.refuse(empty_list(input)),
             Json::List(items) if items.len() > self.most => {
                 findings.refuse(too_long("List", self.most, items.len(), input))
             }

@@ -32,7 +32,8 @@ pub(crate) fn read(
     content_type: Option<&str>,
     bytes: &[u8],
 ) -> Result<Value, Invalid> {
-    let settings = Settings::default();
+    // What was recorded came from 3.8 and before.
+    let settings = Settings { may_name_nothing: true, ..Settings::default() };
     macro_rules! fields {
         ($type:ty, $($field:ident),+) => {{
             let body = <$type>::from_bytes(content_type, bytes, &settings)?;

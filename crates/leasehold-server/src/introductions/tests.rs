@@ -99,7 +99,7 @@ impl World {
     /// Asks, and answers once it is waited for.
     async fn ask(&self, run: u128) -> JoinHandle<Result<(), Unavailable>> {
         let (app, run) = (self.app.clone(), Uuid::from_u128(run));
-        let client = PrefectClient(Some([3, 4, 10]));
+        let client = PrefectClient { version: Some([3, 4, 10]), has_suffix: false };
         let asking =
             tokio::spawn(async move { wait(&app, client, peer(1), run, &["db".to_owned()]).await });
         while !self.app.introductions().awaited().strangers.contains_key(&run) {

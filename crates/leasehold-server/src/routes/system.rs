@@ -16,7 +16,9 @@ use crate::extract::ValidQuery;
 /// The version of the API that we speak.
 const API_VERSION: &str = "0.8.4";
 /// The version of the server whose contract we keep.
-const SERVER_VERSION: [u64; 3] = [3, 8, 8];
+const SERVER_VERSION: [u64; 3] = [3, 9, 1];
+/// Newer than any client of the same major, to clients that do not name a version to compare with.
+const NEWEST_VERSION: [u64; 3] = [SERVER_VERSION[0], 999, 0];
 
 pub(super) fn add(routes: Routes) -> Routes {
     let only = |handler: MethodRouter<App>| otherwise("GET", handler);
@@ -31,11 +33,18 @@ pub(super) fn add(routes: Routes) -> Routes {
 }
 
 /// At least the client's own version, as long as that has our major: a client that is newer
-/// than its server warns about it.
-async fn admin_version(PrefectClient(client): PrefectClient) -> Response {
-    let version = match client {
-        Some(client) if client[0] == SERVER_VERSION[0] => client.max(SERVER_VERSION),
-        Some(_) | None => SERVER_VERSION,
+/// than its server warns about it, and one of another major ends.
+///
+/// A client from 3.9 on asks once a process, and mostly with the plain agent of its HTTP library,
+/// before it opens a WebSocket. Its address tells nothing: clients of several versions share one
+/// behind a proxy. So a request that names no version is answered the newest.
+async fn admin_version(client: PrefectClient) -> Response {
+    let version = match client.version {
+        // A suffix can make a version newer than its three numbers, as in `3.9.1.post1`.
+        Some(version) if version[0] == SERVER_VERSION[0] && client.has_suffix => NEWEST_VERSION,
+        Some(version) if version[0] == SERVER_VERSION[0] => version.max(SERVER_VERSION),
+        Some(_) => SERVER_VERSION,
+        None => NEWEST_VERSION,
     };
     let [major, minor, patch] = version;
     json(StatusCode::OK, &format!("{major}.{minor}.{patch}"))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{LIMITS, TAGS, TestApp, run};
+use crate::fixture::{LIMITS, TAGS, TestApp, run, with_json};
 use leasehold_engine::Span;
 
 #[tokio::test]
@@ -275,4 +275,25 @@ async fn c17_many_clients_at_once_are_no_overload() {
         answer.expect(200);
     }
     assert_eq!(app.taken("db").await, 200);
+}
+
+#[tokio::test]
+async fn only_a_client_before_3_9_takes_slots_of_no_limit_at_all() {
+    let app = TestApp::start();
+    let ask = |path: &str, agent: &str| {
+        let body = json!({"names": [], "slots": 1});
+        let mut request = with_json("POST", &format!("{LIMITS}/{path}"), &body);
+        request.headers_mut().insert("user-agent", agent.parse().unwrap());
+        app.send(request)
+    };
+    for path in ["increment", "increment-with-lease", "decrement"] {
+        for older in ["prefect/3.8.8 (API 0.8.4)", "prefect/2.20.26 (API 0.8.4)"] {
+            ask(path, older).await.expect(200);
+        }
+        for newer in ["prefect/3.9.0rc1 (API 0.8.4)", "prefect/3.9.1 (API 0.8.4)", "curl/8.5.0"] {
+            let details = ask(path, newer).await.expect(422).json();
+            assert_eq!(details["exception_detail"][0]["type"], "too_short", "{path} {newer}");
+            assert_eq!(details["exception_detail"][0]["loc"], json!(["body", "names"]));
+        }
+    }
 }

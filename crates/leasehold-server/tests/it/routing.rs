@@ -228,19 +228,23 @@ async fn the_server_speaks_of_itself_as_clients_expect_it() {
     check("/api/ready", r#"{"message":"OK"}"#).await;
     check("/api/version", r#""0.8.4""#).await;
     check("/api/hello", "\"👋\"").await;
-    check("/api/admin/version", r#""3.8.8""#).await;
+    check("/api/admin/version", r#""3.999.0""#).await;
     check("/api/admin/storage", r#"{"default_result_storage_block_id":null}"#).await;
 }
 
 /// A client that is newer than its server warns about it, and one of another major refuses.
 #[tokio::test]
-async fn no_client_is_newer_than_this_server_says_to_be() {
+async fn no_client_of_version_3_is_newer_than_this_server_claims_to_be() {
     let app = TestApp::start();
     for (agent, version) in [
         ("prefect/3.9.12 (API 0.8.4)", "3.9.12"),
-        ("prefect/3.1.15 (API 0.8.4)", "3.8.8"),
-        ("prefect/2.20.26 (API 0.8.4)", "3.8.8"),
-        ("python-httpx/0.28.1", "3.8.8"),
+        ("prefect/3.99.0 (API 0.9.0)", "3.99.0"),
+        ("prefect/3.1.15 (API 0.8.4)", "3.9.1"),
+        ("prefect/2.20.26 (API 0.8.4)", "3.9.1"),
+        ("prefect/3.9.1.post1 (API 0.8.4)", "3.999.0"),
+        ("prefect/3.10.0rc1 (API 0.8.4)", "3.999.0"),
+        // The probe of a client from 3.9 on, before it opens a WebSocket.
+        ("python-httpx/0.28.1", "3.999.0"),
     ] {
         let asked = request("GET", "/api/admin/version").header("user-agent", agent);
         let answer = app.send(asked.body(Body::empty()).unwrap()).await.expect(200);

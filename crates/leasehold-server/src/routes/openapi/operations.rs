@@ -248,7 +248,7 @@ fn server() -> Vec<Operation> {
         ),
         get("/api/admin/version", "server_version", "The version for clients of Prefect")
             .about("At least that of the client, so that it does not warn.")
-            .answers(200, text(), "Such as `3.8.8`."),
+            .answers(200, text(), "Such as `3.9.1`: no client of version 3 is newer."),
         get("/api/admin/storage", "storage", "Settings of storage, of which there are none")
             .answers(
                 200,

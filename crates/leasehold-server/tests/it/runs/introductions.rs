@@ -129,14 +129,18 @@ async fn who_was_told_of_before_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn only_clients_that_tell_are_waited_for_and_only_for_what_is_limited() {
+async fn clients_wait_for_their_record_up_to_3_4_18_and_only_for_limited_tags() {
     let client = Client::start().await;
     client.ask(TELLS, "unlimited", 1).await.expect(200).await;
-    for version in ["2.20.26", "3.4.25", "3.8.8"] {
+    for version in ["2.20.26", "3.4.19", "3.4.20", "3.9.1"] {
         client.ask(&format!("prefect/{version} (API 0.8.4)"), "db", 2).await.expect(200).await;
     }
     client.gives_back(2).await;
-    client.ask("curl/8.5.0", "db", 3).await.expect(200).await;
+    for version in ["3.0.0", "3.4.18"] {
+        let mut asked = client.ask(&format!("prefect/{version} (API 0.8.4)"), "db", 3).await;
+        asked.is_not_answered().await;
+    }
+    client.ask("curl/8.5.0", "db", 4).await.expect(200).await;
 }
 
 #[tokio::test]
