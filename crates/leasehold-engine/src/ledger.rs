@@ -5,6 +5,7 @@
 //! slots), `expiry` (who loses them), `limits` and `tags` (what operators do).
 
 mod books;
+mod downtime;
 mod endings;
 mod roll;
 
@@ -75,10 +76,15 @@ impl Ledger {
     /// A lease that was alive when the server was last known to be up has the time left that
     /// it had then: nobody could renew it in between. One that had run out by then is dead.
     /// Rate limits have drained meanwhile, as the time has passed.
-    pub fn restore(snapshot: Snapshot, now: Timestamp) -> Self {
+    ///
+    /// A journal that is ahead of `now` was written by a clock that was wrong: everything in it
+    /// moves back, so that the ledger's time is the clock's again.
+    pub fn restore(mut snapshot: Snapshot, now: Timestamp) -> Self {
+        let ahead = snapshot.at.since(now);
+        snapshot.set_back(ahead);
         let mut ledger = Self {
-            now: now.max(snapshot.at),
-            looked: now.max(snapshot.at),
+            now,
+            looked: now,
             // No lease has token 0: who guards a resource can begin there.
             next_fence: snapshot.next_fence.max(Fence(1)),
             rooms: HashMap::with_capacity_and_hasher(snapshot.limits.len(), FxBuildHasher),
@@ -109,6 +115,9 @@ impl Ledger {
         for ending in snapshot.endings {
             let forgotten = ledger.endings.remember(ending, true, Self::ENDINGS_MAX);
             ledger.pending.forgotten.extend(forgotten);
+        }
+        if ahead > Span::ZERO {
+            ledger.touch_everything();
         }
         if downtime > Span::ZERO && !ledger.deadlines.is_empty() {
             ledger.pending.resumed = Some(Resume { after: snapshot.at, by: downtime });

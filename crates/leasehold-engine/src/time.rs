@@ -11,6 +11,9 @@ pub struct Timestamp(i64);
 pub struct Span(u64);
 
 impl Timestamp {
+    /// The end of time.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// The point that lies `micros` microseconds after the Unix epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)

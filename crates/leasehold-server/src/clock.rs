@@ -1,6 +1,7 @@
 //! The only place that reads the time.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,26 +21,49 @@ enum Source {
 /// A clock that is moved by hand.
 struct Manual {
     at: watch::Sender<Timestamp>,
+    /// The last move was made while the server stood still.
+    is_standstill: AtomicBool,
     when_moved: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }
 
 impl Clock {
     /// The wall clock as it is now, carried on by the monotonic clock: a step of the wall
-    /// clock, in either direction, neither kills a lease nor makes one live longer. Begins no
-    /// earlier than `at_least`, which a journal has seen already.
-    pub fn system(at_least: Timestamp) -> Self {
+    /// clock, in either direction, neither kills a lease nor makes one live longer.
+    pub fn system() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX);
-        Self(Source::System {
-            origin: Instant::now(),
-            origin_at: Timestamp::from_micros(wall).max(at_least),
-        })
+        Self(Source::System { origin: Instant::now(), origin_at: Timestamp::from_micros(wall) })
     }
 
     /// A clock that stands still at `at` until it is told to go on. For tests.
     pub fn manual(at: Timestamp) -> Self {
         let when_moved = Mutex::default();
-        Self(Source::Manual(Arc::new(Manual { at: watch::Sender::new(at), when_moved })))
+        let is_standstill = AtomicBool::new(false);
+        Self(Source::Manual(Arc::new(Manual {
+            at: watch::Sender::new(at),
+            is_standstill,
+            when_moved,
+        })))
+    }
+
+    /// Moves a manual clock on as if the server had been stopped meanwhile.
+    pub fn stand_still(&self, span: Span) {
+        if let Source::Manual(manual) = &self.0 {
+            manual.is_standstill.store(true, Ordering::SeqCst);
+        }
+        self.advance(span);
+    }
+
+    /// For how long the server stood still, if `due` is when a thread was to look at the clock, and
+    /// `now` is when it does. A clock that is moved by hand stands still on demand alone.
+    pub(crate) fn stood_still(&self, due: Timestamp, now: Timestamp) -> Span {
+        match &self.0 {
+            Source::System { .. } => now.since(due),
+            Source::Manual(manual) if manual.is_standstill.swap(false, Ordering::SeqCst) => {
+                now.since(due)
+            }
+            Source::Manual(_) => Span::ZERO,
+        }
     }
 
     /// Moves a manual clock on. The system's clock cannot be moved.

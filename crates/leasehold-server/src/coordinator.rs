@@ -50,6 +50,11 @@ const PAUSE: Span = Span::from_micros(500_000);
 const READ_SHARE: u64 = 4;
 /// How long to wait before a journal that cannot be loaded is tried again.
 const RELOAD_DELAY: Duration = Duration::from_millis(500);
+/// By how much a journal has to be ahead of the clock for a word about it.
+const AHEAD_MIN: Span = Span::from_seconds(5);
+/// From when on a delay counts as a standstill, in which no holder could renew. Shorter than any
+/// lease.
+const STANDSTILL_MIN: Span = Span::from_micros(500_000);
 
 /// A command that was stepped, and whose answer waits until everything before it is durable.
 struct Stepped {
@@ -79,6 +84,10 @@ struct Coordinator<J> {
     told: broadcast::Sender<Told>,
     /// The latest time that is durable.
     committed_at: Timestamp,
+    /// When this thread looked at the clock last.
+    looked_at: Timestamp,
+    /// When it is to look again at the latest, unless it stands still.
+    looks_by: Timestamp,
     /// The journal failed, and is not tried again by ourselves before this.
     paused_until: Option<Timestamp>,
     /// Whether the last commit failed.
@@ -128,13 +137,20 @@ impl<J: Journal + 'static> Loaded<J> {
         &self.snapshot
     }
 
-    /// Makes the coordinator ready, with a clock that begins no earlier than the journal's last
-    /// time. It can be reached and listened to, and does nothing yet.
-    pub fn prepare(self, clock: impl FnOnce(Timestamp) -> Clock) -> (Handle, Ready<J>) {
+    /// Makes the coordinator ready. It can be reached and listened to, and does nothing yet.
+    pub fn prepare(self, clock: Clock) -> (Handle, Ready<J>) {
         let Self { journal, snapshot } = self;
-        let clock = clock(snapshot.at);
-        let committed_at = snapshot.at;
-        let ledger = Ledger::restore(snapshot, clock.now());
+        let now = clock.now();
+        let committed_at = snapshot.at.min(now);
+        let ahead = snapshot.at.since(now);
+        if ahead >= AHEAD_MIN {
+            tracing::warn!(
+                seconds = ahead.as_seconds_f64(),
+                "the journal was written by a clock that was ahead of this one; its times are moved \
+                 back, and leases keep the time that they had left"
+            );
+        }
+        let ledger = Ledger::restore(snapshot, now);
         let (outbox, inbox) = inbox::new();
         outbox.watch(&clock);
         let told = broadcast::Sender::new(TOLD_MAX);
@@ -148,6 +164,8 @@ impl<J: Journal + 'static> Loaded<J> {
             happened: Vec::new(),
             told: told.clone(),
             committed_at,
+            looked_at: now,
+            looks_by: now,
             paused_until: None,
             is_failing: false,
             is_lost: false,
@@ -181,7 +199,7 @@ impl<J: Journal + 'static> Ready<J> {
 /// If the journal cannot be loaded.
 pub fn start<J: Journal + 'static>(
     journal: J,
-    clock: impl FnOnce(Timestamp) -> Clock,
+    clock: Clock,
 ) -> Result<(Handle, Running), LoadError> {
     let (handle, ready) = load(journal)?.prepare(clock);
     let running = ready.start().map_err(|error| LoadError::Storage(error.into()))?;
@@ -209,11 +227,15 @@ impl Drop for Running {
 impl<J: Journal + 'static> Coordinator<J> {
     fn run(mut self, mut inbox: Inbox) {
         while !self.is_lost && !self.is_stopped {
-            match inbox.next(&self.clock, self.next_wake_up()) {
+            let due = self.next_wake_up();
+            // Without leases that could be lost it may sleep for as long as it wants.
+            self.looks_by = due.unwrap_or(Timestamp::MAX).max(self.looked_at);
+            match inbox.next(&self.clock, due) {
                 Some(message) => self.heed(message),
                 None => {
                     self.paused_until = None;
-                    self.step(Command::Tick, self.clock.now());
+                    let now = self.now();
+                    self.step(Command::Tick, now);
                 }
             }
             self.gather(&mut inbox);
@@ -226,6 +248,39 @@ impl<J: Journal + 'static> Coordinator<J> {
         }
         self.send_waiters_away(Departure::Stopping, Unavailable::Stopping);
         self.finish();
+    }
+
+    /// What time it is. Every look at the clock may be the first one after a standstill: requests
+    /// that lay in the sockets meanwhile are to find their leases.
+    fn now(&mut self) -> Timestamp {
+        let now = self.clock.now();
+        if self.clock.stood_still(self.looks_by, now) >= STANDSTILL_MIN {
+            self.stood_still(self.looked_at, now);
+        }
+        self.looked(now);
+        now
+    }
+
+    fn looked(&mut self, now: Timestamp) {
+        self.looked_at = now;
+        self.looks_by = now;
+    }
+
+    /// No holder could renew from `after` until `now`: the process was stopped, the machine was
+    /// frozen, or a commit took that long. Answers that were not given yet say the new deadlines;
+    /// should the server die before those are durable, its downtime moves them at least as far.
+    fn stood_still(&mut self, after: Timestamp, now: Timestamp) {
+        let by = self.ledger.resume(after, now);
+        if by == Span::ZERO {
+            return;
+        }
+        for stepped in &mut self.stepped {
+            stepped.outcome.resume(after, by);
+        }
+        tracing::warn!(
+            seconds = by.as_seconds_f64(),
+            "the server stood still; leases keep the time that they had left"
+        );
     }
 
     /// Takes whatever else is there: a commit costs the same for one request as for a hundred. It
@@ -252,7 +307,7 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     fn carry_out(&mut self, Request { command, reply }: Request) {
-        let now = self.clock.now();
+        let now = self.now();
         let waiter = match &command {
             Command::Read(_) => return self.step_again(command, Some(reply), now),
             // Its client has hung up already.
@@ -301,10 +356,14 @@ impl<J: Journal + 'static> Coordinator<J> {
 
     fn take_note(&mut self, note: Note) {
         match note {
-            Note::Undo(command) => self.step_again(command, None, self.clock.now()),
+            Note::Undo(command) => {
+                let now = self.now();
+                self.step_again(command, None, now);
+            }
             Note::Abandon(waiter) => {
                 self.waiting.remove(&waiter);
-                self.step(Command::Abandon(waiter), self.clock.now());
+                let now = self.now();
+                self.step(Command::Abandon(waiter), now);
             }
             Note::SendWaitersAway => {
                 self.is_stopping = true;
@@ -314,7 +373,8 @@ impl<J: Journal + 'static> Coordinator<J> {
     }
 
     fn send_waiters_away(&mut self, departure: Departure, why: Unavailable) {
-        self.step(Command::SendWaitersAway(departure), self.clock.now());
+        let now = self.now();
+        self.step(Command::SendWaitersAway(departure), now);
         for (_, reply) in self.waiting.drain() {
             let _ = reply.send(Err(why));
         }
@@ -350,6 +410,12 @@ impl<J: Journal + 'static> Coordinator<J> {
         if let Err(error) = self.journal.commit(&changes) {
             self.failed(&error, inbox);
             return;
+        }
+        if changes.resumed.is_some() {
+            // To move very many deadlines takes a while itself, and is no reason to move them again.
+            self.looked(self.clock.now());
+        } else {
+            self.now();
         }
         Self::reply(&mut self.stepped, &self.outbox);
         self.tell();
@@ -387,6 +453,7 @@ impl<J: Journal + 'static> Coordinator<J> {
             return;
         }
         let now = self.clock.now();
+        self.looked(now);
         // To load a large ledger takes longer than the pause, and reads are to go on.
         let time_to_read = Span::from_micros(now.since(began).as_micros() * READ_SHARE);
         self.paused_until = self.paused_until.map(|until| until.max(now + time_to_read));
@@ -446,7 +513,8 @@ impl<J: Journal + 'static> Coordinator<J> {
         if self.is_lost {
             return;
         }
-        self.step(Command::Tick, self.clock.now());
+        let now = self.now();
+        self.step(Command::Tick, now);
         match self.journal.commit(&self.ledger.take_changes()) {
             Ok(()) => {
                 Self::reply(&mut self.stepped, &self.outbox);

@@ -317,7 +317,7 @@ impl Room {
         self.drained_before = Fence(0);
     }
 
-    fn touch(&mut self, now: Timestamp, pending: &mut Pending) {
+    pub(super) fn touch(&mut self, now: Timestamp, pending: &mut Pending) {
         self.limit.updated = now;
         if !self.dirty {
             self.dirty = true;
@@ -332,7 +332,7 @@ impl Entry {
         Self { lease, dirty: false, durable, asked_again: false }
     }
 
-    fn touch(&mut self, pending: &mut Pending) {
+    pub(super) fn touch(&mut self, pending: &mut Pending) {
         if !self.dirty {
             self.dirty = true;
             pending.leases.push(self.lease.id);

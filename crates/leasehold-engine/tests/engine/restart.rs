@@ -1,5 +1,5 @@
 use leasehold_engine::{
-    Command, Gone, Hold, How, LeaseId, Missing, Mode, Renewed, Span, Timestamp,
+    Command, Gone, Hold, How, LeaseId, Missing, Mode, Outcome, Renewed, Span, Timestamp,
 };
 
 use crate::fixture::{World, granted, lease_hold, refused, task_run};
@@ -110,12 +110,83 @@ fn a_rate_limit_drains_during_a_downtime_and_keeps_its_fraction() {
 #[test]
 fn a_clock_that_was_set_back_during_a_downtime_expires_nothing_early() {
     let mut world = World::with("db", 1);
-    world.take(1, "db");
-    let stopped = world.now;
+    let granted = world.take(1, "db");
+    let left = granted.deadline.unwrap().since(world.now);
     world.now = Timestamp::from_micros(0);
     world.restart(0.0);
     world.refused(2, "db");
-    assert_eq!(world.ledger.now(), stopped);
+    assert_eq!(world.ledger.now(), world.now, "the wall clock is right again");
+    assert_eq!(world.ledger.next_deadline(), Some(world.now + left));
+    world.now = world.now + left;
+    assert!(world.take(2, "db").fence > granted.fence);
+}
+
+#[test]
+fn everything_that_a_clock_wrote_that_was_ahead_is_durable_where_it_moved_to() {
+    let mut world = World::draining("api", 10, 1.0);
+    granted(world.increment("api", 10));
+    world.now = Timestamp::from_micros(0);
+    world.restart(0.0);
+    assert_eq!(
+        world.taken("api"),
+        10,
+        "what was taken does not drain by a clock that is put right"
+    );
+    world.restart(4.0);
+    assert_eq!(world.taken("api"), 6);
+}
+
+#[test]
+fn a_server_that_stood_still_takes_no_time_from_a_lease() {
+    let mut world = World::with("db", 2);
+    world.take(1, "db");
+    world.wait(50.0);
+    world.step(Command::Tick);
+    let asleep = world.now;
+    world.wait(3600.0);
+    assert_eq!(world.ledger.resume(asleep, world.now), Span::from_seconds(3600));
+    assert!(world.ledger.step(Command::Tick, world.now).expired.is_empty());
+    world.wait(9.999_999);
+    assert!(world.ledger.step(Command::Tick, world.now).expired.is_empty());
+    world.wait(0.000_001);
+    assert_eq!(world.ledger.step(Command::Tick, world.now).expired, [LeaseId(1)]);
+}
+
+#[test]
+fn a_lease_that_ran_out_before_the_server_stood_still_is_dead() {
+    let mut world = World::with("db", 1);
+    let deadline = world.take(1, "db").deadline.unwrap();
+    world.now = deadline + Span::from_seconds(8);
+    assert_eq!(world.ledger.resume(deadline, world.now), Span::ZERO);
+    assert_eq!(world.ledger.step(Command::Tick, world.now).expired, [LeaseId(1)]);
+}
+
+#[test]
+fn standing_still_twice_before_a_commit_is_durable_as_both() {
+    let mut world = World::with("db", 2);
+    let deadline = world.take(1, "db").deadline.unwrap();
+    for _ in 0..2 {
+        let asleep = world.now;
+        world.wait(30.0);
+        world.ledger.resume(asleep, world.now);
+    }
+    world.step(Command::Tick);
+    world.restart(0.0);
+    assert_eq!(world.ledger.next_deadline(), Some(deadline + Span::from_seconds(60)));
+}
+
+#[test]
+fn an_answer_says_the_deadline_that_the_lease_has_after_standing_still() {
+    let mut world = World::with("db", 1);
+    world.take(1, "db");
+    let mut outcome = world.step(Command::Renew { lease: LeaseId(1), ttl: Span::from_seconds(5) });
+    let asleep = world.now;
+    world.wait(8.0);
+    let by = world.ledger.resume(asleep, world.now);
+    outcome.resume(asleep, by);
+    let deadline = world.now + Span::from_seconds(5);
+    assert_eq!(world.ledger.next_deadline(), Some(deadline));
+    assert_eq!(outcome, Outcome::Renewed(Renewed::Renewed(Some(deadline))));
 }
 
 #[test]

@@ -200,7 +200,7 @@ mod tests {
         mover.join().unwrap();
         assert!(inbox.next(&clock, Some(due)).is_none());
 
-        let system = Clock::system(Timestamp::from_micros(0));
+        let system = Clock::system();
         let due = system.now() + Span::from_micros(300);
         assert!(inbox.next(&system, Some(due)).is_none());
         assert!(system.now() >= due);

@@ -50,7 +50,7 @@ impl Fixture {
     async fn new() -> Self {
         let trouble = Arc::new(Trouble::default());
         let journal = Troubled(MemoryJournal::default(), trouble.clone());
-        let clock = |_| Clock::manual(Timestamp::from_micros(1_000_000));
+        let clock = Clock::manual(Timestamp::from_micros(1_000_000));
         let (ledger, running) = start(journal, clock).unwrap();
         let limit = CreateLimit {
             id: LimitId(1),

@@ -45,7 +45,7 @@ impl World {
     async fn new() -> Self {
         let start = Timestamp::from_micros(1_000_000_000_000);
         let (ledger, running) =
-            coordinator::start(MemoryJournal::default(), |_| Clock::manual(start)).unwrap();
+            coordinator::start(MemoryJournal::default(), Clock::manual(start)).unwrap();
         let clock = ledger.clock().clone();
         let records = Records::in_memory(Bounds::default()).unwrap();
         let (recorder, _) = Recorder::start(records, clock.clone());

@@ -82,7 +82,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let (ledger, running) =
-            coordinator::start(MemoryJournal::default(), |_| Clock::manual(at(100))).unwrap();
+            coordinator::start(MemoryJournal::default(), Clock::manual(at(100))).unwrap();
         let clock = ledger.clock().clone();
         let records = Records::in_memory(Bounds::default()).unwrap();
         let (recorder, _) = Recorder::start(records, clock.clone());

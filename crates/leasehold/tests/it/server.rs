@@ -10,4 +10,5 @@ mod options;
 mod output;
 mod program;
 mod socket;
+mod standstill;
 mod stop;

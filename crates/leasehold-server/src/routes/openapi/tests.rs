@@ -18,7 +18,7 @@ use crate::{App, Clock, Config, coordinator};
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 fn app() -> App {
-    let clock = |_| Clock::manual(Timestamp::from_micros(0));
+    let clock = Clock::manual(Timestamp::from_micros(0));
     let (ledger, _) = coordinator::start(MemoryJournal::default(), clock).unwrap();
     App::new(ledger, Config::default())
 }

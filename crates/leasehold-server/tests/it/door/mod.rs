@@ -4,6 +4,7 @@ mod acquire;
 mod keep;
 mod keys;
 mod list;
+mod standstill;
 mod waiting;
 
 use serde_json::{Value, json};

@@ -124,7 +124,7 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
 
     let loaded = coordinator::load(journal).map_err(StartError::Load)?;
     event_log::catch_up(&mut records, loaded.durable());
-    let (ledger, ready) = loaded.prepare(Clock::system);
+    let (ledger, ready) = loaded.prepare(Clock::system());
     let waiters = ledger.clone();
     let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
     let silence_max = Span::from_seconds_f64(settings.server.heartbeat_timeout_seconds);
