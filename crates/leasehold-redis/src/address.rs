@@ -50,6 +50,12 @@ impl Address {
         format!("redis://{host}:{port}/{db}").parse()
     }
 
+    /// Whether a URL has something in it that is not shown, as a password is.
+    #[must_use]
+    pub fn is_secret(url: &str) -> bool {
+        without_password(url) != url
+    }
+
     /// The number of the database.
     #[must_use]
     pub fn db(&self) -> i64 {
@@ -129,16 +135,36 @@ fn with_port(host: &str, port: u16) -> String {
     if has_port { host.to_owned() } else { format!("{host}:{port}") }
 }
 
+/// What of the query is shown; what else stands there may be a secret, whatever it is called.
+const SHOWN_IN_QUERY: [&str; 3] = ["db", "protocol", "user"];
+
+/// A login without a colon may be a password that was meant: it is not shown either. Passwords may hold what should
+/// have been escaped, so that the last `@` counts, and where one stands behind a query nothing is sure.
 fn without_password(url: &str) -> String {
     let after_scheme = url.find("://").map_or(0, |at| at + "://".len());
     let (scheme, rest) = url.split_at(after_scheme);
-    match rest.rsplit_once('@') {
-        None => url.to_owned(),
+    let (login, rest) = match rest.rsplit_once('@') {
+        None => (String::new(), rest),
+        Some((login, _)) if login.contains(['?', '#']) => return format!("{scheme}***"),
         Some((login, rest)) => match login.split_once(':') {
-            Some((user, _)) => format!("{scheme}{user}:***@{rest}"),
-            None => format!("{scheme}{login}@{rest}"),
+            Some((user, _)) => (format!("{user}:***@"), rest),
+            None => ("***@".to_owned(), rest),
         },
-    }
+    };
+    let (place, query) = match rest.split_once(['?', '#']) {
+        None => (rest, String::new()),
+        Some((place, query)) => (place, format!("?{}", without_values(query))),
+    };
+    format!("{scheme}{login}{place}{query}")
+}
+
+fn without_values(query: &str) -> String {
+    let shown = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if !SHOWN_IN_QUERY.contains(&name) => format!("{name}=***"),
+        Some(_) => pair.to_owned(),
+        None => "***".to_owned(),
+    });
+    shown.collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]
@@ -163,6 +189,36 @@ mod tests {
         ] {
             let error = url.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(shown) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_hidden_wherever_they_stand() {
+        for (url, shown) in [
+            (
+                "redis+unix:///run/redis.sock?db=2&pass=hunter2",
+                "redis+unix:///run/redis.sock?db=2&pass=***",
+            ),
+            ("redis+unix:///s?user=ops&pass=hunter2", "redis+unix:///s?user=ops&pass=***"),
+            ("redis://hunter2@example.org/1", "redis://***@example.org/1"),
+            ("redis://h/0?password=hunter2", "redis://h/0?password=***"),
+            ("redis://h/0?hunter2", "redis://h/0?***"),
+            ("redis://h/0?password=a@hunter2", "redis://***"),
+            ("redis://h?x:hunter2@y", "redis://***"),
+            ("redis://:hunt/er2@h", "redis://:***@h"),
+            ("redis://:hunt?er2@h", "redis://***"),
+            ("redis+sentinel://u:hunter2@a,b/m/2", "redis+sentinel://u:***@a,b/m/2"),
+        ] {
+            assert_eq!(without_password(url), shown);
+            assert!(Address::is_secret(url), "{url}");
+        }
+        for url in [
+            "redis://h:1/2",
+            "redis+unix:///s?db=3",
+            "redis+cluster://a,b",
+            "redis://h?protocol=resp3",
+        ] {
+            assert!(!Address::is_secret(url), "{url}");
         }
     }
 

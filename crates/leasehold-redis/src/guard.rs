@@ -123,7 +123,13 @@ impl Guard {
     /// How long the holder can go on if Redis were not to be reached from now on; `None` without a ttl.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        Some(self.shared.deadline()?.saturating_duration_since(Instant::now()))
+        Some(self.held_until()?.saturating_duration_since(Instant::now()))
+    }
+
+    /// Until when the holder can go on if Redis were not to be reached from now on; `None` without a ttl. It can be past.
+    #[must_use]
+    pub fn held_until(&self) -> Option<Instant> {
+        self.shared.deadline()
     }
 
     /// Resolves when the lock is lost, and not before. Can be dropped and called again.

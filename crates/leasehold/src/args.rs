@@ -95,9 +95,9 @@ fn variable_to_blame(error: &clap::Error) -> Option<String> {
     (env::var_os(&variable).is_some() && !is_given(option)).then_some(variable)
 }
 
-/// Whether an option stands on the command line.
+/// Whether an option stands on our part of the command line.
 pub(crate) fn is_given(option: &str) -> bool {
-    env::args_os().any(|given| {
+    env::args_os().take_while(|given| given != "--").any(|given| {
         let given = given.to_string_lossy();
         let rest = given.strip_prefix("--").and_then(|given| given.strip_prefix(option));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))

@@ -2,8 +2,30 @@
 
 use std::time::Duration;
 
+/// A clock that counts on from now reaches this far on every machine.
+const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
+/// So long a lock may outlive a holder that has crashed: an old lock that runs out after January 2038 never runs out.
+const LONGEST_TTL: Duration = Duration::from_secs(365 * 86_400);
+/// A lock is renewed at a third of its ttl, and a round trip has to fit in there.
+const SHORTEST_TTL: Duration = Duration::from_millis(50);
+
 /// Reads a length of time.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let length = read(text)?;
+    if length > LONGEST { Err("is longer than 36500d".to_owned()) } else { Ok(length) }
+}
+
+/// Reads how long a lock outlives a holder that has crashed.
+pub(crate) fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = read(text)?;
+    if (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) {
+        Ok(ttl)
+    } else {
+        Err("has to be from 50ms to 365d".to_owned())
+    }
+}
+
+fn read(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no length of time; write 500ms, 90s, 10m or 1h30m");
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
@@ -66,10 +88,25 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for text in ["", "-1", "m", "10 m", "10x", "1h30", "nan", "1e400", "99999999999999999999d"]
-        {
+        for text in [
+            "36501d",
+            "1e12",
+            "",
+            "-1",
+            "m",
+            "10 m",
+            "10x",
+            "1h30",
+            "nan",
+            "1e400",
+            "99999999999999999999d",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse_positive("0s").is_err());
+        assert_eq!(parse_ttl("365d"), Ok(LONGEST_TTL));
+        for text in ["366d", "0", "49ms", "100000d"] {
+            assert!(parse_ttl(text).is_err(), "{text}");
+        }
     }
 }

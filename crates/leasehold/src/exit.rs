@@ -32,7 +32,7 @@ pub(crate) enum Exit {
     NotPermitted = 77,
     /// 78: the configuration file or an environment variable is wrong.
     Config = 78,
-    /// 79: the lock was lost while the command ran, and the command ended with 0 all the same.
+    /// 79: the lock was lost while the command ran, however the command ended.
     LockLost = 79,
     /// 126: as in a shell, the command was found and cannot be run.
     CannotRun = 126,

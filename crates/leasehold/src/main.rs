@@ -1,6 +1,7 @@
 //! The `leasehold` program.
 
 mod args;
+mod argv;
 mod commands;
 mod duration;
 mod exit;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    argv::hide_password();
     match args::parse() {
         Ok(cli) => commands::run(cli),
         Err(exit) => exit,

@@ -1,6 +1,6 @@
 //! `leasehold redis-scan`: what is in a Redis, and TTLs given or taken by pattern.
 
-use crate::commands::redis_flags::{address, connect};
+use crate::commands::redis_flags::{RedisFile, connect};
 use crate::commands::scan_files::{Deadlines, LogFile, stop_on_ctrl_c, undo_from};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Paint};
@@ -41,8 +41,11 @@ pub(crate) struct Args {
     db: i64,
 
     /// Address of the Redis instead of host, port and db; with user, password and TLS
-    #[arg(long, env = "LEASEHOLD_REDIS", hide_env_values = true)]
+    #[arg(long, env = crate::argv::REDIS, hide_env_values = true)]
     url: Option<String>,
+
+    #[command(flatten)]
+    address_file: RedisFile,
 
     /// Print the lines too
     #[arg(long)]
@@ -83,16 +86,17 @@ pub(crate) struct Args {
 
 impl Args {
     fn address(&self) -> Result<Address, Failure> {
-        match (&self.url, &self.host) {
-            (Some(url), None) => address(url),
-            // The host that is typed wins over the address in the environment.
-            (_, Some(host)) => Address::server(host, self.port, self.db)
-                .map_err(|error| Failure::new(Exit::Usage, error.to_string())),
-            (None, None) => Err(Failure::new(
-                Exit::Usage,
-                "which Redis? give --host or --url, or set LEASEHOLD_REDIS",
-            )),
+        // The host that is typed wins over the address in the environment.
+        if let Some(host) = &self.host {
+            return Address::server(host, self.port, self.db)
+                .map_err(|error| Failure::new(Exit::Usage, error.to_string()));
         }
+        self.address_file.address("url", self.url.as_deref())?.ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                "which Redis? give --host, --url or --redis-file, or set LEASEHOLD_REDIS",
+            )
+        })
     }
 }
 

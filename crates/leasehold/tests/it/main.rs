@@ -8,6 +8,8 @@ mod cleanup;
 mod migration;
 mod program;
 mod run;
+mod run_loss;
+mod run_secrets;
 mod scan;
 mod server;
 mod standstill;

@@ -140,5 +140,5 @@ fn force_goes_on_says_what_it_risks_and_those_in_the_way_lose() {
     send_signal(run.id(), "CONT");
     let ended = run.wait_with_output().unwrap();
     assert!(stderr(&ended).contains("moved to phase token"), "{}", stderr(&ended));
-    assert_eq!(ended.status.code(), Some(143));
+    assert_eq!(ended.status.code(), Some(79));
 }

@@ -1,6 +1,8 @@
 //! `leasehold run`: a command that runs only while something is held, and is told before it is lost.
 
+mod family;
 mod held;
+mod keeper;
 mod process;
 mod warden;
 
@@ -11,7 +13,9 @@ use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output;
 use clap::builder::PossibleValuesParser;
-use leasehold_redis::{AcquireError, Guard, Wait};
+use keeper::{Keeper, Orders};
+use leasehold_redis::{AcquireError, Guard, Lost, ReleaseError, Wait};
+use nix::unistd::Pid;
 use process::{Group, Signals};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -23,15 +27,18 @@ use tokio::time::Instant;
 /// The lock is taken first and renewed while the command runs. When the lock is about to be lost, because Redis cannot
 /// be reached or somebody took it away, the command and everything that it started get SIGTERM, and after the grace
 /// SIGKILL, before anyone else can have the lock. Signals sent to leasehold are passed on. When the command has ended,
-/// what it left behind in its process group is ended too, and then the lock is given back.
+/// what it left behind is ended too, in sessions of its own as well, and then the lock is given back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:
   the command's own; 128 + N when signal N ended it
+   64  the command line is wrong
    69  Redis cannot be reached
+   71  the system refused something, such as a process
    75  the lock was not to be had in time
-   79  the lock was lost, and the command still ended with 0
-   77  Redis refused the login
+   77  Redis refused the login, or does not permit it to this user
+   78  the file with the address cannot be used
+   79  the lock was lost while the command ran, however that ended
   126  the command cannot be run
   127  there is no such command
 
@@ -51,8 +58,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = PossibleValuesParser::new(["old", "dual", "token"]))]
     mechanism: Option<String>,
 
-    /// How long the lock outlives a leasehold that has crashed; it is renewed every third of this
-    #[arg(long, default_value = "60s", value_parser = duration::parse_positive)]
+    /// How long the lock outlives a leasehold that has crashed, at most 365d; it is renewed every third of this
+    #[arg(long, default_value = "60s", value_parser = duration::parse_ttl)]
     ttl: Duration,
 
     /// How long to wait for the lock; 0 tries once; without it, for ever
@@ -82,16 +89,26 @@ impl Args {
         (self.ttl / 10).min(Duration::from_secs(1))
     }
 
+    /// What the command has between SIGTERM and SIGKILL when the lock is lost.
+    fn grace_when_lost(&self) -> Duration {
+        self.notice().saturating_sub(self.margin())
+    }
+
+    /// How long the warden leaves it to us to end the command.
+    fn warden_delay(&self) -> Duration {
+        (self.margin() / 4).min(self.grace_when_lost())
+    }
+
     /// How long before somebody else can have the lock the command is told.
     fn notice(&self) -> Duration {
         (self.grace + self.margin()).min(self.ttl / 2)
     }
 }
 
-/// How a command ended, and whether it was under the lock until then.
+/// How a command ended, and why it was not under the lock until then.
 struct Ended {
     code: u8,
-    lost: bool,
+    lost: Option<Lost>,
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -106,82 +123,130 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         let _ = held.release().await;
         return Ok(ExitCode::from(process::code_of_signal(signal)));
     }
-    let group = match Group::spawn(&args.command, args.notice().saturating_sub(args.margin())) {
-        Ok(group) => group,
+    let (group, keeper) = match start(&args, &held.guard) {
+        Ok(started) => started,
         Err(failure) => {
             let _ = held.release().await;
             return Err(failure);
         }
     };
-    let ended = supervise(&args, group, &held.guard, &mut signals).await?;
-    if let Err(error) = held.release().await
-        && !ended.lost
-    {
-        output::say(&error.to_string());
+    let mut watch = Watch { args: &args, group, keeper, lost: None };
+    let mut ended = watch.supervise(&held.guard, &mut signals).await?;
+    match held.release().await {
+        // The command ended before the loss could be seen: nobody knows what ran beside it.
+        Err(ReleaseError::Lost(loss)) if ended.lost.is_none() => {
+            output::say(&format!("lock {:?} was lost: {loss}", args.lock));
+            ended.lost = Some(loss);
+        }
+        Err(error @ ReleaseError::Fault(_)) if ended.lost.is_none() => {
+            output::say(&error.to_string());
+        }
+        _ => {}
     }
-    let code = if ended.lost && ended.code == 0 { Exit::LockLost as u8 } else { ended.code };
-    Ok(ExitCode::from(code))
+    if ended.lost.is_some() {
+        output::say(&format!("the command ended without its lock, with {}", ended.code));
+        return Ok(Exit::LockLost.into());
+    }
+    Ok(ExitCode::from(ended.code))
 }
 
-async fn supervise(
-    args: &Args,
-    mut group: Group,
-    guard: &Guard,
-    signals: &mut Signals,
-) -> Result<Ended, Failure> {
-    let mut lost = false;
-    let mut told_to_stop = false;
-    let mut reports = tokio::time::interval(args.ttl / 20);
-    reports.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut until = held_until(guard);
-    group.tell_warden(until);
-    let code = loop {
-        tokio::select! {
-            biased;
-            loss = guard.lost(), if !lost => {
-                lost = true;
-                group.tell_warden(None);
-                output::say(&format!("lock {:?} is lost, stopping the command: {loss}", args.lock));
-                // Whoever hears of it late has so much less of the grace left.
-                let now = Instant::now();
-                let lost_at = until.map_or(now, |until| until.min(now));
-                group.terminate(lost_at + args.notice().saturating_sub(args.margin()));
-            }
-            signal = signals.next() => {
-                let is_stop = Signals::is_stop(signal);
-                group.pass_on(signal);
-                // A second request to stop is meant: the grace starts to count.
-                if is_stop && told_to_stop {
-                    group.kill_at(Instant::now() + args.grace);
+/// The command, and the warden before it: from the first moment on, the command does not outlive us.
+fn start(args: &Args, guard: &Guard) -> Result<(Group, Keeper), Failure> {
+    let others = family::children(Pid::this());
+    let mark = format!("{}-{}", Pid::this(), warden::now_ms());
+    let orders = Orders {
+        grace: args.grace_when_lost().saturating_sub(args.warden_delay()),
+        mark: mark.clone(),
+    };
+    let mut keeper = Keeper::start(orders)?;
+    let mut group = Group::spawn(&args.command, &mark, others)?;
+    group.spare(keeper.id());
+    keeper.tell(group.id(), warden_until(args, guard));
+    Ok((group, keeper))
+}
+
+/// A running command, and those who see to it that it ends with its lock.
+struct Watch<'a> {
+    args: &'a Args,
+    group: Group,
+    keeper: Keeper,
+    lost: Option<Lost>,
+}
+
+impl Watch<'_> {
+    async fn supervise(&mut self, guard: &Guard, signals: &mut Signals) -> Result<Ended, Failure> {
+        let mut told_to_stop = false;
+        let mut reports = tokio::time::interval(self.args.ttl / 20);
+        reports.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut until = guard.held_until();
+        let code = loop {
+            tokio::select! {
+                biased;
+                loss = guard.lost(), if self.lost.is_none() => self.stop(loss, until),
+                signal = signals.next() => {
+                    let is_stop = Signals::is_stop(signal);
+                    self.group.pass_on(signal);
+                    // A second request to stop is meant: the grace starts to count.
+                    if is_stop && told_to_stop {
+                        self.group.kill_at(Instant::now() + self.args.grace);
+                    }
+                    told_to_stop |= is_stop;
                 }
-                told_to_stop |= is_stop;
+                _ = reports.tick(), if self.lost.is_none() => {
+                    until = guard.held_until();
+                    self.keeper.tell(self.group.id(), warden_until(self.args, guard));
+                }
+                () = self.keeper.ended() => self.replace_warden(),
+                code = self.group.wait() => break code?,
             }
-            _ = reports.tick(), if !lost => {
-                until = held_until(guard);
-                group.tell_warden(until);
-            }
-            code = group.wait() => break code?,
+        };
+        // The warden may have seen first that the time was over, and have ended the command.
+        if self.lost.is_none() && !guard.is_held() {
+            self.note(guard.lost().await);
         }
-    };
-    group.tell_warden(None);
-    let leftovers = async {
-        loop {
-            let loss = guard.lost().await;
-            output::say(&format!("lock {:?} is lost: {loss}", args.lock));
-            std::future::pending::<()>().await;
+        self.keeper.tell(self.group.id(), None);
+        if let Some(loss) = self.end_leftovers(guard).await {
+            self.note(loss);
         }
-    };
-    tokio::select! {
-        () = group.end_leftovers(args.grace.min(args.notice())) => {}
-        () = leftovers => {}
+        Ok(Ended { code, lost: self.lost.take() })
     }
-    Ok(Ended { code, lost })
+
+    /// Answers why the lock was lost meanwhile, if it was.
+    async fn end_leftovers(&mut self, guard: &Guard) -> Option<Lost> {
+        let grace = self.args.grace.min(self.args.notice());
+        let mut ending = std::pin::pin!(self.group.end_leftovers(grace));
+        tokio::select! {
+            () = &mut ending => None,
+            loss = guard.lost(), if self.lost.is_none() => {
+                ending.await;
+                Some(loss)
+            }
+        }
+    }
+
+    fn stop(&mut self, loss: Lost, until: Option<Instant>) {
+        self.keeper.tell(self.group.id(), None);
+        self.note(loss);
+        // Whoever hears of it late has so much less of the grace left.
+        let now = Instant::now();
+        let lost_at = until.map_or(now, |until| until.min(now));
+        self.group.terminate(lost_at + self.args.grace_when_lost());
+    }
+
+    fn note(&mut self, loss: Lost) {
+        output::say(&format!("lock {:?} is lost, stopping the command: {loss}", self.args.lock));
+        self.lost = Some(loss);
+    }
+
+    fn replace_warden(&mut self) {
+        self.keeper.replace();
+        self.group.spare(self.keeper.id());
+    }
 }
 
-/// Until when the lock is held at least. The clock is read first: standing still in between makes it no later.
-fn held_until(guard: &Guard) -> Option<Instant> {
-    let now = Instant::now();
-    Some(now + guard.time_left()?)
+/// Until when the warden is to wait. It comes after us, who can say why the command has to stop.
+fn warden_until(args: &Args, guard: &Guard) -> Option<Instant> {
+    Some(guard.held_until()? + args.warden_delay())
 }
 
 fn not_acquired(error: &AcquireError) -> Failure {

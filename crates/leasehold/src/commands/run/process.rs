@@ -1,16 +1,15 @@
-//! The command's process group: started as one, told as one, ended as one.
+//! The command with all that it has started: started as one process group, told as one, ended as one.
 
-use super::warden;
+use super::family::{self, Family, MARKS, Tree};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
@@ -84,59 +83,114 @@ impl Signals {
     }
 }
 
-/// A running command with everything that it has started and that did not leave its process group.
+/// So often adopted processes that have ended are looked for.
+const REAPED_EVERY: Duration = Duration::from_secs(1);
+/// So long what was killed may take to be gone: what is dead and not yet reaped still counts as there.
+const KILLED_WITHIN: Duration = Duration::from_millis(500);
+
+/// A running command with everything that it has started.
 pub(super) struct Group {
     child: Child,
     group: Pid,
+    family: Family,
+    /// Children that we had before the command.
+    others: Vec<Pid>,
     kill_at: Option<Instant>,
-    warden: Option<Warden>,
+    is_killed: bool,
+    orphans: Orphans,
     terminal: Option<Terminal>,
 }
 
+/// When a child has ended that may be an adopted one.
+struct Orphans {
+    ended: unix::Signal,
+    is_due: bool,
+    reaped_at: Instant,
+}
+
+impl Orphans {
+    async fn due(&mut self) {
+        if !self.is_due {
+            self.ended.recv().await;
+            self.is_due = true;
+        }
+        sleep_until(self.reaped_at + REAPED_EVERY).await;
+        self.is_due = false;
+        self.reaped_at = Instant::now();
+    }
+}
+
 impl Group {
-    pub(super) fn spawn(command: &[OsString], grace: Duration) -> Result<Self, Failure> {
+    /// Starts the command. `others` are children of ours that are none of its.
+    pub(super) fn spawn(
+        command: &[OsString],
+        mark: &str,
+        others: Vec<Pid>,
+    ) -> Result<Self, Failure> {
         let Some((program, arguments)) = command.split_first() else {
             return Err(Failure::new(Exit::Usage, "no command to run"));
         };
-        let warden = Warden::spawn(grace);
-        let child =
-            Command::new(program).args(arguments).process_group(0).spawn().map_err(|error| {
-                let code = if error.kind() == std::io::ErrorKind::NotFound {
-                    Exit::NotFound
-                } else {
-                    Exit::CannotRun
-                };
-                Failure::new(code, format!("failed to run {}: {error}", program.to_string_lossy()))
-            })?;
+        let ended = unix::signal(SignalKind::child()).map_err(|error| {
+            Failure::new(Exit::Os, format!("failed to listen for ended children: {error}"))
+        })?;
+        family::adopt_orphans();
+        let mut prepared = Command::new(program);
+        prepared.args(arguments).process_group(0).env(MARKS, marks(mark));
+        if crate::argv::address_is_secret() {
+            prepared.env_remove(crate::argv::REDIS);
+        }
+        let child = prepared.spawn().map_err(|error| {
+            let code = if error.kind() == std::io::ErrorKind::NotFound {
+                Exit::NotFound
+            } else {
+                Exit::CannotRun
+            };
+            Failure::new(code, format!("failed to run {}: {error}", program.to_string_lossy()))
+        })?;
         let group = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw)
             .ok_or_else(|| Failure::new(Exit::Os, "the command has no process id"))?;
-        let mut spawned = Self { child, group, kill_at: None, warden, terminal: None };
-        // Before anything else: from here on the command does not outlive us.
-        spawned.tell_warden(None);
-        spawned.terminal = Terminal::give_to(group);
-        Ok(spawned)
+        let tree = Tree { spared: others.clone() };
+        let family = Family { group: Some(group), tree: Some(tree), mark: None };
+        let orphans = Orphans { ended, is_due: false, reaped_at: Instant::now() };
+        let terminal = Terminal::give_to(group);
+        Ok(Self {
+            child,
+            group,
+            family,
+            others,
+            kill_at: None,
+            is_killed: false,
+            orphans,
+            terminal,
+        })
     }
 
-    /// The warden ends the group when it hears nothing more until then; `None` when only our end counts.
-    pub(super) fn tell_warden(&mut self, until: Option<Instant>) {
-        if let Some(warden) = &mut self.warden {
-            let until_ms = until.map_or_else(|| "-".to_owned(), |until| ms_of(until).to_string());
-            warden.tell(&format!("{} {until_ms}\n", self.group));
-        }
+    pub(super) fn id(&self) -> Pid {
+        self.group
+    }
+
+    /// The warden is a child of ours too.
+    pub(super) fn spare(&mut self, warden: Option<Pid>) {
+        let spared = self.others.iter().copied().chain(warden).collect();
+        self.family.tree = Some(Tree { spared });
     }
 
     pub(super) fn pass_on(&self, signal: Signal) {
-        self.signal(signal);
+        if let Err(error) = killpg(self.group, signal)
+            && error != Errno::ESRCH
+        {
+            output::say(&format!("failed to send {signal} to the command: {error}"));
+        }
     }
 
     /// SIGTERM now and SIGKILL then.
     pub(super) fn terminate(&mut self, kill_at: Instant) {
-        self.signal(Signal::SIGTERM);
-        // A stopped process would not see the SIGTERM.
-        self.signal(Signal::SIGCONT);
+        if let Err(error) = self.family.terminate() {
+            output::say(&format!("failed to send SIGTERM to the command: {error}"));
+        }
         self.kill_at(kill_at);
     }
 
@@ -144,10 +198,17 @@ impl Group {
         self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Waits for the command itself to end; kills the group when its time is up.
+    fn kill(&mut self) {
+        if let Err(error) = self.family.signal(Signal::SIGKILL) {
+            output::say(&format!("failed to kill the command: {error}"));
+        }
+        self.is_killed = true;
+    }
+
+    /// Waits for the command itself to end; kills all of it when its time is up.
     pub(super) async fn wait(&mut self) -> Result<u8, Failure> {
         loop {
-            let kill_at = self.kill_at;
+            let kill_at = self.kill_at.filter(|_| !self.is_killed);
             tokio::select! {
                 biased;
                 status = self.child.wait() => {
@@ -156,55 +217,50 @@ impl Group {
                     self.terminal = None;
                     return Ok(code_of(status));
                 }
-                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
-                    self.signal(Signal::SIGKILL);
-                    self.kill_at = None;
-                }
+                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => self.kill(),
+                () = self.orphans.due() => self.family.reap(),
             }
         }
     }
 
-    /// D29: what the command left running in its group is ended before the lock is given back.
+    /// D29: what the command left running is ended before the lock is given back, in its group or out of it.
     pub(super) async fn end_leftovers(&mut self, grace: Duration) {
         if self.is_empty() {
             return;
         }
         output::say("the command has left processes behind, ending them");
-        self.signal(Signal::SIGTERM);
-        self.signal(Signal::SIGCONT);
-        let kill_at = self.kill_at.unwrap_or_else(|| Instant::now() + grace);
+        self.terminate(Instant::now() + grace);
+        let mut killed_at: Option<Instant> = None;
         while !self.is_empty() {
-            if Instant::now() >= kill_at {
-                self.signal(Signal::SIGKILL);
-                // What is dead and not yet reaped still counts as there; that is for its new parent to do.
-                let reaped_by = Instant::now() + Duration::from_millis(500);
-                while !self.is_empty() && Instant::now() < reaped_by {
-                    sleep(Duration::from_millis(10)).await;
+            let now = Instant::now();
+            if self.kill_at.is_some_and(|at| now >= at) {
+                // Again and again: what is being started at that moment is not seen.
+                self.kill();
+                if now >= *killed_at.get_or_insert(now) + KILLED_WITHIN {
+                    output::say("some of the command's processes cannot be ended");
+                    return;
                 }
-                return;
             }
             sleep(Duration::from_millis(10)).await;
         }
     }
 
     fn is_empty(&self) -> bool {
-        killpg(self.group, None) == Err(Errno::ESRCH)
-    }
-
-    fn signal(&self, signal: Signal) {
-        match killpg(self.group, signal) {
-            // A group that has ended needs no telling.
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(error) => output::say(&format!("failed to send {signal} to the command: {error}")),
-        }
+        self.family.reap();
+        self.family.is_empty()
     }
 }
 
-/// A moment by the clock that the warden reads too. That clock is read first: standing still in between makes it no later.
-fn ms_of(moment: Instant) -> u64 {
-    let now_ms = warden::now_ms();
-    let left = moment.saturating_duration_since(Instant::now());
-    now_ms.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+/// A run within a run belongs to both.
+fn marks(mark: &str) -> OsString {
+    match std::env::var_os(MARKS) {
+        Some(mut marks) if !marks.is_empty() => {
+            marks.push(",");
+            marks.push(mark);
+            marks
+        }
+        _ => OsString::from(mark),
+    }
 }
 
 fn code_of(status: ExitStatus) -> u8 {
@@ -253,41 +309,4 @@ fn set_foreground(group: Pid) -> bool {
     // A mask that was read a moment ago can be set again.
     let _ = before.thread_set_mask();
     set
-}
-
-/// A process that outlives us, and ends the command's group when it does not hear from us in time: because we were
-/// killed, or are stopped while the lock runs out. D29.
-struct Warden {
-    process: std::process::Child,
-    stdin: std::process::ChildStdin,
-}
-
-impl Warden {
-    fn spawn(grace: Duration) -> Option<Self> {
-        let program = std::env::current_exe().ok()?;
-        let mut command = std::process::Command::new(program);
-        command
-            .args(["warden", "--grace-ms", &grace.as_millis().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null());
-        let mut process =
-            std::os::unix::process::CommandExt::process_group(&mut command, 0).spawn().ok()?;
-        let stdin = process.stdin.take()?;
-        // A full pipe means that the warden does not run, and we are not to hang on it.
-        fcntl(&stdin, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).ok()?;
-        Some(Self { process, stdin })
-    }
-
-    fn tell(&mut self, line: &str) {
-        // What it misses it takes for silence, and acts on.
-        let _ = self.stdin.write_all(line.as_bytes());
-    }
-}
-
-impl Drop for Warden {
-    fn drop(&mut self) {
-        // It has ended already only if something else ended it.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -1,8 +1,9 @@
 //! Waits for its `leasehold run` to die without a word, or to be stopped while the lock runs out, and then ends the
 //! command that would run on without its lock.
 
+use super::family::Family;
 use crate::exit::Failure;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use std::io::BufRead;
@@ -14,6 +15,10 @@ use std::time::{Duration, Instant};
 pub(crate) struct WardenArgs {
     #[arg(long)]
     grace_ms: u64,
+
+    /// What the command's processes have in a variable.
+    #[arg(long)]
+    mark: String,
 }
 
 /// Now, in ms, by the clock that all processes of this machine share and nobody sets. A report says until when, and not
@@ -32,9 +37,10 @@ struct Report {
 
 /// Reads reports from stdin until they end or stay away. A run that ends in order kills its warden first.
 pub(crate) fn warden(args: &WardenArgs) -> Result<ExitCode, Failure> {
-    if let Some((group, since)) = wait_for_silence(&reports()) {
-        end(group, since + Duration::from_millis(args.grace_ms));
-    }
+    let (group, since) = wait_for_silence(&reports());
+    // Who descends from whom says nothing here: the run may be gone, and its parent's other children are none of ours.
+    let family = Family { group, tree: None, mark: Some(args.mark.clone()) };
+    end(&family, since + Duration::from_millis(args.grace_ms));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -59,11 +65,13 @@ fn read(line: &str, now_ms: u64, now: Instant) -> Option<Report> {
         let over = Duration::from_millis(now_ms.saturating_sub(until_ms));
         (now + left).checked_sub(over)
     });
-    Some(Report { group: Pid::from_raw(group.parse().ok()?), silent_until })
+    // 0 and 1 would mean this process's own group and all processes.
+    let group = group.parse().ok().filter(|group| *group > 1)?;
+    Some(Report { group: Pid::from_raw(group), silent_until })
 }
 
 /// Which group is to end, and since when: what happened late has so much less of the grace left.
-fn wait_for_silence(reports: &Receiver<Report>) -> Option<(Pid, Instant)> {
+fn wait_for_silence(reports: &Receiver<Report>) -> (Option<Pid>, Instant) {
     let mut last: Option<Report> = None;
     loop {
         let next = match last.and_then(|report| report.silent_until) {
@@ -74,24 +82,26 @@ fn wait_for_silence(reports: &Receiver<Report>) -> Option<(Pid, Instant)> {
             Ok(report) => last = Some(report),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 let now = Instant::now();
-                let since = |report: Report| report.silent_until.map_or(now, |it| it.min(now));
-                return last.map(|report| (report.group, since(report)));
+                let until = last.and_then(|report| report.silent_until);
+                return (last.map(|report| report.group), until.map_or(now, |it| it.min(now)));
             }
         }
     }
 }
 
-fn end(group: Pid, kill_at: Instant) {
-    // Where the group is gone, this fails and there is nothing to do.
-    if killpg(group, Signal::SIGTERM).is_err() {
-        return;
-    }
-    // A stopped process would not see the SIGTERM; a failure here means that the group has ended.
-    let _ = killpg(group, Signal::SIGCONT);
-    while killpg(group, None).is_ok() {
-        if Instant::now() >= kill_at {
-            let _ = killpg(group, Signal::SIGKILL);
-            return;
+/// So long what was killed may take to be gone.
+const KILLED_WITHIN: Duration = Duration::from_secs(2);
+
+fn end(family: &Family, kill_at: Instant) {
+    // What cannot be told is killed all the same.
+    let _ = family.terminate();
+    while !family.is_empty() {
+        let now = Instant::now();
+        if now >= kill_at {
+            let _ = family.signal(Signal::SIGKILL);
+            if now >= kill_at + KILLED_WITHIN {
+                return;
+            }
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -109,5 +119,12 @@ mod tests {
         assert_eq!(until("7 5000", 4_000), Some(now + second));
         assert_eq!(until("7 5000", 6_000), Some(now - second));
         assert_eq!(until("7 -", 4_000), None);
+    }
+
+    #[test]
+    fn groups_that_would_mean_other_processes_are_refused() {
+        for line in ["0 -", "1 -", "-1 -", "-7 -", " -"] {
+            assert!(read(line, 4_000, Instant::now()).is_none(), "{line}");
+        }
     }
 }
