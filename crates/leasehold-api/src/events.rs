@@ -1,12 +1,14 @@
 //! The log of events: `/api/leasehold/events`. The recorded API has nothing like it.
 
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::body::body;
 use crate::rule::{BOOLEAN, COUNT, ID, TEXT};
-use crate::schema::answer;
+use crate::schema::{Shown, answer};
 
 body! {
     /// Which events to list.
@@ -53,7 +55,7 @@ answer! {
         /// Why.
         pub reason: Option<String>,
         /// The event as a client sent it; `null` for what happened here.
-        pub sent: Value,
+        pub sent: Sent,
     }
 }
 
@@ -74,5 +76,35 @@ answer! {
         pub events: Vec<Event>,
         /// What `after` has to be for the next page; `null` when this is the last.
         pub next: Option<u64>,
+    }
+}
+
+/// An event as a client sent it, byte by byte, if one did.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(Option<Box<RawValue>>);
+
+impl Sent {
+    /// What was sent as a JSON text; nothing if it is none.
+    pub fn new(text: Option<String>) -> Self {
+        Self(text.and_then(|text| RawValue::from_string(text).ok()))
+    }
+}
+
+impl PartialEq for Sent {
+    fn eq(&self, other: &Self) -> bool {
+        let text = |sent: &Self| sent.0.as_ref().map(|raw| raw.get().to_owned());
+        text(self) == text(other)
+    }
+}
+
+impl Serialize for Sent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl Shown for Sent {
+    fn schema() -> Value {
+        json!({})
     }
 }

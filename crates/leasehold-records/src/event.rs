@@ -2,7 +2,6 @@
 
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::store::{Bounds, RecordsError};
@@ -26,11 +25,20 @@ pub struct Event {
     pub lease: Option<Uuid>,
     /// Why.
     pub reason: Option<String>,
-    /// The event as a client sent it.
-    pub document: Option<Value>,
+    /// The event as a client sent it, as JSON.
+    pub document: Option<String>,
 }
 
 impl Event {
+    /// How many bytes it takes in the log, about.
+    pub fn bytes(&self) -> u64 {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let (kind, id) = self.holder.as_ref().map_or((0, 0), |(kind, id)| (kind.len(), id.len()));
+        let others = text(&self.limit) + text(&self.reason) + text(&self.document);
+        let texts = self.kind.len() + kind + id + others;
+        u64::try_from(texts).unwrap_or(u64::MAX).saturating_add(ROW_BYTES)
+    }
+
     /// Something that happened at that time, in microseconds since the Unix epoch, of which nothing
     /// more is said yet.
     pub fn new(kind: impl Into<String>, at_micros: i64) -> Self {
@@ -69,6 +77,51 @@ pub struct EventFilter {
     pub is_newest_first: bool,
     /// How many at the most.
     pub limit_count: u64,
+    /// How many bytes they have together at the most, whereby one is always found; `None` is any
+    /// number.
+    pub bytes_max: Option<u64>,
+}
+
+/// The events that pass a filter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// In the filter's order.
+    pub events: Vec<Event>,
+    /// Whether the filter's bounds ended the search: more events may pass.
+    pub is_cut: bool,
+}
+
+impl EventFilter {
+    /// Whether an event passes, wherever it is kept; the bounds of the search do not count.
+    pub fn passes(&self, event: &Event) -> bool {
+        let is_kind = |kind: &String| {
+            let rest = event.kind.strip_prefix(kind.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let is_holder = |id: &String| event.holder.as_ref().is_some_and(|(_, known)| known == id);
+        event.number > self.after
+            && (self.limit.is_none() || self.limit == event.limit)
+            && self.holder.as_ref().is_none_or(is_holder)
+            && self.kind.as_ref().is_none_or(is_kind)
+            && (self.lease.is_none() || self.lease == event.lease)
+            && self.since_micros.is_none_or(|since| since <= event.at_micros)
+            && self.until_micros.is_none_or(|until| event.at_micros < until)
+    }
+}
+
+/// How much of the log one kind of event takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Room {
+    count: u64,
+    bytes: u64,
+}
+
+/// What is in the log: what happened here and what clients sent have a room each, so that no
+/// client can push out what happened to a lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rooms {
+    ours: Room,
+    clients: Room,
 }
 
 /// Up to when the log tells what happened.
@@ -85,10 +138,73 @@ pub enum ToldUntil {
 /// How many are forgotten at once: more than are written at once.
 const PRUNED_MAX: usize = 4_000;
 
+/// What an event takes beside its texts: ids, numbers, and entries in the indexes.
+const ROW_BYTES: u64 = 128;
+/// Beyond a room by this part of it, events are forgotten at once and not in turn.
+const EXCESS_PART: u64 = 8;
+
+/// What [`Event::bytes`] says, in SQL: it looks at no text itself.
+const BYTES: &str = "128 + octet_length(kind) + ifnull(octet_length(limit_name), 0)
+    + ifnull(octet_length(holder_kind), 0) + ifnull(octet_length(holder_id), 0)
+    + ifnull(octet_length(reason), 0) + ifnull(octet_length(document), 0)";
+const OURS: &str = "document IS NULL";
+const OF_CLIENTS: &str = "document IS NOT NULL";
+
 type Result<T> = std::result::Result<T, RecordsError>;
 
-pub(crate) fn add(connection: &Connection, event: &Event) -> Result<u64> {
-    let document = event.document.as_ref().map(serde_json::to_string).transpose()?;
+impl Rooms {
+    /// What is in the log of a file.
+    pub(crate) fn count(connection: &Connection) -> rusqlite::Result<Self> {
+        let room = |which: &str| {
+            let statement = format!("SELECT count(*), sum({BYTES}) FROM events WHERE {which}");
+            connection.query_row(&statement, [], |row| {
+                let bytes = row.get::<_, Option<i64>>(1)?.unwrap_or(0);
+                Ok(Room { count: unsigned(row.get(0)?), bytes: unsigned(bytes) })
+            })
+        };
+        Ok(Self { ours: room(OURS)?, clients: room(OF_CLIENTS)? })
+    }
+
+    /// Whether either room is so full that its events must not wait to be forgotten.
+    pub(crate) fn overflow(&self, bounds: Bounds) -> bool {
+        let (ours, clients) = shares(bounds);
+        self.ours.overflows(ours) || self.clients.overflows(clients)
+    }
+}
+
+impl Room {
+    fn take(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn is_over(&self, most: Self) -> bool {
+        self.count > most.count || self.bytes > most.bytes
+    }
+
+    fn overflows(&self, most: Self) -> bool {
+        let more = |most: u64| most.saturating_add(most / EXCESS_PART);
+        self.is_over(Self { count: more(most.count), bytes: more(most.bytes) })
+    }
+}
+
+/// How much of the log is for what happened here, and for what clients sent: half of its bytes
+/// each.
+fn shares(bounds: Bounds) -> (Room, Room) {
+    let bytes = bounds.events_bytes_max / 2;
+    let ours = Room { count: bounds.events_max, bytes };
+    let clients = Room { count: bounds.client_events_max, bytes };
+    (ours, clients)
+}
+
+pub(crate) fn add(connection: &Connection, event: &Event, rooms: &mut Rooms) -> Result<u64> {
+    let room = if event.document.is_some() { &mut rooms.clients } else { &mut rooms.ours };
+    room.take(event.bytes());
     connection
         .prepare_cached("INSERT INTO events VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
         .execute(params![
@@ -100,7 +216,7 @@ pub(crate) fn add(connection: &Connection, event: &Event) -> Result<u64> {
             event.holder.as_ref().map(|(_, id)| id),
             event.lease.map(Uuid::into_bytes),
             event.reason,
-            document,
+            event.document,
         ])?;
     Ok(u64::try_from(connection.last_insert_rowid()).unwrap_or(0))
 }
@@ -112,7 +228,7 @@ pub(crate) fn last(connection: &Connection) -> Result<u64> {
     Ok(last.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
 }
 
-pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Vec<Event>> {
+pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Found> {
     let (behind, order) = match filter.is_newest_first {
         true => ("number < ?", "number DESC"),
         false => ("number > ?", "number"),
@@ -145,8 +261,21 @@ pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Vec<
     let mut statement = connection.prepare_cached(&format!(
         "SELECT * FROM events WHERE {conditions} ORDER BY {order} LIMIT ?"
     ))?;
-    let events = statement.query_map(params_from_iter(cells), |row| Ok(read(row)))?;
-    events.map(|event| event?).collect()
+    let mut found = Found::default();
+    let mut left = filter.bytes_max.unwrap_or(u64::MAX);
+    let mut rows = statement.query(params_from_iter(cells))?;
+    while let Some(row) = rows.next()? {
+        let event = read(row)?;
+        let bytes = event.bytes();
+        if bytes > left && !found.events.is_empty() {
+            found.is_cut = true;
+            return Ok(found);
+        }
+        left = left.saturating_sub(bytes);
+        found.events.push(event);
+    }
+    found.is_cut = u64::try_from(found.events.len()).is_ok_and(|it| it >= filter.limit_count);
+    Ok(found)
 }
 
 /// Of each lease on each limit the event that came last, in their order. What is told of who waits
@@ -182,27 +311,49 @@ pub(crate) fn told_until(connection: &Connection) -> Result<ToldUntil> {
     Ok(if was_used { ToldUntil::Forgotten } else { ToldUntil::Never })
 }
 
-/// Answers whether there may be more to forget.
-pub(crate) fn prune(connection: &Connection, bounds: Bounds, now_micros: i64) -> Result<bool> {
-    let last = integer(last(connection)?);
+/// Forgets what is too old, and of each room what it has no place for, oldest first. Answers
+/// whether there may be more to forget.
+pub(crate) fn prune(
+    connection: &Connection,
+    bounds: Bounds,
+    rooms: &mut Rooms,
+    now_micros: i64,
+) -> Result<bool> {
     let age_micros = integer(bounds.age_seconds_max.saturating_mul(1_000_000));
-    let forgotten = connection
-        .prepare_cached(
-            "DELETE FROM events WHERE number IN
-             (SELECT number FROM events ORDER BY number LIMIT ?1)
-             AND (number <= ?2 OR at_micros < ?3)",
-        )?
-        .execute([
-            PRUNED_MAX as i64,
-            last.saturating_sub(integer(bounds.events_max)),
-            now_micros.saturating_sub(age_micros),
-        ])?;
-    Ok(forgotten == PRUNED_MAX)
+    let oldest_micros = now_micros.saturating_sub(age_micros);
+    let (ours, clients) = shares(bounds);
+    let is_behind = prune_room(connection, OURS, &mut rooms.ours, ours, oldest_micros)?;
+    Ok(prune_room(connection, OF_CLIENTS, &mut rooms.clients, clients, oldest_micros)? || is_behind)
+}
+
+fn prune_room(
+    connection: &Connection,
+    which: &str,
+    room: &mut Room,
+    most: Room,
+    oldest_micros: i64,
+) -> Result<bool> {
+    let mut oldest = connection.prepare_cached(&format!(
+        "SELECT number, at_micros, {BYTES} FROM events WHERE {which} ORDER BY number LIMIT ?1"
+    ))?;
+    let mut delete = connection.prepare_cached("DELETE FROM events WHERE number = ?1")?;
+    let mut rows = oldest.query([PRUNED_MAX as i64])?;
+    let mut forgotten = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (number, at_micros): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if room.is_over(most) || at_micros < oldest_micros {
+            room.give_back(unsigned(row.get(2)?));
+            forgotten.push(number);
+        }
+    }
+    for number in &forgotten {
+        delete.execute([number])?;
+    }
+    Ok(forgotten.len() == PRUNED_MAX)
 }
 
 fn read(row: &Row<'_>) -> Result<Event> {
     let holder = row.get::<_, Option<String>>(5)?.zip(row.get(6)?);
-    let document: Option<String> = row.get(9)?;
     Ok(Event {
         number: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
         id: Uuid::from_bytes(row.get(1)?),
@@ -212,8 +363,12 @@ fn read(row: &Row<'_>) -> Result<Event> {
         holder,
         lease: row.get::<_, Option<[u8; 16]>>(7)?.map(Uuid::from_bytes),
         reason: row.get(8)?,
-        document: document.map(|document| serde_json::from_str(&document)).transpose()?,
+        document: row.get(9)?,
     })
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 fn integer(number: u64) -> i64 {

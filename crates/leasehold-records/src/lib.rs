@@ -15,7 +15,7 @@ mod state;
 mod store;
 pub mod transition;
 
-pub use event::{Event, EventFilter, ToldUntil};
+pub use event::{Event, EventFilter, Found, ToldUntil};
 pub use run::{Flow, Identity, Run, RunKind};
 pub use state::{State, StateType, micros_from_text};
 pub use store::{Book, Bounds, Filter, OpenError, Records, RecordsError};

@@ -2,6 +2,7 @@
 //! its own. Whoever owns it writes many things into one [`Book`] and closes it once, so that
 //! they share one `fsync`.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::event::{Event, EventFilter, ToldUntil};
+use crate::event::{Event, EventFilter, Found, Rooms, ToldUntil};
 use crate::run::{Flow, Identity, Run, RunKind};
 use crate::schema::SCHEMA;
 use crate::state::{State, StateType};
@@ -22,8 +23,12 @@ pub struct Bounds {
     /// How many runs at the most, flow runs and task runs together. Beyond, the one that has
     /// been over for longest goes first, and what others run in goes last.
     pub runs_max: u64,
-    /// How many events at the most.
+    /// How many events of limits and leases at the most.
     pub events_max: u64,
+    /// How many events that clients sent at the most.
+    pub client_events_max: u64,
+    /// How many bytes all events have at the most, half of them for what clients sent.
+    pub events_bytes_max: u64,
     /// How long a run is kept after it last changed, and an event after it happened.
     pub age_seconds_max: u64,
 }
@@ -33,6 +38,8 @@ pub struct Bounds {
 pub struct Records {
     connection: Connection,
     bounds: Bounds,
+    /// What is durable in the log.
+    rooms: Rooms,
 }
 
 /// Records that are open for reading and writing. What is written is durable when it is
@@ -41,6 +48,9 @@ pub struct Records {
 pub struct Book<'records> {
     transaction: Transaction<'records>,
     bounds: Bounds,
+    /// What is in the log with all that was written, and where that is noted once it is durable.
+    rooms: Cell<Rooms>,
+    durable_rooms: &'records mut Rooms,
 }
 
 /// Which runs are looked for; `None` is all of them.
@@ -121,7 +131,13 @@ pub enum RecordsError {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { runs_max: 50_000, events_max: 100_000, age_seconds_max: 7 * 86_400 }
+        Self {
+            runs_max: 50_000,
+            events_max: 100_000,
+            client_events_max: 100_000,
+            events_bytes_max: 512 << 20,
+            age_seconds_max: 7 * 86_400,
+        }
     }
 }
 
@@ -158,10 +174,11 @@ impl Records {
     ) -> Result<Self, OpenError> {
         let prepared = connection.map_err(Unusable::from).and_then(|mut connection| {
             SCHEMA.prepare(&mut connection)?;
-            Ok(connection)
+            let rooms = Rooms::count(&connection)?;
+            Ok((connection, rooms))
         });
         match prepared {
-            Ok(connection) => Ok(Self { connection, bounds }),
+            Ok((connection, rooms)) => Ok(Self { connection, bounds, rooms }),
             Err(Unusable::Foreign) => Err(OpenError::Foreign { path }),
             Err(Unusable::Newer { found, known }) => Err(OpenError::Newer { path, found, known }),
             Err(Unusable::Storage(source)) => Err(OpenError::Storage { path, source }),
@@ -176,7 +193,13 @@ impl Records {
     pub fn book(&mut self) -> Result<Book<'_>, RecordsError> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        Ok(Book { transaction, bounds: self.bounds })
+        let rooms = Cell::new(self.rooms);
+        Ok(Book { transaction, bounds: self.bounds, rooms, durable_rooms: &mut self.rooms })
+    }
+
+    /// Whether the log is so much beyond its bounds that it has to be [pruned](Book::prune) now.
+    pub fn overflow(&self) -> bool {
+        self.rooms.overflow(self.bounds)
     }
 }
 
@@ -187,7 +210,9 @@ impl Book<'_> {
     ///
     /// If that fails; nothing is durable then.
     pub fn close(self) -> Result<(), RecordsError> {
-        Ok(self.transaction.commit()?)
+        self.transaction.commit()?;
+        *self.durable_rooms = self.rooms.get();
+        Ok(())
     }
 
     /// Does something wholly or not at all, whatever else is written into this book.
@@ -202,8 +227,10 @@ impl Book<'_> {
     ) -> Result<T, RecordsError> {
         let run = |statement| self.transaction.prepare_cached(statement)?.execute([]);
         run("SAVEPOINT work")?;
+        let rooms = self.rooms.get();
         let done = work(self);
         if done.is_err() {
+            self.rooms.set(rooms);
             run("ROLLBACK TO work")?;
         }
         run("RELEASE work")?;
@@ -370,10 +397,13 @@ impl Book<'_> {
     ///
     /// If the storage fails.
     pub fn add_event(&self, event: &Event) -> Result<u64, RecordsError> {
-        event::add(&self.transaction, event)
+        let mut rooms = self.rooms.get();
+        let number = event::add(&self.transaction, event, &mut rooms)?;
+        self.rooms.set(rooms);
+        Ok(number)
     }
 
-    /// How many events are kept at the most.
+    /// How many events of limits and leases are kept at the most.
     pub fn events_max(&self) -> u64 {
         self.bounds.events_max
     }
@@ -392,7 +422,7 @@ impl Book<'_> {
     /// # Errors
     ///
     /// If the storage fails.
-    pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, RecordsError> {
+    pub fn events(&self, filter: &EventFilter) -> Result<Found, RecordsError> {
         event::find(&self.transaction, filter)
     }
 
@@ -423,7 +453,9 @@ impl Book<'_> {
     /// If the storage fails.
     pub fn prune(&self, now_micros: i64) -> Result<bool, RecordsError> {
         let runs = rows::prune(&self.transaction, self.bounds, now_micros)?;
-        let events = event::prune(&self.transaction, self.bounds, now_micros)?;
+        let mut rooms = self.rooms.get();
+        let events = event::prune(&self.transaction, self.bounds, &mut rooms, now_micros)?;
+        self.rooms.set(rooms);
         Ok(runs || events)
     }
 }

@@ -1,8 +1,8 @@
 //! What is recorded is there after a restart, once, and not for ever.
 
 use leasehold_records::{
-    Bounds, Filter, Flow, Identity, OpenError, Records, RecordsError, Run, RunKind, State,
-    StateType,
+    Bounds, Event, EventFilter, Filter, Flow, Identity, OpenError, Records, RecordsError, Run,
+    RunKind, State, StateType,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -324,4 +324,130 @@ fn records_of_a_newer_version_are_left_alone() {
     drop(connection);
     let refused = Records::open(directory.path(), Bounds::default());
     assert!(matches!(refused, Err(OpenError::Newer { found: 99, .. })));
+}
+
+fn happened(limit: &str) -> Event {
+    Event { limit: Some(limit.to_owned()), ..Event::new("lease.granted", SECOND) }
+}
+
+fn sent(bytes: usize) -> Event {
+    Event { document: Some("x".repeat(bytes)), ..Event::new("x.happened", SECOND) }
+}
+
+fn every_event() -> EventFilter {
+    EventFilter { limit_count: 1_000_000, ..EventFilter::default() }
+}
+
+/// Forgets all that is too much.
+fn prune(records: &mut Records) {
+    loop {
+        let book = records.book().unwrap();
+        let is_behind = book.prune(SECOND).unwrap();
+        book.close().unwrap();
+        if !is_behind {
+            return;
+        }
+    }
+}
+
+#[test]
+fn what_clients_send_never_pushes_out_what_happened_to_a_lease() {
+    let bounds = Bounds { events_max: 100, client_events_max: 1_000, ..Bounds::default() };
+    let mut records = Records::in_memory(bounds).unwrap();
+    let book = records.book().unwrap();
+    book.add_event(&happened("held")).unwrap();
+    for _ in 0..10_000 {
+        book.add_event(&sent(2)).unwrap();
+    }
+    book.close().unwrap();
+    assert!(records.overflow());
+    prune(&mut records);
+    assert!(!records.overflow());
+    let book = records.book().unwrap();
+    let kept = book.events(&every_event()).unwrap().events;
+    assert_eq!(kept.len(), 1_001);
+    assert_eq!(kept[0].limit.as_deref(), Some("held"));
+}
+
+#[test]
+fn the_log_is_bounded_in_bytes_and_forgets_the_oldest_first() {
+    let bounds = Bounds { events_bytes_max: 2_000_000, ..Bounds::default() };
+    let directory = tempfile::tempdir().unwrap();
+    let mut records = Records::open(directory.path(), bounds).unwrap();
+    let book = records.book().unwrap();
+    for _ in 0..40 {
+        book.add_event(&sent(50_000)).unwrap();
+    }
+    // What does not become durable takes no room.
+    book.wholly(|book| {
+        book.add_event(&sent(900_000))?;
+        Err::<(), _>(RecordsError::Damaged(serde_json::from_str::<u8>("x").unwrap_err()))
+    })
+    .unwrap_err();
+    book.close().unwrap();
+    prune(&mut records);
+    let numbers = |records: &mut Records| {
+        let found = records.book().unwrap().events(&every_event()).unwrap();
+        found.events.iter().map(|event| event.number).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&mut records), (22..=40).collect::<Vec<_>>());
+    // What is in the file counts after a restart as well.
+    drop(records);
+    let bounds = Bounds { events_bytes_max: 200_000, ..bounds };
+    let mut records = Records::open(directory.path(), bounds).unwrap();
+    assert!(records.overflow());
+    prune(&mut records);
+    assert_eq!(numbers(&mut records), [40]);
+}
+
+#[test]
+fn a_search_ends_where_it_has_found_so_many_bytes() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    for bytes in [10, 10, 10_000, 10] {
+        book.add_event(&sent(bytes)).unwrap();
+    }
+    let found = |after, bytes_max| {
+        let filter = EventFilter { after, bytes_max: Some(bytes_max), ..every_event() };
+        let found = book.events(&filter).unwrap();
+        (found.events.len(), found.is_cut)
+    };
+    assert_eq!(found(0, 1_000), (2, true));
+    // One is always found, so that a search behind it goes on.
+    assert_eq!(found(2, 1_000), (1, true));
+    assert_eq!(found(3, 1_000), (1, false));
+    assert_eq!(found(0, 100_000), (4, false));
+}
+
+#[test]
+fn a_filter_passes_the_same_events_in_memory_as_in_the_file() {
+    let mut records = Records::in_memory(Bounds::default()).unwrap();
+    let book = records.book().unwrap();
+    let lease = Some(Uuid::now_v7());
+    let holder = Some(("task_run".to_owned(), "7".to_owned()));
+    let events = [
+        happened("db"),
+        Event { lease, ..happened("tag:db") },
+        Event { holder: holder.clone(), at_micros: 9, ..Event::new("lease", 0) },
+        Event { holder, ..Event::new("leases.granted", 9 * SECOND) },
+        sent(3),
+    ];
+    let events: Vec<_> = (events.into_iter())
+        .map(|event| Event { number: book.add_event(&event).unwrap(), ..event })
+        .collect();
+    let text = |text: &str| Some(text.to_owned());
+    for filter in [
+        every_event(),
+        EventFilter { limit: text("db"), ..every_event() },
+        EventFilter { holder: text("7"), ..every_event() },
+        EventFilter { kind: text("lease"), ..every_event() },
+        EventFilter { kind: text("lease.granted"), ..every_event() },
+        EventFilter { lease, ..every_event() },
+        EventFilter { since_micros: Some(SECOND), until_micros: Some(9 * SECOND), ..every_event() },
+        EventFilter { after: 3, ..every_event() },
+    ] {
+        let found = book.events(&filter).unwrap().events;
+        let passing: Vec<_> = events.iter().filter(|it| filter.passes(it)).cloned().collect();
+        assert_eq!(found, passing, "{filter:?}");
+    }
 }

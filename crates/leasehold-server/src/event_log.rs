@@ -7,27 +7,31 @@
 
 mod budget;
 mod catch_up;
+mod client_events;
+mod follower;
+mod tail;
 mod words;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use leasehold_engine::{Happening, Holder};
-use leasehold_records::{Event, EventFilter, RunKind};
+use leasehold_records::{Event, EventFilter, Found};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::budget::Budget;
 pub use self::catch_up::catch_up;
-use self::writer::{Inbox, LogWriter};
+pub(crate) use self::client_events::ClientEvent;
+use self::client_events::ClientEvents;
+pub(crate) use self::follower::{FOLLOWED_BYTES_MAX, Follower};
+use self::tail::Tail;
+pub(crate) use self::tail::{Entry, Told};
+use self::writer::{Inbox, LogWriter, Newest};
 use crate::coordinator::{Handle, Unavailable};
-use crate::observe::ClientEvent;
 use crate::records::Recorder;
 
-/// How many events of clients may wait to be written.
-const QUEUE_MAX: usize = 4_096;
 /// How many may wait at once until what has happened is written.
 const FLUSHES_MAX: usize = 64;
 
@@ -35,11 +39,12 @@ const FLUSHES_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub struct EventLog {
     recorder: Recorder,
-    client_events: mpsc::Sender<Event>,
+    client_events: ClientEvents,
     flushes: mpsc::Sender<oneshot::Sender<()>>,
     /// The number of the last event that is durable.
     latest: watch::Receiver<u64>,
-    dropped: Arc<AtomicU64>,
+    /// The newest events.
+    tail: Arc<Tail>,
     stage: watch::Receiver<Stage>,
 }
 
@@ -68,50 +73,34 @@ impl EventLog {
         recorder: Recorder,
         events_per_second_max: u32,
     ) -> (Self, LogTask) {
-        let (client_events, from_clients) = mpsc::channel(QUEUE_MAX);
+        let (client_events, from_clients) = client_events::channel();
         let (flushes, to_flush) = mpsc::channel(FLUSHES_MAX);
         let (latest, seen) = watch::channel(0);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let tail = Arc::<Tail>::default();
         let (stage, stages) = watch::channel(Stage::Running);
         let budget = Budget::new(events_per_second_max);
         let clock = ledger.clock().clone();
-        let writer = LogWriter::new(recorder.clone(), clock, budget, latest, dropped.clone());
+        let newest = Newest { tail: tail.clone(), latest };
+        let writer = LogWriter::new(recorder.clone(), clock, budget, newest);
         let inbox =
             Inbox { told: ledger.listen(), from_clients, flushes: to_flush, stage: stages.clone() };
         let task = tokio::spawn(writer.run(inbox));
-        let log = Self { recorder, client_events, flushes, latest: seen, dropped, stage: stages };
+        let log = Self { recorder, client_events, flushes, latest: seen, tail, stage: stages };
         (log, LogTask { stage, task })
     }
 
     /// Notes what a client sent. Never waits.
-    pub(crate) fn note(&self, event: Event) {
-        if self.client_events.try_send(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    pub(crate) fn note(&self, event: ClientEvent) {
+        self.client_events.note(event);
     }
 
-    /// Waits for events that pass, and moves the filter behind them; never answers none. `None`
-    /// when nobody is told any more.
-    pub(crate) async fn next(&self, filter: &mut EventFilter) -> Option<Vec<Event>> {
-        let mut latest = self.latest.clone();
-        let mut stage = self.stage.clone();
-        loop {
-            let seen = *latest.borrow_and_update();
-            let found = self.read(filter.clone()).await.ok()?;
-            if let Some(last) = found.last() {
-                filter.after = last.number;
-                return Some(found);
-            }
-            filter.after = filter.after.max(seen);
-            tokio::select! {
-                changed = latest.changed() => changed.ok()?,
-                _ = stage.wait_for(|stage| *stage >= Stage::Closing) => return None,
-            }
-        }
+    /// Follows the log behind `filter.after`, until nobody is told any more.
+    pub(crate) fn follow(&self, filter: EventFilter) -> Follower {
+        Follower::new(self.clone(), filter)
     }
 
     /// The events that pass a filter, in its order: all that happened before it was asked.
-    pub(crate) async fn find(&self, filter: EventFilter) -> Result<Vec<Event>, Unavailable> {
+    pub(crate) async fn find(&self, filter: EventFilter) -> Result<Found, Unavailable> {
         self.flush().await;
         self.read(filter).await
     }
@@ -126,7 +115,7 @@ impl EventLog {
         read.await
     }
 
-    async fn read(&self, filter: EventFilter) -> Result<Vec<Event>, Unavailable> {
+    async fn read(&self, filter: EventFilter) -> Result<Found, Unavailable> {
         self.recorder.write(move |book| book.events(&filter)).await
     }
 
@@ -179,22 +168,4 @@ fn holder(holder: &Holder) -> (String, String) {
 /// Says what is not in the log.
 fn dropped(reason: String, at_micros: i64) -> Event {
     Event { reason: Some(reason), ..Event::new("log.dropped", at_micros) }
-}
-
-/// What a client sent, with what can be looked for taken out of it.
-pub(crate) fn client_event(
-    event: &ClientEvent,
-    subject: Option<(RunKind, Uuid)>,
-    document: serde_json::Value,
-    at_micros: i64,
-) -> Event {
-    let new = Event::new(&*event.event, at_micros);
-    let said_id = document.get("id").and_then(|id| id.as_str()?.parse().ok());
-    Event {
-        id: said_id.unwrap_or(new.id),
-        limit: event.limit_name(),
-        holder: subject.map(|(kind, id)| (kind.as_str().to_owned(), id.to_string())),
-        document: Some(document),
-        ..new
-    }
 }

@@ -27,12 +27,19 @@ pub(crate) struct ClientEvent {
     pub(crate) payload: Value,
 }
 
+/// The very words of a client, and what they say.
+pub(crate) struct Sent<'text> {
+    pub(crate) text: &'text str,
+    pub(crate) document: Value,
+}
+
 impl ClientEvent {
     /// Reads an event that says what one must say.
-    pub(crate) fn read(text: &str) -> Option<(Self, Value)> {
+    pub(crate) fn read(text: &str) -> Option<(Self, Sent<'_>)> {
         let document: Value = serde_json::from_str(text).ok()?;
         let event = Self::deserialize(&document).ok()?;
-        event.resource.contains_key("prefect.resource.id").then_some((event, document))
+        let is_about = event.resource.contains_key("prefect.resource.id");
+        is_about.then_some((event, Sent { text, document }))
     }
 
     /// The name of the limit that it is about, if it is about one.
@@ -99,12 +106,13 @@ fn run_in(resource: &Fields) -> Option<(RunKind, Uuid)> {
 }
 
 /// Records what an event tells of a run, and tells the witness.
-pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value) {
+pub(crate) async fn client_event(app: &App, event: ClientEvent, sent: Sent<'_>) {
     let (Some(recorder), Some(witness)) = (app.recorder(), app.witness()) else { return };
     let now = app.ledger().clock().now().as_micros();
+    let bytes = sent.text.len();
     if let Some(log) = app.event_log() {
         let at = event.occurred_micros(now);
-        log.note(event_log::client_event(&event, event.run(), document, at));
+        log.note(event_log::ClientEvent::new(&event, event.run(), sent, at));
     }
     if let Some(flow_run) = event.flow_run() {
         witness.heard(flow_run).await;
@@ -114,6 +122,7 @@ pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value)
         let name = name_of(&event);
         recorder
             .write_behind(
+                bytes,
                 move |book| {
                     if book.heard_of(id, now)? {
                         return Ok(());
@@ -132,6 +141,7 @@ pub(crate) async fn client_event(app: &App, event: ClientEvent, document: Value)
     let introductions = app.introductions().clone();
     recorder
         .write_behind(
+            bytes,
             move |book| record(book, (kind, id), &event, state, now),
             move || introductions.made(id),
         )

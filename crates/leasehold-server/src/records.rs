@@ -6,17 +6,21 @@
 
 pub(crate) mod convert;
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use leasehold_records::{Book, Records, RecordsError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::coordinator::{Unavailable, chain};
 
 /// How many requests may wait. Beyond, the server is overloaded and says so.
 const QUEUE_MAX: usize = 4_096;
+/// How many bytes may wait that nobody waits for: what clients tell in events, each up to a
+/// mebibyte. Beyond, their sockets are read no further.
+const BEHIND_BYTES_MAX: usize = 16 << 20;
 /// How many requests go into one book.
 const BATCH_MAX: usize = 256;
 /// How often what is too old or too much is looked for.
@@ -26,6 +30,8 @@ const PRUNE_PERIOD: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Recorder {
     work: mpsc::Sender<Work>,
+    /// In bytes, for what nobody waits for.
+    room_behind: Arc<Semaphore>,
 }
 
 /// The records' thread, while it runs.
@@ -48,13 +54,14 @@ impl Recorder {
         let (work, todo) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(nudge(work.downgrade(), period));
         let thread = thread::spawn(move || run(records, &clock, todo, period));
-        (Self { work }, RunningRecorder { thread })
+        let room_behind = Arc::new(Semaphore::new(BEHIND_BYTES_MAX));
+        (Self { work, room_behind }, RunningRecorder { thread })
     }
 
     /// One whose thread has ended.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
-        Self { work: mpsc::channel(1).0 }
+        Self { work: mpsc::channel(1).0, room_behind: Arc::new(Semaphore::new(1)) }
     }
 
     /// Does something with the records, and answers when it is durable.
@@ -86,14 +93,18 @@ impl Recorder {
 
     /// Does something with the records in its turn, without waiting until it is durable: what is
     /// lost with the process is observed again, or was of no use to anybody. `then` follows once
-    /// it is durable.
+    /// it is durable. `bytes` is how much it keeps in memory meanwhile.
     pub(crate) async fn write_behind(
         &self,
+        bytes: usize,
         work: impl FnOnce(&Book<'_>) -> Result<(), RecordsError> + Send + 'static,
         then: impl FnOnce() + Send + 'static,
     ) {
+        let bytes = u32::try_from(bytes.clamp(1, BEHIND_BYTES_MAX)).unwrap_or(u32::MAX);
+        let Ok(room) = self.room_behind.clone().acquire_many_owned(bytes).await else { return };
         let work: Work = Box::new(move |book| {
             work(book)?;
+            drop(room);
             Ok(Box::new(|is_durable| {
                 if is_durable {
                     then();
@@ -162,7 +173,7 @@ fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>, peri
                 reply(written.is_ok());
             }
         }
-        if is_behind || pruned_at.elapsed() >= period {
+        if is_behind || records.overflow() || pruned_at.elapsed() >= period {
             pruned_at = Instant::now();
             is_behind = prune(&mut records, clock);
         }

@@ -2,7 +2,6 @@
 //! a second and not one for each of its commits; whoever reads the log has it written at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use leasehold_engine::{Happening, Span, Timestamp};
@@ -10,6 +9,8 @@ use leasehold_records::Event;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::budget::Budget;
+use super::client_events::{EVENT_BYTES_MAX, FromClients};
+use super::tail::Tail;
 use super::{Stage, events};
 use crate::clock::Clock;
 use crate::coordinator::Told;
@@ -26,9 +27,8 @@ pub(super) struct LogWriter {
     recorder: Recorder,
     clock: Clock,
     budget: Budget,
-    /// The number of the last event that is durable.
-    latest: watch::Sender<u64>,
-    dropped: Arc<AtomicU64>,
+    newest: Newest,
+    dropped: u64,
     /// What was missed as a whole: the ledger tells in batches, and was too far ahead.
     batches_missed: u64,
     /// What the log says was dropped.
@@ -39,38 +39,41 @@ pub(super) struct LogWriter {
     told_at: Timestamp,
 }
 
+/// Where events are put once they are durable.
+pub(super) struct Newest {
+    pub(super) tail: Arc<Tail>,
+    /// The number of the last event that is durable.
+    pub(super) latest: watch::Sender<u64>,
+}
+
 /// What is not in the log, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Dropped {
     events: u64,
     /// Nobody knows how many events are in these.
     batches: u64,
+    /// Events that clients sent, larger than what is kept.
+    too_large: u64,
 }
 
 /// Everything that reaches the writer.
 pub(super) struct Inbox {
     pub(super) told: broadcast::Receiver<Told>,
-    pub(super) from_clients: mpsc::Receiver<Event>,
+    pub(super) from_clients: FromClients,
     /// Who waits until all that has happened is written.
     pub(super) flushes: mpsc::Receiver<oneshot::Sender<()>>,
     pub(super) stage: watch::Receiver<Stage>,
 }
 
 impl LogWriter {
-    pub(super) fn new(
-        recorder: Recorder,
-        clock: Clock,
-        budget: Budget,
-        latest: watch::Sender<u64>,
-        dropped: Arc<AtomicU64>,
-    ) -> Self {
+    pub(super) fn new(recorder: Recorder, clock: Clock, budget: Budget, newest: Newest) -> Self {
         let told_at = clock.now();
         Self {
             recorder,
             clock,
             budget,
-            latest,
-            dropped,
+            newest,
+            dropped: 0,
             batches_missed: 0,
             told: Dropped::default(),
             telling: None,
@@ -125,70 +128,87 @@ impl LogWriter {
             }
         }
         while batch.len() < BATCH_MAX
-            && let Ok(event) = inbox.from_clients.try_recv()
+            && let Some(event) = inbox.from_clients.try_recv()
         {
             batch.push(event);
         }
-        batch.extend(self.dropped_event());
+        batch.extend(self.dropped_event(&inbox.from_clients));
         !batch.is_empty()
     }
 
     async fn write(&mut self, batch: Vec<Event>) {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let written = self.recorder.write_in_turn(move |book| {
-            let mut last = 0;
-            for event in &batch {
-                last = book.add_event(event)?;
+            let mut batch = batch;
+            for event in &mut batch {
+                event.number = book.add_event(event)?;
             }
-            Ok(last)
+            Ok(batch)
         });
         let telling = self.telling.take();
         match written.await {
-            Ok(last) => {
+            Ok(batch) => {
                 self.told = telling.unwrap_or(self.told);
-                self.latest.send_replace(last);
+                let last = batch.last().map(|event| event.number);
+                self.newest.tail.add(batch);
+                self.newest.latest.send_modify(|latest| *latest = last.unwrap_or(*latest));
             }
             // What says how much was dropped comes again.
-            Err(_) => self.missed(count - u64::from(telling.is_some())),
+            Err(_) => self.dropped += count - u64::from(telling.is_some()),
         }
     }
 
     /// Takes what is to be logged of what happened.
     fn take(&mut self, happened: &[Happening], batch: &mut Vec<Event>) {
-        let mut dropped = 0;
         for happening in happened {
             if self.budget.admits(happening) {
                 batch.extend(events(happening));
             } else {
-                dropped += 1;
+                self.dropped += 1;
             }
         }
-        self.missed(dropped);
-    }
-
-    fn missed(&self, count: u64) {
-        self.dropped.fetch_add(count, Ordering::Relaxed);
     }
 
     /// What was dropped since that was told last, if it is time to tell.
-    fn dropped_event(&mut self) -> Option<Event> {
-        let dropped =
-            Dropped { events: self.dropped.load(Ordering::Relaxed), batches: self.batches_missed };
+    fn dropped_event(&mut self, from_clients: &FromClients) -> Option<Event> {
+        let dropped = Dropped {
+            events: self.dropped + from_clients.dropped(),
+            batches: self.batches_missed,
+            too_large: from_clients.too_large(),
+        };
         let now = self.clock.now();
         if dropped == self.told || now < self.told_at + DROPPED_PERIOD {
             return None;
         }
         self.telling = Some(dropped);
         self.told_at = now;
-        let count = dropped.events - self.told.events;
-        let batches = dropped.batches - self.told.batches;
-        tracing::warn!(count, batches, "events came too fast to be logged, and were dropped");
-        let more = match batches {
-            0 => String::new(),
-            batches => format!(", and {batches} whole batches of events"),
-        };
-        let reason = format!("{count} events came too fast to be logged{more}");
+        let reason = dropped.since(self.told);
+        tracing::warn!(reason, "events were dropped");
         Some(super::dropped(reason, now.as_micros()))
+    }
+}
+
+impl Dropped {
+    /// What was dropped since the log said so before, in words.
+    fn since(self, told: Self) -> String {
+        let mut reasons = Vec::new();
+        let events = self.events - told.events;
+        let batches = self.batches - told.batches;
+        let too_large = self.too_large - told.too_large;
+        if events > 0 || batches > 0 {
+            let more = match batches {
+                0 => String::new(),
+                batches => format!(", and {batches} whole batches of events"),
+            };
+            reasons.push(format!("{events} events came too fast to be logged{more}"));
+        }
+        if too_large > 0 {
+            reasons.push(format!(
+                "{too_large} events of clients were larger than {EVENT_BYTES_MAX} bytes without \
+                 their payload"
+            ));
+        }
+        reasons.join("; ")
     }
 }
 
@@ -197,6 +217,7 @@ mod tests {
     use leasehold_engine::What;
     use leasehold_records::{Bounds, Records};
 
+    use super::super::client_events;
     use super::*;
 
     struct World {
@@ -211,16 +232,11 @@ mod tests {
         let records = Records::in_memory(Bounds::default()).unwrap();
         let (recorder, _) = Recorder::start(records, clock.clone());
         let (told, inbox_told) = broadcast::channel(1);
-        let writer = LogWriter::new(
-            recorder,
-            clock.clone(),
-            Budget::new(0),
-            watch::Sender::new(0),
-            Arc::default(),
-        );
+        let newest = Newest { tail: Arc::default(), latest: watch::Sender::new(0) };
+        let writer = LogWriter::new(recorder, clock.clone(), Budget::new(0), newest);
         let inbox = Inbox {
             told: inbox_told,
-            from_clients: mpsc::channel(1).1,
+            from_clients: client_events::channel().1,
             flushes: mpsc::channel(1).1,
             stage: watch::channel(Stage::Running).1,
         };
@@ -244,7 +260,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_dropped_is_told_until_that_is_durable() {
         let mut world = world();
-        world.writer.missed(3);
+        world.writer.dropped += 3;
         let working = std::mem::replace(&mut world.writer.recorder, Recorder::stopped());
         let batch = world.next();
         assert_eq!(reasons(&batch), ["3 events came too fast to be logged"]);

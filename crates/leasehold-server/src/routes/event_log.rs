@@ -2,15 +2,16 @@
 //! `database` at 03:12, and why did it come back?" is answered here.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
 use leasehold_api::Timestamp;
-use leasehold_api::events::{Event as WireEvent, EventHolder, EventPage, FindEvents};
+use leasehold_api::events::{Event as WireEvent, EventHolder, EventPage, FindEvents, Sent};
 use leasehold_records::{Event, EventFilter, micros_from_text};
 
 use super::{Routes, otherwise};
@@ -20,6 +21,11 @@ use crate::event_log::EventLog;
 use crate::extract::ValidQuery;
 
 const EVENT_STREAM: &str = "text/event-stream";
+/// How long a stream is silent before it says that it is there.
+const KEEP_ALIVE_PERIOD: Duration = Duration::from_secs(15);
+const KEEP_ALIVE: Bytes = Bytes::from_static(b":\n\n");
+/// How many bytes a page has at the most, about; an event that is larger is a page of its own.
+const PAGE_BYTES_MAX: u64 = 4 << 20;
 /// Where a stream that was broken off goes on.
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -43,6 +49,7 @@ async fn list(
         after: wanted.after.unwrap_or(0),
         is_newest_first: wanted.newest_first.unwrap_or(false),
         limit_count: page_size(wanted.page_size, app.config().bodies.page_size)?,
+        bytes_max: Some(PAGE_BYTES_MAX),
     };
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::ACCEPT.as_str()).is_some_and(|accept| accept.contains(EVENT_STREAM)) {
@@ -53,12 +60,11 @@ async fn list(
             Some(after) => after,
             None => log.last().await?,
         };
-        return Ok(follow(log, filter).into_response());
+        return Ok(follow(&log, filter).into_response());
     }
-    let found = log.find(filter.clone()).await?;
-    let is_full = u64::try_from(found.len()).is_ok_and(|found| found >= filter.limit_count);
-    let next = found.last().map(|event| event.number).filter(|_| is_full);
-    let page = EventPage { events: found.iter().map(wire).collect(), next };
+    let found = log.find(filter).await?;
+    let next = found.events.last().map(|event| event.number).filter(|_| found.is_cut);
+    let page = EventPage { events: found.events.into_iter().map(wire).collect(), next };
     Ok(json(StatusCode::OK, &page))
 }
 
@@ -82,40 +88,36 @@ fn point_in_time(name: &str, text: Option<String>) -> Result<Option<i64>, ApiErr
 }
 
 /// The events after `filter.after`, and all that come, until the client has gone or the server
-/// stops.
-fn follow(log: EventLog, filter: EventFilter) -> impl IntoResponse {
-    let events = stream::unfold((log, filter, Vec::new()), |(log, mut filter, mut ready)| async {
-        if ready.is_empty() {
-            ready = log.next(&mut filter).await?;
-            ready.reverse();
-        }
-        let event = ready.pop()?;
-        Some((Ok::<_, Infallible>(message(&event)), (log, filter, ready)))
+/// stops. A client that does not read keeps nothing but what is on its way already.
+fn follow(log: &EventLog, filter: EventFilter) -> impl IntoResponse {
+    let events = stream::unfold(log.follow(filter), |mut events| async {
+        let frame = match tokio::time::timeout(KEEP_ALIVE_PERIOD, events.next()).await {
+            Ok(entry) => entry?.frame(frame),
+            Err(_) => KEEP_ALIVE,
+        };
+        Some((Ok::<_, Infallible>(frame), events))
     });
-    Sse::new(events).keep_alive(KeepAlive::default())
+    let headers = [(header::CONTENT_TYPE, EVENT_STREAM), (header::CACHE_CONTROL, "no-cache")];
+    (headers, Body::from_stream(events))
 }
 
-fn message(event: &Event) -> axum::response::sse::Event {
-    let data = serde_json::to_string(&wire(event)).unwrap_or_default();
-    axum::response::sse::Event::default()
-        .id(event.number.to_string())
-        .event(event.kind.replace(['\r', '\n'], " "))
-        .data(data)
+/// An event as a part of a stream.
+fn frame(event: &Event) -> Bytes {
+    let kind = event.kind.replace(['\r', '\n'], " ");
+    let data = serde_json::to_string(&wire(event.clone())).unwrap_or_default();
+    format!("id: {}\nevent: {kind}\ndata: {data}\n\n", event.number).into()
 }
 
-fn wire(event: &Event) -> WireEvent {
+fn wire(event: Event) -> WireEvent {
     WireEvent {
         number: event.number,
         id: event.id,
         occurred: Timestamp(event.at_micros),
-        kind: event.kind.clone(),
-        limit: event.limit.clone(),
-        holder: event
-            .holder
-            .as_ref()
-            .map(|(kind, id)| EventHolder { kind: kind.clone(), id: id.clone() }),
+        kind: event.kind,
+        limit: event.limit,
+        holder: event.holder.map(|(kind, id)| EventHolder { kind, id }),
         lease: event.lease,
-        reason: event.reason.clone(),
-        sent: event.document.clone().unwrap_or_default(),
+        reason: event.reason,
+        sent: Sent::new(event.document),
     }
 }

@@ -139,8 +139,8 @@ async fn authenticate(app: &App, socket: &mut Socket) -> bool {
 /// Reads events until the client has no more. One that is none ends the connection.
 async fn drain(app: App, mut socket: Socket) {
     while let Some(text) = socket.next_text().await {
-        let Some((event, document)) = ClientEvent::read(&text) else { return };
-        observe::client_event(&app, event, document).await;
+        let Some((event, sent)) = ClientEvent::read(&text) else { return };
+        observe::client_event(&app, event, sent).await;
     }
 }
 

@@ -7,7 +7,7 @@ use leasehold_engine::Span;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::fixture::{LIMITS, PARK_SECONDS, TAGS, TestApp, lease_of, run};
+use crate::fixture::{LIMITS, PARK_SECONDS, TAGS, TestApp, lease_of, run, until};
 use crate::replay::sockets::{Socket, connect};
 
 fn start() -> TestApp {
@@ -392,6 +392,34 @@ async fn a_subscription_that_asks_for_what_there_is_not_ends_the_connection_and_
         assert_eq!(u16::from(frame.code), 1002);
         assert!(frame.reason.contains(what), "{subscription}: {}", frame.reason);
     }
+}
+
+#[tokio::test]
+async fn a_page_is_bounded_in_bytes_and_the_next_one_goes_on() {
+    let app = start();
+    let (mut client, _) = connect(app.listen().await, "/api/events/in", &[], &[]).await.unwrap();
+    let text = "x".repeat(60_000);
+    for number in 0..100 {
+        let resource = json!({"prefect.resource.id": number.to_string()});
+        let event = json!({"occurred": "2026-11-20T20:57:00Z", "event": "x.happened",
+                           "resource": resource, "payload": text});
+        client.send(Message::text(event.to_string())).await.unwrap();
+        // As fast as they are written: what comes faster than that is dropped.
+        if number % 10 == 9 {
+            let path = format!("/api/leasehold/events?after={number}");
+            until(async || app.get(&path).await.json()["events"][0].is_object()).await;
+        }
+    }
+    let (mut after, mut pages, mut events) = (0, 0, 0);
+    loop {
+        let answer = app.get(&format!("/api/leasehold/events?after={after}")).await.expect(200);
+        assert!(answer.text().len() < 5_000_000);
+        pages += 1;
+        events += answer.json()["events"].as_array().unwrap().len();
+        let Some(next) = answer.json()["next"].as_u64() else { break };
+        after = next;
+    }
+    assert_eq!((pages, events), (2, 100));
 }
 
 #[tokio::test]

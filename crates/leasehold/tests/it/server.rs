@@ -1,6 +1,7 @@
 //! `leasehold server`: started on a port of its own and a directory of its own, spoken to over
 //! TCP, and stopped.
 
+mod attacks;
 mod connections;
 mod crash;
 mod disk;

@@ -70,7 +70,7 @@ impl World {
         book.close().unwrap();
         let count = tell_untold(&mut self.records, &self.journal.load().unwrap()).unwrap();
         let filter = EventFilter { after, limit_count: 100_000, ..EventFilter::default() };
-        let told = self.records.book().unwrap().events(&filter).unwrap();
+        let told = self.records.book().unwrap().events(&filter).unwrap().events;
         assert_eq!(told.len(), count);
         let now = self.now.as_micros();
         told.into_iter()

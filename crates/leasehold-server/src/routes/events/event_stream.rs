@@ -1,16 +1,18 @@
 //! `/api/events/out`: the log of events as clients read it.
 
-use axum::extract::ws::Message;
+use axum::extract::ws::{Message, Utf8Bytes};
 use leasehold_api::Timestamp;
-use leasehold_records::{Event, EventFilter, micros_from_text};
+use leasehold_records::{Event, EventFilter, Found, micros_from_text};
 use serde_json::{Map, Value, json};
 
 use super::wanted::Wanted;
 use super::{Socket, Subscription};
 use crate::app::App;
+use crate::event_log::{Entry, FOLLOWED_BYTES_MAX, Told};
 
 /// How many events are read from the log at once.
 const PAGE_SIZE: u64 = 200;
+const EVENT: &str = r#"{"type":"event","event":"#;
 
 /// How far back a subscriber is told of what has happened: what it missed between two
 /// connections. Who wants to know more asks for the log's pages.
@@ -34,60 +36,72 @@ pub(super) async fn serve(app: App, mut socket: Socket) {
         // the contract's is not.
         until_micros: wanted.occurred.until.map(|until| until.saturating_add(1)),
         limit_count: PAGE_SIZE,
+        bytes_max: Some(FOLLOWED_BYTES_MAX),
         ..EventFilter::default()
     };
     if backfill {
         let earliest = app.ledger().clock().now().as_micros() - BACKFILL_MICROS;
         let mut past = EventFilter { since_micros: Some(earliest), ..filter.clone() };
         loop {
-            let Ok(mut found) = log.find(past.clone()).await else { return };
-            found.retain(|event| event.number <= last);
-            let Some(newest) = found.last() else { break };
+            let Ok(Found { mut events, .. }) = log.find(past.clone()).await else { return };
+            events.retain(|event| event.number <= last);
+            let Some(newest) = events.last() else { break };
             past.after = newest.number;
-            if !tell(&mut socket, &found, &wanted).await {
-                return;
+            for event in events {
+                if !tell(&mut socket, &Entry::new(event), &wanted).await {
+                    return;
+                }
             }
         }
     }
     filter.after = last;
+    let mut following = log.follow(filter);
     loop {
-        let found = tokio::select! {
-            found = log.next(&mut filter) => found,
+        let entry = tokio::select! {
+            entry = following.next() => entry,
             said = socket.next_text() => match said {
                 Some(_) => continue,
                 None => return,
             },
         };
-        let Some(found) = found else { return socket.end().await };
-        if !tell(&mut socket, &found, &wanted).await {
+        let Some(entry) = entry else { return socket.end().await };
+        if !tell(&mut socket, &entry, &wanted).await {
             return;
         }
     }
 }
 
-/// Tells those events that are wanted. Answers whether the subscriber is still there.
-async fn tell(socket: &mut Socket, found: &[Event], wanted: &Wanted) -> bool {
-    let in_time = found.iter().filter(|event| wanted.occurred.includes(occurred_micros(event)));
-    for event in in_time.map(wire).filter(|event| wanted.passes(event)) {
-        let message = json!({"type": "event", "event": event}).to_string();
-        if socket.send(Message::Text(message.into())).await.is_err() {
-            return false;
-        }
+/// Tells an event if it is wanted. Answers whether the subscriber is still there.
+async fn tell(socket: &mut Socket, entry: &Entry, wanted: &Wanted) -> bool {
+    let told = entry.told(told);
+    if !wanted.occurred.includes(occurred_micros(entry.event(), told))
+        || !wanted.passes(&told.event)
+    {
+        return true;
     }
-    true
+    // It was written as text.
+    let Ok(text) = Utf8Bytes::try_from(told.message.clone()) else { return true };
+    socket.send(Message::Text(text)).await.is_ok()
 }
 
 /// When it happened; of what a client sent, by that client's clock.
-fn occurred_micros(event: &Event) -> i64 {
-    let occurred = event.document.as_ref().and_then(|sent| sent.get("occurred")?.as_str());
-    occurred.and_then(micros_from_text).unwrap_or(event.at_micros)
+fn occurred_micros(event: &Event, told: &Told) -> i64 {
+    let occurred = told.event.get("occurred").and_then(Value::as_str);
+    let of_client = event.document.as_ref().and(occurred);
+    of_client.and_then(micros_from_text).unwrap_or(event.at_micros)
+}
+
+fn told(event: &Event) -> Told {
+    let event = wire(event);
+    let message = format!("{EVENT}{event}}}").into();
+    Told { event, message }
 }
 
 /// An event as its client sent it, and what happened here in the same shape.
 fn wire(event: &Event) -> Value {
     let received = Timestamp(event.at_micros).to_string();
-    if let Some(Value::Object(sent)) = &event.document {
-        let mut sent = sent.clone();
+    let sent = event.document.as_ref().and_then(|sent| serde_json::from_str(sent).ok());
+    if let Some(Value::Object(mut sent)) = sent {
         sent.insert("received".to_owned(), received.into());
         return sent.into();
     }

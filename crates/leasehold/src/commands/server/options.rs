@@ -150,9 +150,16 @@ struct Options {
     /// How many flow runs and task runs are recorded at the most [default: 50000].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_RECORDS_MAX")]
     records_max: Option<u64>,
-    /// How many events are kept at the most [default: 100000].
+    /// How many events of limits and leases are kept at the most [default: 100000].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_EVENTS_MAX")]
     events_max: Option<u64>,
+    /// How many events that clients send are kept at the most [default: 100000].
+    #[arg(long, value_name = "COUNT", env = "LEASEHOLD_CLIENT_EVENTS_MAX")]
+    client_events_max: Option<u64>,
+    /// How many bytes all events have at the most, half of them for those of clients
+    /// [default: 536870912].
+    #[arg(long, value_name = "BYTES", env = "LEASEHOLD_EVENTS_BYTES_MAX")]
+    events_bytes_max: Option<u64>,
     /// How many routine events are logged each second at the most: grants, releases, late renewals,
     /// and who joins and leaves the line; 0 logs all of them [default: 1000].
     #[arg(long, value_name = "COUNT", env = "LEASEHOLD_EVENTS_PER_SECOND_MAX")]
@@ -261,6 +268,8 @@ impl Settings {
         let mut records = leasehold_records::Bounds::default();
         records.runs_max = options.records_max.unwrap_or(records.runs_max);
         records.events_max = options.events_max.unwrap_or(records.events_max);
+        records.client_events_max = options.client_events_max.unwrap_or(records.client_events_max);
+        records.events_bytes_max = options.events_bytes_max.unwrap_or(records.events_bytes_max);
         records.age_seconds_max =
             options.records_age_seconds_max.unwrap_or(records.age_seconds_max);
         check(&server, records)?;
@@ -308,6 +317,8 @@ impl Options {
                 .or(other.heartbeat_timeout_seconds),
             records_max: self.records_max.or(other.records_max),
             events_max: self.events_max.or(other.events_max),
+            client_events_max: self.client_events_max.or(other.client_events_max),
+            events_bytes_max: self.events_bytes_max.or(other.events_bytes_max),
             events_per_second_max: self.events_per_second_max.or(other.events_per_second_max),
             records_age_seconds_max: self.records_age_seconds_max.or(other.records_age_seconds_max),
         }
@@ -417,6 +428,8 @@ fn check(
     within("heartbeat-timeout-seconds", server.heartbeat_timeout_seconds, 1.0, YEAR_SECONDS)?;
     within("records-max", records.runs_max as f64, 100.0, 100_000_000.0)?;
     within("events-max", records.events_max as f64, 100.0, 100_000_000.0)?;
+    within("client-events-max", records.client_events_max as f64, 0.0, 100_000_000.0)?;
+    within("events-bytes-max", records.events_bytes_max as f64, 1e6, 1e12)?;
     within("records-age-seconds-max", records.age_seconds_max as f64, 60.0, 100.0 * YEAR_SECONDS)
 }
 

@@ -48,11 +48,11 @@ impl Socket {
 
     /// Clients have to mask what they send; nothing is masked with a key of zeros.
     fn write(&mut self, kind: u8, payload: &[u8]) {
-        let length = u16::try_from(payload.len()).unwrap();
         let mut frame = vec![0x80 | kind];
-        match length {
-            0..126 => frame.push(0x80 | length.to_be_bytes()[1]),
-            _ => frame.extend([&[0x80 | 126], &length.to_be_bytes()[..]].concat()),
+        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+            (Ok(length @ 0..126), _) => frame.push(0x80 | length),
+            (_, Ok(length)) => frame.extend([&[0x80 | 126], &length.to_be_bytes()[..]].concat()),
+            _ => frame.extend([&[0x80 | 127], &(payload.len() as u64).to_be_bytes()[..]].concat()),
         }
         frame.extend([0; 4]);
         frame.extend(payload);
