@@ -70,6 +70,8 @@ pub struct Step {
 impl Ledger {
     /// How many endings are remembered, and how many releases beside them.
     pub const ENDINGS_MAX: usize = 10_000;
+    /// Half of the integers that a double holds exactly: 2⁵² more tokens are still exact.
+    const FENCE_OF_CLOCK_MAX: u64 = 1 << 52;
 
     /// The ledger that a journal kept, at `now`, after a time in which nobody was there.
     ///
@@ -125,11 +127,26 @@ impl Ledger {
         ledger
     }
 
+    /// Lets fencing tokens go on from a clock's microseconds, if these are greater: at the start
+    /// of a server, before its first grant.
+    ///
+    /// A journal that was restored from a backup, or copied, does not know the tokens that were
+    /// granted after it was written. Each start goes on from the time, and each grant takes the next
+    /// number: so an earlier token is greater than the time now only if more than 10⁶ tokens a second
+    /// were granted, or if the clock is behind the one from which those went on. Times after 2112 are
+    /// not believed, so that a token stays exact as a JSON number.
+    pub fn raise_fences(&mut self, now: Timestamp) {
+        let micros = u64::try_from(now.as_micros()).unwrap_or(0);
+        self.next_fence = self.next_fence.max(Fence(micros.min(Self::FENCE_OF_CLOCK_MAX)));
+    }
+
     /// Forgets what did not become durable: everything is again as a journal kept it. Nobody waits
-    /// any longer, and no place in line is taken twice.
+    /// any longer, and no place in line is taken twice. No token is granted twice either, though
+    /// the journal may know nothing of this start.
     pub fn reload(&mut self, snapshot: Snapshot, now: Timestamp) {
         let queue = self.queue.emptied();
-        *self = Self { queue, ..Self::restore(snapshot, now) };
+        let next_fence = self.next_fence.max(snapshot.next_fence);
+        *self = Self { queue, next_fence, ..Self::restore(snapshot, now) };
     }
 
     /// Does what a command asks, at a point in time. Time never runs backwards here: an

@@ -150,7 +150,8 @@ impl<J: Journal + 'static> Loaded<J> {
                  back, and leases keep the time that they had left"
             );
         }
-        let ledger = Ledger::restore(snapshot, now);
+        let mut ledger = Ledger::restore(snapshot, now);
+        ledger.raise_fences(now);
         let (outbox, inbox) = inbox::new();
         outbox.watch(&clock);
         let told = broadcast::Sender::new(TOLD_MAX);

@@ -375,7 +375,11 @@ impl Server {
             }
             _ => {}
         }
-        Ledger::restore(snapshot, now)
+        let mut ledger = Ledger::restore(snapshot, now);
+        if self.sabotage != Some(Sabotage::ReuseFences) {
+            ledger.raise_fences(now);
+        }
+        ledger
     }
 }
 

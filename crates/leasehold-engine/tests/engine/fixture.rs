@@ -60,6 +60,13 @@ impl World {
     pub(crate) fn restart(&mut self, downtime_seconds: f64) {
         self.wait(downtime_seconds);
         self.ledger = Ledger::restore(self.journal.load().unwrap(), self.now);
+        self.ledger.raise_fences(self.now);
+    }
+
+    /// The server stops, and a journal takes the place of its own: a backup, or a copy.
+    pub(crate) fn start_with(&mut self, journal: MemoryJournal, downtime_seconds: f64) {
+        self.journal = journal;
+        self.restart(downtime_seconds);
     }
 
     pub(crate) fn limit(&mut self, name: &str, slots: u64) {

@@ -1,6 +1,8 @@
 use leasehold_engine::{
-    Command, Gone, Hold, How, LeaseId, Missing, Mode, Outcome, Renewed, Span, Timestamp,
+    Command, Fence, Gone, Hold, How, LeaseId, Ledger, Missing, Mode, Outcome, Renewed, Snapshot,
+    Span, Timestamp,
 };
+use leasehold_journal::{Journal, MemoryJournal};
 
 use crate::fixture::{World, granted, lease_hold, refused, task_run};
 
@@ -68,6 +70,74 @@ fn a_lease_without_a_deadline_survives_any_downtime() {
     granted(world.tag(3, "run", &["tag:db"]));
     assert_eq!(world.untag("run", &["tag:db"]), ["tag:db"]);
     assert_eq!(world.taken("tag:db"), 0);
+}
+
+#[test]
+fn a_restored_backup_grants_no_token_a_second_time() {
+    let mut world = World::with("db", 9);
+    world.take(1, "db");
+    let backup = world.journal.clone();
+    let mut last = Fence(0);
+    for lease in 2..5 {
+        last = world.take(lease, "db").fence;
+    }
+    world.start_with(backup, 0.000_003);
+    let next = world.take(9, "db").fence;
+    assert!(next > last, "{next:?} after {last:?}");
+}
+
+#[test]
+fn a_backup_that_is_restored_twice_grants_no_token_a_second_time() {
+    let mut world = World::with("db", 9);
+    let backup = world.journal.clone();
+    let mut last = world.take(1, "db").fence;
+    for _ in 0..3 {
+        world.start_with(backup.clone(), 0.001);
+        let next = world.take(1, "db").fence;
+        assert!(next > last, "{next:?} after {last:?}");
+        last = next;
+    }
+}
+
+#[test]
+fn an_empty_journal_goes_on_from_the_clock_too() {
+    let mut world = World::with("db", 9);
+    let last = world.take(1, "db").fence;
+    world.start_with(MemoryJournal::default(), 1.0);
+    world.limit("db", 9);
+    assert!(world.take(2, "db").fence > last);
+}
+
+#[test]
+fn a_clock_that_is_behind_the_journal_lowers_no_token() {
+    let mut world = World::with("db", 9);
+    world.restart(1.0);
+    let last = world.take(1, "db").fence;
+    world.restart(-1e6);
+    assert_eq!(world.take(2, "db").fence, Fence(last.0 + 1));
+}
+
+#[test]
+fn after_a_failed_commit_no_token_is_lower_than_the_clock_at_the_start() {
+    let mut world = World::with("db", 9);
+    world.restart(1.0);
+    let start = u64::try_from(world.now.as_micros()).unwrap();
+    // Nothing has become durable since the start.
+    world.ledger.reload(world.journal.load().unwrap(), world.now);
+    assert!(world.take(1, "db").fence >= Fence(start));
+}
+
+#[test]
+fn a_token_is_exact_as_a_json_number_whatever_the_clock_shows() {
+    for year_3000 in [32_503_680_000_000_000, i64::MAX] {
+        let mut ledger = Ledger::restore(Snapshot::default(), Timestamp::from_micros(0));
+        ledger.raise_fences(Timestamp::from_micros(year_3000));
+        let next = ledger.take_changes().next_fence;
+        assert_eq!(next, Fence(1 << 52));
+    }
+    let mut ledger = Ledger::restore(Snapshot::default(), Timestamp::from_micros(0));
+    ledger.raise_fences(Timestamp::from_micros(-1));
+    assert_eq!(ledger.take_changes().next_fence, Fence(1));
 }
 
 #[test]

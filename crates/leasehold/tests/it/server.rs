@@ -2,6 +2,7 @@
 //! TCP, and stopped.
 
 mod attacks;
+mod backup;
 mod connections;
 mod crash;
 mod disk;

@@ -229,6 +229,39 @@ proptest! {
     }
 
     #[test]
+    fn i7_fences_rise_though_old_backups_are_restored(
+        events in story(by_holders()),
+        restores in any::<u64>(),
+        downtimes in prop::collection::vec(1..3_000_000_u64, 1..8),
+    ) {
+        let mut ledger = opening();
+        let mut journal = MemoryJournal::default();
+        journal.commit(&ledger.take_changes()).unwrap();
+        let backup = journal.load().unwrap();
+        // Even what is younger than the backup was granted in less than 10⁶ grants a second.
+        let mut now = ledger.now();
+        ledger.raise_fences(now);
+        let (mut greatest, mut grants) = (Fence(0), 0);
+        for (nth, event) in events.into_iter().enumerate() {
+            now = now.max(event.pace.time(&ledger));
+            if let Outcome::Acquired(Acquired::Granted(grant)) =
+                ledger.step(event.command, now).outcome
+                && let Some(lease) = grant.lease
+                && lease.fence > greatest
+            {
+                (greatest, grants) = (lease.fence, grants + 1);
+            }
+            if restores & (1 << (nth % 64)) != 0 {
+                now = now + Span::from_micros(grants + downtimes[nth % downtimes.len()]);
+                ledger = Ledger::restore(backup.clone(), now);
+                ledger.raise_fences(now);
+                let next = ledger.snapshot().next_fence;
+                prop_assert!(next > greatest, "{next:?} after {greatest:?}");
+            }
+        }
+    }
+
+    #[test]
     fn i10_a_lease_gives_back_what_has_not_drained_and_no_more(
         slots in prop::collection::vec(1..5_u64, 1..6),
         gaps in prop::collection::vec(0..900_000_i64, 6),

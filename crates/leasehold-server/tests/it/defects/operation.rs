@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::fixture::{TAGS, TestApp, run};
+use crate::fixture::{FIRST_TOKEN, TAGS, TestApp, run};
 
 /// Over the journal that users have.
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn d26_everybody_can_see_who_holds_a_slot_since_when_and_until_when() {
         "holder": {"kind": "task_run", "id": run(1), "labels": {}},
         "created": "2026-11-20T20:53:00.000000Z",
         "deadline": "2026-11-20T20:58:10.000000Z",
-        "fencing_token": 1,
+        "fencing_token": FIRST_TOKEN,
     });
     let mut on_limit = expected.clone();
     on_limit["slots"] = json!(1);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::{DOOR, asking, id};
-use crate::fixture::{LIMITS, TestApp, assert_json, until, with_json};
+use crate::fixture::{FIRST_TOKEN, LIMITS, TestApp, assert_json, until, with_json};
 
 #[tokio::test]
 async fn a_lease_says_everything_about_itself_now_and_whenever_it_is_read() {
@@ -29,7 +29,7 @@ async fn a_lease_says_everything_about_itself_now_and_whenever_it_is_read() {
         "holder": {"kind": "process", "id": "host-1:77", "labels": {"team": "data"}},
         "created": "2026-11-20T20:53:00.000000Z",
         "deadline": "2026-11-20T20:53:01.500000Z",
-        "fencing_token": 1,
+        "fencing_token": FIRST_TOKEN,
     });
     assert_json(&answer, &expected);
     assert_json(&app.get(&format!("{DOOR}/{}", id(&lease))).await.expect(200), &expected);
@@ -171,7 +171,7 @@ async fn a_grant_with_a_key_stays_though_its_client_hung_up() {
     let Ok(response) = app.router().oneshot(with_json("POST", DOOR, &body)).await;
     drop(response);
     let again = app.post(DOOR, &body).await.expect(200).json();
-    assert_eq!(again["fencing_token"], 1);
+    assert_eq!(again["fencing_token"], FIRST_TOKEN);
     assert_eq!(app.taken("db").await, 1);
     app.sleep(5.0);
     assert_eq!(app.taken("db").await, 0, "nobody came: its time ended it");

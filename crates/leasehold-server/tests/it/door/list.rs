@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{DOOR, id};
-use crate::fixture::{LIMITS, TestApp, run};
+use crate::fixture::{FIRST_TOKEN, LIMITS, TestApp, run};
 
-/// Fencing tokens of the leases that are listed.
+/// Which leases are listed, counted by their fencing tokens from the first one on.
 async fn listed(app: &TestApp, query: &str) -> Vec<u64> {
     let leases = app.get(&format!("{DOOR}{query}")).await.expect(200).json();
-    leases.as_array().unwrap().iter().map(|it| it["fencing_token"].as_u64().unwrap()).collect()
+    let tokens = leases.as_array().unwrap().iter().map(|it| it["fencing_token"].as_u64().unwrap());
+    tokens.map(|token| token - FIRST_TOKEN + 1).collect()
 }
 
 fn holder(kind: &str, id: &str) -> Value {

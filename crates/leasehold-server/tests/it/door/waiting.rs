@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{id, waiting};
-use crate::fixture::{LIMITS, TestApp, is_pending};
+use crate::fixture::{FIRST_TOKEN, LIMITS, TestApp, is_pending};
 
 #[tokio::test]
 async fn who_waits_is_granted_the_moment_a_slot_is_free() {
@@ -118,7 +118,7 @@ async fn who_hangs_up_when_it_is_its_turn_finds_the_lease_with_its_key() {
     app.give_back(id(&held)).await.expect(200);
     drop(first);
     let lease = app.ask(&["db"], request).await.expect(200).json();
-    assert_eq!(lease["fencing_token"], 2);
+    assert_eq!(lease["fencing_token"], FIRST_TOKEN + 1);
 }
 
 #[tokio::test]
