@@ -152,10 +152,10 @@ impl Records {
     ///
     /// See [`OpenError`].
     pub fn open(directory: &Path, bounds: Bounds) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(directory)
+        leasehold_sqlite::make_directory(directory)
             .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
         let path = directory.join(Self::FILE);
-        Self::prepare(Connection::open(&path), path, bounds)
+        Self::prepare(leasehold_sqlite::open(&path), path, bounds)
     }
 
     /// Records that last as long as the process. For tests.

@@ -103,7 +103,12 @@ impl IntoResponse for ApiError {
                 }
             }
             Self::Version(sentence) => detail(StatusCode::BAD_REQUEST, sentence),
-            Self::Unauthorized => exception(StatusCode::UNAUTHORIZED, bodies::UNAUTHORIZED),
+            // A browser asks its user then.
+            Self::Unauthorized => with_header(
+                exception(StatusCode::UNAUTHORIZED, bodies::UNAUTHORIZED),
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(r#"Basic realm="Leasehold", charset="UTF-8""#),
+            ),
             Self::NoSocket => StatusCode::FORBIDDEN.into_response(),
             Self::ForeignPage(foreign) => detail(StatusCode::FORBIDDEN, foreign.to_string()),
             Self::Csrf(sentence) => detail(StatusCode::FORBIDDEN, sentence),

@@ -36,15 +36,15 @@ const API_VERSION_MIN: [u64; 3] = [0, 8, 0];
 
 /// What a request has to show before it is looked at.
 pub(crate) struct Gate {
-    /// The value that `Authorization` must have, and the string within it.
     authorization: Option<Authorization>,
     csrf: Option<CsrfTokens>,
     pages: Pages,
     refused_pages: Rarely,
 }
 
+/// What clients must send: the string, and how it stands in `Authorization` after the scheme.
 struct Authorization {
-    header: String,
+    credentials: String,
     auth_string: String,
 }
 
@@ -123,7 +123,7 @@ impl Gated {
 impl Gate {
     pub(crate) fn new(config: &Config) -> Self {
         let authorization = config.auth_string.as_ref().map(|auth_string| Authorization {
-            header: format!("Basic {}", BASE64_STANDARD.encode(auth_string)),
+            credentials: BASE64_STANDARD.encode(auth_string),
             auth_string: auth_string.clone(),
         });
         Self {
@@ -168,8 +168,7 @@ impl Gate {
             let is_socket = request.method() == Method::GET && is_websocket(headers);
             let is_open = is_open(request.method(), path) || (is_socket && routes::is_socket(path));
             let given = text(headers, header::AUTHORIZATION.as_str()).unwrap_or_default();
-            let is_right: bool = authorization.header.as_bytes().ct_eq(given.as_bytes()).into();
-            if !is_open && !is_right {
+            if !is_open && !authorization.is_met_by(given) {
                 return Err(if is_socket { ApiError::NoSocket } else { ApiError::Unauthorized });
             }
         }
@@ -189,9 +188,19 @@ impl Gate {
     }
 }
 
+impl Authorization {
+    fn is_met_by(&self, given: &str) -> bool {
+        let Some((scheme, credentials)) = given.split_once(' ') else { return false };
+        let credentials = credentials.trim_start_matches(' ').as_bytes();
+        scheme.eq_ignore_ascii_case("basic")
+            && self.credentials.as_bytes().ct_eq(credentials).into()
+    }
+}
+
 /// Health checks need no authentication, and the page that shows the API holds no secrets.
 fn is_open(method: &Method, path: &str) -> bool {
-    method == Method::GET && matches!(path, "/api/health" | "/api/ready" | "/" | "/docs" | "/docs/")
+    [Method::GET, Method::HEAD].contains(method)
+        && matches!(path, "/api/health" | "/api/ready" | "/" | "/docs" | "/docs/")
 }
 
 pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {

@@ -1,9 +1,18 @@
 //! What all SQLite files of ours have in common: how they are told from those of other programs,
 //! configured, and brought up to date.
 
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
+
+/// What is in our files concerns their owner alone.
+const DIRECTORY_MODE: u32 = 0o700;
+/// See [`DIRECTORY_MODE`].
+pub const FILE_MODE: u32 = 0o600;
 
 /// How long to wait for somebody else who has the file: an operator who looks at it with `sqlite3`
 /// may hold it for a moment.
@@ -38,6 +47,27 @@ pub enum Unusable {
     /// It is no database, or it is damaged, or it cannot be written.
     #[error(transparent)]
     Storage(#[from] rusqlite::Error),
+}
+
+/// Makes a directory that its owner alone can enter, unless it is there.
+///
+/// # Errors
+///
+/// If it cannot be made.
+pub fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
+}
+
+/// Opens a database, and makes it if it is not there: its owner alone can read it, and the files that
+/// SQLite makes beside it.
+///
+/// # Errors
+///
+/// If SQLite cannot open it.
+pub fn open(path: &Path) -> rusqlite::Result<Connection> {
+    // A file that is there is left as it is. Why one cannot be made, SQLite says as well.
+    let _ = File::options().write(true).create_new(true).mode(FILE_MODE).open(path);
+    Connection::open(path)
 }
 
 impl Schema {

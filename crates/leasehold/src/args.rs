@@ -1,6 +1,7 @@
 //! The command line: which commands there are, and their help.
 
 use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::builder::Resettable;
@@ -8,13 +9,22 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
+use crate::commands::server::log::{self, LogFormat};
 use crate::exit::Exit;
+
+/// The version, and the commit that it was built from.
+pub(crate) const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("LEASEHOLD_COMMIT"), ")");
+/// The commit, or `unknown`.
+pub(crate) const COMMIT: &str = env!("LEASEHOLD_COMMIT");
+/// What our variables begin with.
+pub(crate) const OURS: &str = "LEASEHOLD_";
 
 /// Concurrency limits, rate limits and locks in which every slot is held on a lease.
 ///
 /// A holder that crashes is repossessed, nothing leaks, and nobody restarts anything by hand.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, max_term_width = 80, after_help = EXAMPLES)]
+#[command(version = VERSION, arg_required_else_help = true, max_term_width = 80, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -50,8 +60,13 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
     let matched = without_empty_variables(Cli::command()).try_get_matches();
     matched.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
         if let Some(variable) = variable_to_blame(&error) {
-            eprintln!("error: the variable {variable} is wrong: {}", in_one_line(&error));
+            let sentence = format!("the variable {variable} is wrong: {}", in_one_line(&error));
+            log::say_error(log_format(), &sentence);
             return Exit::Config.into();
+        }
+        if error.use_stderr() && log_format() == LogFormat::Json {
+            log::say_error(LogFormat::Json, &in_one_line(&error));
+            return Exit::Usage.into();
         }
         // Nowhere to print to is no reason to end otherwise.
         let _ = error.print();
@@ -59,11 +74,31 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
     })
 }
 
+/// How the log of a server would look, as far as a command line says it that is wrong.
+fn log_format() -> LogFormat {
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    let is_server = arguments.first().is_some_and(|command| command == "server");
+    let given = arguments.iter().zip(arguments.iter().skip(1).map(Some).chain([None]));
+    let is_json = |(argument, next): (&OsString, Option<&OsString>)| {
+        argument == "--log-format=json"
+            || (argument == "--log-format" && next.is_some_and(|next| next == "json"))
+    };
+    let by_variable = || {
+        !is_given("log-format")
+            && env::var_os(variable_of("log-format")).is_some_and(|value| value == "json")
+    };
+    let is_json = is_server && (given.into_iter().any(is_json) || by_variable());
+    if is_json { LogFormat::Json } else { LogFormat::Text }
+}
+
 /// An empty variable is as good as none: it hides nothing that is set elsewhere.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |arg: &Arg| {
         let variable = arg.get_env().and_then(env::var_os);
-        variable.is_some_and(|value| value.is_empty())
+        // Kubernetes sets LEASEHOLD_PORT to `tcp://…` beside a service that is called `leasehold`.
+        variable.is_some_and(|value| {
+            value.is_empty() || value.as_encoded_bytes().starts_with(b"tcp://")
+        })
     };
     command
         .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
@@ -77,7 +112,7 @@ fn variable_that_is_no_text() -> Option<String> {
     }
     let ours = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
     let mut wrong = ours
-        .filter(|(name, value)| name.starts_with("LEASEHOLD_") && value.to_str().is_none())
+        .filter(|(name, value)| name.starts_with(OURS) && value.to_str().is_none())
         .map(|(name, _)| name);
     // Paths need not be text.
     wrong.find(|name| !matches!(name.as_str(), "LEASEHOLD_CONFIG" | "LEASEHOLD_DATA_DIR"))
@@ -91,8 +126,13 @@ fn variable_to_blame(error: &clap::Error) -> Option<String> {
     let argument = error.get(ContextKind::InvalidArg)?.to_string();
     let flag = argument.split(' ').next()?;
     let option = flag.strip_prefix("--")?;
-    let variable = format!("LEASEHOLD_{}", option.replace('-', "_").to_uppercase());
+    let variable = variable_of(option);
     (env::var_os(&variable).is_some() && !is_given(option)).then_some(variable)
+}
+
+/// The variable that sets an option.
+pub(crate) fn variable_of(option: &str) -> String {
+    format!("{OURS}{}", option.replace('-', "_").to_uppercase())
 }
 
 /// Whether an option stands on our part of the command line.

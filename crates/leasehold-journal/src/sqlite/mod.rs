@@ -7,8 +7,9 @@
 mod rows;
 mod schema;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use leasehold_engine::{Changes, Snapshot};
@@ -88,11 +89,12 @@ impl SqliteJournal {
     /// See [`OpenError`]; nothing is changed then.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let unwritable = |source| OpenError::Directory { path: directory.to_owned(), source };
-        fs::create_dir_all(directory).map_err(unwritable)?;
+        leasehold_sqlite::make_directory(directory).map_err(unwritable)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(leasehold_sqlite::FILE_MODE)
             .open(directory.join(Self::LOCK))
             .map_err(unwritable)?;
         lock.try_lock().map_err(|error| match error {
@@ -101,7 +103,7 @@ impl SqliteJournal {
         })?;
         let path = directory.join(Self::FILE);
         let prepared =
-            Connection::open(&path).map_err(Unusable::from).and_then(|mut connection| {
+            leasehold_sqlite::open(&path).map_err(Unusable::from).and_then(|mut connection| {
                 SCHEMA.prepare(&mut connection)?;
                 Ok(connection)
             });

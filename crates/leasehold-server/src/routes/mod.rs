@@ -69,10 +69,10 @@ impl Routes {
 
 /// Answers 405 to every method that has no handler. `allow` is what the recorded server
 /// names: the methods of the first of its routes with this path; all methods of a path that is ours
-/// alone. `HEAD` is not among them.
+/// alone. `HEAD` is answered where `GET` is, and named nowhere.
 fn otherwise(allow: &'static str, methods: MethodRouter<App>) -> MethodRouter<App> {
     let refuse = move || async move { ApiError::MethodNotAllowed(allow) };
-    methods.head(refuse).fallback(refuse)
+    methods.fallback(refuse)
 }
 
 /// 307 to the same path with the slash at its end added or taken away.

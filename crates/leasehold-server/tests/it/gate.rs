@@ -72,6 +72,10 @@ async fn only_the_right_password_opens_a_server_that_has_one() {
     let app = app(|config| config.auth_string = Some("admin:päss".to_owned()));
     let right = basic("admin:päss");
     list(&app, &[("authorization", &right)]).await.expect(200);
+    for scheme in ["basic", "BASIC", "Basic "] {
+        let right = right.replace("Basic", scheme);
+        list(&app, &[("authorization", &right)]).await.expect(200);
+    }
     for wrong in [
         "",
         "Basic",
@@ -85,6 +89,8 @@ async fn only_the_right_password_opens_a_server_that_has_one() {
     ] {
         let answer = list(&app, &[("authorization", wrong)]).await.expect(401);
         assert_eq!(answer.json(), json!({"exception_message": "Unauthorized"}), "{wrong}");
+        let challenge = answer.header("www-authenticate").unwrap();
+        assert!(challenge.starts_with("Basic realm="), "a browser asks its user: {challenge}");
     }
     list(&app, &[]).await.expect(401);
 }
@@ -94,6 +100,7 @@ async fn health_checks_need_no_password_and_nothing_else_does_without() {
     let app = app(|config| config.auth_string = Some("admin:pass".to_owned()));
     for path in ["/api/health", "/api/ready"] {
         ask(&app, "GET", path, &[]).await.expect(200);
+        ask(&app, "HEAD", path, &[]).await.expect(200);
         ask(&app, "POST", path, &[]).await.expect(401);
     }
     for path in ["/api/version", "/api/nope", "/api/csrf-token?client=x", LIMITS, "/nope"] {

@@ -22,7 +22,8 @@ async fn a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has() 
     let check = async |path: String, methods: &[&str], allow: &str| {
         for method in METHODS {
             let answer = ask(&app, method, &path).await;
-            if methods.contains(&method) {
+            let is_head = method == "HEAD" && methods.contains(&"GET");
+            if methods.contains(&method) || is_head {
                 assert_ne!(answer.status, 405, "{method} {path}");
                 continue;
             }
@@ -60,6 +61,18 @@ async fn a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has() 
     }
     for path in ["health", "ready", "hello", "version", "admin/version", "csrf-token"] {
         check(format!("/api/{path}"), &["GET"], "GET").await;
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_a_body() {
+    let app = TestApp::start();
+    let paths =
+        ["/api/health", "/api/leases", "/api/openapi.json", "/docs", &format!("{LIMITS}/abc")];
+    for path in paths {
+        let (get, head) = (ask(&app, "GET", path).await, ask(&app, "HEAD", path).await);
+        assert_eq!((head.status, head.text().as_str()), (get.status, ""), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
     }
 }
 

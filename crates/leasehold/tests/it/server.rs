@@ -13,4 +13,5 @@ mod output;
 mod program;
 mod socket;
 mod standstill;
+mod start;
 mod stop;

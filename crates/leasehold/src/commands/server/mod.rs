@@ -1,6 +1,8 @@
 //! `leasehold server`.
 
+mod announce;
 mod descriptors;
+pub(crate) mod log;
 mod options;
 mod start;
 
@@ -21,7 +23,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
     match command {
         Command::Start(args) => match options::Settings::resolve(args) {
             Ok(settings) => start::run(settings),
-            Err(error) => start::fail(&error, error.exit()),
+            Err(refused) => start::fail(&refused.error, refused.error.exit(), refused.log_format),
         },
     }
 }

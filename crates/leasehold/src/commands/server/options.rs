@@ -1,20 +1,22 @@
 //! The server's options, from flags, environment and file, in this order of precedence; below
 //! them the variables of a Prefect server, so that its settings come along.
 
-use std::env;
-use std::fs;
-use std::io;
+mod ranges;
+mod sources;
+mod variables;
+
 use std::path::{self, PathBuf};
 use std::str::FromStr;
 
-use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
 use directories::ProjectDirs;
 use leasehold_server::AllowedHost;
 use nix::unistd::gethostname;
 use serde::Deserialize;
 
-use crate::args::is_given;
-use crate::exit::Exit;
+pub(super) use self::sources::OptionsError;
+use self::sources::Sources;
+use super::log::{LogFormat, LogLevel};
 
 /// Enough for a person to follow, and a hundredth of what a limit can grant.
 const EVENTS_PER_SECOND_MAX_DEFAULT: u32 = 1_000;
@@ -101,7 +103,8 @@ struct Options {
         long,
         value_name = "USER:PASSWORD",
         env = "LEASEHOLD_AUTH_STRING",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new()
     )]
     auth_string: Option<String>,
     /// Names by which browsers may address the server, with commas between them: `name`, `*.name`,
@@ -170,25 +173,6 @@ struct Options {
     records_age_seconds_max: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum LogFormat {
-    #[default]
-    Text,
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
-
 /// The options as they are in the end.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -200,51 +184,29 @@ pub(super) struct Settings {
     pub(super) server: leasehold_server::Config,
     pub(super) records: leasehold_records::Bounds,
     pub(super) events_per_second_max: u32,
+    /// What is odd about the environment, and no reason not to start.
+    pub(super) warnings: Vec<String>,
 }
 
-/// Why the options make no sense.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OptionsError {
-    #[error("the file {} cannot be read: {error}; make it readable, or name another with --config", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    #[error("the file {} is wrong in line {line}: {message}", path.display())]
-    Malformed { path: PathBuf, line: usize, message: String },
-    #[error("the variable {name} is wrong: '{value}' is not {expected}")]
-    Variable { name: &'static str, value: String, expected: &'static str },
-    #[error("the variable {name} is wrong: it is no UTF-8")]
-    NotText { name: &'static str },
-    #[error("--{option} is {value}, which must be {expected}")]
-    OutOfRange { option: &'static str, value: String, expected: String },
-    #[error("--{option} has '{value}', which is not {expected}")]
-    NoName { option: &'static str, value: String, expected: &'static str },
-    #[error("there is no data directory on this platform; set one with --data-dir")]
-    NoDataDirectory,
-}
-
-/// Those that bound each other: any of them may be the one that is wrong.
-const LEASE_SECONDS: [&str; 3] =
-    ["lease-seconds-min", "lease-seconds-default", "lease-seconds-max"];
-
-impl OptionsError {
-    /// Whoever reads the code looks at the command line first, if the wrong value stands there.
-    pub(super) fn exit(&self) -> Exit {
-        match self {
-            Self::NoName { option, .. } if is_given(option) => Exit::Usage,
-            Self::OutOfRange { option, .. } => {
-                let is_bound = LEASE_SECONDS.contains(option);
-                let may_be_wrong = if is_bound { &LEASE_SECONDS[..] } else { &[*option] };
-                let is_flag = may_be_wrong.iter().any(|option| is_given(option));
-                if is_flag { Exit::Usage } else { Exit::Config }
-            }
-            _ => Exit::Config,
-        }
-    }
+/// Options that make no sense, and how the log would have looked.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: OptionsError,
+    pub(super) log_format: LogFormat,
 }
 
 impl Settings {
-    pub(super) fn resolve(args: Args) -> Result<Self, OptionsError> {
-        let file = read_file(args.config)?;
-        let options = args.options.or(file).or(prefect_variables()?);
+    pub(super) fn resolve(args: Args) -> Result<Self, Refused> {
+        let mut log_format = args.options.log_format;
+        Self::read(args, &mut log_format)
+            .map_err(|error| Refused { error, log_format: log_format.unwrap_or_default() })
+    }
+
+    fn read(args: Args, log_format: &mut Option<LogFormat>) -> Result<Self, OptionsError> {
+        let sources = Sources::read(args.config)?;
+        let options = args.options.or(sources.options()?);
+        *log_format = options.log_format;
+        let options = options.or(variables::of_prefect()?);
         let mut server = leasehold_server::Config::default();
         let bodies = &mut server.bodies;
         bodies.lease_seconds_min = options.lease_seconds_min.unwrap_or(bodies.lease_seconds_min);
@@ -255,9 +217,12 @@ impl Settings {
             bodies.lease_seconds_default.clamp(bodies.lease_seconds_min.min(highest), highest)
         });
         bodies.page_size = options.page_size.unwrap_or(bodies.page_size);
-        server.auth_string = options.auth_string.filter(|auth_string| !auth_string.is_empty());
-        server.cors_origins = names("cors-origins", options.cors_origins, ORIGIN)?;
-        server.allowed_hosts = names("allowed-hosts", options.allowed_hosts, HOST)?;
+        if options.auth_string.as_ref().is_some_and(|auth_string| auth_string.trim().is_empty()) {
+            return Err(OptionsError::NoPassword(sources.of("auth-string")));
+        }
+        server.auth_string = options.auth_string;
+        server.cors_origins = names(&sources, "cors-origins", options.cors_origins, ORIGIN)?;
+        server.allowed_hosts = names(&sources, "allowed-hosts", options.allowed_hosts, HOST)?;
         server.allowed_hosts.extend(names_of_this_machine(options.host.as_deref()));
         server.is_csrf_protected = options.csrf_protection.unwrap_or(server.is_csrf_protected);
         server.tag_wait_seconds = options.tag_wait_seconds.unwrap_or(server.tag_wait_seconds);
@@ -272,7 +237,7 @@ impl Settings {
         records.events_bytes_max = options.events_bytes_max.unwrap_or(records.events_bytes_max);
         records.age_seconds_max =
             options.records_age_seconds_max.unwrap_or(records.age_seconds_max);
-        check(&server, records)?;
+        ranges::check(&sources, &server, records)?;
         Ok(Self {
             host: options.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: options.port.unwrap_or(4200),
@@ -289,6 +254,7 @@ impl Settings {
             events_per_second_max: options
                 .events_per_second_max
                 .unwrap_or(EVENTS_PER_SECOND_MAX_DEFAULT),
+            warnings: variables::warnings(),
         })
     }
 }
@@ -325,119 +291,12 @@ impl Options {
     }
 }
 
-/// The file that was named has to be there; the one in its usual place may be missing.
-fn read_file(named: Option<PathBuf>) -> Result<Options, OptionsError> {
-    let is_named = named.is_some();
-    let path = match named {
-        Some(path) => path,
-        None => project_dirs()?.config_dir().join("config.toml"),
-    };
-    match fs::read_to_string(&path) {
-        Ok(text) => toml::from_str(&text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            OptionsError::Malformed { path, line, message: error.message().to_owned() }
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => {
-            Ok(Options::default())
-        }
-        Err(error) => Err(OptionsError::Unreadable { path, error }),
-    }
-}
-
-fn prefect_variables() -> Result<Options, OptionsError> {
-    Ok(Options {
-        tag_wait_seconds: variable(
-            "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS",
-            "a number of seconds",
-        )?,
-        wait_seconds_max: variable(
-            "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS",
-            "a number of seconds",
-        )?,
-        page_size: variable("PREFECT_SERVER_API_DEFAULT_LIMIT", "a number of results")?,
-        auth_string: variable("PREFECT_SERVER_API_AUTH_STRING", "text")?,
-        csrf_protection: variable::<Truth>(
-            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED",
-            "true or false",
-        )?
-        .map(|truth| truth.0),
-        ..Options::default()
-    })
-}
-
-fn variable<T: FromStr>(
-    name: &'static str,
-    expected: &'static str,
-) -> Result<Option<T>, OptionsError> {
-    let value = match env::var(name) {
-        Ok(value) if !value.is_empty() => value,
-        Ok(_) | Err(env::VarError::NotPresent) => return Ok(None),
-        Err(env::VarError::NotUnicode(_)) => return Err(OptionsError::NotText { name }),
-    };
-    match value.trim().parse() {
-        Ok(parsed) => Ok(Some(parsed)),
-        Err(_) => Err(OptionsError::Variable { name, value, expected }),
-    }
-}
-
-/// True or false in all the spellings that a Prefect server takes.
-struct Truth(bool);
-
-impl FromStr for Truth {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text.to_ascii_lowercase().as_str() {
-            "1" | "true" | "t" | "yes" | "y" | "on" => Ok(Self(true)),
-            "0" | "false" | "f" | "no" | "n" | "off" => Ok(Self(false)),
-            _ => Err(()),
-        }
-    }
-}
-
-fn check(
-    server: &leasehold_server::Config,
-    records: leasehold_records::Bounds,
-) -> Result<(), OptionsError> {
-    let bodies = &server.bodies;
-    let within = |option, value: f64, from: f64, to: f64| {
-        let expected = format!("from {from} to {to}");
-        let is_within = (from..=to).contains(&value);
-        is_within.then_some(()).ok_or(OptionsError::OutOfRange {
-            option,
-            // Numbers that nobody means have hundreds of digits.
-            value: if value.abs() < 1e15 { value.to_string() } else { format!("{value:e}") },
-            expected,
-        })
-    };
-    const YEAR_SECONDS: f64 = 366.0 * 86_400.0;
-    within("lease-seconds-min", bodies.lease_seconds_min, 0.001, YEAR_SECONDS)?;
-    within("lease-seconds-max", bodies.lease_seconds_max, bodies.lease_seconds_min, YEAR_SECONDS)?;
-    within(
-        "lease-seconds-default",
-        bodies.lease_seconds_default,
-        bodies.lease_seconds_min,
-        bodies.lease_seconds_max,
-    )?;
-    within("page-size", bodies.page_size as f64, 1.0, 10_000.0)?;
-    within("tag-wait-seconds", server.tag_wait_seconds, 0.0, YEAR_SECONDS)?;
-    within("wait-seconds-max", server.wait_seconds_max, 0.0, YEAR_SECONDS)?;
-    // Clients give up a request after 60 s.
-    within("park-seconds", server.park_seconds, 0.0, 55.0)?;
-    within("heartbeat-timeout-seconds", server.heartbeat_timeout_seconds, 1.0, YEAR_SECONDS)?;
-    within("records-max", records.runs_max as f64, 100.0, 100_000_000.0)?;
-    within("events-max", records.events_max as f64, 100.0, 100_000_000.0)?;
-    within("client-events-max", records.client_events_max as f64, 0.0, 100_000_000.0)?;
-    within("events-bytes-max", records.events_bytes_max as f64, 1e6, 1e12)?;
-    within("records-age-seconds-max", records.age_seconds_max as f64, 60.0, 100.0 * YEAR_SECONDS)
-}
-
 const HOST: &str = "a name such as limits.example, *.example or *";
 const ORIGIN: &str = "an origin such as https://limits.example";
 
 /// Several names; what is between two commas may be empty.
 fn names<T: FromStr>(
+    sources: &Sources,
     option: &'static str,
     given: Option<Vec<String>>,
     expected: &'static str,
@@ -446,8 +305,10 @@ fn names<T: FromStr>(
     let named = given.iter().map(|value| value.trim()).filter(|value| !value.is_empty());
     named
         .map(|value| {
-            let wrong = |_| OptionsError::NoName { option, value: value.to_owned(), expected };
-            value.parse().map_err(wrong)
+            value.parse().map_err(|_| {
+                let (source_of, value) = (sources.of(option), value.to_owned());
+                OptionsError::NoName { source_of, value, expected }
+            })
         })
         .collect()
 }

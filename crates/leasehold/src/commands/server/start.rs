@@ -1,8 +1,7 @@
 //! `leasehold server start`.
 
 use std::error::Error;
-use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,11 +13,12 @@ use leasehold_server::evidence::{Span, Witness};
 use leasehold_server::records::{Recorder, RunningRecorder};
 use leasehold_server::{App, Clock, Config, serve};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::filter::LevelFilter;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::announce::Started;
 use super::descriptors;
-use super::options::{LogFormat, LogLevel, Settings};
+use super::log::{self, LogFormat};
+use super::options::Settings;
 use crate::exit::Exit;
 
 /// How long the records may take to be durable when the server stops.
@@ -88,31 +88,66 @@ impl StartError {
 }
 
 pub(super) fn run(settings: Settings) -> ExitCode {
-    start_logging(settings.log_format, settings.log_level);
+    let log_format = settings.log_format;
+    log::start(log_format, settings.log_level);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&error, Exit::Software),
+        Err(error) => return fail(&error, Exit::Software, log_format),
     };
     let result = runtime.block_on(serve_until_stopped(settings));
     // What still runs are connections that did not end in time.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, error.exit()),
+        Err(error) => fail(&error, error.exit(), log_format),
     }
 }
 
 /// Says in one line why the server does not run.
-pub(super) fn fail(error: &dyn Error, exit: Exit) -> ExitCode {
+pub(super) fn fail(error: &dyn Error, exit: Exit, log_format: LogFormat) -> ExitCode {
     let line = chain(error).replace('\n', " ");
-    eprintln!("error: {}", line.trim_end());
+    log::say_error(log_format, line.trim_end());
     exit.into()
 }
 
+/// The signals that would end the process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves when the server has to stop. A terminal that was closed, or whoever wants options to
+    /// be read again, is no reason.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                hangup = self.hangup.recv() => match hangup {
+                    Some(()) => tracing::info!(
+                        "SIGHUP changes nothing: options are read at the start alone"
+                    ),
+                    None => return,
+                },
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+            }
+        }
+    }
+}
+
 async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
-    // Signals first: from here on every one of them stops the server cleanly.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    // Signals first: from here on none of them ends the server but cleanly.
+    let mut signals = Signals::catch()?;
     let journal = SqliteJournal::open(&settings.data_dir).map_err(StartError::Journal)?;
     let mut records =
         Records::open(&settings.data_dir, settings.records).map_err(StartError::Records)?;
@@ -143,13 +178,10 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     }
     let config = Config { waiters_max, ..settings.server.clone() };
     let app = App::with_records(ledger, recorder, witness, event_log, config);
-    announce(&settings, address);
+    Started { settings: &settings, address, connections_max, waiters_max }.announce();
 
     serve::serve(listener, app.into_service(), connections_max, async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.stop().await;
         tracing::info!("stopping");
         waiters.send_waiters_away();
         logging.close();
@@ -168,48 +200,5 @@ async fn stop_recording(recording: RunningRecorder) {
     let stopped = tokio::task::spawn_blocking(|| recording.stop());
     if tokio::time::timeout(RECORDING_STOP_TIMEOUT, stopped).await.is_err() {
         tracing::warn!("some runs may not have been recorded");
-    }
-}
-
-/// Tells where it listens and where its data is, on standard output.
-fn announce(settings: &Settings, address: SocketAddr) {
-    let base = format!("http://{address}");
-    let data = settings.data_dir.display();
-    let announcement = match settings.log_format {
-        LogFormat::Json => serde_json::json!({
-            "api_url": format!("{base}/api"),
-            "docs_url": format!("{base}/docs"),
-            "data_dir": data.to_string(),
-        })
-        .to_string(),
-        LogFormat::Text => format!(
-            "Leasehold {} is listening.\n\n  API   {base}/api\n  Docs  {base}/docs\n  \
-             Data  {data}\n\nClients of Prefect use it with\n\n  export \
-             PREFECT_API_URL={base}/api\n\nStop it with Ctrl-C.",
-            env!("CARGO_PKG_VERSION"),
-        ),
-    };
-    // Nobody there to read it is no reason not to serve.
-    let _ = writeln!(io::stdout(), "{announcement}");
-}
-
-fn start_logging(format: LogFormat, level: LogLevel) {
-    let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let has_colors =
-        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let logs = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_max_level(level)
-        .with_ansi(has_colors)
-        .with_target(false);
-    match format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
     }
 }

@@ -163,9 +163,9 @@ fn a_value_that_makes_no_sense_ends_with_64_as_a_flag_and_with_78_elsewhere() {
     let out_of_range = |option: &str, value: &str| {
         check(home.start_command(&[&format!("--{option}={value}")]), 64, &[option, value]);
         let mut command = home.start_command(&[]);
-        let variable = option.replace('-', "_").to_uppercase();
-        command.env(format!("LEASEHOLD_{variable}"), value);
-        check(command, 78, &[option, value]);
+        let variable = format!("LEASEHOLD_{}", option.replace('-', "_").to_uppercase());
+        command.env(&variable, value);
+        check(command, 78, &[&variable, value]);
     };
     out_of_range("page-size", "0");
     out_of_range("lease-seconds-min", "-1");

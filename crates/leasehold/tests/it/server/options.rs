@@ -167,13 +167,68 @@ fn a_number_out_of_range_is_refused_for_that_wherever_it_stands() {
     let heartbeat = "--heartbeat-timeout-seconds is -1, which must be from 1 to 31622400";
     check(&["--heartbeat-timeout-seconds", "-1"], none, 64, heartbeat);
     check(&["--heartbeat-timeout-seconds=-1"], none, 64, heartbeat);
+    let heartbeat = "the variable LEASEHOLD_HEARTBEAT_TIMEOUT_SECONDS is -1, which must be from 1";
     check(&[], ("LEASEHOLD_HEARTBEAT_TIMEOUT_SECONDS", "-1"), 78, heartbeat);
+    let prefect = "PREFECT_SERVER_API_DEFAULT_LIMIT";
+    check(&[], (prefect, "0"), 78, "the variable PREFECT_SERVER_API_DEFAULT_LIMIT is 0, which");
     check(&["--park-seconds", "-3"], none, 64, "--park-seconds is -3, which must be from 0 to 55");
     check(&["--park-seconds", "1e300"], none, 64, "--park-seconds is 1e300, which");
     check(&["--records-max", "-5"], none, 64, "invalid value '-5' for '--records-max <COUNT>'");
     // The default is as long as the bounds allow.
-    check(&["--lease-seconds-min", "90000"], none, 64, "--lease-seconds-max is 86400");
+    let too_long = "--lease-seconds-min is 90000, which must be from 0.001 to 86400";
+    check(&["--lease-seconds-min", "90000"], none, 64, too_long);
+    let too_short = "--lease-seconds-max is 30, which must be from 60 to 31622400";
+    check(&["--lease-seconds-max", "30"], none, 64, too_short);
+    let both = "--lease-seconds-max is 9, which must be from 10 (the variable \
+                LEASEHOLD_LEASE_SECONDS_MIN) to 31622400";
+    check(&["--lease-seconds-max", "9"], ("LEASEHOLD_LEASE_SECONDS_MIN", "10"), 64, both);
     check(&["--lease-seconds-max", "9"], ("LEASEHOLD_LEASE_SECONDS_MIN", "x"), 78, "SECONDS_MIN");
+}
+
+#[test]
+fn a_value_that_is_wrong_is_blamed_with_its_file_and_its_line() {
+    let home = Home::new();
+    for (text, line, key) in [
+        ("port = 0\n\n# Short.\nlease_seconds_max = 30\n", 4, "lease_seconds_max"),
+        ("\n\"page_size\" = 0\n", 2, "page_size"),
+        ("auth_string = \" \"\n", 1, "auth_string"),
+        ("port = 0\ncors_origins = [\"*\"]\n", 2, "cors_origins"),
+        ("allowed_hosts = [\"a\", \"http://b\"]\n", 1, "allowed_hosts"),
+    ] {
+        let file = home.write("config.toml", text).display().to_string();
+        let ended = run(home.leasehold(["server", "start", "--config", &file]));
+        assert_eq!(ended.code, Some(78), "{text}: {ended:?}");
+        let place = format!("error: {key} in line {line} of the file {file} ");
+        assert!(ended.stderr.starts_with(&place), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_empty_password_is_refused() {
+    let home = Home::new();
+    let ended = run(home.start_command(&["--auth-string", ""]));
+    assert_eq!(ended.code, Some(64), "{ended:?}");
+    assert!(ended.stderr.contains("--auth-string <USER:PASSWORD>"), "{ended:?}");
+    let ended = run(home.start_command(&["--auth-string", " "]));
+    assert_eq!((ended.code, ended.stderr.contains("--auth-string is empty")), (Some(64), true));
+}
+
+#[test]
+fn variables_that_mean_nothing_are_told() {
+    let home = Home::new();
+    let mut command = home.start_command(&[]);
+    command
+        .env("LEASEHOLD_AUTHSTRING", "admin:secret")
+        .env("LEASEHOLD_AUTH_STRING", "")
+        // What Kubernetes sets beside a service that is called `leasehold`.
+        .env("LEASEHOLD_PORT", "tcp://10.0.0.1:4200")
+        .env("LEASEHOLD_SERVICE_HOST", "10.0.0.1");
+    let log = Server::start(command).stop();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(warnings.len(), 2, "{log}");
+    assert!(warnings[0].contains("did you mean LEASEHOLD_AUTH_STRING?"), "{log}");
+    assert!(warnings[1].contains("LEASEHOLD_AUTH_STRING is empty"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
 }
 
 #[test]
