@@ -448,10 +448,13 @@ pub(crate) trait Choice: Copy + 'static {
     fn word(self) -> &'static str;
 }
 
-pub(crate) struct OneOf<T>(pub(crate) PhantomData<T>);
+pub(crate) struct OneOf<T>(&'static str, PhantomData<T>);
 
 impl<T> OneOf<T> {
-    pub(crate) const RULE: Self = Self(PhantomData);
+    /// A word that the recorded validation declares as a literal.
+    pub(crate) const RULE: Self = Self("literal_error", PhantomData);
+    /// A word that it declares as a member of an enumeration.
+    pub(crate) const MEMBER: Self = Self("enum", PhantomData);
 }
 
 impl<T: Choice> Rule for OneOf<T> {
@@ -465,7 +468,7 @@ impl<T: Choice> Rule for OneOf<T> {
         }
         let expected = enumerate(T::ALL.iter().map(|choice| choice.word()));
         let msg = format!("Input should be {expected}");
-        findings.refuse(ErrorDetail::new("literal_error", msg, input).with("expected", &*expected))
+        findings.refuse(ErrorDetail::new(self.0, msg, input).with("expected", &*expected))
     }
 
     fn schema(&self, _: &Settings) -> Value {

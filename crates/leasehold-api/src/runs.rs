@@ -165,6 +165,14 @@ body! {
 }
 
 body! {
+    /// Changes to a task run. What is not sent stays.
+    pub struct UpdateTaskRun: Model {
+        /// Its new name.
+        pub name: Patch<String> = patched("name", TEXT);
+    }
+}
+
+body! {
     /// A state that a run is to enter.
     pub struct SetState: Parameters {
         /// The state.
@@ -182,6 +190,96 @@ body! {
         /// A task run, where states of task runs are.
         pub task_run_id: Option<Uuid> = optional("task_run_id", ID);
     }
+}
+
+choice! {
+    /// In which order flow runs are listed.
+    pub enum FlowRunSort {
+        /// The newest id first.
+        IdDesc = "ID_DESC",
+        /// By when they began, or are expected to.
+        StartTimeAsc = "START_TIME_ASC",
+        /// The same, the latest first.
+        StartTimeDesc = "START_TIME_DESC",
+        /// By when they are expected to begin.
+        ExpectedStartTimeAsc = "EXPECTED_START_TIME_ASC",
+        /// The same, the latest first.
+        ExpectedStartTimeDesc = "EXPECTED_START_TIME_DESC",
+        /// By name.
+        NameAsc = "NAME_ASC",
+        /// The same, the last first.
+        NameDesc = "NAME_DESC",
+        /// By when they are to begin again.
+        NextScheduledStartTimeAsc = "NEXT_SCHEDULED_START_TIME_ASC",
+        /// By when they were over, the latest first.
+        EndTimeDesc = "END_TIME_DESC",
+    }
+}
+
+choice! {
+    /// In which order task runs are listed.
+    pub enum TaskRunSort {
+        /// The newest id first.
+        IdDesc = "ID_DESC",
+        /// By when they are expected to begin.
+        ExpectedStartTimeAsc = "EXPECTED_START_TIME_ASC",
+        /// The same, the latest first.
+        ExpectedStartTimeDesc = "EXPECTED_START_TIME_DESC",
+        /// By name.
+        NameAsc = "NAME_ASC",
+        /// The same, the last first.
+        NameDesc = "NAME_DESC",
+        /// By when they are to begin again.
+        NextScheduledStartTimeAsc = "NEXT_SCHEDULED_START_TIME_ASC",
+        /// By when they were over, the latest first.
+        EndTimeDesc = "END_TIME_DESC",
+        /// By how long they have run, the longest first.
+        DurationDesc = "DURATION_DESC",
+        /// The same, the shortest first.
+        DurationAsc = "DURATION_ASC",
+    }
+}
+
+/// Declares a list of runs: [`FilterRuns`] in an order.
+macro_rules! list_runs {
+    ($(#[doc = $about:literal])+ $name:ident, $sort:ident) => {
+        body! {
+            $(#[doc = $about])+
+            pub struct $name: Parameters {
+                /// In which order.
+                pub sort: $sort = defaulted("sort", OneOf::MEMBER, |_| $sort::IdDesc);
+                /// By their flows.
+                pub flows: Option<Map<String, Value>> = optional("flows", Fields);
+                /// By flow runs.
+                pub flow_runs: Option<Map<String, Value>> = optional("flow_runs", Fields);
+                /// By task runs.
+                pub task_runs: Option<Map<String, Value>> = optional("task_runs", Fields);
+                /// How many results at most.
+                pub limit: u64 = defaulted("limit", PageSize, |settings| settings.page_size);
+                /// How many results to skip.
+                pub offset: u64 = defaulted("offset", COUNT, |_| 0);
+            }
+        }
+
+        impl $name {
+            /// The order, and which runs are listed in it.
+            #[must_use]
+            pub fn into_parts(self) -> ($sort, FilterRuns) {
+                let Self { sort, flows, flow_runs, task_runs, limit, offset } = self;
+                (sort, FilterRuns { flows, flow_runs, task_runs, limit, offset })
+            }
+        }
+    };
+}
+
+list_runs! {
+    /// A page of flow runs.
+    ListFlowRuns, FlowRunSort
+}
+
+list_runs! {
+    /// A page of task runs.
+    ListTaskRuns, TaskRunSort
 }
 
 body! {

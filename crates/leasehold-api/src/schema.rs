@@ -41,7 +41,10 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         body::<runs::CreateFlowRun>(settings),
         body::<runs::UpdateFlowRun>(settings),
         body::<runs::CreateTaskRun>(settings),
+        body::<runs::UpdateTaskRun>(settings),
         body::<runs::SetState>(settings),
+        body::<runs::ListFlowRuns>(settings),
+        body::<runs::ListTaskRuns>(settings),
         body::<runs::FilterRuns>(settings),
     ];
     let answers = [

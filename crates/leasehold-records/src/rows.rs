@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::run::{Flow, Identity, Run, RunKind};
 use crate::state::State;
-use crate::store::{Bounds, Filter, RecordsError};
+use crate::store::{Bounds, Filter, Order, RecordsError, Sort};
 
 type Result<T> = std::result::Result<T, RecordsError>;
 
@@ -67,9 +67,10 @@ pub(crate) fn runs(connection: &Connection, kind: RunKind, filter: &Filter) -> R
     let (conditions, mut cells) = conditions(kind, filter);
     cells.push(Cell::Integer(integer(filter.limit)));
     cells.push(Cell::Integer(integer(filter.offset)));
+    let order = order_by(filter.sort);
     let mut statement = connection.prepare_cached(&format!(
         "SELECT document, heartbeat_micros FROM runs WHERE {conditions}
-         ORDER BY created_micros DESC LIMIT ? OFFSET ?"
+         ORDER BY {order} LIMIT ? OFFSET ?"
     ))?;
     let runs = statement.query_map(params_from_iter(cells), |row| Ok(read_run(row)))?;
     readable(runs)
@@ -81,6 +82,41 @@ pub(crate) fn run_count(connection: &Connection, kind: RunKind, filter: &Filter)
         connection.prepare_cached(&format!("SELECT count(*) FROM runs WHERE {conditions}"))?;
     let count: i64 = statement.query_row(params_from_iter(cells), |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// The ORDER BY clause of an order. Equal ones come by their ids, so that pages do not overlap.
+fn order_by(sort: Sort) -> String {
+    let of_document =
+        |path: &str| format!("CASE WHEN json_valid(document) THEN document ->> '$.{path}' END");
+    let expected = || format!("coalesce({}, created_micros)", of_document("expected_micros"));
+    let (column, order) = match sort {
+        Sort::Id => return "id DESC".to_owned(),
+        Sort::Start(order) => {
+            (format!("coalesce({}, {})", of_document("start_micros"), expected()), order)
+        }
+        Sort::ExpectedStart(order) => (expected(), order),
+        Sort::Name(order) => ("name".to_owned(), order),
+        Sort::Due(order) => {
+            let scheduled = of_document("state.details.scheduled_time");
+            let due = format!(
+                "CASE WHEN state_type IN ('SCHEDULED', 'PENDING') THEN julianday({scheduled}) END"
+            );
+            (due, order)
+        }
+        Sort::End(order) => (of_document("end_micros"), order),
+        Sort::Duration(order, now_micros) => {
+            let (total, since) = (of_document("total_run_micros"), of_document("state.at_micros"));
+            let running = format!(
+                "CASE WHEN state_type = 'RUNNING' THEN max({now_micros} - {since}, 0) ELSE 0 END"
+            );
+            (format!("{total} + {running}"), order)
+        }
+    };
+    let direction = match order {
+        Order::Ascending => "ASC",
+        Order::Descending => "DESC",
+    };
+    format!("{column} {direction}, id DESC")
 }
 
 /// The WHERE clause of a filter, and what its question marks stand for.

@@ -74,6 +74,9 @@ pub struct Run {
     /// Of a task run: how often its flow run had begun when it last began.
     #[serde(default)]
     pub flow_run_run_count: u64,
+    /// When it was to begin, if that is not when it was first heard of.
+    #[serde(default)]
+    pub expected_micros: Option<i64>,
     /// When it first began to run.
     pub start_micros: Option<i64>,
     /// When it was over.
@@ -103,6 +106,7 @@ impl Run {
             state: None,
             run_count: 0,
             flow_run_run_count: 0,
+            expected_micros: None,
             start_micros: None,
             end_micros: None,
             total_run_micros: 0,

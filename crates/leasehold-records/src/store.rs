@@ -68,10 +68,41 @@ pub struct Filter {
     pub states: Option<Vec<StateType>>,
     /// In a state with one of these names.
     pub state_names: Option<Vec<String>>,
-    /// How many to leave out first; the newest come first.
+    /// In which order they come.
+    pub sort: Sort,
+    /// How many to leave out first.
     pub offset: u64,
     /// How many at the most.
     pub limit: u64,
+}
+
+/// In which order runs come. What has no such time is less than what has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// By id, the newest first.
+    #[default]
+    Id,
+    /// By when they began, or are expected to.
+    Start(Order),
+    /// By when they are expected to begin.
+    ExpectedStart(Order),
+    /// By name.
+    Name(Order),
+    /// By when they are due.
+    Due(Order),
+    /// By when they were over.
+    End(Order),
+    /// By how long they have run until a point in time, in microseconds.
+    Duration(Order, i64),
+}
+
+/// Which end of an order comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The least first.
+    Ascending,
+    /// The greatest first.
+    Descending,
 }
 
 /// Why the records could not be opened.
@@ -291,7 +322,7 @@ impl Book<'_> {
         rows::run_like(&self.transaction, identity)
     }
 
-    /// The runs that pass a filter, newest first.
+    /// The runs that pass a filter, in its order.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! What the events of clients tell: which runs there are, what they run in, which of them are
 //! over, and which still give signs of life. Clients from version 3 on say so here alone.
 
-use leasehold_records::{Book, RecordsError, Run, RunKind, State, StateType};
+use leasehold_engine::Span;
+use leasehold_records::{Book, RecordsError, Run, RunKind, State, StateType, micros_from_text};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -14,6 +15,17 @@ type Fields = Map<String, Value>;
 const TASK_RUN: &str = "prefect.task-run.";
 const FLOW_RUN: &str = "prefect.flow-run.";
 const HEARTBEAT: &str = "prefect.flow-run.heartbeat";
+/// What is kept of a task run as its client says it.
+const DETAILS: [&str; 8] = [
+    "task_key",
+    "dynamic_key",
+    "cache_key",
+    "cache_expiration",
+    "task_version",
+    "task_inputs",
+    "empirical_policy",
+    "labels",
+];
 
 /// An event as clients send it.
 #[derive(Clone, Debug, Deserialize)]
@@ -90,7 +102,7 @@ impl ClientEvent {
 
     /// When it occurred by its client's clock, which is not believed beyond our own.
     fn occurred_micros(&self, now_micros: i64) -> i64 {
-        let occurred = leasehold_records::micros_from_text(&self.occurred);
+        let occurred = micros_from_text(&self.occurred);
         occurred.map_or(now_micros, |occurred| occurred.min(now_micros))
     }
 }
@@ -166,25 +178,49 @@ fn record(
     };
     if kind == RunKind::TaskRun {
         run.parent = run.parent.or(event.flow_run());
-        describe(&mut run, event);
     }
     if run.state.as_ref().is_none_or(|known| is_news(kind, known, &state)) {
         run.enter(state);
         run.updated_micros = now;
+        if kind == RunKind::TaskRun {
+            describe(&mut run, event, now);
+        }
     }
     book.put(&run)
 }
 
-/// What an event says of its task run besides.
-fn describe(run: &mut Run, event: &ClientEvent) {
+/// What an event says of its task run besides its state. The client's engine counts and times it,
+/// as the recorded server believes: a run that crashes before it begins has neither a start nor an
+/// end.
+fn describe(run: &mut Run, event: &ClientEvent, now_micros: i64) {
     let Some(Value::Object(said)) = event.payload.get("task_run") else { return };
-    let mut said = said.clone();
-    if let Some(tags) = said.remove("tags") {
-        run.tags = serde_json::from_value(tags).unwrap_or_default();
+    let name = said.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+    if let Some(name) = name {
+        name.clone_into(&mut run.name);
     }
-    for kept in ["task_key", "dynamic_key", "cache_key", "empirical_policy", "labels"] {
-        run.details.extend(said.remove(kept).map(|value| (kept.to_owned(), value)));
+    if let Some(tags) = said.get("tags") {
+        run.tags = serde_json::from_value(tags.clone()).unwrap_or_default();
     }
+    for kept in DETAILS {
+        run.details.extend(said.get(kept).map(|value| (kept.to_owned(), value.clone())));
+    }
+    // An older client that times nothing in its events leaves it to us.
+    let Some(run_count) = said.get("run_count").and_then(Value::as_u64) else { return };
+    let time = |name: &str| micros_from_text(said.get(name)?.as_str()?);
+    let past = |name: &str| time(name).map(|micros| micros.min(now_micros));
+    let count = |name: &str| said.get(name).and_then(Value::as_u64);
+    run.run_count = run_count;
+    run.flow_run_run_count = count("flow_run_run_count").unwrap_or(run.flow_run_run_count);
+    run.expected_micros = time("expected_start_time").or(run.expected_micros);
+    run.start_micros = past("start_time");
+    run.end_micros = past("end_time");
+    let seconds = said.get("total_run_time").and_then(Value::as_f64);
+    run.total_run_micros = seconds.map_or(run.total_run_micros, micros);
+}
+
+fn micros(seconds: f64) -> i64 {
+    let micros = Span::from_seconds_f64(seconds.max(0.0)).as_micros();
+    i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
 /// Whether a state is neither late nor known. A flow run's state has mostly been set before, and

@@ -2,7 +2,7 @@
 
 use leasehold_api::Timestamp;
 use leasehold_api::runs::{self as wire, ProposedState};
-use leasehold_records::{Flow, Identity, Run, RunKind, State, StateType};
+use leasehold_records::{Flow, Identity, Order, Run, RunKind, Sort, State, StateType};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -134,6 +134,7 @@ fn with_first_state(mut run: Run, proposed: Option<ProposedState>, now_micros: i
     if let Some(proposed) = proposed {
         let state = belonging_to(state(proposed, now_micros), &run);
         run.enter(state);
+        run.expected_micros = run.due_micros();
     }
     run
 }
@@ -159,6 +160,42 @@ pub(crate) fn update(run: &mut Run, body: &wire::UpdateFlowRun, now_micros: i64)
         ("job_variables", body.job_variables.as_set().cloned().map(Value::from)),
     ]));
     run.updated_micros = now_micros;
+}
+
+/// Changes what an update names.
+pub(crate) fn update_task_run(run: &mut Run, body: &wire::UpdateTaskRun, now_micros: i64) {
+    if let Some(name) = body.name.as_set() {
+        run.name.clone_from(name);
+        run.updated_micros = now_micros;
+    }
+}
+
+pub(crate) fn flow_run_sort(sort: wire::FlowRunSort) -> Sort {
+    match sort {
+        wire::FlowRunSort::IdDesc => Sort::Id,
+        wire::FlowRunSort::StartTimeAsc => Sort::Start(Order::Ascending),
+        wire::FlowRunSort::StartTimeDesc => Sort::Start(Order::Descending),
+        wire::FlowRunSort::ExpectedStartTimeAsc => Sort::ExpectedStart(Order::Ascending),
+        wire::FlowRunSort::ExpectedStartTimeDesc => Sort::ExpectedStart(Order::Descending),
+        wire::FlowRunSort::NameAsc => Sort::Name(Order::Ascending),
+        wire::FlowRunSort::NameDesc => Sort::Name(Order::Descending),
+        wire::FlowRunSort::NextScheduledStartTimeAsc => Sort::Due(Order::Ascending),
+        wire::FlowRunSort::EndTimeDesc => Sort::End(Order::Descending),
+    }
+}
+
+pub(crate) fn task_run_sort(sort: wire::TaskRunSort, now_micros: i64) -> Sort {
+    match sort {
+        wire::TaskRunSort::IdDesc => Sort::Id,
+        wire::TaskRunSort::ExpectedStartTimeAsc => Sort::ExpectedStart(Order::Ascending),
+        wire::TaskRunSort::ExpectedStartTimeDesc => Sort::ExpectedStart(Order::Descending),
+        wire::TaskRunSort::NameAsc => Sort::Name(Order::Ascending),
+        wire::TaskRunSort::NameDesc => Sort::Name(Order::Descending),
+        wire::TaskRunSort::NextScheduledStartTimeAsc => Sort::Due(Order::Ascending),
+        wire::TaskRunSort::EndTimeDesc => Sort::End(Order::Descending),
+        wire::TaskRunSort::DurationDesc => Sort::Duration(Order::Descending, now_micros),
+        wire::TaskRunSort::DurationAsc => Sort::Duration(Order::Ascending, now_micros),
+    }
 }
 
 pub(crate) fn wire_state(state: &State) -> wire::State {
@@ -252,8 +289,10 @@ fn known(fields: &Fields, name: &str, otherwise: Value) -> Value {
 }
 
 fn expected_start(run: &Run, now_micros: i64) -> (i64, f64) {
-    let expected = run.created_micros;
-    let began = run.start_micros.unwrap_or(now_micros);
+    let expected = run.expected_micros.unwrap_or(run.created_micros);
+    // A run that was over before it began is not late.
+    let otherwise = if run.is_over() { expected } else { now_micros };
+    let began = run.start_micros.unwrap_or(otherwise);
     (expected, seconds((began - expected).max(0)))
 }
 

@@ -34,6 +34,13 @@ pub(super) fn runs() -> Vec<Operation> {
     ]);
     operations.extend(of_runs("task_runs", "CreateTaskRun", "TaskRun"));
     operations.push(
+        patch("/api/task_runs/{id}", "update_task_run", "Change a task run")
+            .body("UpdateTaskRun")
+            .done(204, "Changed.")
+            .refuses(404, NOT_THERE)
+            .records(),
+    );
+    operations.push(
         post("/api/logs/", "send_logs", "Send logs")
             .about("Taken, and not kept.")
             .free_body(&json!([{"message": "half done"}]))
@@ -92,7 +99,7 @@ fn of_runs(
             of("list_flow_runs", "list_task_runs"),
             of("List flow runs", "List task runs"),
         )
-        .optional_body("FilterRuns")
+        .optional_body(of("ListFlowRuns", "ListTaskRuns"))
         .answers(200, list(run), "A page of runs.")
         .records(),
         post(

@@ -3,7 +3,7 @@
 
 use leasehold_api::Invalid;
 use leasehold_api::runs::FilterRuns;
-use leasehold_records::{Book, Filter, Flow, RecordsError, RunKind, StateType};
+use leasehold_records::{Book, Filter, Flow, RecordsError, RunKind, Sort, StateType};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -57,9 +57,9 @@ pub(super) fn flows(criteria: Option<&Fields>) -> Result<Option<Flows>, ApiError
     Ok(flows)
 }
 
-/// Runs of a kind as they are looked for.
-pub(super) fn runs(kind: RunKind, body: &FilterRuns) -> Result<Runs, ApiError> {
-    let mut filter = Filter { offset: body.offset, limit: body.limit, ..Filter::default() };
+/// Runs of a kind as they are looked for, in an order.
+pub(super) fn runs(kind: RunKind, sort: Sort, body: &FilterRuns) -> Result<Runs, ApiError> {
+    let mut filter = Filter { sort, offset: body.offset, limit: body.limit, ..Filter::default() };
     let own = match kind {
         RunKind::FlowRun => &body.flow_runs,
         RunKind::TaskRun => &body.task_runs,
@@ -141,7 +141,7 @@ mod tests {
             limit: 200,
             offset: 0,
         };
-        let read = runs(RunKind::FlowRun, &body).ok().map(|runs| runs.filter);
+        let read = runs(RunKind::FlowRun, Sort::default(), &body).ok().map(|runs| runs.filter);
         assert_eq!(read, expected.map(|filter| Filter { limit: 200, ..filter }));
     }
 

@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use leasehold_api::missing_query;
-use leasehold_api::runs::{FilterRuns, StatesOf};
-use leasehold_records::RunKind;
+use leasehold_api::runs::{FilterRuns, ListFlowRuns, ListTaskRuns, StatesOf};
+use leasehold_records::{Run, RunKind, Sort};
 
 use super::super::{Routes, otherwise};
 use super::{filter, now_micros, recorder};
@@ -21,7 +21,13 @@ pub(super) fn add(routes: Routes, kind: RunKind) -> Routes {
     routes
         .add(
             &format!("/api/{word}s/filter"),
-            otherwise("POST", post(move |app, body| list(kind, app, body))),
+            otherwise(
+                "POST",
+                match kind {
+                    RunKind::FlowRun => post(list_flow_runs),
+                    RunKind::TaskRun => post(list_task_runs),
+                },
+            ),
         )
         .add(
             &format!("/api/{word}s/count"),
@@ -33,24 +39,36 @@ pub(super) fn add(routes: Routes, kind: RunKind) -> Routes {
         )
 }
 
-async fn list(
-    kind: RunKind,
+async fn list_flow_runs(
     State(app): State<App>,
-    Valid(body): Valid<FilterRuns>,
+    Valid(body): Valid<ListFlowRuns>,
 ) -> Result<Response, ApiError> {
-    let runs = filter::runs(kind, &body)?;
-    let found = recorder(&app)?.write(move |book| book.runs(kind, &runs.resolve(book)?)).await?;
+    let (sort, body) = body.into_parts();
+    let found = list(&app, RunKind::FlowRun, convert::flow_run_sort(sort), &body).await?;
     let now = now_micros(&app);
-    Ok(match kind {
-        RunKind::FlowRun => {
-            let runs: Vec<_> = found.iter().map(|run| convert::flow_run(run, now)).collect();
-            json(StatusCode::OK, &runs)
-        }
-        RunKind::TaskRun => {
-            let runs: Vec<_> = found.iter().map(|run| convert::task_run(run, now)).collect();
-            json(StatusCode::OK, &runs)
-        }
-    })
+    let runs: Vec<_> = found.iter().map(|run| convert::flow_run(run, now)).collect();
+    Ok(json(StatusCode::OK, &runs))
+}
+
+async fn list_task_runs(
+    State(app): State<App>,
+    Valid(body): Valid<ListTaskRuns>,
+) -> Result<Response, ApiError> {
+    let (sort, body) = body.into_parts();
+    let now = now_micros(&app);
+    let found = list(&app, RunKind::TaskRun, convert::task_run_sort(sort, now), &body).await?;
+    let runs: Vec<_> = found.iter().map(|run| convert::task_run(run, now)).collect();
+    Ok(json(StatusCode::OK, &runs))
+}
+
+async fn list(
+    app: &App,
+    kind: RunKind,
+    sort: Sort,
+    body: &FilterRuns,
+) -> Result<Vec<Run>, ApiError> {
+    let runs = filter::runs(kind, sort, body)?;
+    Ok(recorder(app)?.write(move |book| book.runs(kind, &runs.resolve(book)?)).await?)
 }
 
 async fn count(
@@ -58,7 +76,7 @@ async fn count(
     State(app): State<App>,
     Valid(body): Valid<FilterRuns>,
 ) -> Result<Response, ApiError> {
-    let runs = filter::runs(kind, &body)?;
+    let runs = filter::runs(kind, Sort::default(), &body)?;
     let count =
         recorder(&app)?.write(move |book| book.run_count(kind, &runs.resolve(book)?)).await?;
     Ok(json(StatusCode::OK, &count))

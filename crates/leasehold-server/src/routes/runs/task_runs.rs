@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use leasehold_api::runs::{CreateTaskRun, SetState};
+use leasehold_api::runs::{CreateTaskRun, SetState, UpdateTaskRun};
 use leasehold_engine::{Acquire, Acquired, Command, Hold, Missing, Mode, Outcome, Want};
 use leasehold_records::transition::{Verdict, judge};
 use leasehold_records::{Run, RunKind, State as RunState, StateType};
@@ -25,7 +25,7 @@ const NOT_FOUND: ApiError = ApiError::RecordNotFound("Task run not found");
 pub(super) fn add(routes: Routes) -> Routes {
     routes
         .add("/api/task_runs/", otherwise("POST", post(create)))
-        .add("/api/task_runs/{id}", otherwise("GET", get(read)))
+        .add("/api/task_runs/{id}", otherwise("GET", get(read).patch(update)))
         .add("/api/task_runs/{id}/set_state", otherwise("POST", post(set_state)))
 }
 
@@ -62,6 +62,24 @@ async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response
     let id = read_id(&id)?;
     let run = recorder(&app)?.write(move |book| book.run(RunKind::TaskRun, id)).await?;
     Ok(json(StatusCode::OK, &convert::task_run(&run.ok_or(NOT_FOUND)?, now_micros(&app))))
+}
+
+async fn update(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<StatusCode, ApiError> {
+    let (id, body): (_, UpdateTaskRun) = read_parts(&app, &id, &raw)?;
+    let now = now_micros(&app);
+    let is_there = recorder(&app)?
+        .write(move |book| {
+            let Some(mut run) = book.run(RunKind::TaskRun, id)? else { return Ok(false) };
+            convert::update_task_run(&mut run, &body, now);
+            book.put(&run)?;
+            Ok(true)
+        })
+        .await?;
+    if is_there { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
 }
 
 /// Slots first, then the record. Should the record fail, the slots are given back, or have been

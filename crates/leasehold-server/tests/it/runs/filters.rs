@@ -20,9 +20,9 @@ impl World {
         app.sleep(1.0);
         let second = id_of(&app.flow_run(&other, named("second")).await).to_owned();
         app.enter("flow_runs", &first, "RUNNING").await.expect(201);
-        let load = id_of(&app.task_run(&first, "load", json!({})).await).to_owned();
+        let load = id_of(&app.task_run(&first, "load", json!({"name": "load"})).await).to_owned();
         app.sleep(1.0);
-        let save = id_of(&app.task_run(&first, "save", json!({})).await).to_owned();
+        let save = id_of(&app.task_run(&first, "save", json!({"name": "save"})).await).to_owned();
         app.enter("task_runs", &load, "RUNNING").await.expect(201);
         Self { app, flow, runs: [first, second], tasks: [load, save] }
     }
@@ -113,4 +113,80 @@ async fn a_filter_that_is_not_known_is_refused_and_not_left_out() {
     assert!(unsaid.contains("Field required") && unsaid.contains("flow_run_id"), "{unsaid}");
     let wrong = world.app.get("/api/task_run_states/?task_run_id=load").await.expect(422);
     assert!(wrong.text().contains("task_run_id"), "{}", wrong.text());
+}
+
+#[tokio::test]
+async fn lists_come_in_the_order_that_was_asked_for() {
+    let world = World::new().await;
+    let ([first, second], [load, save]) = (&world.runs, &world.tasks);
+    let check = async |collection: &str, sort: &str, expected: &[&String]| {
+        world.check(collection, &json!({"sort": sort}), expected).await;
+    };
+    for newest in ["ID_DESC", "EXPECTED_START_TIME_DESC", "NAME_DESC"] {
+        check("flow_runs", newest, &[second, first]).await;
+        check("task_runs", newest, &[save, load]).await;
+    }
+    for oldest in ["EXPECTED_START_TIME_ASC", "NAME_ASC"] {
+        check("flow_runs", oldest, &[first, second]).await;
+        check("task_runs", oldest, &[load, save]).await;
+    }
+    // Only `load` runs.
+    world.app.sleep(1.0);
+    check("task_runs", "DURATION_DESC", &[load, save]).await;
+    check("task_runs", "DURATION_ASC", &[save, load]).await;
+    world.app.enter("flow_runs", first, "COMPLETED").await.expect(201);
+    world.app.enter("task_runs", load, "COMPLETED").await.expect(201);
+    check("flow_runs", "END_TIME_DESC", &[first, second]).await;
+    check("task_runs", "END_TIME_DESC", &[load, save]).await;
+    // A run that has not begun stands where it is expected to.
+    let flow = world.app.flow("late").await;
+    let late = json!({"state": {"type": "PENDING"}});
+    let late = id_of(&world.app.flow_run(&flow, late).await).to_owned();
+    world.app.sleep(1.0);
+    world.app.enter("flow_runs", second, "RUNNING").await.expect(201);
+    check("flow_runs", "START_TIME_ASC", &[first, &late, second]).await;
+    check("flow_runs", "START_TIME_DESC", &[second, &late, first]).await;
+}
+
+#[tokio::test]
+async fn runs_that_are_due_later_come_after_those_that_are_due_sooner() {
+    let app = start();
+    let flow = app.flow("etl").await;
+    let due = |time: &str| {
+        let details = json!({"scheduled_time": time});
+        json!({"state": {"type": "SCHEDULED", "state_details": details}})
+    };
+    let mut runs = Vec::new();
+    for time in ["2030-01-01T00:00:00Z", "2030-01-01T00:00:00.5Z", "2030-01-01T02:00:00+01:00"] {
+        let run = app.flow_run(&flow, due(time)).await;
+        assert_eq!(run["expected_start_time"], run["next_scheduled_start_time"]);
+        runs.push(id_of(&run).to_owned());
+    }
+    for sort in ["NEXT_SCHEDULED_START_TIME_ASC", "EXPECTED_START_TIME_ASC"] {
+        let found = app.post("/api/flow_runs/filter", &json!({"sort": sort})).await.expect(200);
+        let found: Vec<_> =
+            found.json().as_array().unwrap().iter().map(|run| id_of(run).to_owned()).collect();
+        assert_eq!(found, runs, "{sort}");
+    }
+}
+
+/// As a server of 3.9.1 answers it.
+#[tokio::test]
+async fn an_order_that_there_is_not_is_refused() {
+    let app = start();
+    let body = json!({"sort": "DURATION_ASC", "offset": -1});
+    let answer = app.post("/api/flow_runs/filter", &body).await.expect(422).json();
+    let words = "'ID_DESC', 'START_TIME_ASC', 'START_TIME_DESC', 'EXPECTED_START_TIME_ASC', \
+                 'EXPECTED_START_TIME_DESC', 'NAME_ASC', 'NAME_DESC', \
+                 'NEXT_SCHEDULED_START_TIME_ASC' or 'END_TIME_DESC'";
+    let wrong = json!({
+        "type": "enum", "loc": ["body", "sort"], "msg": format!("Input should be {words}"),
+        "input": "DURATION_ASC", "ctx": {"expected": words},
+    });
+    assert_eq!(answer["exception_detail"][0], wrong);
+    assert_eq!(answer["exception_detail"][1]["loc"], json!(["body", "offset"]));
+    app.post("/api/task_runs/filter", &json!({"sort": "START_TIME_ASC"})).await.expect(422);
+    app.post("/api/task_runs/filter", &json!({"sort": null})).await.expect(200);
+    // Where nothing is in an order, none is wrong.
+    app.post("/api/task_runs/count", &json!({"sort": "x"})).await.expect(200);
 }

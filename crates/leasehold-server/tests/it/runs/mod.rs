@@ -2,6 +2,7 @@
 
 mod blocks;
 mod deletion;
+mod engine_events;
 mod filters;
 mod flow_runs;
 mod flows;

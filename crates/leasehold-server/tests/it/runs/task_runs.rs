@@ -224,3 +224,18 @@ async fn d07_what_a_task_run_holds_comes_back_when_it_is_over_though_nobody_give
     let told = app.told("kind=lease.repossessed", 1).await;
     assert!(told[0].1.as_ref().unwrap().contains("is over: Failed"), "{told:?}");
 }
+
+#[tokio::test]
+async fn a_task_run_can_be_named_anew() {
+    let app = start();
+    let flow_run = app.running().await;
+    let task = app.task_run(&flow_run, "load", json!({"name": "first"})).await;
+    let path = format!("/api/task_runs/{}", id_of(&task));
+    app.patch(&path, &json!({"name": "second"})).await.expect(204);
+    app.patch(&path, &json!({})).await.expect(204);
+    assert_eq!(app.get(&path).await.json()["name"], "second");
+    let answer = app.patch(&path, &json!({"name": "third", "tags": []})).await.expect(422);
+    assert_eq!(wrong_at(&answer), [json!(["body", "tags"])]);
+    app.patch(&format!("/api/task_runs/{NOBODY}"), &json!({"name": "x"})).await.expect(404);
+    app.patch("/api/task_runs/nobody", &json!({"name": "x"})).await.expect(404);
+}
