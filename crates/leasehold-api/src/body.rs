@@ -317,7 +317,8 @@ fn parse(bytes: &[u8]) -> Result<Json<'_>, Invalid> {
 
 /// Whether a Content-Type is `application/json` or `application/…+json`. An absent one is taken to
 /// be; an empty one is not.
-fn is_json(content_type: Option<&str>) -> bool {
+#[must_use]
+pub fn is_json(content_type: Option<&str>) -> bool {
     let value = match content_type {
         None | Some("application/json") => return true,
         Some(value) => value,

@@ -24,7 +24,7 @@ pub mod tags;
 pub mod timestamp;
 pub mod validation;
 
-pub use body::{Body, Patch, Settings};
+pub use body::{Body, Patch, Settings, is_json};
 pub use json::Json;
 pub use rule::opaque::object;
 pub use schema::schemas;

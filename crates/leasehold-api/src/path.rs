@@ -37,9 +37,9 @@ pub enum IdOrName {
 }
 
 impl IdOrName {
-    /// Whatever has the 32 digits of a UUID means an id, as it does for Python's `uuid.UUID`,
-    /// which ignores dashes wherever they are, braces and `urn:uuid:`. A limit with such a name
-    /// can only be reached by its id.
+    /// Whatever has the 32 digits of a UUID reads as an id, as it does for Python's `uuid.UUID`,
+    /// which ignores dashes wherever they are, braces and `urn:uuid:`. It may be the name of a
+    /// limit nevertheless: names like this are allowed.
     #[must_use]
     pub fn from_path(text: &str) -> Self {
         let bare = text.replace("urn:", "").replace("uuid:", "");

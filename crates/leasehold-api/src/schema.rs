@@ -274,7 +274,7 @@ macro_rules! answer {
 
             fn fields() -> Vec<$crate::schema::ShownField> {
                 let own = vec![$((
-                    stringify!($field),
+                    stringify!($field).trim_start_matches("r#"),
                     concat!($($doc),+),
                     <$type as $crate::schema::Shown>::schema(),
                 )),+];
@@ -335,7 +335,7 @@ macro_rules! choice {
 pub(crate) use choice;
 
 /// The bodies of errors, which are written by hand because they are no declarations.
-fn errors() -> [(&'static str, Value); 4] {
+fn errors() -> [(&'static str, Value); 5] {
     let text = json!({"type": "string"});
     let details = json!({"type": "array", "items": reference("ErrorDetail")});
     let place = json!({"anyOf": [{"type": "string"}, {"type": "integer"}]});
@@ -377,6 +377,22 @@ fn errors() -> [(&'static str, Value); 4] {
                 "description": "What the rules of the limits refuse.",
                 "type": "object",
                 "properties": {"detail": text},
+                "required": ["detail"],
+            }),
+        ),
+        (
+            "Refused",
+            json!({
+                "title": "Refused",
+                "description": "What is refused at the paths that are ours alone. `detail` is always \
+                                there; the rest says more for programs where there is more.",
+                "type": "object",
+                "properties": {
+                    "detail": text,
+                    "exception_message": text,
+                    "exception_detail": details,
+                    "request_body": {},
+                },
                 "required": ["detail"],
             }),
         ),

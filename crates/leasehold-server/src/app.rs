@@ -8,6 +8,7 @@ use crate::event_log::EventLog;
 use crate::evidence::Witness;
 use crate::gate::{Gate, Gated};
 use crate::introductions::Introductions;
+use crate::notices::Notices;
 use crate::places::Places;
 use crate::records::Recorder;
 use crate::routes;
@@ -27,6 +28,7 @@ struct Inner {
     places: Places,
     sockets: Sockets,
     introductions: Arc<Introductions>,
+    notices: Notices,
 }
 
 impl App {
@@ -67,6 +69,7 @@ impl App {
             places,
             sockets,
             introductions: Arc::default(),
+            notices: Notices::default(),
         }))
     }
 
@@ -111,6 +114,11 @@ impl App {
 
     pub(crate) fn introductions(&self) -> &Arc<Introductions> {
         &self.0.introductions
+    }
+
+    /// What the log says once.
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.0.notices
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use leasehold_api::leases::{LeaseHolder, LimitLease, Waiter};
 use leasehold_api::limits::{self, CreatedLimit, Limit as WireLimit, MinimalLimit as WireMinimal};
-use leasehold_api::path::IdOrName;
 use leasehold_api::tags::TagLimit;
 use leasehold_engine::{
     CreateLimit, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView,
@@ -21,13 +20,6 @@ pub(crate) fn timestamp(at: Timestamp) -> leasehold_api::Timestamp {
 
 pub(crate) fn lease_id(id: Uuid) -> LeaseId {
     LeaseId(id.as_u128())
-}
-
-pub(crate) fn limit_ref(path: IdOrName) -> LimitRef {
-    match path {
-        IdOrName::Id(id) => LimitRef::Id(LimitId(id.as_u128())),
-        IdOrName::Name(name) => LimitRef::Name(name.into()),
-    }
 }
 
 pub(crate) fn new_limit_id() -> LimitId {

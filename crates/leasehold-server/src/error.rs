@@ -8,8 +8,10 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use leasehold_api::Invalid;
 use leasehold_api::error::{self as bodies, Detail, Exception};
+use leasehold_api::leases::EndedLease;
 use leasehold_engine::{Ending, Gone, How};
 use serde::Serialize;
+use uuid::Uuid;
 
 pub(crate) use self::door::DoorError;
 use crate::convert;
@@ -23,6 +25,8 @@ pub(crate) enum ApiError {
     Invalid(Invalid),
     /// 404: no such path.
     PathNotFound,
+    /// 404: a Prefect server has it, and this one says in a sentence that it has not.
+    NotServed(String),
     /// 404: no such limit.
     LimitNotFound,
     /// 404: no such limit of a tag.
@@ -30,13 +34,15 @@ pub(crate) enum ApiError {
     /// 404: no such record.
     RecordNotFound(&'static str),
     /// 404: no such lease.
-    LeaseNotFound(Gone),
+    LeaseNotFound(Uuid, Gone),
     /// 410: a lease to be renewed is dead.
     LeaseGone(Gone),
     /// What the door for leases that is ours alone refuses.
     Door(DoorError),
     /// 409: a name that another limit has, or a `null` where there must be a value.
     Conflict,
+    /// 409: a path that is the id of one limit and the name of another.
+    Ambiguous(String),
     /// 422: more slots than the limit has.
     TooManySlots,
     /// 422: used as rate limits, but without decay.
@@ -45,6 +51,10 @@ pub(crate) enum ApiError {
     Locked(Cow<'static, str>, Option<f64>),
     /// 400: the client speaks another version of the API.
     Version(String),
+    /// 415: a body that says that it is no JSON, where it must be.
+    MediaType(String),
+    /// 426: a WebSocket was asked for without saying so.
+    UpgradeRequired,
     /// 401.
     Unauthorized,
     /// 403: there is no WebSocket here.
@@ -78,13 +88,19 @@ impl IntoResponse for ApiError {
                 json(status, &invalid)
             }
             Self::PathNotFound => detail(StatusCode::NOT_FOUND, "Not Found"),
+            Self::NotServed(sentence) => detail(StatusCode::NOT_FOUND, sentence),
             Self::LimitNotFound => detail(StatusCode::NOT_FOUND, bodies::LIMIT_NOT_FOUND),
             Self::TagLimitNotFound => detail(StatusCode::NOT_FOUND, bodies::TAG_LIMIT_NOT_FOUND),
             Self::RecordNotFound(sentence) => detail(StatusCode::NOT_FOUND, sentence),
-            Self::LeaseNotFound(gone) => detail(StatusCode::NOT_FOUND, lease_not_found(gone)),
+            Self::LeaseNotFound(id, gone) => {
+                let ended = convert::leases::ended(id, &gone);
+                let detail = lease_not_found(gone).into_owned();
+                json(StatusCode::NOT_FOUND, &EndedLease { detail, ..ended })
+            }
             Self::LeaseGone(gone) => detail(StatusCode::GONE, lease_gone(gone)),
             Self::Door(error) => error.into_response(),
             Self::Conflict => detail(StatusCode::CONFLICT, bodies::INTEGRITY_CONFLICT),
+            Self::Ambiguous(sentence) => detail(StatusCode::CONFLICT, sentence),
             Self::TooManySlots => {
                 detail(StatusCode::UNPROCESSABLE_ENTITY, bodies::SLOTS_OVER_LIMIT)
             }
@@ -108,6 +124,18 @@ impl IntoResponse for ApiError {
                 exception(StatusCode::UNAUTHORIZED, bodies::UNAUTHORIZED),
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static(r#"Basic realm="Leasehold", charset="UTF-8""#),
+            ),
+            Self::MediaType(media_type) => detail(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!(
+                    "The body's Content-Type is '{media_type}': it must be JSON. Send it with \
+                     'Content-Type: application/json'."
+                ),
+            ),
+            Self::UpgradeRequired => with_header(
+                detail(StatusCode::UPGRADE_REQUIRED, UPGRADE_REQUIRED),
+                header::UPGRADE,
+                HeaderValue::from_static("websocket"),
             ),
             Self::NoSocket => StatusCode::FORBIDDEN.into_response(),
             Self::ForeignPage(foreign) => detail(StatusCode::FORBIDDEN, foreign.to_string()),
@@ -181,6 +209,12 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
         }
     }
 }
+
+/// What a request hears that reached a WebSocket's path without the headers of one.
+pub(crate) const UPGRADE_REQUIRED: &str = "This is a WebSocket, and the request came without 'Upgrade: \
+     websocket' and 'Connection: upgrade'. If a Prefect client sent it, a proxy in between drops \
+     these headers: let it pass them on (nginx: proxy_http_version 1.1; proxy_set_header Upgrade \
+     $http_upgrade; proxy_set_header Connection \"upgrade\").";
 
 pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, Request, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
 use base64::Engine;
@@ -28,11 +28,15 @@ use crate::csrf::CsrfTokens;
 use crate::error::ApiError;
 use crate::rarely::Rarely;
 use crate::routes;
+use crate::routes::unserved::{self, Asked};
 
 const CSRF_TOKEN: &str = "prefect-csrf-token";
 const CSRF_CLIENT: &str = "prefect-csrf-client";
 const API_VERSION: &str = "x-prefect-api-version";
 const API_VERSION_MIN: [u64; 3] = [0, 8, 0];
+
+/// The 401 of the paths that are ours alone, whose errors all have a `detail`.
+const UNAUTHORIZED_AT_OURS: &str = r#"{"detail":"The server wants its auth string, and it is missing or wrong.","exception_message":"Unauthorized"}"#;
 
 /// What a request has to show before it is looked at.
 pub(crate) struct Gate {
@@ -64,6 +68,17 @@ impl Gated {
 
     pub(crate) fn app(&self) -> &App {
         &self.app
+    }
+
+    /// The answer to a path that no route of the recorded server matches as ours would.
+    fn unknown<B>(&self, request: &Request<B>) -> ApiError {
+        let asked = Asked {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            peer: request.extensions().get().copied(),
+        };
+        unserved::refuse(&self.app, &asked, ApiError::PathNotFound)
     }
 }
 
@@ -108,11 +123,14 @@ impl Gated {
     {
         let refused = match self.app.gate().check(&self.app, &request) {
             Ok(()) if routes::is_known(request.uri().path()) => None,
-            Ok(()) => Some(ApiError::PathNotFound),
+            Ok(()) => Some(self.unknown(&request)),
             Err(error) => Some(error),
         };
         let Some(error) = refused else { return Either::Right(self.router.call(request)) };
         let mut response = error.into_response();
+        if response.status() == StatusCode::UNAUTHORIZED && routes::is_ours(request.uri().path()) {
+            *response.body_mut() = Body::from(UNAUTHORIZED_AT_OURS);
+        }
         if request.method() == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
@@ -166,7 +184,9 @@ impl Gate {
         if let Some(authorization) = &self.authorization {
             // WebSockets authenticate by their first message.
             let is_socket = request.method() == Method::GET && is_websocket(headers);
-            let is_open = is_open(request.method(), path) || (is_socket && routes::is_socket(path));
+            // Without the headers of one they are refused in any case, with a sentence.
+            let is_get = request.method() == Method::GET;
+            let is_open = is_open(request.method(), path) || (is_get && routes::is_socket(path));
             let given = text(headers, header::AUTHORIZATION.as_str()).unwrap_or_default();
             if !is_open && !authorization.is_met_by(given) {
                 return Err(if is_socket { ApiError::NoSocket } else { ApiError::Unauthorized });

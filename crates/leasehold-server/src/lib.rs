@@ -20,6 +20,7 @@ mod gate;
 mod grant;
 mod introductions;
 mod lease_id;
+mod notices;
 mod observe;
 mod places;
 mod rarely;

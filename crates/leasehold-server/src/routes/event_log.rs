@@ -14,6 +14,7 @@ use leasehold_api::Timestamp;
 use leasehold_api::events::{Event as WireEvent, EventHolder, EventPage, FindEvents, Sent};
 use leasehold_records::{Event, EventFilter, micros_from_text};
 
+use super::ours::ours;
 use super::{Routes, otherwise};
 use crate::app::App;
 use crate::error::{ApiError, json};
@@ -30,7 +31,7 @@ const PAGE_BYTES_MAX: u64 = 4 << 20;
 const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(super) fn add(routes: Routes) -> Routes {
-    routes.add("/api/leasehold/events", otherwise("GET", get(list)))
+    routes.add("/api/leasehold/events", ours(otherwise("GET", get(list))))
 }
 
 async fn list(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocketUpgrade};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use serde::Deserialize;
@@ -22,8 +22,9 @@ use self::socket::{
     GOING_AWAY, GOODBYE_TIMEOUT, POLICY_VIOLATION, PROTOCOL_ERROR, SERVICE_RESTART, Socket,
 };
 use super::Routes;
+use super::unserved::Unserved;
 use crate::app::App;
-use crate::error::ApiError;
+use crate::error::{ApiError, UPGRADE_REQUIRED};
 use crate::observe::{self, ClientEvent};
 
 /// The subprotocol of clients that authenticate.
@@ -47,18 +48,18 @@ pub(super) fn add(routes: Routes) -> Routes {
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
-async fn events_in(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
-    accept(app.clone(), &headers, upgrade, GOING_AWAY, |socket| drain(app, socket))
+async fn events_in(State(app): State<App>, asked: Unserved, upgrade: Upgrade) -> Response {
+    accept(app.clone(), &asked, upgrade, GOING_AWAY, |socket| drain(app, socket))
 }
 
-async fn events_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
+async fn events_out(State(app): State<App>, asked: Unserved, upgrade: Upgrade) -> Response {
     let served = app.clone();
     let serve = |socket| event_stream::serve(served, socket);
-    accept(app, &headers, upgrade, SERVICE_RESTART, serve)
+    accept(app, &asked, upgrade, SERVICE_RESTART, serve)
 }
 
-async fn logs_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) -> Response {
-    accept(app, &headers, upgrade, SERVICE_RESTART, stand_by)
+async fn logs_out(State(app): State<App>, asked: Unserved, upgrade: Upgrade) -> Response {
+    accept(app, &asked, upgrade, SERVICE_RESTART, stand_by)
 }
 
 /// Accepts a socket and, if its client speaks the subprotocol, authenticates it first. Old
@@ -66,7 +67,7 @@ async fn logs_out(State(app): State<App>, headers: HeaderMap, upgrade: Upgrade) 
 /// is closed with when the server stops.
 fn accept<F>(
     app: App,
-    headers: &HeaderMap,
+    asked: &Unserved,
     upgrade: Upgrade,
     goodbye: u16,
     serve: impl FnOnce(Socket) -> F + Send + 'static,
@@ -74,10 +75,13 @@ fn accept<F>(
 where
     F: Future<Output = ()> + Send,
 {
-    // A plain request: to it, there is nothing here.
-    let Ok(upgrade) = upgrade else { return ApiError::PathNotFound.into_response() };
+    let Ok(upgrade) = upgrade else {
+        asked.tell(&app, "WebSockets", UPGRADE_REQUIRED);
+        return ApiError::UpgradeRequired.into_response();
+    };
     let offers = |offer: &str| offer.split(',').any(|offered| offered.trim() == SUBPROTOCOL);
-    let speaks = headers
+    let speaks = asked
+        .headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .iter()
         .any(|offer| offer.to_str().is_ok_and(offers));

@@ -10,9 +10,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use leasehold_api::leases::{FindLeases, ListPage};
-use leasehold_api::path::{self, IdOrName};
+use leasehold_api::path;
 use leasehold_engine::{Command, LeaseFilter, Outcome, Page, Query};
 
+use super::ours::ours;
 use super::{Routes, otherwise};
 use crate::app::App;
 use crate::convert;
@@ -26,10 +27,10 @@ pub(super) fn add(routes: Routes) -> Routes {
             "/api/v2/concurrency_limits/{id_or_name}/waiters",
             otherwise("GET", get(waiters_of_limit)),
         )
-        .add("/api/leases", otherwise("GET, POST", get(find).post(acquire::acquire)))
-        .add("/api/leases/renew", otherwise("POST", post(keep::renew_many)))
-        .add("/api/leases/{lease_id}", otherwise("GET, DELETE", get(read).delete(keep::end)))
-        .add("/api/leases/{lease_id}/renew", otherwise("POST", post(keep::renew)))
+        .add("/api/leases", ours(otherwise("GET, POST", get(find).post(acquire::acquire))))
+        .add("/api/leases/renew", ours(otherwise("POST", post(keep::renew_many))))
+        .add("/api/leases/{lease_id}", ours(otherwise("GET, DELETE", get(read).delete(keep::end))))
+        .add("/api/leases/{lease_id}/renew", ours(otherwise("POST", post(keep::renew))))
 }
 
 /// A page is never larger than the operator allows.
@@ -63,7 +64,7 @@ async fn of_limit(
     Path(text): Path<String>,
     ValidQuery(asked): ValidQuery<ListPage>,
 ) -> Result<Response, ApiError> {
-    let limit = convert::limit_ref(IdOrName::from_path(&text));
+    let limit = super::limit_ref::of_path(&app, &text).await?;
     let query = Query::Leases(limit.clone(), page(&app, asked.offset, asked.limit));
     match app.ledger().send(Command::Read(query)).await?.keep() {
         Outcome::Leases(Some(leases)) => {
@@ -81,7 +82,7 @@ async fn waiters_of_limit(
     Path(text): Path<String>,
     ValidQuery(asked): ValidQuery<ListPage>,
 ) -> Result<Response, ApiError> {
-    let limit = convert::limit_ref(IdOrName::from_path(&text));
+    let limit = super::limit_ref::of_path(&app, &text).await?;
     let first = asked.offset + 1;
     let query = Query::Waiters(limit, page(&app, asked.offset, asked.limit));
     match app.ledger().send(Command::Read(query)).await?.keep() {
@@ -99,10 +100,10 @@ async fn waiters_of_limit(
 }
 
 async fn read(State(app): State<App>, Path(lease_id): Path<String>) -> Result<Response, ApiError> {
-    let lease = convert::lease_id(path::id("lease_id", &lease_id)?);
-    match app.ledger().send(Command::Read(Query::Lease(lease))).await?.keep() {
+    let id = path::id("lease_id", &lease_id)?;
+    match app.ledger().send(Command::Read(Query::Lease(convert::lease_id(id)))).await?.keep() {
         Outcome::Lease(Ok(view)) => Ok(json(StatusCode::OK, &convert::leases::lease(&view))),
-        Outcome::Lease(Err(gone)) => Err(ApiError::LeaseNotFound(gone)),
+        Outcome::Lease(Err(gone)) => Err(ApiError::LeaseNotFound(id, gone)),
         _ => Err(ApiError::Unexpected),
     }
 }

@@ -9,7 +9,6 @@ use leasehold_api::limits::{
     self as wire, CreateLimit, Decrement, Filter, Increment, IncrementWithLease, ReleaseLease,
     RenewLease, UpdateLimit,
 };
-use leasehold_api::path::IdOrName;
 use leasehold_engine::{
     Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Missing, Outcome, Query,
     Renewed, Scope, Span, Updated,
@@ -60,7 +59,7 @@ async fn create(
 }
 
 async fn read(State(app): State<App>, Path(text): Path<String>) -> Result<Response, ApiError> {
-    let limit = convert::limit_ref(IdOrName::from_path(&text));
+    let limit = super::limit_ref::of_path(&app, &text).await?;
     match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
         Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::limit(&view))),
         Outcome::Limit(None) => Err(ApiError::LimitNotFound),
@@ -84,7 +83,7 @@ async fn update(
     Path(text): Path<String>,
     Valid(body): Valid<UpdateLimit>,
 ) -> Result<StatusCode, ApiError> {
-    let limit = convert::limit_ref(IdOrName::from_path(&text));
+    let limit = super::limit_ref::of_path(&app, &text).await?;
     let command = match body.reset() {
         // Alone in the body it is an operator's reset, not a number in a form (contract C16).
         Some(slots) => Command::ResetLimit {
@@ -117,7 +116,7 @@ async fn conflict_if_there(
 }
 
 async fn delete(State(app): State<App>, Path(text): Path<String>) -> Result<StatusCode, ApiError> {
-    let limit = convert::limit_ref(IdOrName::from_path(&text));
+    let limit = super::limit_ref::of_path(&app, &text).await?;
     match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::All }).await?.keep() {
         Outcome::Deleted(Deleted::Done) => Ok(StatusCode::NO_CONTENT),
         Outcome::Deleted(Deleted::NotFound) => Err(ApiError::LimitNotFound),

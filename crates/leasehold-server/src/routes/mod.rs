@@ -4,14 +4,17 @@ mod docs;
 mod event_log;
 mod events;
 mod leases;
+mod limit_ref;
 mod limits;
 mod openapi;
+mod ours;
 mod runs;
 mod system;
 mod tags;
+pub(crate) mod unserved;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
@@ -19,6 +22,10 @@ use axum::routing::{self, MethodRouter};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::gate;
+
+use self::unserved::Unserved;
+
+pub(crate) use self::ours::is_ours;
 
 /// The router of everything.
 pub(crate) fn router(app: App) -> Router {
@@ -67,11 +74,14 @@ impl Routes {
     }
 }
 
-/// Answers 405 to every method that has no handler. `allow` is what the recorded server
-/// names: the methods of the first of its routes with this path; all methods of a path that is ours
-/// alone. `HEAD` is answered where `GET` is, and named nowhere.
+/// Answers to every method that has no handler: 404 with a sentence if a Prefect server has one, and
+/// 405 otherwise. `allow` is what the recorded server names: the methods of the first of its routes
+/// with this path; all methods of a path that is ours alone. `HEAD` is answered where `GET` is, and is
+/// not among them.
 fn otherwise(allow: &'static str, methods: MethodRouter<App>) -> MethodRouter<App> {
-    let refuse = move || async move { ApiError::MethodNotAllowed(allow) };
+    let refuse = move |State(app): State<App>, unserved: Unserved| async move {
+        unserved.refuse(&app, ApiError::MethodNotAllowed(allow))
+    };
     methods.fallback(refuse)
 }
 
@@ -148,9 +158,8 @@ fn query(uri: &Uri) -> String {
     uri.query().map(|query| format!("?{query}")).unwrap_or_default()
 }
 
-async fn not_found(request: Request) -> Response {
-    if gate::is_websocket(request.headers()) {
-        return ApiError::NoSocket.into_response();
-    }
-    ApiError::PathNotFound.into_response()
+async fn not_found(State(app): State<App>, unserved: Unserved, headers: HeaderMap) -> ApiError {
+    let otherwise = unserved.refuse(&app, ApiError::PathNotFound);
+    // Who asked for a WebSocket reads no sentence; the log has it.
+    if gate::is_websocket(&headers) { ApiError::NoSocket } else { otherwise }
 }

@@ -6,7 +6,7 @@ mod operation;
 mod operations;
 mod run_operations;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use axum::body::Bytes;
 use axum::http::header;
@@ -38,7 +38,7 @@ pub(super) fn add(routes: Routes, settings: &Settings) -> Routes {
 }
 
 /// The whole document. Bounds that an operator can choose are shown as chosen.
-fn document(settings: &Settings) -> Value {
+pub(super) fn document(settings: &Settings) -> Value {
     let mut paths = Map::new();
     for operation in operations::all(settings) {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));

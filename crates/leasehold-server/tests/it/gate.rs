@@ -128,7 +128,7 @@ async fn what_asks_for_a_web_socket_needs_the_password_everywhere_else() {
     }
     // They have no WebSocket in them, and say so before anything is asked.
     for path in ["/api/events/in", "/api/events/out", "/api/logs/out"] {
-        ask(&app, "GET", path, &upgrade).await.expect(404);
+        ask(&app, "GET", path, &upgrade).await.expect(426);
     }
 }
 

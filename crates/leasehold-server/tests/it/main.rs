@@ -11,6 +11,7 @@ mod events;
 mod fixture;
 mod gate;
 mod leases;
+mod limit_names;
 mod pages;
 mod replay;
 mod routing;

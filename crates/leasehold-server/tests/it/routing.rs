@@ -130,9 +130,6 @@ async fn unknown_paths_are_not_found_whatever_the_method() {
         "/api/",
         "/api/nope",
         "/api/leases/a/b",
-        "/api/events/in",
-        "/api/events/out",
-        "/api/logs/out",
         &format!("{LIMITS}//"),
         &format!("{LIMITS}/a/b"),
         &format!("{LIMITS}/a%2Fb"),
@@ -153,6 +150,24 @@ async fn unknown_paths_are_not_found_whatever_the_method() {
             assert_eq!(answer.status, 404, "{method} {path}");
             let body = if method == "HEAD" { "" } else { r#"{"detail":"Not Found"}"# };
             assert_eq!(answer.text(), body, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_web_socket_without_its_headers_is_told_which_and_who_drops_them() {
+    let app = TestApp::init().with_config(|config| config.auth_string = Some("a:b".into())).start();
+    for path in ["/api/events/in", "/api/events/out", "/api/logs/out"] {
+        // A proxy may drop one of the headers, or both; and a client sends its password later.
+        for headers in [&[][..], &[("connection", "upgrade")], &[("upgrade", "websocket")]] {
+            let mut request = request("GET", path);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let answer = app.send(request.body(Body::empty()).unwrap()).await.expect(426);
+            assert_eq!(answer.header("upgrade"), Some("websocket"), "{path}");
+            let told = answer.detail();
+            assert!(told.contains("a proxy in between drops these headers"), "{told}");
         }
     }
 }

@@ -99,7 +99,7 @@ async fn revoke(app: &App, lease_id: &str, raw: &Raw) -> Result<StatusCode, ApiE
     };
     match app.ledger().send(command).await?.keep() {
         Outcome::Ended(Ok(_)) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Ended(Err(gone)) => Err(ApiError::LeaseNotFound(gone)),
+        Outcome::Ended(Err(gone)) => Err(ApiError::LeaseNotFound(id, gone)),
         _ => Err(ApiError::Unexpected),
     }
 }

@@ -10,7 +10,8 @@ const ENDED: &str = "The lease has ended, and this is how: stop what it protects
 const UNKNOWN: &str = "The lease never was, or it ended so long ago that nobody knows.";
 
 pub(super) fn leases() -> Vec<Operation> {
-    vec![new_lease(), find(), read(), renew(), renew_many(), end()]
+    let operations = [new_lease(), find(), read(), renew(), renew_many(), end()];
+    operations.into_iter().map(Operation::ours).collect()
 }
 
 fn new_lease() -> Operation {
@@ -55,7 +56,7 @@ fn find() -> Operation {
 fn read() -> Operation {
     get("/api/leases/{lease_id}", "read_lease", "Read a lease")
         .answers(200, one("Lease"), "The lease.")
-        .refuses(404, NO_LEASE)
+        .refuses_with(404, "EndedLease", NO_LEASE)
         .invalid()
         .ledger()
 }
@@ -88,7 +89,7 @@ fn end() -> Operation {
         .optional_body("RevokeLease")
         .answers(200, one("ReleasedLease"), "It was given back: its slots are free.")
         .done(204, "It was taken away: its slots are free.")
-        .refuses_with(404, "EndedLease", UNKNOWN)
+        .refuses_with(404, "EndedLease", "The lease is unknown; with a body, it has ended before.")
         .refuses_with(410, "EndedLease", "It had ended before in another way.")
         .ledger()
 }

@@ -3,6 +3,11 @@
 use leasehold_api::schema::reference;
 use serde_json::{Map, Value, json};
 
+const RESPONSES: &str = "#/components/responses/";
+const JSON: &str = "application/json";
+/// The standard responses that have another shape on the paths that are ours alone.
+const OF_OURS: [&str; 4] = ["Unauthorized", "InvalidRequest", "Unavailable", "RecordsUnavailable"];
+
 /// Something that a client can ask for.
 pub(super) struct Operation {
     pub(super) method: &'static str,
@@ -165,9 +170,25 @@ impl Operation {
         self
     }
 
+    /// It is ours alone: all its errors have a `detail`, and a body must be JSON.
+    pub(super) fn ours(mut self) -> Self {
+        let shared = reference("Invalid");
+        for response in self.responses.values_mut() {
+            if let Some(name) = response["$ref"].as_str()
+                && let Some(name) = name.strip_prefix(RESPONSES)
+                && OF_OURS.contains(&name)
+            {
+                *response = json!({"$ref": format!("{RESPONSES}Our{name}")});
+            } else if response["content"][JSON]["schema"]["anyOf"][0] == shared {
+                response["content"][JSON]["schema"] = reference("Refused");
+            }
+        }
+        if self.body.is_some() { self.standard("415", "OurMediaType") } else { self }
+    }
+
     /// Adds a response that is the same everywhere, unless there is one of its own.
     fn standard(mut self, status: &str, name: &str) -> Self {
-        let response = json!({"$ref": format!("#/components/responses/{name}")});
+        let response = json!({"$ref": format!("{RESPONSES}{name}")});
         self.responses.entry(status).or_insert(response);
         self
     }
@@ -220,8 +241,15 @@ fn path_parameters(path: &'static str) -> impl Iterator<Item = Value> {
 
 /// The responses that mean the same wherever they appear.
 pub(super) fn standard_responses() -> Value {
-    let unavailable = |about| {
-        let mut response = with_content(about, reference("Exception"));
+    const NO_LEDGER: &str = "Overloaded, stopping, or the journal cannot be written. Nothing was \
+                             changed, unless the journal failed in the very moment.";
+    const NO_RECORDS: &str = "Overloaded, stopping, or the records cannot be written. Nothing was \
+                              recorded; where slots are held or given back as well, the journal may \
+                              be what failed.";
+    const UNAUTHORIZED: &str = "The server wants authentication, and it is missing or wrong.";
+    const INVALID: &str = "Something in the path, the query or the body is not what it must be.";
+    let unavailable = |about, schema| {
+        let mut response = with_content(about, reference(schema));
         response["headers"] = retry_after("Seconds to wait before another attempt.");
         response
     };
@@ -230,28 +258,21 @@ pub(super) fn standard_responses() -> Value {
             "`X-PREFECT-API-VERSION` is malformed or below 0.8.0.",
             reference("Detail"),
         ),
-        "Unauthorized": with_content(
-            "The server wants authentication, and it is missing or wrong.",
-            reference("Exception"),
-        ),
+        "Unauthorized": with_content(UNAUTHORIZED, reference("Exception")),
+        "OurUnauthorized": with_content(UNAUTHORIZED, reference("Refused")),
         "CsrfFailed": with_content(
             "The server protects against CSRF, and the token is missing or wrong.",
             reference("Detail"),
         ),
         "BodyTimeout": with_content("The body did not come in time.", reference("Detail")),
         "BodyTooLarge": with_content("The body is larger than 1 MiB.", reference("Detail")),
-        "InvalidRequest": with_content(
-            "Something in the path, the query or the body is not what it must be.",
-            reference("Invalid"),
-        ),
-        "Unavailable": unavailable(
-            "Overloaded, stopping, or the journal cannot be written. Nothing was changed, unless \
-             the journal failed in the very moment.",
-        ),
-        "RecordsUnavailable": unavailable(
-            "Overloaded, stopping, or the records cannot be written. Nothing was recorded; where \
-             slots are held or given back as well, the journal may be what failed.",
-        ),
+        "InvalidRequest": with_content(INVALID, either("Invalid", "Detail")),
+        "OurInvalidRequest": with_content(INVALID, reference("Refused")),
+        "OurMediaType": with_content("The body says that it is no JSON.", reference("Detail")),
+        "Unavailable": unavailable(NO_LEDGER, "Exception"),
+        "OurUnavailable": unavailable(NO_LEDGER, "Refused"),
+        "RecordsUnavailable": unavailable(NO_RECORDS, "Exception"),
+        "OurRecordsUnavailable": unavailable(NO_RECORDS, "Refused"),
     })
 }
 

@@ -42,6 +42,8 @@ pub(super) fn all(settings: &Settings) -> impl Iterator<Item = Operation> {
 }
 
 const NO_LIMIT: &str = "There is no such limit.";
+const AMBIGUOUS: &str =
+    "One limit has this id and another one this name; it says how to name each.";
 const FULL: &str = "Another limit, or one of them, has too few slots free at the moment.";
 const NEVER: &str = "Invalid; or more slots than a limit has; or `rate_limit` on a limit without \
                      decay.";
@@ -62,6 +64,7 @@ fn limits() -> Vec<Operation> {
         get("/api/v2/concurrency_limits/{id_or_name}", "read_limit", "Read a limit")
             .answers(200, one("Limit"), "The limit.")
             .refuses(404, NO_LIMIT)
+            .refuses(409, AMBIGUOUS)
             .ledger(),
         patch("/api/v2/concurrency_limits/{id_or_name}", "update_limit", "Change a limit")
             .about(
@@ -73,12 +76,17 @@ fn limits() -> Vec<Operation> {
             .body("UpdateLimit")
             .done(204, "Changed.")
             .refuses(404, NO_LIMIT)
-            .refuses(409, "Another limit has this name, or a field is `null`.")
+            .refuses(
+                409,
+                "Another limit has this name, or a field is `null`; or one limit has this id and \
+                 another one this name.",
+            )
             .ledger(),
         delete("/api/v2/concurrency_limits/{id_or_name}", "delete_limit", "Delete a limit")
             .about("Leases lose their slots on it, and keep what they hold on other limits.")
             .done(204, "Deleted.")
             .refuses(404, NO_LIMIT)
+            .refuses(409, AMBIGUOUS)
             .ledger(),
     ]
 }
@@ -91,6 +99,7 @@ fn listing(path: &'static str, id: &'static str, summary: &'static str) -> Opera
         .query("limit", "The most to list; a page when it is not given.", count, false)
         .query("offset", "How many to skip.", offset, false)
         .refuses(404, NO_LIMIT)
+        .refuses(409, AMBIGUOUS)
         .ledger()
 }
 
@@ -213,6 +222,7 @@ fn events(settings: &Settings) -> Vec<Operation> {
             .open()
             .done(101, "The connection is a WebSocket.")
             .done(403, NO_PROTOCOL)
+            .refuses(426, "The request has not the headers of a WebSocket.")
     };
     vec![
         run_operations::event_log(settings),

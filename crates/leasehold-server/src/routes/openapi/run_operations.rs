@@ -139,6 +139,7 @@ fn of_runs(
         )
         .query(of_run, "The run.", json!({"type": "string", "format": "uuid"}), true)
         .answers(200, list("State"), "The state that it is in.")
+        .invalid()
         .records(),
     ]
     .into_iter()
@@ -158,7 +159,9 @@ fn blocks() -> Vec<Operation> {
             .answers(200, thing(), "The type.")
             .refuses(404, NOT_THERE),
         patch("/api/block_types/{id}", "update_block_type", "Change a type of blocks")
-            .done(204, "Taken."),
+            .done(204, "Taken.")
+            .refuses(404, NOT_THERE)
+            .records(),
         post("/api/block_schemas/", "create_block_schema", "Record a schema of blocks")
             .free_body(&json!({"block_type_id": "5f0c2f9e-7d1b-4c6a-9a53-3f1f2b7d8e10"}))
             .answers(201, thing(), "It is known.")
@@ -219,4 +222,5 @@ pub(super) fn event_log(settings: &Settings) -> Operation {
         .answers(200, one("EventPage"), "A page of events.")
         .invalid()
         .records()
+        .ours()
 }

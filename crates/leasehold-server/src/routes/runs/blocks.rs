@@ -11,6 +11,7 @@ use leasehold_records::{Book, RecordsError};
 use serde_json::{Map, Value, json as value};
 use uuid::Uuid;
 
+use super::super::unserved::Unserved;
 use super::super::{Routes, otherwise};
 use super::{now_micros, read_id, recorder};
 use crate::app::App;
@@ -35,17 +36,28 @@ pub(super) fn add(routes: Routes) -> Routes {
         .add("/api/block_documents/{id}", otherwise("GET", get(read_document)))
 }
 
-async fn create_type(State(app): State<App>, raw: Raw) -> Result<Response, ApiError> {
+async fn create_type(
+    State(app): State<App>,
+    unserved: Unserved,
+    raw: Raw,
+) -> Result<Response, ApiError> {
     let body = fields(&raw)?;
     if body.get("slug").and_then(Value::as_str) != Some(SLUG) {
-        return Err(ApiError::PathNotFound);
+        return Err(unserved.refuse(&app, ApiError::PathNotFound));
     }
     create(&app, body, TYPE_KEY.to_owned(), |_, _| Ok(true)).await
 }
 
-async fn read_type(State(app): State<App>, Path(slug): Path<String>) -> Result<Response, ApiError> {
+async fn read_type(
+    State(app): State<App>,
+    unserved: Unserved,
+    Path(slug): Path<String>,
+) -> Result<Response, ApiError> {
+    if slug != SLUG {
+        return Err(unserved.refuse(&app, NOT_FOUND));
+    }
     let known = recorder(&app)?.write(move |book| book.block_by_key(TYPE_KEY)).await?;
-    let known = known.filter(|_| slug == SLUG).ok_or(NOT_FOUND)?;
+    let known = known.ok_or(NOT_FOUND)?;
     Ok(json(StatusCode::OK, &known))
 }
 
@@ -73,10 +85,14 @@ async fn read_schema(State(app): State<App>, Path(_): Path<String>) -> Result<Re
     Err(NOT_FOUND)
 }
 
-async fn create_document(State(app): State<App>, raw: Raw) -> Result<Response, ApiError> {
+async fn create_document(
+    State(app): State<App>,
+    unserved: Unserved,
+    raw: Raw,
+) -> Result<Response, ApiError> {
     let mut body = fields(&raw)?;
     if body.get("is_anonymous") != Some(&Value::Bool(true)) {
-        return Err(ApiError::PathNotFound);
+        return Err(unserved.refuse(&app, ApiError::PathNotFound));
     }
     let key = format!("document/{}", Value::from(body.clone()));
     body.insert("block_document_references".to_owned(), value!({}));

@@ -1,6 +1,7 @@
 //! The door for leases that is ours alone, `/api/leases`.
 
 mod acquire;
+mod errors;
 mod keep;
 mod keys;
 mod list;

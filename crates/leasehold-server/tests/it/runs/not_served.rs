@@ -1,4 +1,4 @@
-//! What an orchestrator has and this server has not says so, in the contract's words.
+//! What an orchestrator has and this server has not says so.
 
 use serde_json::json;
 
@@ -14,19 +14,33 @@ async fn what_is_not_served_is_not_found() {
         "/api/work_pools/filter",
         "/api/flow_runs/history",
         "/api/flow_runs/paginate",
-        &format!("/api/flow_runs/{NOBODY}/resume"),
+        &format!("/api/flow_runs/{NOBODY}/input"),
         "/api/logs/filter",
         "/api/artifacts/",
         "/api/variables/filter",
         "/api/events",
         "/api/automations/",
     ] {
-        let answer = app.post(path, &json!({})).await.expect(404);
-        assert_eq!(answer.detail(), "Not Found", "{path}");
+        let told = app.post(path, &json!({})).await.expect(404).detail();
+        assert!(told.contains("Leasehold"), "{path}: {told}");
+        assert!(told.ends_with("/docs/what-is-served.md"), "{path}: {told}");
     }
     for path in ["/api/work_pools/default", "/api/variables/name/x", "/api/ui-settings"] {
-        assert_eq!(app.get(path).await.expect(404).detail(), "Not Found", "{path}");
+        let told = app.get(path).await.expect(404).detail();
+        assert!(told.ends_with("/docs/what-is-served.md"), "{path}: {told}");
     }
+}
+
+/// Where a path is served, but not with the method that a Prefect server has for it.
+#[tokio::test]
+async fn a_method_that_a_prefect_server_has_is_answered_with_a_sentence_too() {
+    let app = start();
+    for path in [format!("/api/flows/{NOBODY}"), format!("/api/task_runs/{NOBODY}")] {
+        let told = app.delete(&path).await.expect(404).detail();
+        assert!(told.starts_with("Leasehold records flows and task runs"), "{path}: {told}");
+    }
+    let told = app.post("/api/block_types/", &json!({"slug": "secret"})).await.expect(404).detail();
+    assert!(told.starts_with("Leasehold keeps no blocks, and so no secrets"), "{told}");
 }
 
 #[tokio::test]
@@ -34,7 +48,7 @@ async fn a_path_that_is_served_says_how() {
     let app = start();
     let answer = app.get("/api/flows/filter").await.expect(405);
     assert_eq!(answer.header("allow"), Some("POST"));
-    let answer = app.delete(&format!("/api/task_runs/{NOBODY}")).await.expect(405);
+    let answer = app.post(&format!("/api/task_runs/{NOBODY}"), &json!({})).await.expect(405);
     assert_eq!(answer.header("allow"), Some("GET"));
     let answer = app.post("/api/flow_runs", &json!({})).await.expect(307);
     assert_eq!(answer.header("location"), Some("http://127.0.0.1:4200/api/flow_runs/"));
