@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::fleet::Fleet;
 use crate::holders::{Holder, holders, housekeeping};
 use crate::keys::Keys;
+use crate::moment::{point, point_if_any};
 use crate::phase::Mechanism;
 use crate::redis_connection::Redis;
 use redis::Value;
@@ -36,11 +37,37 @@ pub struct LockEntry {
     #[serde(serialize_with = "name")]
     pub mechanism: Mechanism,
     /// When it runs out unless it is renewed, in Unix seconds by Redis's clock; `None` for never.
+    #[serde(serialize_with = "point_if_any")]
     pub until: Option<f64>,
     /// Who holds it, where that can be told.
     pub holder: Option<Holder>,
     #[serde(skip)]
     old_value: Option<Vec<u8>>,
+    /// When it was looked at, in Unix seconds by Redis's clock.
+    #[serde(skip)]
+    seen_at: f64,
+}
+
+impl LockEntry {
+    /// Looks at one lock; `None` when nobody holds it.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked, or has the two keys of a lock on different nodes.
+    pub async fn look(redis: &Redis, keys: &Keys, id: &str) -> Result<Option<Self>, Fault> {
+        let pairs = read_pairs(redis, keys, &[id.to_owned()]).await?;
+        let mut live: Vec<Self> = pairs.iter().filter_map(Pair::entry).collect();
+        if !live.is_empty() {
+            let fleet = Fleet::read(redis, keys).await?;
+            name_holders(redis, keys, &fleet, &mut live).await?;
+        }
+        Ok(live.pop())
+    }
+
+    /// How long it was held from the moment of looking on, unless it is renewed; `None` for ever.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        Some(Duration::try_from_secs_f64(self.until? - self.seen_at).unwrap_or_default())
+    }
 }
 
 fn name<S: serde::Serializer>(mechanism: &Mechanism, serializer: S) -> Result<S::Ok, S::Error> {
@@ -55,6 +82,7 @@ pub struct OldLockState {
     /// How many of them have a TTL, as after a cleanup.
     pub dead_with_ttl: u64,
     /// When the last of them ran out, in Unix seconds.
+    #[serde(serialize_with = "point_if_any")]
     pub last_ran_out: Option<f64>,
 }
 
@@ -73,6 +101,7 @@ pub struct SemaphoreMember {
     /// The holder's id, for TaskTiger that of the worker. `SYSTEM_LOCK` keeps everybody out.
     pub id: String,
     /// When it runs out, in Unix seconds.
+    #[serde(serialize_with = "point")]
     pub until: f64,
     /// Whether it has not run out yet.
     pub is_live: bool,
@@ -82,6 +111,7 @@ pub struct SemaphoreMember {
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Census {
     /// When it ended, in Unix seconds by Redis's clock.
+    #[serde(serialize_with = "point")]
     pub at: f64,
     /// The live locks, by id.
     pub live: Vec<LockEntry>,
@@ -278,6 +308,7 @@ impl Pair {
             until,
             holder: None,
             old_value: self.old.clone(),
+            seen_at: self.at,
         })
     }
 }

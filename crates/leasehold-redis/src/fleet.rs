@@ -28,6 +28,7 @@ pub struct Process {
     /// The locks that it holds, with the mechanism of each.
     pub holding: BTreeMap<String, String>,
     /// The longest ttl of its locks, in milliseconds.
+    #[serde(rename = "longest_ttl_seconds", serialize_with = "crate::moment::ms_as_seconds")]
     pub longest_ttl_ms: u64,
     /// Whether its last heartbeat still counts.
     pub is_alive: bool,

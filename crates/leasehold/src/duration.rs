@@ -25,6 +25,19 @@ pub(crate) fn parse_ttl(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads how long a key stays in Redis, in whole seconds.
+pub(crate) fn parse_key_ttl(text: &str) -> Result<u32, String> {
+    let ttl = read(text)?;
+    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+    let seconds = u32::try_from(seconds).ok().filter(|_| ttl <= LONGEST_TTL && !ttl.is_zero());
+    seconds.ok_or_else(|| "has to be from 1s to 365d".to_owned())
+}
+
+/// As [`parse_key_ttl`]; -1 takes TTLs away.
+pub(crate) fn parse_key_ttl_or_none(text: &str) -> Result<i64, String> {
+    if text == "-1" { Ok(-1) } else { parse_key_ttl(text).map(i64::from) }
+}
+
 fn read(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no length of time; write 500ms, 90s, 10m or 1h30m");
     if let Ok(seconds) = text.parse::<f64>() {
@@ -105,6 +118,12 @@ mod tests {
         }
         assert!(parse_positive("0s").is_err());
         assert_eq!(parse_ttl("365d"), Ok(LONGEST_TTL));
+        assert_eq!(parse_key_ttl("1.5"), Ok(2));
+        assert_eq!(parse_key_ttl_or_none("5m"), Ok(300));
+        assert_eq!(parse_key_ttl_or_none("-1"), Ok(-1));
+        for text in ["0", "-2", "366d"] {
+            assert!(parse_key_ttl_or_none(text).is_err(), "{text}");
+        }
         for text in ["366d", "0", "49ms", "100000d"] {
             assert!(parse_ttl(text).is_err(), "{text}");
         }

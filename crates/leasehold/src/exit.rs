@@ -2,6 +2,7 @@
 //! command's number instead; numbers above 128 are 128 plus the signal that ended it.
 
 use leasehold_redis::Fault;
+use serde_json::Value;
 use std::process::ExitCode;
 
 /// Why a command did not succeed.
@@ -63,16 +64,31 @@ impl From<&Fault> for Exit {
 pub(crate) struct Failure {
     exit: Exit,
     message: String,
+    /// What programs that read JSON learn beside that.
+    details: serde_json::Map<String, Value>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), details: serde_json::Map::new() }
+    }
+
+    /// With something more for programs.
+    pub(crate) fn detail(mut self, name: &str, value: Value) -> Self {
+        self.details.insert(name.to_owned(), value);
+        self
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let mut object = self.details.clone();
+        object.insert("error".to_owned(), Value::from(self.message.as_str()));
+        object.insert("exit_code".to_owned(), Value::from(self.exit as u8));
+        Value::Object(object)
     }
 
     /// The one place where a failure is told.
     pub(crate) fn report(&self) -> ExitCode {
-        crate::output::say(&self.message);
+        crate::output::error(&self.message);
         self.exit.into()
     }
 }

@@ -9,6 +9,10 @@ use crate::args::Cli;
 use crate::output;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes:
+    0  done
+   64  the command line is wrong")]
 pub(crate) struct Args {
     /// Which shell.
     shell: Shell,
@@ -17,6 +21,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "leasehold", &mut script);
-    output::line(String::from_utf8_lossy(&script).trim_end());
+    output::verbatim(String::from_utf8_lossy(&script).trim_end());
     ExitCode::SUCCESS
 }

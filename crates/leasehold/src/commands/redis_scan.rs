@@ -3,7 +3,7 @@
 use crate::commands::redis_flags::{RedisFile, connect};
 use crate::commands::scan_files::{Deadlines, LogFile, stop_on_ctrl_c, undo_from};
 use crate::exit::{Exit, Failure};
-use crate::output::{self, Paint};
+use crate::output::{self, Paint, Style};
 use leasehold_redis::{
     Address, CleanupError, ScanLine, ScanOptions, ScanProgress, ScanSummary, TypeTotal,
 };
@@ -21,6 +21,17 @@ use std::time::{Duration, Instant};
 /// anything else). The new TTL is None where it was left alone. Takes the flags of TaskTiger's redis_scan.py.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Exit codes:
+    0  done
+    1  some keys to put back are gone
+   64  the command line is wrong
+   65  what is to be undone is no log
+   69  Redis cannot be reached
+   74  the log cannot be read or written
+   77  Redis refused the login, or does not permit it to this user
+   78  the file with the address cannot be used
+  130  ended by Ctrl-C
+
 Examples:
   leasehold redis-scan --host localhost
   leasehold redis-scan --url redis://localhost/2 --match 't:lock:*' --print
@@ -55,16 +66,16 @@ pub(crate) struct Args {
     #[arg(long = "match", value_name = "PATTERN")]
     pattern: Option<String>,
 
-    /// A TTL in seconds for keys that have none; -1 takes TTLs away. Needs --match
-    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    /// A TTL for keys that have none, such as 300 or 5m; -1 takes TTLs away. Needs --match
+    #[arg(long, allow_negative_numbers = true, value_parser = crate::duration::parse_key_ttl_or_none)]
     ttl: Option<i64>,
 
     /// The log
     #[arg(long, default_value = "redis-stats.log")]
     file: PathBuf,
 
-    /// Seconds to wait between two SCAN calls
-    #[arg(long, default_value = "0.1", value_parser = crate::duration::parse)]
+    /// Pause between two SCAN calls
+    #[arg(long, default_value = "100ms", value_parser = crate::duration::parse)]
     delay: Duration,
 
     /// How many keys Redis looks at in one SCAN call
@@ -101,6 +112,11 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let json = args.json;
+    output::or_json(json, scan(args).await)
+}
+
+async fn scan(args: Args) -> Result<ExitCode, Failure> {
     if args.ttl.is_some() && args.pattern.is_none() {
         let message =
             "--ttl needs --match, so that not every key gets a TTL; --match '*' if that is meant";
@@ -144,7 +160,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         other => Failure::new(Exit::Unavailable, other.to_string()),
     })?;
     if args.json {
-        output::line(&serde_json::to_string(&summary).unwrap_or_default());
+        output::json(&summary);
     } else {
         print(&args, &summary, progress.started.elapsed());
     }
@@ -161,7 +177,7 @@ struct Progress {
 impl ScanProgress for Progress {
     fn key(&mut self, line: &ScanLine, expires_at_ms: Option<i64>) -> io::Result<()> {
         if let Some(printed) = &mut self.printed {
-            writeln!(printed, "{line}")?;
+            writeln!(printed, "{}", output::plain(&line.to_string()))?;
         }
         self.log.line(line, expires_at_ms)
     }
@@ -207,7 +223,8 @@ fn table(name: &str, totals: &BTreeMap<String, TypeTotal>, paint: Paint) {
     if totals.is_empty() {
         return;
     }
-    output::line(&paint.strong(&format!("{:>12}  {:>14}  {name}", "keys", "size")));
+    let head = format!("{:>12}  {:>14}  {name}", "keys", "size");
+    paint.line(&[(Style::Strong, &head)]);
     let mut rows: Vec<_> = totals.iter().collect();
     rows.sort_by_key(|(name, total)| (std::cmp::Reverse(total.keys), name.as_str()));
     for (name, total) in rows.iter().take(ROWS_MAX) {

@@ -95,7 +95,7 @@ pub(crate) async fn undo_from(redis: &Redis, path: &Path, json: bool) -> Result<
             }
         })?;
     if json {
-        output::line(&serde_json::to_string(&report).unwrap_or_default());
+        output::json(&report);
     } else {
         output::line(&format!("{} keys are as they were", report.restored));
         if report.untouched > 0 {

@@ -5,11 +5,14 @@
 
 mod chaos;
 mod cleanup;
+mod foreign_text;
+mod locks_json;
 mod migration;
 mod program;
 mod run;
 mod run_loss;
 mod run_secrets;
+mod run_waiting;
 mod scan;
 mod server;
 mod standstill;

@@ -63,7 +63,10 @@ fn old_workers_stand_in_the_way_until_they_are_gone() {
     assert!(stderr(&refused).contains("a worker requeueing expired tasks"), "{}", stderr(&refused));
     let now = status(&server);
     assert_eq!(now["verdict"]["verdict"], "blocked");
-    let left = now["verdict"]["until"].as_f64().unwrap() - now["census"]["at"].as_f64().unwrap();
+    let moment =
+        |value: &serde_json::Value| -> jiff::Timestamp { value.as_str().unwrap().parse().unwrap() };
+    let left = moment(&now["verdict"]["until"]) - moment(&now["census"]["at"]);
+    let left = left.total(jiff::Unit::Second).unwrap();
     assert!((20.0..=60.0).contains(&left), "{left}");
     peer.release("queue_expired_tasks");
 

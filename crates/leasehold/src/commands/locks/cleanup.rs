@@ -14,16 +14,27 @@ use std::process::ExitCode;
 /// log before it is changed; --undo puts it back from there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Exit codes:
+    0  done
+    1  some keys to put back are gone
+   64  the command line is wrong
+   65  what is to be undone is no log
+   69  Redis cannot be reached
+   74  the log cannot be read or written
+   77  Redis refused the login, or does not permit it to this user
+   78  the file with the address cannot be used
+  130  ended by Ctrl-C
+
 Examples:
   leasehold locks cleanup --redis redis://localhost --dry-run
-  leasehold locks cleanup --redis redis://localhost --ttl 300 --file cleanup.log
+  leasehold locks cleanup --redis redis://localhost --ttl 10m --file cleanup.log
   leasehold locks cleanup --redis redis://localhost --undo cleanup.log")]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Where,
 
-    /// How long the keys stay, in seconds: the time to undo it
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How long the keys stay, which is the time to undo it
+    #[arg(long, default_value = "5m", value_parser = crate::duration::parse_key_ttl)]
     ttl: u32,
 
     /// The log
@@ -48,6 +59,11 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let json = args.json;
+    output::or_json(json, clean(args).await)
+}
+
+async fn clean(args: Args) -> Result<ExitCode, Failure> {
     let place = args.place.connect().await?;
     if let Some(path) = &args.undo {
         return undo_from(&place.redis, path, args.json).await;
@@ -90,7 +106,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn print(args: &Args, report: &CleanupReport) {
     if args.json {
-        output::line(&serde_json::to_string(report).unwrap_or_default());
+        output::json(report);
         return;
     }
     let would = if args.dry_run { "would get" } else { "got" };

@@ -20,6 +20,9 @@ pub(super) fn workers(census: &Census) -> &'static str {
 
 /// The next step for workers that are not ours.
 pub(super) fn next_step(fleet: &Fleet, census: &Census) -> String {
+    if fleet.phase.epoch > 0 && fleet.phase.phase.next().is_none() {
+        return at_the_end(census).to_owned();
+    }
     let live = |mechanism| census.count(mechanism) > 0;
     match (live(Mechanism::Old), live(Mechanism::Dual), live(Mechanism::Token)) {
         (true, _, true) => {
@@ -41,6 +44,20 @@ pub(super) fn next_step(fleet: &Fleet, census: &Census) -> String {
             "workers at zero? `leasehold locks advance --downtime` checks it; then deploy token locks".to_owned()
         }
         (false, false, false) => "`leasehold locks advance` goes on".to_owned(),
+    }
+}
+
+/// The next step when the fleet is in the last phase.
+fn at_the_end(census: &Census) -> &'static str {
+    let live = |mechanism| census.count(mechanism) > 0;
+    if live(Mechanism::Old) {
+        "stop the workers with old locks (TaskTiger up to 0.12): token locks do not exclude them"
+    } else if live(Mechanism::Dual) {
+        "go on deploying token locks (TaskTiger 0.13 and later)"
+    } else if census.old.dead > census.old.dead_with_ttl {
+        "when every worker has token locks: `leasehold locks cleanup` gives the dead old keys a TTL"
+    } else {
+        "nothing is left to do"
     }
 }
 

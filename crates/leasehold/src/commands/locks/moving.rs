@@ -5,7 +5,7 @@ use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Paint};
 use leasehold_redis::{Fleet, MoveError, MoveRule, Observation, Phase, Verdict};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,6 +20,11 @@ use tokio::time::Instant;
 Exit codes:
     0  the fleet is in the new phase
     1  it is not safe to go on, and the wait is over
+   64  the command line is wrong
+   69  Redis cannot be reached
+   77  Redis refused the login, or does not permit it to this user
+   78  the file with the address cannot be used
+  130  ended by Ctrl-C
 
 Examples:
   leasehold locks advance --redis redis://localhost
@@ -43,6 +48,11 @@ pub(crate) struct AdvanceArgs {
 Exit codes:
     0  the fleet is in the new phase
     1  it is not safe to go on, and the wait is over
+   64  the command line is wrong
+   69  Redis cannot be reached
+   77  Redis refused the login, or does not permit it to this user
+   78  the file with the address cannot be used
+  130  ended by Ctrl-C
 
 Examples:
   leasehold locks rollback --redis redis://localhost
@@ -100,15 +110,45 @@ async fn go(
     step: fn(Phase) -> Option<Phase>,
     end: Phase,
 ) -> Result<ExitCode, Failure> {
+    output::or_json(how.json, try_to_go(&how, to, step, end).await)
+}
+
+async fn try_to_go(
+    how: &How,
+    to: Option<&str>,
+    step: fn(Phase) -> Option<Phase>,
+    end: Phase,
+) -> Result<ExitCode, Failure> {
     let place = how.place.connect().await?;
-    let deadline = Instant::now() + how.wait;
-    let mut fleet = Fleet::read(&place.redis, &place.keys).await?;
+    let fleet = Fleet::read(&place.redis, &place.keys).await?;
     let from = fleet.phase.phase;
     let target = match to {
         Some(name) => name.parse().unwrap_or(end),
         None if how.downtime => end,
         None => step(from).unwrap_or(end),
     };
+    match go_to(how, &place, fleet, target, step).await {
+        Ok(fleet) => Ok(finish(how, &place, from, &fleet)),
+        Err(failure) => {
+            output::progress_end();
+            // Where it cannot be read any more, the failure says that.
+            let now = Fleet::read(&place.redis, &place.keys).await.ok();
+            Err(state(&place, from, now.as_ref())
+                .into_iter()
+                .fold(failure, |failure, (name, value)| failure.detail(&name, value)))
+        }
+    }
+}
+
+async fn go_to(
+    how: &How,
+    place: &Place,
+    mut fleet: Fleet,
+    target: Phase,
+    step: fn(Phase) -> Option<Phase>,
+) -> Result<Fleet, Failure> {
+    let deadline = Instant::now() + how.wait;
+    let from = fleet.phase.phase;
     // With everything down, being there already is still to be checked: workers that are not ours know no phase.
     if from == target && !how.downtime {
         if fleet.phase.epoch == 0 {
@@ -116,7 +156,7 @@ async fn go(
                 "no phase was ever set, which means token; `rollback --to old` begins a migration",
             );
         }
-        return finish(&how, &place, from, &fleet);
+        return Ok(fleet);
     }
     if from != target && !is_ahead(from, target, step) {
         return Err(Failure::new(
@@ -125,16 +165,16 @@ async fn go(
         ));
     }
     if how.downtime {
-        move_downtime(&how, &place, &fleet, target, deadline).await?;
-        return finish(&how, &place, from, &Fleet::read(&place.redis, &place.keys).await?);
+        move_downtime(how, place, &fleet, target, deadline).await?;
+        return Ok(Fleet::read(&place.redis, &place.keys).await?);
     }
     while fleet.phase.phase != target {
         let Some(next) = step(fleet.phase.phase) else {
             break;
         };
-        fleet = move_one(&how, &place, next, deadline).await?;
+        fleet = move_one(how, place, next, deadline).await?;
     }
-    finish(&how, &place, from, &fleet)
+    Ok(fleet)
 }
 
 fn is_ahead(from: Phase, target: Phase, step: fn(Phase) -> Option<Phase>) -> bool {
@@ -233,11 +273,13 @@ async fn pause(
     let told = tell(to, verdict);
     if Instant::now() >= deadline {
         output::progress_end();
-        if let Verdict::Blocked { .. } = verdict {
+        if let Verdict::Blocked { .. } = verdict
+            && !how.json
+        {
             let at = place.redis.time().await?;
             super::status::print_verdict(to, verdict, at, Paint::detect());
         }
-        return Err(Failure::new(Exit::No, format!("the phase was not changed: {told}")));
+        return Err(not_changed(Exit::No, "", &told, to, verdict));
     }
     if output::progress_is_seen() {
         output::progress(&told);
@@ -248,9 +290,14 @@ async fn pause(
         () = tokio::time::sleep(how.interval) => Ok(()),
         _ = tokio::signal::ctrl_c() => {
             output::progress_end();
-            Err(Failure::new(Exit::Interrupted, format!("ended by Ctrl-C, the phase was not changed: {told}")))
+            Err(not_changed(Exit::Interrupted, "ended by Ctrl-C, ", &told, to, verdict))
         }
     }
+}
+
+fn not_changed(exit: Exit, why: &str, told: &str, to: Phase, verdict: &Verdict) -> Failure {
+    let message = format!("{why}the phase was not changed: {told}");
+    Failure::new(exit, message).detail("verdict", super::status::verdict_json(to, verdict))
 }
 
 /// In a log, only what is news.
@@ -303,17 +350,28 @@ fn moved_not(error: &MoveError) -> Failure {
     Failure::new(code, format!("the phase was not changed: {error}"))
 }
 
-fn finish(how: &How, place: &Place, from: Phase, fleet: &Fleet) -> Result<ExitCode, Failure> {
+/// Where the fleet is, for programs.
+fn state(place: &Place, from: Phase, fleet: Option<&Fleet>) -> Map<String, Value> {
+    let unconfirmed: Option<Vec<&str>> =
+        fleet.map(|fleet| fleet.unconfirmed().map(|process| process.id.as_str()).collect());
+    let state = json!({
+        "prefix": place.keys.prefix(),
+        "from": from.as_str(),
+        "phase": fleet.map(|fleet| fleet.phase.phase.as_str()),
+        "epoch": fleet.map(|fleet| fleet.phase.epoch),
+        "unconfirmed": unconfirmed,
+    });
+    match state {
+        Value::Object(state) => state,
+        _ => Map::new(),
+    }
+}
+
+fn finish(how: &How, place: &Place, from: Phase, fleet: &Fleet) -> ExitCode {
     output::progress_end();
     let phase = fleet.phase.phase;
     if how.json {
-        let unconfirmed: Vec<&str> =
-            fleet.unconfirmed().map(|process| process.id.as_str()).collect();
-        let answer = json!({
-            "prefix": place.keys.prefix(), "from": from.as_str(), "phase": phase.as_str(), "epoch": fleet.phase.epoch,
-            "unconfirmed": unconfirmed,
-        });
-        output::line(&answer.to_string());
+        output::json(&state(place, from, Some(fleet)));
     } else if from == phase {
         output::line(&format!("the phase is {phase} already"));
         if how.downtime {
@@ -323,7 +381,7 @@ fn finish(how: &How, place: &Place, from: Phase, fleet: &Fleet) -> Result<ExitCo
         output::line(&format!("the phase is {phase}, it was {from}"));
         output::line(guidance::after_move(phase));
     }
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 fn whoami() -> String {

@@ -3,9 +3,9 @@
 use super::{Place, Where, guidance};
 use crate::duration;
 use crate::exit::Failure;
-use crate::output::{self, Paint};
-use leasehold_redis::{Census, Fleet, LockEntry, Mechanism, Observation, Verdict};
-use serde_json::json;
+use crate::output::{self, Paint, Style};
+use leasehold_redis::{Census, Fleet, LockEntry, Mechanism, Observation, Verdict, rfc3339};
+use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,6 +16,13 @@ use tokio::time::Instant;
 /// both for dual. Who holds one is known from the programs that follow the phase and from TaskTiger's active tasks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Exit codes:
+    0  shown; whether it is safe to go on is in the verdict
+   64  the command line is wrong
+   69  Redis cannot be reached
+   77  Redis refused the login, or does not permit it to this user
+   78  the file with the address cannot be used
+
 Examples:
   leasehold locks status --redis redis://localhost
   leasehold locks status --redis redis://localhost --watch
@@ -46,13 +53,18 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let json = args.json;
+    output::or_json(json, look(args).await)
+}
+
+async fn look(args: Args) -> Result<ExitCode, Failure> {
     let place = args.place.connect().await?;
     let mut observation: Option<(u64, Observation)> = None;
     loop {
         let (fleet, census) = place.look().await?;
         let judged = judge(&fleet, &census, args.longest_timeout, &mut observation);
         if args.json {
-            output::line(&to_json(&place, &fleet, &census, judged.as_ref()));
+            output::json(&to_json(&place, &fleet, &census, judged.as_ref()));
         } else {
             print(&args, &place, &fleet, &census, judged.as_ref());
         }
@@ -94,64 +106,61 @@ fn print(
     judged: Option<&(Mechanism, Verdict)>,
 ) {
     let paint = Paint::detect();
-    let phase = &fleet.phase;
-    let since = phase.changed_at_ms.map(|at| {
-        let ago = Duration::try_from_secs_f64(census.at - Duration::from_millis(at).as_secs_f64())
-            .unwrap_or_default();
-        format!(", for {}, by {}", duration::show(ago), phase.by.as_deref().unwrap_or("unknown"))
-    });
-    let since = since.unwrap_or_else(|| ", because no phase was ever set".to_owned());
-    output::line(&format!("{}  {}{since}", paint.strong("Phase     "), phase.phase));
+    paint.labelled("Phase", Style::Plain, &phase_in_words(fleet, census.at));
     let counts = Mechanism::ALL.map(|mechanism| format!("{} {mechanism}", census.count(mechanism)));
-    output::line(&format!("{}  {}", paint.strong("Live locks"), counts.join(", ")));
+    paint.labelled("Live locks", Style::Plain, &counts.join(", "));
     let old = &census.old;
     let with_ttl = if old.dead_with_ttl > 0 {
         format!(", {} with a TTL", old.dead_with_ttl)
     } else {
         String::new()
     };
-    output::line(&format!("{}  {}{with_ttl}", paint.strong("Dead old  "), old.dead));
-    output::line(&format!("{}  {}", paint.strong("Workers   "), guidance::workers(census)));
+    paint.labelled("Dead old", Style::Plain, &format!("{}{with_ttl}", old.dead));
+    paint.labelled("Workers", Style::Plain, guidance::workers(census));
     print_semaphores(census, paint);
     print_processes(fleet, paint);
     print_locks(args.show, census, paint);
     match judged {
-        None => output::line(&format!("{}  this is the last phase", paint.strong("Verdict   "))),
+        None => paint.labelled("Verdict", Style::Plain, "this is the last phase"),
         Some((to, verdict)) => print_verdict(*to, verdict, census.at, paint),
     }
     if fleet.alive().next().is_none() {
-        output::line(&format!(
-            "{}  {}",
-            paint.strong("Next      "),
-            guidance::next_step(fleet, census)
-        ));
+        paint.labelled("Next", Style::Plain, &guidance::next_step(fleet, census));
     }
     if let Some(until) = last_live_old(census) {
-        let left = Duration::try_from_secs_f64(until - census.at).unwrap_or_default();
-        output::line(&format!(
-            "{}  the last live old lock under {}: runs out in {} unless it is renewed",
-            paint.strong("Old locks "),
+        let text = format!(
+            "the last live old lock under {}: runs out in {} unless it is renewed",
             place.keys.prefix(),
-            duration::show(left)
-        ));
+            duration::show(left_until(until, census.at))
+        );
+        paint.labelled("Old locks", Style::Plain, &text);
     }
+}
+
+fn phase_in_words(fleet: &Fleet, at: f64) -> String {
+    let phase = &fleet.phase;
+    let since = phase.changed_at_ms.map(|changed_ms| {
+        let ago = left_until(at, Duration::from_millis(changed_ms).as_secs_f64());
+        format!(", for {}, by {}", duration::show(ago), phase.by.as_deref().unwrap_or("unknown"))
+    });
+    let since = since.unwrap_or_else(|| ", because no phase was ever set".to_owned());
+    format!("{}{since}", phase.phase)
+}
+
+/// From one moment to a later one, both in Unix seconds.
+fn left_until(until: f64, at: f64) -> Duration {
+    Duration::try_from_secs_f64(until - at).unwrap_or_default()
 }
 
 fn print_semaphores(census: &Census, paint: Paint) {
     let members = census.live_members().count();
     if !census.semaphores.is_empty() {
         let queues = census.semaphores.len();
-        output::line(&format!(
-            "{}  {queues} queue(s), {members} live holder(s)",
-            paint.strong("Semaphores")
-        ));
+        let text = format!("{queues} queue(s), {members} live holder(s)");
+        paint.labelled("Semaphores", Style::Plain, &text);
         for (queue, member) in census.live_members().take(10) {
-            let left = Duration::try_from_secs_f64(member.until - census.at).unwrap_or_default();
-            output::line(&format!(
-                "            {queue}: {} for {}",
-                member.id,
-                duration::show(left)
-            ));
+            let left = duration::show(left_until(member.until, census.at));
+            paint.labelled("", Style::Plain, &format!("{queue}: {} for {left}", member.id));
         }
     }
 }
@@ -159,21 +168,19 @@ fn print_semaphores(census: &Census, paint: Paint) {
 fn print_processes(fleet: &Fleet, paint: Paint) {
     let alive = fleet.alive().count();
     let gone = fleet.processes.len() - alive;
-    output::line(&format!("{}  {alive} alive, {gone} gone", paint.strong("Processes ")));
+    paint.labelled("Processes", Style::Plain, &format!("{alive} alive, {gone} gone"));
     for process in fleet.alive() {
         let confirmed = if process.confirmed == fleet.phase.epoch {
-            paint.good("confirmed")
+            (Style::Good, "confirmed")
         } else {
-            paint.warning("not confirmed yet")
+            (Style::Warning, "not confirmed yet")
         };
-        output::line(&format!(
-            "            {}, pid {} on {}: applies {}, {confirmed}, holds {}",
-            process.name,
-            process.pid,
-            process.host,
-            process.applies,
-            process.holding.len()
-        ));
+        let who = format!(
+            "            {}, pid {} on {}: applies {}, ",
+            process.name, process.pid, process.host, process.applies,
+        );
+        let holds = format!(", holds {}", process.holding.len());
+        paint.line(&[(Style::Plain, &who), confirmed, (Style::Plain, &holds)]);
     }
 }
 
@@ -181,13 +188,14 @@ fn print_locks(show: usize, census: &Census, paint: Paint) {
     if census.live.is_empty() || show == 0 {
         return;
     }
-    output::line(&paint.strong("  lock                      with   left     holder"));
+    paint.line(&[(Style::Strong, "  lock                      with   left     holder")]);
     for entry in census.live.iter().take(show) {
         let holder =
             entry.holder.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        // Ids are hashes mostly: their beginning says enough for people.
         output::line(&format!(
             "  {:<24}  {:<5}  {:<7}  {holder}",
-            shortened(&entry.id),
+            output::shortened(&entry.id, 24),
             entry.mechanism,
             left(entry, census.at)
         ));
@@ -197,44 +205,34 @@ fn print_locks(show: usize, census: &Census, paint: Paint) {
     }
 }
 
-/// Ids are hashes mostly: their beginning says enough for people.
-fn shortened(id: &str) -> String {
-    if id.chars().count() <= 24 {
-        id.to_owned()
-    } else {
-        id.chars().take(23).chain(['…']).collect()
-    }
-}
-
 fn left(entry: &LockEntry, at: f64) -> String {
-    entry.until.map_or_else(
-        || "for ever".to_owned(),
-        |until| duration::show(Duration::try_from_secs_f64(until - at).unwrap_or_default()),
-    )
+    entry.until.map_or_else(|| "for ever".to_owned(), |until| duration::show(left_until(until, at)))
 }
 
 pub(super) fn print_verdict(to: Mechanism, verdict: &Verdict, at: f64, paint: Paint) {
-    let label = paint.strong("Verdict   ");
     match verdict {
         Verdict::Safe => {
-            output::line(&format!("{label}  {}", paint.good(&format!("safe to go on to {to}"))));
+            paint.labelled("Verdict", Style::Good, &format!("safe to go on to {to}"));
         }
-        Verdict::Watching { left } => output::line(&format!(
-            "{label}  nothing is in the way of {to}; safe when that stays so for {}",
-            duration::show(*left)
-        )),
+        Verdict::Watching { left } => {
+            let text = format!(
+                "nothing is in the way of {to}; safe when that stays so for {}",
+                duration::show(*left)
+            );
+            paint.labelled("Verdict", Style::Plain, &text);
+        }
         Verdict::Blocked { by, until } => {
             let until = until.map(|until| {
-                let left = Duration::try_from_secs_f64(until - at).unwrap_or_default();
-                format!(", for {} at least unless given back", duration::show(left))
+                let left = duration::show(left_until(until, at));
+                format!(", for {left} at least unless given back")
             });
             let text = format!("not safe to go on to {to}{}", until.unwrap_or_default());
-            output::line(&format!("{label}  {}", paint.warning(&text)));
+            paint.labelled("Verdict", Style::Warning, &text);
             for reason in by.iter().take(10) {
-                output::line(&format!("            {reason}"));
+                paint.labelled("", Style::Plain, reason);
             }
             if by.len() > 10 {
-                output::line(&format!("            and {} more", by.len() - 10));
+                paint.labelled("", Style::Plain, &format!("and {} more", by.len() - 10));
             }
         }
         _ => {}
@@ -252,23 +250,14 @@ fn to_json(
     fleet: &Fleet,
     census: &Census,
     judged: Option<&(Mechanism, Verdict)>,
-) -> String {
-    let verdict = judged.map(|(to, verdict)| match verdict {
-        Verdict::Safe => json!({"to": to.as_str(), "verdict": "safe"}),
-        Verdict::Watching { left } => {
-            json!({"to": to.as_str(), "verdict": "watching", "left_seconds": left.as_secs_f64()})
-        }
-        Verdict::Blocked { by, until } => {
-            json!({"to": to.as_str(), "verdict": "blocked", "by": by, "until": until})
-        }
-        _ => json!({"to": to.as_str(), "verdict": "unknown"}),
-    });
+) -> Value {
+    let changed_at = fleet.phase.changed_at_ms;
     json!({
         "prefix": place.keys.prefix(),
         "phase": {
             "phase": fleet.phase.phase.as_str(),
             "epoch": fleet.phase.epoch,
-            "changed_at_ms": fleet.phase.changed_at_ms,
+            "changed_at": changed_at.map(|ms| rfc3339(Duration::from_millis(ms).as_secs_f64())),
             "by": fleet.phase.by,
         },
         "processes": fleet.processes,
@@ -278,10 +267,23 @@ fn to_json(
             "dual": census.count(Mechanism::Dual),
             "token": census.count(Mechanism::Token),
         },
-        "last_live_old_until": last_live_old(census),
+        "last_live_old_until": last_live_old(census).map(rfc3339),
         "workers": guidance::workers(census),
-        "verdict": verdict,
+        "verdict": judged.map(|(to, verdict)| verdict_json(*to, verdict)),
         "next": guidance::next_step(fleet, census),
     })
-    .to_string()
+}
+
+pub(super) fn verdict_json(to: Mechanism, verdict: &Verdict) -> Value {
+    let to = to.as_str();
+    match verdict {
+        Verdict::Safe => json!({"to": to, "verdict": "safe"}),
+        Verdict::Watching { left } => {
+            json!({"to": to, "verdict": "watching", "left_seconds": left.as_secs_f64()})
+        }
+        Verdict::Blocked { by, until } => {
+            json!({"to": to, "verdict": "blocked", "by": by, "until": until.map(rfc3339)})
+        }
+        _ => json!({"to": to, "verdict": "unknown"}),
+    }
 }

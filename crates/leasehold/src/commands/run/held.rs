@@ -1,10 +1,13 @@
 //! What the command runs under: a lock on a Redis. A limit on a server will stand beside it.
 
-use super::{Args, not_acquired};
+use super::Args;
+use super::waiting::Wanted;
 use crate::exit::{Exit, Failure};
+use crate::output;
 use leasehold_redis::{
-    Follower, FollowerOptions, Guard, Lock, Mechanism, ReleaseError, UnknownName,
+    AcquireError, Follower, FollowerOptions, Guard, Lock, Mechanism, ReleaseError, UnknownName,
 };
+use tokio::time::Instant;
 
 /// The lock, and who tells the fleet of it.
 pub(super) struct Held {
@@ -29,14 +32,42 @@ pub(super) async fn acquire(args: &Args) -> Result<Held, Failure> {
             (Lock::following(&follower, &args.lock), Some(follower))
         }
     };
-    let acquired = lock.ttl(args.ttl).notice(args.notice()).acquire(args.wait()).await;
+    let wanted = Wanted {
+        redis: &redis,
+        keys: args.redis.keys(),
+        id: &args.lock,
+        at_most: args.wait,
+        since: Instant::now(),
+    };
+    let lock = lock.ttl(args.ttl).notice(args.notice());
+    let acquired = tokio::select! {
+        biased;
+        acquired = lock.acquire(args.wait()) => acquired,
+        never = wanted.tell() => match never {},
+    };
+    output::progress_end();
     match acquired {
         Ok(guard) => Ok(Held { guard, follower }),
         Err(error) => {
+            let failure = not_acquired(&error, &wanted).await;
             leave(follower).await;
-            Err(not_acquired(&error))
+            Err(failure)
         }
     }
+}
+
+async fn not_acquired(error: &AcquireError, wanted: &Wanted<'_>) -> Failure {
+    let exit = match error {
+        AcquireError::NotInTime { waited, .. } => {
+            let waited = crate::duration::show(*waited);
+            let held = wanted.held_by().await;
+            let message = format!("lock {:?} was not to be had in {waited}: {held}", wanted.id);
+            return Failure::new(Exit::Busy, message);
+        }
+        AcquireError::Fault { fault, .. } => Exit::from(fault),
+        _ => Exit::Unavailable,
+    };
+    Failure::new(exit, error.to_string())
 }
 
 impl Held {

@@ -4,6 +4,7 @@ mod family;
 mod held;
 mod keeper;
 mod process;
+mod waiting;
 mod warden;
 
 pub(crate) use warden::{WardenArgs, warden};
@@ -12,9 +13,9 @@ use crate::commands::redis_flags::RedisFlags;
 use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use keeper::{Keeper, Orders};
-use leasehold_redis::{AcquireError, Guard, Lost, ReleaseError, Wait};
+use leasehold_redis::{Guard, Lost, ReleaseError, Wait};
 use nix::unistd::Pid;
 use process::{Group, Signals};
 use std::ffi::OsString;
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     redis: RedisFlags,
 
     /// Id of the lock: the keys are PREFIX:lock:ID and PREFIX:lockv2:ID
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     lock: String,
 
     /// How to lock; without it, as the fleet's phase says, and token where there is none
@@ -247,13 +248,4 @@ impl Watch<'_> {
 /// Until when the warden is to wait. It comes after us, who can say why the command has to stop.
 fn warden_until(args: &Args, guard: &Guard) -> Option<Instant> {
     Some(guard.held_until()? + args.warden_delay())
-}
-
-fn not_acquired(error: &AcquireError) -> Failure {
-    let code = match error {
-        AcquireError::NotInTime { .. } => Exit::Busy,
-        AcquireError::Fault { fault, .. } => Exit::from(fault),
-        _ => Exit::Unavailable,
-    };
-    Failure::new(code, error.to_string())
 }

@@ -1,0 +1,62 @@
+//! `leasehold run` while somebody else has the lock: it says for what it waits, and who has it.
+
+use crate::program::{output, spawn, stderr};
+use crate::support::{RedisServer, send_signal, wait_for};
+use redis::Commands;
+use std::io::{BufRead, BufReader};
+
+#[test]
+fn who_waits_for_a_second_is_told_for_what_who_has_it_and_for_how_long() {
+    let server = RedisServer::start();
+    let mut raw = server.raw();
+    let mut holder = spawn(&server, &["run", "--lock", "nightly", "--", "sleep", "60"]);
+    wait_for("the lock", || raw.exists("t:lockv2:nightly").unwrap());
+    let args = ["run", "--lock", "nightly", "--wait", "10m", "--", "true"];
+    let mut waiting = spawn(&server, &args);
+    let mut told = BufReader::new(waiting.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.starts_with("leasehold: waiting for lock \"nightly\", "), "{line}");
+    assert!(line.contains(" of 10m 00s: held by leasehold run, pid "), "{line}");
+    assert!(line.contains(&format!("pid {} on ", holder.id())), "{line}");
+    assert!(line.trim_end().ends_with("s unless renewed"), "{line}");
+    send_signal(holder.id(), "TERM");
+    holder.wait().unwrap();
+    assert_eq!(waiting.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    told.read_line(&mut rest).unwrap();
+    assert_eq!(rest, "", "in a log, it says so once");
+}
+
+#[test]
+fn who_does_not_wait_is_told_who_has_it() {
+    let server = RedisServer::start();
+    let mut raw = server.raw();
+    let mut holder = spawn(&server, &["run", "--lock", "a", "--", "sleep", "60"]);
+    wait_for("the lock", || raw.exists("t:lockv2:a").unwrap());
+    let args = ["run", "--lock", "a", "--wait", "0", "--", "true"];
+    let mut told = String::new();
+    // Who it is stands in its heartbeat, which comes after the lock.
+    wait_for("its name", || {
+        let refused = output(&server, &args);
+        assert_eq!(refused.status.code(), Some(75), "{}", stderr(&refused));
+        told = stderr(&refused);
+        told.contains(&format!("held by leasehold run, pid {} on ", holder.id()))
+    });
+    assert!(told.starts_with("error: lock \"a\" was not to be had in "), "{told}");
+    send_signal(holder.id(), "TERM");
+    holder.wait().unwrap();
+
+    let _: () = raw.set("t:lockv2:a", "somebody").unwrap();
+    let refused = output(&server, &args);
+    let told = stderr(&refused);
+    assert!(told.contains("held by a program that does not say who it is, for ever"), "{told}");
+}
+
+#[test]
+fn an_empty_lock_id_is_refused() {
+    let server = RedisServer::start();
+    let refused = output(&server, &["run", "--lock", "", "--", "true"]);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(stderr(&refused).contains("--lock <ID>"), "{}", stderr(&refused));
+}
