@@ -10,7 +10,7 @@ mod sqlite;
 use leasehold_engine::{Changes, Snapshot};
 
 pub use memory::MemoryJournal;
-pub use sqlite::{OpenError, SqliteJournal};
+pub use sqlite::{Loss, OpenError, Replaced, SqliteJournal};
 
 /// Where a ledger's changes are kept.
 pub trait Journal: Send {
@@ -55,6 +55,9 @@ pub enum CommitError {
     /// There is no room left.
     #[error("the journal's disk is full")]
     Full,
+    /// The journal's files are not those that were opened.
+    #[error(transparent)]
+    Replaced(#[from] Replaced),
     /// The storage failed.
     #[error("the journal could not be written")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),

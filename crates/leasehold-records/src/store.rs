@@ -118,6 +118,12 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
+    /// Another program, such as `sqlite3`, has them open and writes to them.
+    #[error("another program writes to the records {}", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
     /// A newer version of this program wrote them.
     #[error(
         "the records {} have schema version {found}, and this program knows versions up to {known}",
@@ -212,6 +218,7 @@ impl Records {
             Ok((connection, rooms)) => Ok(Self { connection, bounds, rooms }),
             Err(Unusable::Foreign) => Err(OpenError::Foreign { path }),
             Err(Unusable::Newer { found, known }) => Err(OpenError::Newer { path, found, known }),
+            Err(Unusable::Busy) => Err(OpenError::Busy { path }),
             Err(Unusable::Storage(source)) => Err(OpenError::Storage { path, source }),
         }
     }

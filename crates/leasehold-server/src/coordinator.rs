@@ -482,6 +482,7 @@ impl<J: Journal + 'static> Coordinator<J> {
     /// Forgets what did not become durable. As long as the journal cannot be read, everything
     /// is answered as unavailable.
     fn reload(&mut self, inbox: &mut Inbox) {
+        let mut is_logged = false;
         loop {
             match self.journal.load() {
                 Ok(snapshot) => {
@@ -489,9 +490,11 @@ impl<J: Journal + 'static> Coordinator<J> {
                     self.ledger.reload(snapshot, self.clock.now());
                     return;
                 }
-                Err(error) => {
+                Err(error) if !is_logged => {
+                    is_logged = true;
                     tracing::error!(error = %chain(&error), "the journal cannot be read");
                 }
+                Err(_) => {}
             }
             if inbox.refuse_for(RELOAD_DELAY).is_break() {
                 self.is_lost = true;

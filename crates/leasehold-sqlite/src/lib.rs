@@ -7,7 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 /// What is in our files concerns their owner alone.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -44,9 +45,28 @@ pub enum Unusable {
         /// Our version.
         known: i64,
     },
+    /// Another program has it open, and holds it for longer than we wait.
+    #[error("another program writes to it")]
+    Busy,
     /// It is no database, or it is damaged, or it cannot be written.
     #[error(transparent)]
-    Storage(#[from] rusqlite::Error),
+    Storage(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Unusable {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            _ => Self::Storage(error),
+        }
+    }
+}
+
+/// Whether an error means that the disk is full. SQLite says so in two ways: its index of the
+/// write-ahead log is a file that has to grow, too.
+pub fn is_full(error: &rusqlite::Error) -> bool {
+    let Some(error) = error.sqlite_error() else { return false };
+    error.code == ErrorCode::DiskFull || error.extended_code == SQLITE_IOERR_SHMSIZE
 }
 
 /// Makes a directory that its owner alone can enter, unless it is there.
@@ -85,7 +105,8 @@ impl Schema {
             return Err(Unusable::Newer { found, known });
         }
         configure(connection)?;
-        Ok(self.migrate(connection, found)?)
+        self.migrate(connection, found)?;
+        Ok(())
     }
 
     /// The version of a file, which is ours or empty.

@@ -4,27 +4,50 @@
 //! commit ran is in the next [`Changes`], so a busy server pays one `fsync` for hundreds of
 //! requests and an idle one answers within one.
 
+mod acknowledged;
+mod files;
 mod rows;
 mod schema;
 
-use std::fs::{File, TryLockError};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use leasehold_engine::{Changes, Snapshot};
-use leasehold_sqlite::Unusable;
+use leasehold_sqlite::{Unusable, is_full};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::{CommitError, Journal, LoadError};
+use acknowledged::Acknowledged;
+pub use files::Replaced;
+use files::{Files, Held, HoldError};
 use schema::SCHEMA;
 
 /// A journal in a directory of its own.
 #[derive(Debug)]
 pub struct SqliteJournal {
+    // Closed before the files are let go: to close any descriptor of the database ends the locks
+    // that SQLite has on it.
     connection: Connection,
-    /// Held for as long as the journal is open: a second server must not write beside us.
-    _lock: File,
+    /// Held for as long as the journal is open: a second server must not write beside us, by this
+    /// path or by another one of the same database.
+    files: Files,
+    acknowledged: Acknowledged,
+    /// How many commits are durable.
+    commits: u64,
+    /// How many were missing when it was opened.
+    missing: u64,
+}
+
+/// What to do about a journal that holds less than was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loss {
+    /// It is not opened.
+    #[default]
+    Refuse,
+    /// It is opened as it is: an operator has decided so.
+    Accept,
 }
 
 /// Why a journal could not be opened.
@@ -44,6 +67,33 @@ pub enum OpenError {
     #[error("another server is running on the data directory {}", path.display())]
     Locked {
         /// The directory.
+        path: PathBuf,
+    },
+    /// Another program, such as `sqlite3`, has it open and writes to it.
+    #[error("another program writes to the journal {}", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It holds less than was acknowledged: its write-ahead log is damaged or gone, or an older copy
+    /// stands in its place.
+    #[error(
+        "the journal {} holds {found} commits, and {acknowledged} were acknowledged: its write-ahead \
+         log is damaged or gone, or an older copy stands in its place",
+        path.display()
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// How many commits it holds.
+        found: u64,
+        /// How many were acknowledged.
+        acknowledged: u64,
+    },
+    /// The file that says how much was acknowledged is damaged.
+    #[error("the file {} does not say how many commits were acknowledged", path.display())]
+    Unknown {
+        /// The file.
         path: PathBuf,
     },
     /// A newer version of this program wrote it.
@@ -80,6 +130,7 @@ impl SqliteJournal {
     /// The name of the journal's file in its directory.
     pub const FILE: &str = "leasehold.db";
     const LOCK: &str = "leasehold.lock";
+    const ACKNOWLEDGED: &str = "leasehold.acknowledged";
 
     /// Opens the journal in `directory`, making both if they are not there, and brings an
     /// older schema up to date without losing a lease.
@@ -88,34 +139,78 @@ impl SqliteJournal {
     ///
     /// See [`OpenError`]; nothing is changed then.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        Self::open_with(directory, Loss::Refuse)
+    }
+
+    /// As [`open`](Self::open), with a decision about a journal that holds less than was
+    /// acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open_with(directory: &Path, loss: Loss) -> Result<Self, OpenError> {
         let unwritable = |source| OpenError::Directory { path: directory.to_owned(), source };
+        let hold = |path| match Held::open(path) {
+            Ok(held) => Ok(held),
+            Err(HoldError::Locked) => Err(OpenError::Locked { path: directory.to_owned() }),
+            Err(HoldError::Io(source)) => Err(unwritable(source)),
+        };
         leasehold_sqlite::make_directory(directory).map_err(unwritable)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(leasehold_sqlite::FILE_MODE)
-            .open(directory.join(Self::LOCK))
-            .map_err(unwritable)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::Locked { path: directory.to_owned() },
-            TryLockError::Error(source) => unwritable(source),
-        })?;
         let path = directory.join(Self::FILE);
-        let prepared =
-            leasehold_sqlite::open(&path).map_err(Unusable::from).and_then(|mut connection| {
-                SCHEMA.prepare(&mut connection)?;
-                Ok(connection)
-            });
-        match prepared {
-            Ok(connection) => Ok(Self { connection, _lock: lock }),
-            Err(Unusable::Foreign) => Err(OpenError::Foreign { path }),
-            Err(Unusable::Newer { found, known }) => Err(OpenError::Newer { path, found, known }),
-            Err(Unusable::Storage(source)) if is_unwritable(&source) => {
-                Err(unwritable(io::Error::other(source)))
-            }
-            Err(Unusable::Storage(source)) => Err(OpenError::Storage { path, source }),
+        let files = Files::new(hold(directory.join(Self::LOCK))?, hold(path.clone())?);
+        let connection = leasehold_sqlite::open(&path).map_err(Unusable::from);
+        let mut connection = connection.map_err(|error| open_error(error, &path))?;
+        let compare = |commits| Self::compare(directory, commits, loss);
+        let mut prepare = || {
+            // Before anything is written: what is missing may still be found. A database that does
+            // not know its number is new, or of an older version, or no journal.
+            let before = rows::commits(&connection).ok().map(compare).transpose()?;
+            SCHEMA.prepare(&mut connection).map_err(|error| open_error(error, &path))?;
+            let commits = rows::commits(&connection).map_err(|e| open_error(e.into(), &path))?;
+            Ok((commits, before.map_or_else(|| compare(commits), Ok)?))
+        };
+        let prepared = prepare();
+        if prepared.is_err() {
+            // To close it would move what is in the write-ahead log, as far as it can be read, and
+            // delete the log.
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
+        let (commits, (acknowledged, missing)) = prepared?;
+        Ok(Self { connection, files, acknowledged, commits, missing })
+    }
+
+    /// Compares what is durable with what was acknowledged. It may be more: the end can come before
+    /// the answer. Answers how many commits are missing.
+    fn compare(
+        directory: &Path,
+        commits: u64,
+        loss: Loss,
+    ) -> Result<(Acknowledged, u64), OpenError> {
+        let path = directory.join(Self::ACKNOWLEDGED);
+        let io = |source| OpenError::Directory { path: directory.to_owned(), source };
+        let (mut acknowledged, before) = match Acknowledged::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                if loss == Loss::Refuse {
+                    return Err(OpenError::Unknown { path });
+                }
+                fs::remove_file(&path).map_err(io)?;
+                Acknowledged::open(&path).map_err(io)?
+            }
+            opened => opened.map_err(io)?,
+        };
+        let missing = before.unwrap_or(0).saturating_sub(commits);
+        if missing > 0 && loss == Loss::Refuse {
+            let path = directory.join(Self::FILE);
+            return Err(OpenError::Lost { path, found: commits, acknowledged: commits + missing });
+        }
+        acknowledged.set(commits).map_err(io)?;
+        Ok((acknowledged, missing))
+    }
+
+    /// How many acknowledged commits were missing when it was opened: not 0 with [`Loss::Accept`]
+    /// alone.
+    pub fn commits_missing(&self) -> u64 {
+        self.missing
     }
 
     /// Lets the file grow to so many pages at the most; beyond, commits fail as they do on a
@@ -126,6 +221,21 @@ impl SqliteJournal {
     /// If SQLite refuses.
     pub fn limit_pages(&self, pages: Option<u32>) -> rusqlite::Result<()> {
         self.connection.pragma_update(None, "max_page_count", pages.unwrap_or(u32::MAX - 1))
+    }
+}
+
+/// What is wrong with the database at `path`.
+fn open_error(error: Unusable, path: &Path) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        Unusable::Foreign => OpenError::Foreign { path },
+        Unusable::Newer { found, known } => OpenError::Newer { path, found, known },
+        Unusable::Busy => OpenError::Busy { path },
+        Unusable::Storage(source) if is_unwritable(&source) => {
+            let path = path.parent().unwrap_or(&path).to_owned();
+            OpenError::Directory { path, source: io::Error::other(source) }
+        }
+        Unusable::Storage(source) => OpenError::Storage { path, source },
     }
 }
 
@@ -140,20 +250,26 @@ fn is_unwritable(error: &rusqlite::Error) -> bool {
 
 impl Journal for SqliteJournal {
     fn load(&mut self) -> Result<Snapshot, LoadError> {
+        self.commits =
+            rows::commits(&self.connection).map_err(|e| LoadError::Storage(Box::new(e)))?;
         rows::load(&self.connection)
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<(), CommitError> {
-        let mut write = || {
+        self.files.check()?;
+        let write = |connection: &mut Connection| {
             // Dropped without a commit, the transaction rolls back.
             let transaction =
-                self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             rows::write(&transaction, changes)?;
             transaction.commit()
         };
-        write().map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => CommitError::Full,
-            _ => CommitError::Storage(Box::new(error)),
-        })
+        write(&mut self.connection).map_err(|error| {
+            if is_full(&error) { CommitError::Full } else { CommitError::Storage(Box::new(error)) }
+        })?;
+        // Only what stands in files that are still there may be acknowledged.
+        self.files.check()?;
+        self.commits += 1;
+        self.acknowledged.set(self.commits).map_err(|e| CommitError::Storage(Box::new(e)))
     }
 }

@@ -41,7 +41,7 @@ fn is_zero(drained: &str) -> bool {
 
 pub(super) fn write(transaction: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("UPDATE ledger SET at_micros = ?1, next_fence = ?2")?
+        .prepare_cached("UPDATE ledger SET at_micros = ?1, next_fence = ?2, commits = commits + 1")?
         .execute(params![changes.at.as_micros(), integer(changes.next_fence.0)])?;
     if let Some(resume) = changes.resumed {
         transaction
@@ -132,6 +132,11 @@ fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite:
         ])?;
     }
     Ok(())
+}
+
+/// How many commits are durable.
+pub(super) fn commits(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.query_row("SELECT commits FROM ledger", [], |row| natural(row, 0))
 }
 
 pub(super) fn load(connection: &Connection) -> Result<Snapshot, LoadError> {

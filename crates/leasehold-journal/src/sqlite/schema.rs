@@ -83,6 +83,10 @@ const STEPS: &[&str] = &[
     INSERT INTO endings SELECT *, NULL FROM endings_before;
     DROP TABLE endings_before;
 ",
+    "
+    -- How many commits there were: compared with how many were acknowledged, it tells a loss.
+    ALTER TABLE ledger ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod attacks;
 mod backup;
 mod connections;
 mod crash;
+mod damage;
 mod disk;
 mod failures;
 mod http;

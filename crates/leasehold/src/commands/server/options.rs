@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use clap::builder::NonEmptyStringValueParser;
 use directories::ProjectDirs;
+use leasehold_journal::Loss;
 use leasehold_server::AllowedHost;
 use nix::unistd::gethostname;
 use serde::Deserialize;
@@ -42,10 +43,10 @@ is as good as none.
 Exit codes:
    0  stopped as asked, by Ctrl-C or SIGTERM
   64  the command line is wrong
-  65  the journal is damaged, or is no journal
+  65  the journal is damaged, is no journal, or holds less than was acknowledged
   69  the address cannot be listened on
   73  the data directory cannot be written
-  75  another server runs on the same data
+  75  another server, or another program, uses the same data
   76  a newer version wrote the journal
   78  the file or a variable is wrong
 
@@ -61,6 +62,10 @@ pub(crate) struct Args {
     /// directory, if it is there].
     #[arg(long, value_name = "FILE", env = "LEASEHOLD_CONFIG")]
     config: Option<PathBuf>,
+    /// Start though the journal holds less than was acknowledged: what is missing stays lost. A flag
+    /// alone, for one start.
+    #[arg(long)]
+    accept_loss: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -179,6 +184,8 @@ pub(super) struct Settings {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) data_dir: PathBuf,
+    /// What to do about a journal that holds less than was acknowledged.
+    pub(super) loss: Loss,
     pub(super) log_format: LogFormat,
     pub(super) log_level: LogLevel,
     pub(super) server: leasehold_server::Config,
@@ -247,6 +254,7 @@ impl Settings {
                 Some(data_dir) => path::absolute(&data_dir).unwrap_or(data_dir),
                 None => project_dirs()?.data_local_dir().to_owned(),
             },
+            loss: if args.accept_loss { Loss::Accept } else { Loss::Refuse },
             log_format: options.log_format.unwrap_or_default(),
             log_level: options.log_level.unwrap_or_default(),
             server,

@@ -50,6 +50,11 @@ fn journal_advice(error: &OpenError) -> &'static str {
         OpenError::Locked { .. } => "stop that server, or choose another directory with --data-dir",
         OpenError::Newer { .. } => "use the version that wrote it, or a newer one",
         OpenError::Foreign { .. } => "choose another directory with --data-dir",
+        OpenError::Busy { .. } => "close it there, and start again",
+        OpenError::Lost { .. } | OpenError::Unknown { .. } => {
+            "put back what is missing, or start once with --accept-loss: what was acknowledged since \
+             is lost then, and its holders have to be looked after"
+        }
         _ => RESTORE,
     }
 }
@@ -67,6 +72,7 @@ fn records_advice(error: &leasehold_records::OpenError) -> &'static str {
     match error {
         OpenError::Directory { .. } => "make it writable, or choose another with --data-dir",
         OpenError::Newer { .. } => "use the version that wrote them, or a newer one",
+        OpenError::Busy { .. } => "close them there, and start again",
         _ => "move the file away: limits and leases are not in it",
     }
 }
@@ -75,7 +81,8 @@ impl StartError {
     fn exit(&self) -> Exit {
         match self {
             Self::Journal(OpenError::Directory { .. }) => Exit::CannotCreate,
-            Self::Journal(OpenError::Locked { .. }) => Exit::Busy,
+            Self::Journal(OpenError::Locked { .. } | OpenError::Busy { .. })
+            | Self::Records(leasehold_records::OpenError::Busy { .. }) => Exit::Busy,
             Self::Journal(OpenError::Newer { .. }) => Exit::Newer,
             Self::Journal(_) | Self::Load(_) => Exit::Data,
             Self::Records(leasehold_records::OpenError::Directory { .. }) => Exit::CannotCreate,
@@ -148,7 +155,15 @@ impl Signals {
 async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     // Signals first: from here on none of them ends the server but cleanly.
     let mut signals = Signals::catch()?;
-    let journal = SqliteJournal::open(&settings.data_dir).map_err(StartError::Journal)?;
+    let journal =
+        SqliteJournal::open_with(&settings.data_dir, settings.loss).map_err(StartError::Journal)?;
+    if journal.commits_missing() > 0 {
+        tracing::warn!(
+            commits_missing = journal.commits_missing(),
+            "the journal holds less than was acknowledged, and is used as it is; holders of leases \
+             that are missing have no slots any more, though they may still run"
+        );
+    }
     let mut records =
         Records::open(&settings.data_dir, settings.records).map_err(StartError::Records)?;
     let (host, port) = (settings.host.clone(), settings.port);
