@@ -143,7 +143,11 @@ impl Paint {
             Style::Strong => "1",
             Style::Plain => return text.to_owned(),
         };
-        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.on && !text.trim().is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 

@@ -17,9 +17,9 @@ fn who_waits_for_a_second_is_told_for_what_who_has_it_and_for_how_long() {
     let mut line = String::new();
     told.read_line(&mut line).unwrap();
     assert!(line.starts_with("leasehold: waiting for lock \"nightly\", "), "{line}");
-    assert!(line.contains(" of 10m 00s: held by leasehold run, pid "), "{line}");
-    assert!(line.contains(&format!("pid {} on ", holder.id())), "{line}");
-    assert!(line.trim_end().ends_with("s unless renewed"), "{line}");
+    assert!(line.contains(" of 10m 00s: held for "), "{line}");
+    let who = format!("s or longer by leasehold run, pid {} on ", holder.id());
+    assert!(line.contains(&who), "{line}");
     send_signal(holder.id(), "TERM");
     holder.wait().unwrap();
     assert_eq!(waiting.wait().unwrap().code(), Some(0));
@@ -41,7 +41,7 @@ fn who_does_not_wait_is_told_who_has_it() {
         let refused = output(&server, &args);
         assert_eq!(refused.status.code(), Some(75), "{}", stderr(&refused));
         told = stderr(&refused);
-        told.contains(&format!("held by leasehold run, pid {} on ", holder.id()))
+        told.contains(&format!("or longer by leasehold run, pid {} on ", holder.id()))
     });
     assert!(told.starts_with("error: lock \"a\" was not to be had in "), "{told}");
     send_signal(holder.id(), "TERM");
@@ -50,7 +50,29 @@ fn who_does_not_wait_is_told_who_has_it() {
     let _: () = raw.set("t:lockv2:a", "somebody").unwrap();
     let refused = output(&server, &args);
     let told = stderr(&refused);
-    assert!(told.contains("held by a program that does not say who it is, for ever"), "{told}");
+    assert!(told.contains("held for ever by a program that does not say who it is"), "{told}");
+}
+
+#[test]
+fn on_a_terminal_it_says_so_in_one_line_of_80_columns() {
+    let server = RedisServer::start();
+    let mut raw = server.raw();
+    let _: () = raw.set("t:lockv2:a", "somebody").unwrap();
+    let binary = env!("CARGO_BIN_EXE_leasehold");
+    let line = format!("{binary} run --redis {} --lock a --wait 3s -- true", server.url());
+    // A terminal of its own, from util-linux.
+    let mut script = std::process::Command::new("script");
+    let ended = script.args(["-qec", &line, "/dev/null"]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(75));
+    let shown = String::from_utf8_lossy(&ended.stdout);
+    let drawn: Vec<&str> = shown.split("\r\x1b[K").collect();
+    let waiting: Vec<_> = drawn.iter().filter(|text| text.starts_with("waiting ")).collect();
+    assert!(waiting.len() >= 2, "{shown:?}");
+    for text in waiting {
+        assert!(text.contains(" of 3.0s for \"a\": held for ever by a program"), "{text}");
+        assert!(text.chars().count() < 80 && !text.contains('\n'), "{text:?}");
+    }
+    assert!(drawn.last().unwrap().starts_with("error: "), "{shown:?}");
 }
 
 #[test]

@@ -296,7 +296,7 @@ async fn pause(
 }
 
 fn not_changed(exit: Exit, why: &str, told: &str, to: Phase, verdict: &Verdict) -> Failure {
-    let message = format!("{why}the phase was not changed: {told}");
+    let message = format!("{why}the phase was not changed to {to}: {told}");
     Failure::new(exit, message).detail("verdict", super::status::verdict_json(to, verdict))
 }
 

@@ -60,7 +60,7 @@ async fn not_acquired(error: &AcquireError, wanted: &Wanted<'_>) -> Failure {
     let exit = match error {
         AcquireError::NotInTime { waited, .. } => {
             let waited = crate::duration::show(*waited);
-            let held = wanted.held_by().await;
+            let held = wanted.look().await;
             let message = format!("lock {:?} was not to be had in {waited}: {held}", wanted.id);
             return Failure::new(Exit::Busy, message);
         }

@@ -36,9 +36,10 @@ impl Wanted<'_> {
 
     async fn redraw(&self) -> Infallible {
         loop {
-            let (held, looked_at) = (self.held_by().await, Instant::now());
+            let (held, looked_at) = (self.look().await, Instant::now());
             while looked_at.elapsed() < LOOKED_EVERY {
-                output::progress(&self.message(&held));
+                // Who it is comes last: a long name is cut off.
+                output::progress(&format!("waiting {} for {:?}: {held}", self.so_far(), self.id));
                 sleep(Duration::from_secs(1)).await;
             }
         }
@@ -47,35 +48,37 @@ impl Wanted<'_> {
     async fn log(&self) -> Infallible {
         let mut pause = FIRST_PAUSE;
         loop {
-            output::say(&self.message(&self.held_by().await));
+            let held = self.look().await;
+            output::say(&format!("waiting for lock {:?}, {}: {held}", self.id, self.so_far()));
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    fn message(&self, held: &str) -> String {
+    fn so_far(&self) -> String {
         let so_far = duration::show(self.since.elapsed());
-        let of = self.at_most.map(|at_most| format!(" of {}", duration::show(at_most)));
-        format!("waiting for lock {:?}, {so_far}{}: {held}", self.id, of.unwrap_or_default())
+        match self.at_most {
+            Some(at_most) => format!("{so_far} of {}", duration::show(at_most)),
+            None => so_far,
+        }
     }
 
     /// Who holds the lock and for how long, in words.
-    pub(super) async fn held_by(&self) -> String {
+    pub(super) async fn look(&self) -> String {
         let looked = timeout(PATIENCE, LockEntry::look(self.redis, &self.keys, self.id)).await;
         let entry = match looked {
             Ok(Ok(Some(entry))) => entry,
             Ok(Ok(None)) => return "at this moment it is free".to_owned(),
             Ok(Err(_)) | Err(_) => return "who holds it cannot be told".to_owned(),
         };
+        let left = entry.left().map_or_else(
+            || "for ever".to_owned(),
+            |left| format!("for {} or longer", duration::show(left)),
+        );
         let holder = entry.holder.as_ref().map_or_else(
             || "a program that does not say who it is".to_owned(),
             ToString::to_string,
         );
-        match entry.left() {
-            Some(left) => {
-                format!("held by {holder}, for {} unless renewed", duration::show(left))
-            }
-            None => format!("held by {holder}, for ever unless given back"),
-        }
+        format!("held {left} by {holder}")
     }
 }
