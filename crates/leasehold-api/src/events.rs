@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::body::body;
+use crate::origin::LoggedOrigin;
 use crate::rule::{BOOLEAN, COUNT, ID, TEXT};
 use crate::schema::{Shown, answer};
 
@@ -52,6 +53,8 @@ answer! {
         pub holder: Option<EventHolder>,
         /// The lease that it happened to; of a request that waits, the lease that it asks for.
         pub lease: Option<Uuid>,
+        /// Where the request for that lease came from, if anything is known of that.
+        pub origin: Option<LoggedOrigin>,
         /// Why.
         pub reason: Option<String>,
         /// The event as a client sent it; `null` for what happened here.

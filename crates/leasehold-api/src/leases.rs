@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::Timestamp;
 use crate::body::body;
 use crate::limits::Mode;
+use crate::origin::Origin;
 use crate::rule::{
     COUNT, Distinct, ID, Labels, ListOfAtMost, Nested, OneOf, PRIORITY, REASON, SLOTS, TEXT,
     TtlSeconds, WAIT_SECONDS, WORD,
@@ -145,6 +146,8 @@ answer! {
         pub limits: Vec<HeldLimit>,
         /// Who holds it, if it said so.
         pub holder: Option<NamedHolder>,
+        /// Where the request for it came from, if anything is known of that.
+        pub origin: Option<Origin>,
         /// When it was granted.
         pub created: Timestamp,
         /// When it ends unless it is renewed; `null` for a holder that cannot renew, and for a
@@ -317,6 +320,8 @@ answer! {
         pub holder: Option<LeaseHolder>,
         /// What else the holder said of it.
         pub labels: BTreeMap<String, String>,
+        /// Where the request for it came from, if anything is known of that.
+        pub origin: Option<Origin>,
         /// When it was granted.
         pub created: Timestamp,
         /// When it ends unless it is renewed; `null` for a holder that cannot renew.
@@ -359,6 +364,8 @@ answer! {
         pub holder: Option<LeaseHolder>,
         /// What else it said of the lease that it asks for.
         pub labels: BTreeMap<String, String>,
+        /// Where it comes from, if anything is known of that.
+        pub origin: Option<Origin>,
         /// How many slots of the limit it wants.
         pub slots: u64,
         /// Higher goes first.

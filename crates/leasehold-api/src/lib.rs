@@ -15,6 +15,7 @@ pub mod events;
 mod json;
 pub mod leases;
 pub mod limits;
+pub mod origin;
 pub mod path;
 mod rule;
 pub mod runs;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::body::{Declared, Patch, Reader, Style};
 use crate::rule::Rule;
-use crate::{Settings, Timestamp, events, leases, limits, runs, tags};
+use crate::{Settings, Timestamp, events, leases, limits, origin, runs, tags};
 
 /// The schemas of all bodies and answers by name, for `components.schemas` of an OpenAPI 3.1
 /// document. Bounds that an operator can choose are shown as chosen.
@@ -55,6 +55,9 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         tags::TagLimit::component(),
         leases::Lease::component(),
         leases::NamedHolder::component(),
+        origin::Origin::component(),
+        origin::Named::component(),
+        origin::Identified::component(),
         leases::RenewedLease::component(),
         leases::ReleasedLease::component(),
         leases::EndedLease::component(),

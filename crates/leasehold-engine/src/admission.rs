@@ -10,6 +10,7 @@ use crate::holder::Holder;
 use crate::lease::{Holding, Holdings, Lease, LeaseId, Notes};
 use crate::ledger::{Ledger, Room};
 use crate::limit::LimitId;
+use crate::origin::Origin;
 use crate::outcome::{Acquired, Blocker, Grant, Granted, MinimalLimit, Refusal, Wait};
 use crate::queue::Ticket;
 use crate::time::Timestamp;
@@ -35,7 +36,7 @@ impl Ledger {
         match (self.refuses(&wanted, &acquire, ticket), acquire.patience) {
             (None, _) => {
                 self.queue.expect_no_longer(ticket);
-                self.grant(&wanted, acquire.hold, ticket)
+                self.grant(&wanted, (acquire.hold, acquire.origin), ticket)
             }
             (Some(Acquired::Refused(refusal)), Some(patience)) => {
                 self.wait(acquire, wanted, (patience, place), refusal)
@@ -48,7 +49,12 @@ impl Ledger {
     }
 
     /// Grants what was found grantable, to whoever has this ticket.
-    pub(crate) fn grant(&mut self, wanted: &[Wanted], hold: Hold, ticket: Ticket) -> Acquired {
+    pub(crate) fn grant(
+        &mut self,
+        wanted: &[Wanted],
+        (hold, origin): (Hold, Option<Arc<Origin>>),
+        ticket: Ticket,
+    ) -> Acquired {
         if let Some(answered) = self.answered_before(&hold) {
             return answered;
         }
@@ -67,10 +73,10 @@ impl Ledger {
         let lease = match hold {
             Hold::Lease { id, holder, ttl, notes } => {
                 let deadline = Some(self.looked + ttl);
-                self.lease_out(id, holder, holdings.clone(), deadline, notes)
+                self.lease_out(id, holder, holdings.clone(), deadline, notes, origin)
             }
             Hold::Holder { id, holder } => {
-                self.lease_out(id, Some(holder), holdings.clone(), None, None)
+                self.lease_out(id, Some(holder), holdings.clone(), None, None, origin)
             }
             Hold::Unleased => {
                 unleased = self.take_unleased(&holdings);
@@ -126,6 +132,7 @@ impl Ledger {
         holdings: Holdings,
         deadline: Option<Timestamp>,
         notes: Option<Arc<Notes>>,
+        origin: Option<Arc<Origin>>,
     ) -> Option<Granted> {
         if holdings.is_empty() {
             return None;
@@ -135,7 +142,7 @@ impl Ledger {
         }
         let fence = self.next_fence();
         let created = self.looked;
-        let lease = Lease { id, fence, holder, holdings, created, deadline, notes };
+        let lease = Lease { id, fence, holder, holdings, created, deadline, notes, origin };
         let granted = Granted::from(&lease);
         if let Some(holder) = &lease.holder {
             self.queue.set_apart(holder);

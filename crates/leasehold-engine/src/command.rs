@@ -9,6 +9,7 @@ use crate::happening::Departure;
 use crate::holder::Holder;
 use crate::lease::{LeaseId, Notes, RequestDigest};
 use crate::limit::LimitId;
+use crate::origin::{Identified, Origin};
 use crate::queue::{Ticket, WaiterId};
 use crate::time::{Span, Timestamp};
 
@@ -123,6 +124,13 @@ pub enum Command {
         /// From what it is known.
         evidence: Arc<str>,
     },
+    /// The client's own event says in which runs it asked for a lease.
+    Identify {
+        /// Which lease.
+        lease: LeaseId,
+        /// The runs.
+        identified: Arc<Identified>,
+    },
     /// Looks, and changes nothing.
     Read(Query),
     /// Nothing but that time has passed: what is due expires.
@@ -207,6 +215,8 @@ pub struct Acquire {
     pub missing: Missing,
     /// How it waits, if it cannot be granted at once. `None`: it is refused.
     pub patience: Option<Patience>,
+    /// Where the request comes from, if that is known. No rule depends on it.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// How a request waits.

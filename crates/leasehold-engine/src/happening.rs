@@ -12,6 +12,7 @@ use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::limit::{Limit, LimitId};
+use crate::origin::Origin;
 use crate::queue::Waiter;
 use crate::time::{Span, Timestamp};
 
@@ -28,6 +29,8 @@ pub struct Happening {
     pub lease: Option<LeaseId>,
     /// Who held that or waits, if they said so.
     pub holder: Option<Holder>,
+    /// Where the request for that lease came from, if it is known.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// What happened.
@@ -130,7 +133,14 @@ type Names = SmallVec<[Arc<str>; 1]>;
 impl Ledger {
     pub(crate) fn happened_to_limit(&mut self, what: What, limit: LimitId) {
         let limits = self.name_of(limit).into_iter().collect();
-        self.happened.push(Happening { at: self.now, what, limits, lease: None, holder: None });
+        self.happened.push(Happening {
+            at: self.now,
+            what,
+            limits,
+            lease: None,
+            holder: None,
+            origin: None,
+        });
     }
 
     /// Slots that no lease holds were taken or given back; `before` of them were taken then.
@@ -157,7 +167,14 @@ impl Ledger {
         let mut limits: Names = smallvec![from.clone()];
         limits.extend(is_renamed.then(|| to.clone()));
         let what = What::LimitChanged { was: Box::new(was), is: Box::new(is) };
-        self.happened.push(Happening { at: self.now, what, limits, lease: None, holder: None });
+        self.happened.push(Happening {
+            at: self.now,
+            what,
+            limits,
+            lease: None,
+            holder: None,
+            origin: None,
+        });
         for lease in is_renamed.then(|| self.leases_on(id)).into_iter().flatten() {
             self.happened_under(What::MovedOut { to: to.clone() }, from.clone(), lease);
             self.happened_under(What::MovedIn { from: from.clone() }, to.clone(), lease);
@@ -194,6 +211,7 @@ impl Ledger {
             limits,
             lease: Some(lease.id),
             holder: lease.holder.clone(),
+            origin: lease.origin.clone(),
         });
     }
 
@@ -208,7 +226,8 @@ impl Ledger {
         let limits = names.collect();
         let hold = &waiter.acquire.hold;
         let (lease, holder) = (hold.lease(), hold.holder().cloned());
-        self.happened.push(Happening { at: self.now, what, limits, lease, holder });
+        let origin = waiter.acquire.origin.clone();
+        self.happened.push(Happening { at: self.now, what, limits, lease, holder, origin });
     }
 
     fn name_of(&self, limit: LimitId) -> Option<Arc<str>> {

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use crate::decay::Level;
 use crate::holder::Holder;
 use crate::limit::LimitId;
+use crate::origin::Origin;
 use crate::time::Timestamp;
 
 /// Identifies a lease: a UUID as a number.
@@ -51,6 +52,8 @@ pub struct Lease {
     pub deadline: Option<Timestamp>,
     /// What else was said of it. Most leases are made without a word.
     pub notes: Option<Arc<Notes>>,
+    /// Where the request for it came from, if that is known.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// What was said of a lease when it was asked for, beyond who holds it. Where a lease has notes,

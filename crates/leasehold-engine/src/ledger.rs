@@ -191,6 +191,9 @@ impl Ledger {
             Command::Repossess { holder, with_deadline, evidence } => {
                 Outcome::Repossessed(self.repossess(&holder, with_deadline, &evidence))
             }
+            Command::Identify { lease, identified } => {
+                Outcome::Identified(self.identify(lease, identified))
+            }
             Command::Read(query) => self.read(query),
             Command::Abandon(_) | Command::SendWaitersAway(_) => {
                 self.left_the_line(&gone);

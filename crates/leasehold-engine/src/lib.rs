@@ -27,6 +27,7 @@ mod lease;
 mod ledger;
 mod limit;
 mod limits;
+mod origin;
 mod outcome;
 mod queue;
 mod reads;
@@ -44,6 +45,7 @@ pub use holder::Holder;
 pub use lease::{Ending, Fence, Holding, Holdings, How, Lease, LeaseId, Notes, RequestDigest};
 pub use ledger::{Ledger, Step};
 pub use limit::{Limit, LimitId, TAG_PREFIX};
+pub use origin::{Certainty, Identified, Named, Origin};
 pub use outcome::{
     Acquired, Blocker, Created, Deleted, Ended, Gone, Grant, Granted, LeaseView, LimitView,
     MinimalLimit, Outcome, Refusal, Renewed, Repeated, Updated, Wait,

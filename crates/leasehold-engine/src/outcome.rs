@@ -35,6 +35,8 @@ pub enum Outcome {
     TakenBack(Option<Ended>),
     /// Of `Repossess`: the leases as they were, oldest first.
     Repossessed(Vec<Lease>),
+    /// Of `Identify`: whether the lease lives.
+    Identified(bool),
     /// Of `Query::Limit`.
     Limit(Option<LimitView>),
     /// Of `Query::Limits`.

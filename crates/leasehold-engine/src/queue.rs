@@ -32,6 +32,7 @@ use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId, Notes, RequestDigest};
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
+use crate::origin::Origin;
 use crate::outcome::{Acquired, Blocker, Refusal};
 use crate::time::Timestamp;
 
@@ -78,6 +79,8 @@ pub struct WaiterView {
     pub blockers: SmallVec<[Blocker; 1]>,
     /// What else is said of the lease that it asks for.
     pub notes: Option<Arc<Notes>>,
+    /// Where its request came from, if that is known.
+    pub origin: Option<Arc<Origin>>,
 }
 
 #[derive(Debug)]
@@ -367,6 +370,7 @@ impl Ledger {
                 since: waiter.since,
                 blockers,
                 notes: waiter.acquire.hold.notes().cloned(),
+                origin: waiter.acquire.origin.clone(),
             })
         })
     }

@@ -58,7 +58,7 @@ impl Ledger {
                 continue;
             }
             let holding = Holding { limit: id, slots: 1, level: Level::from_slots(1) };
-            self.lease_out(lease, Some(holder), smallvec![holding], None, None);
+            self.lease_out(lease, Some(holder), smallvec![holding], None, None, None);
         }
         Updated::Done
     }

@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use leasehold_engine::{
-    Acquire, Acquired, Command, CreateLimit, Fence, GiveBack, Hold, Holder, LeaseId, Ledger,
-    LimitId, LimitRef, Missing, Mode, Notes, Outcome, Query, Rate, RequestDigest, Scope, Snapshot,
-    Span, Timestamp, Want,
+    Acquire, Acquired, Certainty, Command, CreateLimit, Fence, GiveBack, Hold, Holder, Identified,
+    LeaseId, Ledger, LimitId, LimitRef, Missing, Mode, Named, Notes, Origin, Outcome, Query, Rate,
+    RequestDigest, Scope, Snapshot, Span, Timestamp, Want,
 };
 use leasehold_journal::{Journal, MemoryJournal, OpenError, SqliteJournal};
 use smallvec::smallvec;
@@ -83,6 +83,24 @@ fn notes() -> Notes {
     }
 }
 
+/// Where a request comes from: all of it, and words that are no ASCII.
+fn origin() -> Origin {
+    let named = |id: &str, name: &str| Named { id: Some(id.into()), name: Some(name.into()) };
+    Origin {
+        address: "2001:db8::7".parse().ok(),
+        client: Some("prefect/3.8.8".into()),
+        flow: named("f", "nächtlich \"☃\""),
+        deployment: Named { id: Some("d".into()), name: None },
+        worker: Named { id: None, name: Some("w".into()) },
+        identified: None,
+    }
+}
+
+fn identified(certainty: Certainty) -> Identified {
+    let flow_run = Named { id: Some("r".into()), name: Some("brave-fox".into()) };
+    Identified { flow_run, task_run: Named::default(), certainty }
+}
+
 fn acquire_with(lease: u128, names: &[&str], notes: Option<Notes>) -> Command {
     Command::Acquire(Acquire {
         wants: names.iter().map(|name| Want { name: (*name).into(), slots: 1 }).collect(),
@@ -95,7 +113,13 @@ fn acquire_with(lease: u128, names: &[&str], notes: Option<Notes>) -> Command {
         },
         missing: Missing::Skip,
         patience: None,
+        origin: (lease % 2 == 1).then(|| origin().into()),
     })
+}
+
+fn identify(lease: u128, certainty: Certainty) -> Command {
+    let identified = identified(certainty).into();
+    Command::Identify { lease: LeaseId(lease), identified }
 }
 
 /// Some of everything: decay with fractions, leases on two limits, endings, a name used again.
@@ -134,11 +158,14 @@ fn commands() -> Vec<(i64, Command)> {
                 hold: Hold::Holder { id: LeaseId(4), holder: Holder::new("task_run", "t") },
                 missing: Missing::Skip,
                 patience: None,
+                origin: None,
             }),
         ),
         (15, acquire_with(5, &["plain"], Some(notes()))),
         (16, acquire_with(6, &["plain"], Some(Notes::default()))),
         (17, Command::Renew { lease: LeaseId(5), ttl: Span::from_seconds(600) }),
+        (18, identify(5, Certainty::Likely)),
+        (18, identify(1, Certainty::Certain)),
         (18, Command::Release { lease: LeaseId(6) }),
         (70, Command::Tick), // lease 2 expires
     ]
@@ -175,6 +202,24 @@ fn what_was_said_of_a_lease_is_kept() {
         let leases = subject.open().load().unwrap().leases;
         let kept: Vec<_> = leases.into_iter().map(|lease| lease.notes).collect();
         assert_eq!(kept, [Some(notes().into()), Some(Notes::default().into()), None]);
+    }
+}
+
+#[test]
+fn where_a_lease_comes_from_is_kept() {
+    for subject in subjects() {
+        let mut ledger = Ledger::restore(Snapshot::default(), at(0));
+        ledger.step(create(1, "plain", 5, 0.0), at(1));
+        for lease in 1..=3 {
+            ledger.step(acquire(lease, &["plain"]), at(1));
+        }
+        ledger.step(identify(3, Certainty::Certain), at(1));
+        subject.open().commit(&ledger.take_changes()).unwrap();
+        let leases = subject.open().load().unwrap().leases;
+        let kept: Vec<_> = leases.into_iter().map(|lease| lease.origin).collect();
+        let identified = Some(identified(Certainty::Certain).into());
+        let third = Origin { identified, ..origin() };
+        assert_eq!(kept, [Some(origin().into()), None, Some(third.into())]);
     }
 }
 

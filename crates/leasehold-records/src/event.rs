@@ -23,6 +23,8 @@ pub struct Event {
     pub holder: Option<(String, String)>,
     /// The lease that it happened to.
     pub lease: Option<Uuid>,
+    /// Where the request for that lease came from, as JSON.
+    pub origin: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// The event as a client sent it, as JSON.
@@ -34,7 +36,8 @@ impl Event {
     pub fn bytes(&self) -> u64 {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let (kind, id) = self.holder.as_ref().map_or((0, 0), |(kind, id)| (kind.len(), id.len()));
-        let others = text(&self.limit) + text(&self.reason) + text(&self.document);
+        let others =
+            text(&self.limit) + text(&self.origin) + text(&self.reason) + text(&self.document);
         let texts = self.kind.len() + kind + id + others;
         u64::try_from(texts).unwrap_or(u64::MAX).saturating_add(ROW_BYTES)
     }
@@ -50,6 +53,7 @@ impl Event {
             limit: None,
             holder: None,
             lease: None,
+            origin: None,
             reason: None,
             document: None,
         }
@@ -146,7 +150,8 @@ const EXCESS_PART: u64 = 8;
 /// What [`Event::bytes`] says, in SQL: it looks at no text itself.
 const BYTES: &str = "128 + octet_length(kind) + ifnull(octet_length(limit_name), 0)
     + ifnull(octet_length(holder_kind), 0) + ifnull(octet_length(holder_id), 0)
-    + ifnull(octet_length(reason), 0) + ifnull(octet_length(document), 0)";
+    + ifnull(octet_length(reason), 0) + ifnull(octet_length(document), 0)
+    + ifnull(octet_length(origin), 0)";
 const OURS: &str = "document IS NULL";
 const OF_CLIENTS: &str = "document IS NOT NULL";
 
@@ -206,7 +211,9 @@ pub(crate) fn add(connection: &Connection, event: &Event, rooms: &mut Rooms) -> 
     let room = if event.document.is_some() { &mut rooms.clients } else { &mut rooms.ours };
     room.take(event.bytes());
     connection
-        .prepare_cached("INSERT INTO events VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+        .prepare_cached(
+            "INSERT INTO events VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
         .execute(params![
             event.id.into_bytes(),
             event.at_micros,
@@ -217,6 +224,7 @@ pub(crate) fn add(connection: &Connection, event: &Event, rooms: &mut Rooms) -> 
             event.lease.map(Uuid::into_bytes),
             event.reason,
             event.document,
+            event.origin,
         ])?;
     Ok(u64::try_from(connection.last_insert_rowid()).unwrap_or(0))
 }
@@ -362,6 +370,7 @@ fn read(row: &Row<'_>) -> Result<Event> {
         limit: row.get(4)?,
         holder,
         lease: row.get::<_, Option<[u8; 16]>>(7)?.map(Uuid::from_bytes),
+        origin: row.get(10)?,
         reason: row.get(8)?,
         document: row.get(9)?,
     })

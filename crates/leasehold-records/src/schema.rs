@@ -70,4 +70,8 @@ const STEPS: &[&str] = &[
         document TEXT NOT NULL
     ) STRICT;
 ",
+    "
+    -- Where the request for the lease came from, as JSON.
+    ALTER TABLE events ADD COLUMN origin TEXT;
+",
 ];

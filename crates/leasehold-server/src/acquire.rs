@@ -1,28 +1,13 @@
 //! How every door acquires: with patience for clients that poll, and a grant that is given
 //! back unless its client gets it.
 
-use std::convert::Infallible;
-
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use leasehold_engine::{Acquire, Acquired, Outcome, Refusal, Span, Ticket};
 
 use crate::app::App;
 use crate::coordinator::{Undo, Wait};
 use crate::error::ApiError;
-use crate::places::{Caller, FIRST_PLACE_TTL, PLACE_TTL, Peer};
-
-/// Where a request came from, if that is known.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin(pub(crate) Option<Peer>);
-
-impl FromRequestParts<App> for Origin {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get().copied()))
-    }
-}
+use crate::origin::Origin;
+use crate::places::{Caller, FIRST_PLACE_TTL, PLACE_TTL};
 
 /// A place that a client has come back to. It is kept again unless the client is answered: it may
 /// have been claimed by somebody who asked for the same, and hung up.
@@ -46,10 +31,11 @@ impl Drop for Claimed<'_> {
 pub(crate) async fn acquire(
     app: &App,
     origin: Origin,
-    acquire: Acquire,
+    mut acquire: Acquire,
 ) -> Result<(Acquired, Undo), ApiError> {
     let (ledger, places) = (app.ledger(), app.places());
-    let caller = places.caller(origin.0, &acquire);
+    let caller = places.caller(origin.peer, &acquire);
+    acquire.origin = origin.said;
     let place = places.claim(caller, ledger.clock().now());
     let (span, ttl) = match place {
         Some(_) => (Span::from_seconds_f64(app.config().park_seconds), PLACE_TTL),

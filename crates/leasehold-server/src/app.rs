@@ -9,6 +9,7 @@ use crate::evidence::Witness;
 use crate::gate::{Gate, Gated};
 use crate::introductions::Introductions;
 use crate::notices::Notices;
+use crate::origin::Origins;
 use crate::places::Places;
 use crate::records::Recorder;
 use crate::routes;
@@ -29,6 +30,7 @@ struct Inner {
     sockets: Sockets,
     introductions: Arc<Introductions>,
     notices: Notices,
+    origins: Origins,
 }
 
 impl App {
@@ -70,6 +72,7 @@ impl App {
             sockets,
             introductions: Arc::default(),
             notices: Notices::default(),
+            origins: Origins::default(),
         }))
     }
 
@@ -119,6 +122,10 @@ impl App {
     /// What the log says once.
     pub(crate) fn notices(&self) -> &Notices {
         &self.0.notices
+    }
+
+    pub(crate) fn origins(&self) -> &Origins {
+        &self.0.origins
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use leasehold_api::leases::{LeaseHolder, LimitLease, Waiter};
 use leasehold_api::limits::{self, CreatedLimit, Limit as WireLimit, MinimalLimit as WireMinimal};
+use leasehold_api::origin::{
+    Certainty as WireCertainty, Identified as WireIdentified, Named as WireNamed,
+    Origin as WireOrigin,
+};
 use leasehold_api::tags::TagLimit;
 use leasehold_engine::{
-    CreateLimit, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView,
-    MinimalLimit, Mode, Page, Rate, TAG_PREFIX, Timestamp, WaiterView, Want,
+    Certainty, CreateLimit, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView,
+    MinimalLimit, Mode, Named, Origin, Page, Rate, TAG_PREFIX, Timestamp, WaiterView, Want,
 };
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -164,6 +168,7 @@ pub(crate) fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
         slots: on_limit.map_or(0, |(held, _)| held.slots),
         holder: lease.holder.as_ref().map(lease_holder),
         labels: leases::labels(lease.notes.as_deref()),
+        origin: lease.origin.as_deref().map(origin),
         created: timestamp(lease.created),
         deadline: lease.deadline.map(timestamp),
         fencing_token: lease.fence.0,
@@ -176,6 +181,7 @@ pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter
         position,
         holder: view.holder.as_ref().map(lease_holder),
         labels: leases::labels(view.notes.as_deref()),
+        origin: view.origin.as_deref().map(origin),
         slots: view.slots,
         priority: view.priority.into(),
         since: timestamp(view.since),
@@ -186,4 +192,29 @@ pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter
 
 fn lease_holder(holder: &Holder) -> LeaseHolder {
     LeaseHolder { r#type: (*holder.kind).to_owned(), id: (*holder.id).to_owned() }
+}
+
+/// Where the request for a lease came from.
+pub(crate) fn origin(origin: &Origin) -> WireOrigin {
+    WireOrigin {
+        address: origin.address.map(|address| address.to_string()),
+        client: origin.client.as_deref().map(str::to_owned),
+        flow: named(&origin.flow),
+        deployment: named(&origin.deployment),
+        worker: named(&origin.worker),
+        identified: origin.identified.as_deref().map(|identified| WireIdentified {
+            flow_run: named(&identified.flow_run),
+            task_run: named(&identified.task_run),
+            certainty: match identified.certainty {
+                Certainty::Certain => WireCertainty::Certain,
+                Certainty::Likely => WireCertainty::Likely,
+            },
+        }),
+    }
+}
+
+fn named(named: &Named) -> Option<WireNamed> {
+    let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    let known = WireNamed { id: owned(&named.id), name: owned(&named.name) };
+    (!named.is_empty()).then_some(known)
 }

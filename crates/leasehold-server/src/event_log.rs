@@ -15,7 +15,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use leasehold_engine::{Happening, Holder};
+use leasehold_engine::{Happening, Holder, Origin};
 use leasehold_records::{Event, EventFilter, Found};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -29,6 +29,7 @@ pub(crate) use self::follower::{FOLLOWED_BYTES_MAX, Follower};
 use self::tail::Tail;
 pub(crate) use self::tail::{Entry, Told};
 use self::writer::{Inbox, LogWriter, Newest};
+use crate::convert;
 use crate::coordinator::{Handle, Unavailable};
 use crate::records::Recorder;
 
@@ -147,10 +148,12 @@ impl LogTask {
 /// What happened, as events: one for each limit.
 fn events(happening: &Happening) -> Vec<Event> {
     let (kind, reason) = words::kind_and_reason(&happening.what);
+    let origin = happening.origin.as_deref().and_then(origin);
     let event = |limit: Option<String>| Event {
         limit,
         holder: happening.holder.as_ref().map(holder),
         lease: happening.lease.map(|lease| Uuid::from_u128(lease.0)),
+        origin: origin.clone(),
         reason: reason.clone(),
         ..Event::new(kind, happening.at.as_micros())
     };
@@ -163,6 +166,11 @@ fn events(happening: &Happening) -> Vec<Event> {
 /// The kind and the id of a holder.
 fn holder(holder: &Holder) -> (String, String) {
     (holder.kind.to_string(), holder.id.to_string())
+}
+
+/// Where a request came from, as the log keeps it.
+pub(crate) fn origin(origin: &Origin) -> Option<String> {
+    serde_json::to_string(&convert::origin(origin)).ok()
 }
 
 /// Says what is not in the log.

@@ -22,6 +22,7 @@ mod introductions;
 mod lease_id;
 mod notices;
 mod observe;
+mod origin;
 mod places;
 mod rarely;
 pub mod records;

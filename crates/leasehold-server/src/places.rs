@@ -49,7 +49,7 @@ struct Kept {
 impl Places {
     /// Who asks, by the address and by everything that it asks for.
     pub(crate) fn caller(&self, peer: Option<Peer>, acquire: &Acquire) -> Caller {
-        let Acquire { wants, mode, hold, missing: _, patience: _ } = acquire;
+        let Acquire { wants, mode, hold, missing: _, patience: _, origin: _ } = acquire;
         // A lease's id is new with each attempt.
         let hold = match hold {
             Hold::Lease { id: _, holder, ttl, notes: _ } => (holder.as_ref(), Some(*ttl)),
@@ -117,6 +117,7 @@ mod tests {
             },
             missing: Missing::Skip,
             patience: None,
+            origin: None,
         }
     }
 

@@ -124,6 +124,7 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
                     _ => Missing::Skip,
                 },
                 patience,
+                origin: None,
             })
         }
         Request::Take { lease, run, tags, .. } => Command::Acquire(Acquire {
@@ -132,6 +133,7 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
             hold: Hold::Holder { id: lease_id(*lease), holder: holder(*run) },
             missing: Missing::Skip,
             patience,
+            origin: None,
         }),
         Request::Drop { run, tags } => {
             Command::ReleaseTags { names: names(tags), holder: holder(*run) }
@@ -142,6 +144,7 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
             hold: Hold::Unleased,
             missing: Missing::Skip,
             patience,
+            origin: None,
         }),
         Request::Decrement { name, slots } => Command::GiveBack(GiveBack {
             names: [name.as_str().into()].into_iter().collect(),

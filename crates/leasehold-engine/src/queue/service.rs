@@ -133,7 +133,8 @@ impl Ledger {
         if !self.leases_out(&waiter.wanted, &waiter.acquire.hold) {
             self.happened_in_line(What::Left(Departure::Served), &waiter);
         }
-        let outcome = self.grant(&waiter.wanted, waiter.acquire.hold, ticket);
+        let outcome =
+            self.grant(&waiter.wanted, (waiter.acquire.hold, waiter.acquire.origin), ticket);
         Some(Called { waiter: waiter.id, outcome })
     }
 

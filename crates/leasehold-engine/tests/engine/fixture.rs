@@ -94,6 +94,7 @@ impl World {
             hold,
             missing: Missing::Skip,
             patience: None,
+            origin: None,
         })) {
             Outcome::Acquired(acquired) => acquired,
             other => panic!("no answer to an acquire: {other:?}"),

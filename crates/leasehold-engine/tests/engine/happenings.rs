@@ -27,6 +27,7 @@ fn ask(world: &mut World, hold: Hold, patience: Span) -> Step {
         hold,
         missing: Missing::Skip,
         patience: Some(patience),
+        origin: None,
     };
     world.ledger.step(Command::Acquire(acquire), world.now)
 }
@@ -123,6 +124,7 @@ fn what_was_kept_for_one_who_is_sent_away_is_granted_to_nobody_who_is_sent_away_
             hold: lease_hold(100 + u128::from(waiter), None),
             missing: Missing::Skip,
             patience: Some(patience),
+            origin: None,
         };
         world.ledger.step(Command::Acquire(acquire), world.now)
     };

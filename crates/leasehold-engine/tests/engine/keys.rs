@@ -38,6 +38,7 @@ fn ask_with(world: &mut World, key: u128, waiter: u64, request: u128, missing: M
             priority: 0,
             place: None,
         }),
+        origin: None,
     };
     world.ledger.step(Command::Acquire(acquire), world.now)
 }
@@ -186,6 +187,7 @@ fn all_names_that_are_missing_are_told_before_any_slot_is_looked_for() {
         hold: Hold::Unleased,
         missing: Missing::Refuse,
         patience: None,
+        origin: None,
     };
     let outcome = world.step(Command::Acquire(acquire));
     let missing = vec!["nope".into(), "neither".into()];

@@ -62,8 +62,14 @@ fn crowd(leases: u128) -> (Ledger, Timestamp) {
 fn take(ledger: &mut Ledger, lease: u128, now: Timestamp) -> Option<Timestamp> {
     let wants = [Want { name: "db".into(), slots: 1 }].into_iter().collect();
     let hold = lease_hold(lease, None);
-    let acquire =
-        Acquire { wants, mode: Mode::Concurrency, hold, missing: Missing::Skip, patience: None };
+    let acquire = Acquire {
+        wants,
+        mode: Mode::Concurrency,
+        hold,
+        missing: Missing::Skip,
+        patience: None,
+        origin: None,
+    };
     match ledger.step(Command::Acquire(acquire), now).outcome {
         Outcome::Acquired(acquired) => granted(acquired).lease.unwrap().deadline,
         other => panic!("{other:?}"),
@@ -279,8 +285,14 @@ fn the_last_endings_are_remembered_and_no_more() {
         let hold = Hold::Lease { id: LeaseId(lease), holder: None, ttl, notes: None };
         let wants = [leasehold_engine::Want { name: "db".into(), slots: 1 }].into();
         let mode = Mode::Concurrency;
-        let acquire =
-            leasehold_engine::Acquire { wants, mode, hold, missing: Missing::Skip, patience: None };
+        let acquire = leasehold_engine::Acquire {
+            wants,
+            mode,
+            hold,
+            missing: Missing::Skip,
+            patience: None,
+            origin: None,
+        };
         world.ledger.step(Command::Acquire(acquire), world.now);
         world.now = world.now + ttl;
         changes += world.ledger.take_changes().forgotten.len();

@@ -12,6 +12,7 @@ mod happenings;
 mod keys;
 mod leases;
 mod limits;
+mod origin;
 mod position;
 mod properties;
 mod queue;

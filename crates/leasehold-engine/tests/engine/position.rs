@@ -25,6 +25,7 @@ fn ask(world: &mut World, waiter: u64, names: &[&str], priority: i32, patience: 
             priority,
             place: None,
         }),
+        origin: None,
     };
     world.ledger.step(Command::Acquire(acquire), world.now)
 }

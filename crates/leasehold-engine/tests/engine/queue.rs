@@ -42,6 +42,7 @@ fn wait_with(
         },
         missing: Missing::Skip,
         patience: Some(patience),
+        origin: None,
     };
     world.ledger.step(Command::Acquire(acquire), world.now)
 }
@@ -456,6 +457,7 @@ fn wait_for_tags(world: &mut World, id: u64, run: &str, names: &[&str]) -> Step 
             priority: 0,
             place: None,
         }),
+        origin: None,
     };
     step(world, Command::Acquire(acquire))
 }

@@ -295,6 +295,7 @@ fn what_came_and_went_between_two_commits_is_not_made_durable() {
         },
         missing: Missing::Skip,
         patience: None,
+        origin: None,
     };
     world.ledger.step(Command::Acquire(acquire), world.now);
     world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);

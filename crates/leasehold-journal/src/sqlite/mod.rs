@@ -6,6 +6,7 @@
 
 mod acknowledged;
 mod files;
+mod origins;
 mod rows;
 mod schema;
 

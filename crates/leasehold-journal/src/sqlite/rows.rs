@@ -12,6 +12,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
+use super::origins::{self, Origins};
 use crate::LoadError;
 
 /// A holding as it stands in a lease's row.
@@ -95,8 +96,9 @@ fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Re
 }
 
 fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Result<()> {
-    let mut put = transaction
-        .prepare_cached("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    let mut put = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
     for lease in leases {
         put.execute(params![
             integer(lease.fence.0),
@@ -107,6 +109,7 @@ fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Re
             lease.created.as_micros(),
             lease.deadline.map(Timestamp::as_micros),
             lease.notes.as_deref().map(notes_to_text),
+            lease.origin.as_deref().map(origins::to_text),
         ])?;
     }
     Ok(())
@@ -145,11 +148,14 @@ pub(super) fn load(connection: &Connection) -> Result<Snapshot, LoadError> {
             Ok((time(row, 0)?, Fence(natural(row, 1)?)))
         })
         .map_err(|error| load_error("ledger", error))?;
+    let mut origins = Origins::default();
     Ok(Snapshot {
         at,
         next_fence,
         limits: all(connection, "limits", "SELECT * FROM limits", read_limit)?,
-        leases: all(connection, "leases", "SELECT * FROM leases ORDER BY fence", read_lease)?,
+        leases: all(connection, "leases", "SELECT * FROM leases ORDER BY fence", |row| {
+            read_lease(row, &mut origins)
+        })?,
         endings: all(
             connection,
             "endings",
@@ -163,7 +169,7 @@ fn all<T>(
     connection: &Connection,
     table: &'static str,
     sql: &str,
-    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, LoadError> {
     let collect = || -> rusqlite::Result<Vec<T>> {
         let mut statement = connection.prepare(sql)?;
@@ -189,7 +195,7 @@ fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
     })
 }
 
-fn read_lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
+fn read_lease(row: &Row<'_>, origins: &mut Origins) -> rusqlite::Result<Lease> {
     let kind: Option<Arc<str>> = row.get(2)?;
     let holder_id: Option<Arc<str>> = row.get(3)?;
     let deadline: Option<i64> = row.get(6)?;
@@ -204,6 +210,12 @@ fn read_lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
         notes: match row.get_ref(7)?.as_str_or_null()? {
             Some(text) => {
                 Some(notes_from_text(text).map_err(|reason| damaged(7, Type::Text, reason))?.into())
+            }
+            None => None,
+        },
+        origin: match row.get_ref(8)?.as_str_or_null()? {
+            Some(text) => {
+                Some(origins.read(text).map_err(|reason| damaged(8, Type::Text, reason))?)
             }
             None => None,
         },

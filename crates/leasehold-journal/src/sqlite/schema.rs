@@ -87,6 +87,10 @@ const STEPS: &[&str] = &[
     -- How many commits there were: compared with how many were acknowledged, it tells a loss.
     ALTER TABLE ledger ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    -- Where the request for a lease came from, as JSON; NULL if nothing is known.
+    ALTER TABLE leases ADD COLUMN origin TEXT;
+",
 ];
 
 #[cfg(test)]
@@ -132,7 +136,7 @@ mod tests {
         let leases: Vec<_> =
             kept.leases.iter().map(|l| (l.fence.0, l.deadline.is_some())).collect();
         assert_eq!(leases, [(8, true), (9, false)]);
-        assert!(kept.leases.iter().all(|lease| lease.notes.is_none()));
+        assert!(kept.leases.iter().all(|lease| lease.notes.is_none() && lease.origin.is_none()));
         let how: Vec<_> = kept.endings.into_iter().map(|ending| ending.how).collect();
         let repossessed = How::Repossessed { evidence: "its run is over".into() };
         assert_eq!(

@@ -8,15 +8,15 @@ use leasehold_api::leases::{
     NewLease, NoRoom, ReleasedLease, Renewal, RenewedLease, Status, Why,
 };
 use leasehold_engine::{
-    Acquire, Blocker, Ending, Gone, Grant, Hold, Holder, How, LeaseView, Missing, Notes, Refusal,
-    Renewed, RequestDigest, Span, Timestamp, Wait, Want,
+    Acquire, Blocker, Ending, Gone, Grant, Hold, Holder, How, LeaseView, Missing, Notes, Origin,
+    Refusal, Renewed, RequestDigest, Span, Timestamp, Wait, Want,
 };
 use uuid::Uuid;
 
 use super::{mode, timestamp};
 use crate::lease_id;
 
-pub(crate) fn acquire(body: &NewLease) -> Acquire {
+pub(crate) fn acquire(body: &NewLease, origin: Option<Arc<Origin>>) -> Acquire {
     let labels = body.holder.iter().flat_map(|holder| &holder.labels);
     let labels = labels.map(|(name, value)| (name.as_str().into(), value.as_str().into()));
     let request = body.idempotency_key.is_some().then(|| request_digest(body));
@@ -36,6 +36,7 @@ pub(crate) fn acquire(body: &NewLease) -> Acquire {
             IfMissing::Skip => Missing::Skip,
         },
         patience: None,
+        origin,
     }
 }
 
@@ -56,7 +57,12 @@ fn holder(holder: &NewHolder) -> Holder {
 }
 
 /// A lease that has just been granted.
-pub(crate) fn granted(grant: &Grant, asked: NewLease, now: Timestamp) -> Lease {
+pub(crate) fn granted(
+    grant: &Grant,
+    asked: NewLease,
+    origin: Option<&Origin>,
+    now: Timestamp,
+) -> Lease {
     let named = |holding: &leasehold_engine::Holding| {
         let limit = grant.limits.iter().find(|limit| limit.id == holding.limit)?;
         Some(HeldLimit {
@@ -74,6 +80,7 @@ pub(crate) fn granted(grant: &Grant, asked: NewLease, now: Timestamp) -> Lease {
         deadline: lease.and_then(|lease| lease.deadline).map(timestamp),
         fencing_token: lease.map(|lease| lease.fence.0),
         holder: asked.holder.map(|NewHolder { kind, id, labels }| NamedHolder { kind, id, labels }),
+        origin: origin.map(super::origin),
     }
 }
 
@@ -87,6 +94,7 @@ pub(crate) fn lease(view: &LeaseView) -> Lease {
             id: (*holder.id).to_owned(),
             labels: labels(lease.notes.as_deref()),
         }),
+        origin: lease.origin.as_deref().map(super::origin),
         created: timestamp(lease.created),
         deadline: lease.deadline.map(timestamp),
         fencing_token: Some(lease.fence.0),

@@ -74,6 +74,7 @@ impl Fixture {
                 hold,
                 missing: Missing::Skip,
                 patience: None,
+                origin: None,
             }))
             .await
     }

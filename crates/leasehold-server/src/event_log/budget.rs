@@ -99,6 +99,7 @@ mod tests {
             limits: smallvec::smallvec![],
             lease: None,
             holder: None,
+            origin: None,
         };
         assert!(!budget.admits(&happening(What::Granted)));
         assert!(!budget.admits(&happening(What::Queued)));

@@ -10,7 +10,7 @@ use leasehold_records::{Book, Event, Records, RecordsError, ToldUntil};
 use uuid::Uuid;
 
 use super::words::{HOLDS, kind_and_reason};
-use super::{dropped, holder};
+use super::{dropped, holder, origin};
 use crate::coordinator::chain;
 
 /// More grants than this do not happen in the moment by which the log is behind: for longer than
@@ -165,6 +165,7 @@ fn of(lease: &Lease, limit: &str, kind: &str, at_micros: i64) -> Event {
         limit: Some(limit.to_owned()),
         holder: lease.holder.as_ref().map(holder),
         lease: Some(Uuid::from_u128(lease.id.0)),
+        origin: lease.origin.as_deref().and_then(origin),
         reason: Some(LACKED.to_owned()),
         ..Event::new(kind, at_micros)
     }

@@ -281,6 +281,7 @@ mod tests {
             limits: smallvec::smallvec![],
             lease: None,
             holder: None,
+            origin: None,
         };
         for _ in 0..3 {
             world.told.send(Arc::from([happening.clone()])).unwrap();

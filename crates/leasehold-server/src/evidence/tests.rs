@@ -93,6 +93,7 @@ impl World {
             },
             missing: Missing::Skip,
             patience: None,
+            origin: None,
         };
         let acquired = self.ledger.send(Command::Acquire(acquire)).await.unwrap().keep();
         assert!(matches!(acquired, Outcome::Acquired(Acquired::Granted(_))));

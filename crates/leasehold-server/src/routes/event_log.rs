@@ -12,6 +12,7 @@ use axum::routing::get;
 use futures_util::stream;
 use leasehold_api::Timestamp;
 use leasehold_api::events::{Event as WireEvent, EventHolder, EventPage, FindEvents, Sent};
+use leasehold_api::origin::LoggedOrigin;
 use leasehold_records::{Event, EventFilter, micros_from_text};
 
 use super::ours::ours;
@@ -118,6 +119,7 @@ fn wire(event: Event) -> WireEvent {
         limit: event.limit,
         holder: event.holder.map(|(kind, id)| EventHolder { kind, id }),
         lease: event.lease,
+        origin: event.origin.and_then(LoggedOrigin::new),
         reason: event.reason,
         sent: Sent::new(event.document),
     }

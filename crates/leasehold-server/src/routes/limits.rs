@@ -16,7 +16,7 @@ use leasehold_engine::{
 use uuid::Uuid;
 
 use super::{Routes, otherwise};
-use crate::acquire::{self, Origin};
+use crate::acquire;
 use crate::app::App;
 use crate::convert;
 use crate::coordinator::Undo;
@@ -24,6 +24,7 @@ use crate::error::{ApiError, json};
 use crate::extract::{Raw, Valid};
 use crate::grant::granted;
 use crate::lease_id;
+use crate::origin::Origin;
 use crate::retry;
 
 pub(super) fn add(routes: Routes) -> Routes {
@@ -135,6 +136,7 @@ async fn increment(
         hold: Hold::Unleased,
         missing: Missing::Skip,
         patience: None,
+        origin: None,
     };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
     let limits: Vec<_> = grant.limits.iter().map(convert::minimal).collect();
@@ -157,6 +159,7 @@ async fn increment_with_lease(
         },
         missing: Missing::Skip,
         patience: None,
+        origin: None,
     };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
     let body = wire::Acquired {

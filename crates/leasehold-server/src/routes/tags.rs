@@ -13,7 +13,7 @@ use leasehold_engine::{
 };
 
 use super::{Routes, otherwise};
-use crate::acquire::{self, Origin};
+use crate::acquire;
 use crate::agent::PrefectClient;
 use crate::app::App;
 use crate::convert;
@@ -22,6 +22,7 @@ use crate::extract::Valid;
 use crate::grant::granted;
 use crate::introductions;
 use crate::lease_id;
+use crate::origin::Origin;
 use crate::retry;
 
 pub(super) const BASE: &str = "/api/concurrency_limits";
@@ -113,7 +114,7 @@ async fn increment(
     client: PrefectClient,
     Valid(body): Valid<TagIncrement>,
 ) -> Result<Response, ApiError> {
-    introductions::wait(&app, client, origin.0, body.task_run_id, &body.names).await?;
+    introductions::wait(&app, client, origin.peer, body.task_run_id, &body.names).await?;
     let wants = body.names.iter().map(|tag| Want { name: convert::tag_name(tag), slots: 1 });
     let acquire = Acquire {
         wants: wants.collect(),
@@ -121,6 +122,7 @@ async fn increment(
         hold: Hold::Holder { id: lease_id::new(), holder: convert::task_run(body.task_run_id) },
         missing: Missing::Skip,
         patience: None,
+        origin: None,
     };
     let (acquired, undo) = acquire::acquire(&app, origin, acquire).await?;
     match acquired {

@@ -12,6 +12,7 @@ mod fixture;
 mod gate;
 mod leases;
 mod limit_names;
+mod origins;
 mod pages;
 mod replay;
 mod routing;

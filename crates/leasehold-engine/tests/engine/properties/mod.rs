@@ -48,6 +48,7 @@ fn told(outcome: &Outcome) -> String {
         other @ (Outcome::Limit(_)
         | Outcome::Limits(_)
         | Outcome::Waiters(_)
+        | Outcome::Identified(_)
         | Outcome::TakenBack(_)) => {
             panic!("no part of the stories: {other:?}")
         }

@@ -130,7 +130,7 @@ fn acquire_with_notes() -> impl Strategy<Value = Command> {
             if let Hold::Lease { notes, .. } = &mut hold {
                 *notes = said;
             }
-            Command::Acquire(Acquire { wants, mode, hold, missing: refuse, patience })
+            Command::Acquire(Acquire { wants, mode, hold, missing: refuse, patience, origin: None })
         }
         other => other,
     })
@@ -176,7 +176,14 @@ fn acquire() -> impl Strategy<Value = Command> {
     (wants, mode, hold).prop_map(|(wants, mode, hold)| {
         let want = |(name, slots): (&str, u64)| Want { name: name.into(), slots };
         let wants = wants.into_iter().map(want).collect();
-        Command::Acquire(Acquire { wants, mode, hold, missing: Missing::Skip, patience: None })
+        Command::Acquire(Acquire {
+            wants,
+            mode,
+            hold,
+            missing: Missing::Skip,
+            patience: None,
+            origin: None,
+        })
     })
 }
 

@@ -95,6 +95,7 @@ fn take(lease: u128, names: &[&str], seconds: u64) -> Command {
         },
         missing: Missing::Skip,
         patience: None,
+        origin: None,
     })
 }
 

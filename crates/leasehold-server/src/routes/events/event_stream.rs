@@ -118,6 +118,8 @@ fn wire(event: &Event) -> Value {
     }
     let mut payload = Map::new();
     payload.extend(event.reason.clone().map(|reason| ("reason".to_owned(), reason.into())));
+    let origin = event.origin.as_deref().and_then(|origin| serde_json::from_str(origin).ok());
+    payload.extend(origin.map(|origin| ("origin".to_owned(), origin)));
     json!({
         "occurred": received,
         "event": format!("leasehold.{}", event.kind),

@@ -15,22 +15,28 @@ use crate::error::{ApiError, DoorError, json};
 use crate::extract::Valid;
 use crate::grant::granted_as;
 use crate::lease_id;
+use crate::origin::Origin;
 use crate::retry;
 
 pub(super) async fn acquire(
     State(app): State<App>,
+    origin: Origin,
     Valid(asked): Valid<NewLease>,
 ) -> Result<Response, ApiError> {
     let span = Span::from_seconds_f64(asked.wait_seconds);
     let wait = Wait { span, priority: asked.priority, place: None };
-    let answer = app.ledger().acquire(leases::acquire(&asked), wait).await?;
+    let answer = app.ledger().acquire(leases::acquire(&asked, origin.said.clone()), wait).await?;
     let (Outcome::Acquired(acquired), undo) = answer.into_parts() else {
         return Err(ApiError::Unexpected);
     };
     match acquired {
         Acquired::Granted(grant) => {
             let now = app.ledger().clock().now();
-            granted_as(StatusCode::CREATED, &leases::granted(&grant, asked, now), undo)
+            granted_as(
+                StatusCode::CREATED,
+                &leases::granted(&grant, asked, origin.said.as_deref(), now),
+                undo,
+            )
         }
         Acquired::Repeated(repeated) => again(repeated, asked),
         Acquired::Refused(refusal) => {

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::coordinator::Undo;
 use crate::error::{ApiError, json};
 use crate::extract::{Raw, Valid};
+use crate::origin::Origin;
 use crate::records::convert;
 use crate::{convert as engine, lease_id, retry};
 
@@ -87,6 +88,7 @@ async fn update(
 async fn set_state(
     State(app): State<App>,
     Path(id): Path<String>,
+    origin: Origin,
     raw: Raw,
 ) -> Result<Response, ApiError> {
     let (id, body) = read_parts(&app, &id, &raw)?;
@@ -100,7 +102,7 @@ async fn set_state(
         _ => return answer::verdict(&run, &verdict),
     };
     let undo = match kind {
-        StateType::Running => match acquire_tags(&app, &run).await? {
+        StateType::Running => match acquire_tags(&app, origin, &run).await? {
             Held::Granted(undo) => undo,
             Held::Full { seconds, reason } => return Ok(answer::wait(&run, seconds, &reason)),
             Held::Never { reason } => return Ok(answer::abort(&run, &reason)),
@@ -162,7 +164,7 @@ enum Held {
     Never { reason: String },
 }
 
-async fn acquire_tags(app: &App, run: &Run) -> Result<Held, ApiError> {
+async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, ApiError> {
     if run.tags.is_empty() {
         return Ok(Held::Granted(None));
     }
@@ -174,6 +176,7 @@ async fn acquire_tags(app: &App, run: &Run) -> Result<Held, ApiError> {
         hold: Hold::Holder { id: lease_id::new(), holder: engine::task_run(run.id) },
         missing: Missing::Skip,
         patience: None,
+        origin: origin.said,
     };
     let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
     match outcome {

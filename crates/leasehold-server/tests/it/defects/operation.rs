@@ -37,6 +37,7 @@ async fn d26_everybody_can_see_who_holds_a_slot_since_when_and_until_when() {
         "id": lease,
         "limits": [{"id": id, "name": "db", "slots": 1}],
         "holder": {"kind": "task_run", "id": run(1), "labels": {}},
+        "origin": null,
         "created": "2026-11-20T20:53:00.000000Z",
         "deadline": "2026-11-20T20:58:10.000000Z",
         "fencing_token": FIRST_TOKEN,

@@ -27,6 +27,7 @@ async fn a_lease_says_everything_about_itself_now_and_whenever_it_is_read() {
             {"id": cpu, "name": "cpu", "slots": 4},
         ],
         "holder": {"kind": "process", "id": "host-1:77", "labels": {"team": "data"}},
+        "origin": null,
         "created": "2026-11-20T20:53:00.000000Z",
         "deadline": "2026-11-20T20:53:01.500000Z",
         "fencing_token": FIRST_TOKEN,
