@@ -216,3 +216,17 @@ def flow_runs(server: LeaseholdServer) -> list[dict]:
     response = server.request("POST", "/flow_runs/filter", {})
     assert response.is_success, response.text
     return response.json()
+
+
+@pytest.mark.skipif(CLIENT_VERSION >= (3,), reason="they read PREFECT_API_AUTH_STRING")
+def test_version_2_signs_in_by_its_address(
+    start_server: StartServer, make_user: MakeUser
+) -> None:
+    credentials = "admin:secret"
+    server = start_server(PREFECT_SERVER_API_AUTH_STRING=credentials)
+    for settings in ({"PREFECT_API_AUTH_STRING": credentials}, {"PREFECT_API_KEY": credentials}):
+        user = make_user(server, **settings)
+        program = user.run("runs.py", "without_limit", exit_code=1)
+        assert "401 Unauthorized" in program.log
+    address = server.api_url.replace("://", f"://{credentials}@")
+    run(make_user(server, PREFECT_API_URL=address), "runs.py", "without_limit")

@@ -17,6 +17,8 @@ pub struct Config {
     pub allowed_hosts: Vec<AllowedHost>,
     /// The origins whose pages may read and write as if they were the server's own.
     pub cors_origins: Vec<Origin>,
+    /// Whether each request is logged at info, and not at debug alone.
+    pub has_access_log: bool,
     /// Whether writes need a CSRF token.
     pub is_csrf_protected: bool,
     /// For how long a request that was refused before is held open, in seconds; 0: not at all,
@@ -48,6 +50,7 @@ impl Default for Config {
             auth_string: None,
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
+            has_access_log: false,
             is_csrf_protected: false,
             park_seconds: 20.0,
             tag_wait_seconds: 10.0,

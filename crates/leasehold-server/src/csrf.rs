@@ -19,6 +19,9 @@ const TOKEN_TTL: Span = Span::from_seconds(3_600);
 /// More clients than this, and the one that came first has to come again.
 const CLIENTS_MAX: usize = 10_000;
 
+/// Clients of Prefect call themselves by a UUID; what is longer is not kept.
+pub(crate) const CLIENT_CHARS_MAX: usize = 200;
+
 /// The tokens that are valid.
 #[derive(Debug, Default)]
 pub(crate) struct CsrfTokens(Mutex<Tokens>);

@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(crate) use self::door::DoorError;
 use crate::convert;
 use crate::coordinator::Unavailable;
-use crate::gate::Foreign;
+use crate::gate::{Foreign, Unsound};
 
 /// Everything that a handler can answer instead of success.
 #[derive(Debug)]
@@ -59,10 +59,14 @@ pub(crate) enum ApiError {
     Unauthorized,
     /// 403: there is no WebSocket here.
     NoSocket,
+    /// 400 or 501: a head that others may read differently.
+    Unsound(Unsound),
     /// 403: a page in a browser that is not ours.
     ForeignPage(Foreign),
     /// 403: a write without a valid CSRF token.
     Csrf(&'static str),
+    /// 422: a client's name that is too long to be kept.
+    ClientNameTooLong(usize),
     /// 422: asked for a CSRF token that nobody needs.
     CsrfDisabled,
     /// 405, with the methods that there are.
@@ -138,8 +142,19 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static("websocket"),
             ),
             Self::NoSocket => StatusCode::FORBIDDEN.into_response(),
+            Self::Unsound(unsound) => {
+                let status = match unsound {
+                    Unsound::Host => StatusCode::BAD_REQUEST,
+                    Unsound::Encoding => StatusCode::NOT_IMPLEMENTED,
+                };
+                closing(detail(status, unsound.to_string()))
+            }
             Self::ForeignPage(foreign) => detail(StatusCode::FORBIDDEN, foreign.to_string()),
             Self::Csrf(sentence) => detail(StatusCode::FORBIDDEN, sentence),
+            Self::ClientNameTooLong(chars_max) => detail(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format!("The name of a client has at most {chars_max} characters."),
+            ),
             Self::CsrfDisabled => {
                 detail(StatusCode::UNPROCESSABLE_ENTITY, "CSRF protection is disabled.")
             }
@@ -148,11 +163,10 @@ impl IntoResponse for ApiError {
                 header::ALLOW,
                 HeaderValue::from_static(allow),
             ),
-            Self::BodyTimeout => with_header(
-                detail(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."),
-                header::CONNECTION,
-                HeaderValue::from_static("close"),
-            ),
+            Self::BodyTimeout => closing(detail(
+                StatusCode::REQUEST_TIMEOUT,
+                "The request body did not arrive in time.",
+            )),
             Self::BodyTooLarge(bytes_max) => detail(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("The request body is larger than {bytes_max} bytes."),
@@ -224,6 +238,11 @@ fn detail(status: StatusCode, sentence: impl Into<Cow<'static, str>>) -> Respons
 
 fn exception(status: StatusCode, sentence: &'static str) -> Response {
     json(status, &Exception::new(sentence))
+}
+
+/// An answer after which the connection ends.
+fn closing(response: Response) -> Response {
+    with_header(response, header::CONNECTION, HeaderValue::from_static("close"))
 }
 
 fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {

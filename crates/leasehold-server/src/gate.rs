@@ -1,7 +1,9 @@
 //! Who may come in: pages in a browser first, then CSRF, authentication, and the version of the
 //! API, in the order in which the recorded server looks at them.
 
+mod head;
 mod pages;
+mod unread;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -9,7 +11,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
 use base64::Engine;
@@ -19,13 +21,16 @@ use http_body::Body as HttpBody;
 use subtle::ConstantTimeEq;
 use tower::{BoxError, Service};
 
+pub(crate) use self::head::Unsound;
 pub(crate) use self::pages::Foreign;
 use self::pages::Pages;
 pub use self::pages::{AllowedHost, NoName, Origin};
+use crate::access_log::{self, Entry};
 use crate::app::App;
 use crate::config::Config;
 use crate::csrf::CsrfTokens;
 use crate::error::ApiError;
+use crate::places::Peer;
 use crate::rarely::Rarely;
 use crate::routes;
 use crate::routes::unserved::{self, Asked};
@@ -44,6 +49,7 @@ pub(crate) struct Gate {
     csrf: Option<CsrfTokens>,
     pages: Pages,
     refused_pages: Rarely,
+    failed_logins: Rarely,
 }
 
 /// What clients must send: the string, and how it stands in `Authorization` after the scheme.
@@ -84,7 +90,7 @@ impl Gated {
 
 impl<B> Service<Request<B>> for Gated
 where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
     type Response = Response;
     type Error = Infallible;
@@ -95,21 +101,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let pages = &self.app.gate().pages;
-        let Some(origin) = pages.allowed(request.headers().get(header::ORIGIN)).cloned() else {
+        let origin = self.app.gate().pages.allowed(request.headers().get(header::ORIGIN)).cloned();
+        let is_plain = request.body().is_end_stream() && origin.is_none();
+        if is_plain && !access_log::is_on(&self.app) {
             return Either::Left(self.pass(request));
-        };
-        let answered = match pages::preflight(&request) {
-            Some(status) => Either::Left(ready(Ok(status.into_response()))),
-            None => self.pass(request),
-        };
-        let readable = answered.map(|answered| {
-            answered.map(|mut response| {
-                pages::let_read(&mut response, origin);
-                response
-            })
-        });
-        Either::Right(readable.boxed())
+        }
+        let answer = self.clone().attend(request, origin);
+        Either::Right(answer.boxed())
     }
 }
 
@@ -117,6 +115,44 @@ where
 type Passed = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
 
 impl Gated {
+    /// Answers a request of which more is to be seen to than the answer.
+    async fn attend<B>(
+        self,
+        request: Request<B>,
+        origin: Option<HeaderValue>,
+    ) -> Result<Response, Infallible>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let app = self.app.clone();
+        let entry = access_log::is_on(&app).then(|| Entry::begin(&app, &request));
+        let answer = self.settle(request, origin);
+        Ok(match entry {
+            Some(entry) => entry.log(&app, answer).await,
+            None => answer.await,
+        })
+    }
+
+    async fn settle<B>(mut self, request: Request<B>, origin: Option<HeaderValue>) -> Response
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let mut response = if origin.is_some() && pages::is_preflight(&request) {
+            StatusCode::NO_CONTENT.into_response()
+        } else {
+            let is_awaited = unread::is_awaited(request.headers());
+            let (parts, body) = request.into_parts();
+            let (lent, lender) = unread::lend(body);
+            let Ok(mut response) = self.pass(Request::from_parts(parts, lent)).await;
+            lender.settle(is_awaited, &mut response).await;
+            response
+        };
+        if let Some(origin) = origin {
+            pages::let_read(&mut response, origin);
+        }
+        response
+    }
+
     fn pass<B>(&mut self, request: Request<B>) -> Passed
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -149,6 +185,7 @@ impl Gate {
             csrf: config.is_csrf_protected.then(CsrfTokens::default),
             pages: Pages::new(config.allowed_hosts.clone(), config.cors_origins.clone()),
             refused_pages: Rarely::default(),
+            failed_logins: Rarely::default(),
         }
     }
 
@@ -168,6 +205,7 @@ impl Gate {
     }
 
     fn check<B>(&self, app: &App, request: &Request<B>) -> Result<(), ApiError> {
+        head::check(request).map_err(ApiError::Unsound)?;
         let headers = request.headers();
         let is_write = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         let page = self.pages.check(request.method(), headers, is_websocket(headers));
@@ -189,12 +227,23 @@ impl Gate {
             let is_open = is_open(request.method(), path) || (is_get && routes::is_socket(path));
             let given = text(headers, header::AUTHORIZATION.as_str()).unwrap_or_default();
             if !is_open && !authorization.is_met_by(given) {
+                if !given.is_empty() {
+                    self.note_failed_login(app, request.extensions().get().copied(), path);
+                }
                 return Err(if is_socket { ApiError::NoSocket } else { ApiError::Unauthorized });
             }
         }
         match text(headers, API_VERSION) {
             Some(version) if !version.is_empty() && has_version(path) => check_version(version),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Somebody came with a wrong password.
+    pub(crate) fn note_failed_login(&self, app: &App, peer: Option<Peer>, path: &str) {
+        if let Some(more) = self.failed_logins.is_due(app.ledger().clock().now()) {
+            let client = peer.map(|peer| tracing::field::display(peer.0));
+            tracing::info!(client, ?path, more, "a login failed");
         }
     }
 

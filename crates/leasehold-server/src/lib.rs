@@ -4,6 +4,7 @@
 //! outcome. The coordinator alone owns the ledger; `convert` alone knows both wire types and
 //! engine types; `error` alone turns failures into HTTP; `clock` alone reads the time.
 
+mod access_log;
 mod acquire;
 mod agent;
 pub mod app;

@@ -1,5 +1,8 @@
 //! The command line: which commands there are, and their help.
 
+#[cfg(test)]
+mod options_page;
+
 use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;

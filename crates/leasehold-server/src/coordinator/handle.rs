@@ -8,6 +8,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::Told;
 use super::inbox::{Note, Outbox, Request};
+use crate::access_log;
 use crate::clock::Clock;
 
 /// Sends commands to the coordinator.
@@ -101,9 +102,12 @@ impl Handle {
     ///
     /// See [`Unavailable`]: at once when too much is waiting already.
     pub async fn send(&self, command: Command) -> Result<Answer, Unavailable> {
+        access_log::note_command(&command);
         let (reply, answer) = oneshot::channel();
         self.outbox.request(Request { command, reply })?;
-        answer.await.unwrap_or(Err(Unavailable::Stopping))
+        let answer = answer.await.unwrap_or(Err(Unavailable::Stopping))?;
+        access_log::note_outcome(&answer.outcome);
+        Ok(answer)
     }
 
     /// Takes slots, and waits for them if they are not free and the line is not full. Dropped

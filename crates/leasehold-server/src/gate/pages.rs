@@ -20,9 +20,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use axum::http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";
@@ -178,11 +176,10 @@ impl Pages {
     }
 }
 
-/// The answer to a browser that asks what a page of an allowed origin may send.
-pub(super) fn preflight<B>(request: &Request<B>) -> Option<StatusCode> {
-    let is_preflight = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    is_preflight.then_some(StatusCode::NO_CONTENT)
+/// Whether a browser asks what a page may send.
+pub(super) fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Lets a page of an allowed origin read an answer.

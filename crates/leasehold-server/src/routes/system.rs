@@ -10,6 +10,7 @@ use serde_json::json as value;
 use super::{Routes, otherwise};
 use crate::agent::PrefectClient;
 use crate::app::App;
+use crate::csrf::CLIENT_CHARS_MAX;
 use crate::error::{ApiError, json};
 use crate::extract::ValidQuery;
 
@@ -59,5 +60,8 @@ async fn csrf_token(
     ValidQuery(asked): ValidQuery<CsrfTokenFor>,
 ) -> Result<Response, ApiError> {
     let csrf = app.gate().csrf().ok_or(ApiError::CsrfDisabled)?;
+    if asked.client.chars().count() > CLIENT_CHARS_MAX {
+        return Err(ApiError::ClientNameTooLong(CLIENT_CHARS_MAX));
+    }
     Ok(json(StatusCode::OK, &csrf.issue(&asked.client, app.ledger().clock().now())))
 }

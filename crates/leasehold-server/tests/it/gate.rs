@@ -1,6 +1,7 @@
 //! Who may come in: CSRF tokens, authentication, versions of the API.
 
 use axum::body::Body;
+use axum::http::{Request, Version};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use leasehold_server::Config;
@@ -201,6 +202,39 @@ async fn a_csrf_token_that_nobody_needs_is_refused() {
     assert_eq!(refused.detail(), "CSRF protection is disabled.");
     let headers = [("prefect-csrf-token", "x"), ("prefect-csrf-client", "y")];
     list(&app, &headers).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_client_of_a_csrf_token_has_a_short_name() {
+    let app = protected();
+    let path = |chars: usize| format!("/api/csrf-token?client={}", "x".repeat(chars));
+    ask(&app, "GET", &path(200), &[]).await.expect(200);
+    let refused = ask(&app, "GET", &path(201), &[]).await.expect(422);
+    assert_eq!(refused.detail(), "The name of a client has at most 200 characters.");
+}
+
+/// Another server before this one might read them differently (RFC 9112, 3.2 and 6.1).
+#[tokio::test]
+async fn a_head_that_can_be_read_in_two_ways_is_refused() {
+    let app = TestApp::start();
+    let check = async |headers: &[(&str, &str)], version: Version, status: u16| {
+        let asked = headers.iter().fold(
+            Request::builder().method("POST").uri(format!("{LIMITS}/filter")).version(version),
+            |asked, (name, value)| asked.header(*name, *value),
+        );
+        let answer = app.send(asked.body(Body::empty()).unwrap()).await.expect(status);
+        assert_eq!(answer.header("connection"), (status != 200).then_some("close"));
+    };
+    let host = ("host", "localhost");
+    check(&[host], Version::HTTP_11, 200).await;
+    check(&[], Version::HTTP_10, 200).await;
+    check(&[], Version::HTTP_11, 400).await;
+    check(&[host, host], Version::HTTP_11, 400).await;
+    check(&[host, ("host", "other")], Version::HTTP_10, 400).await;
+    check(&[host, ("transfer-encoding", "Chunked")], Version::HTTP_11, 200).await;
+    check(&[host, ("transfer-encoding", "gzip, chunked")], Version::HTTP_11, 501).await;
+    let twice = [host, ("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")];
+    check(&twice, Version::HTTP_11, 501).await;
 }
 
 #[tokio::test]

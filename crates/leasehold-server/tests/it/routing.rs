@@ -2,7 +2,7 @@
 //! server (FastAPI 0.139) answers.
 
 use axum::body::Body;
-use axum::http::HeaderName;
+use axum::http::{HeaderName, Version};
 use serde_json::json;
 
 use crate::fixture::{Answer, LIMITS, TAGS, TestApp, request, run};
@@ -104,7 +104,9 @@ async fn a_slash_too_many_or_too_few_is_redirected_with_every_method() {
 async fn a_redirect_leads_back_through_the_proxy_that_the_client_came_through() {
     let app = TestApp::start();
     let check = async |host: Option<&str>, proto: Option<&str>, location: &str| {
-        let mut request = axum::http::Request::builder().uri(LIMITS);
+        // HTTP/1.1 has to name a host.
+        let version = if host.is_some() { Version::HTTP_11 } else { Version::HTTP_10 };
+        let mut request = axum::http::Request::builder().uri(LIMITS).version(version);
         let headers = [("host", host), ("x-forwarded-proto", proto)];
         for (name, value) in headers.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
             request = request.header(HeaderName::from_static(name), value);

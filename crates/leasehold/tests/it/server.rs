@@ -1,6 +1,7 @@
 //! `leasehold server`: started on a port of its own and a directory of its own, spoken to over
 //! TCP, and stopped.
 
+mod access_log;
 mod attacks;
 mod backup;
 mod connections;
@@ -9,6 +10,7 @@ mod damage;
 mod disk;
 mod failures;
 mod http;
+mod keep_alive;
 mod options;
 mod output;
 mod program;

@@ -89,6 +89,17 @@ struct Options {
     /// How much is logged [default: info].
     #[arg(long, value_name = "LEVEL", env = "LEASEHOLD_LOG_LEVEL")]
     log_level: Option<LogLevel>,
+    /// Whether each request is a line of the log, with its client, its lease and its limits; at the
+    /// level `debug` each is in any case [default: false].
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "LEASEHOLD_ACCESS_LOG",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    access_log: Option<bool>,
     /// The shortest lease that clients of Prefect may ask for, in seconds; others, at /api/leases,
     /// may ask for one second [default: 60].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_LEASE_SECONDS_MIN")]
@@ -231,6 +242,7 @@ impl Settings {
         server.cors_origins = names(&sources, "cors-origins", options.cors_origins, ORIGIN)?;
         server.allowed_hosts = names(&sources, "allowed-hosts", options.allowed_hosts, HOST)?;
         server.allowed_hosts.extend(names_of_this_machine(options.host.as_deref()));
+        server.has_access_log = options.access_log.unwrap_or(server.has_access_log);
         server.is_csrf_protected = options.csrf_protection.unwrap_or(server.is_csrf_protected);
         server.tag_wait_seconds = options.tag_wait_seconds.unwrap_or(server.tag_wait_seconds);
         server.wait_seconds_max = options.wait_seconds_max.unwrap_or(server.wait_seconds_max);
@@ -275,6 +287,7 @@ impl Options {
             data_dir: self.data_dir.or(other.data_dir),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
+            access_log: self.access_log.or(other.access_log),
             lease_seconds_min: self.lease_seconds_min.or(other.lease_seconds_min),
             lease_seconds_default: self.lease_seconds_default.or(other.lease_seconds_default),
             lease_seconds_max: self.lease_seconds_max.or(other.lease_seconds_max),
