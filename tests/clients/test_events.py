@@ -52,9 +52,12 @@ def test_who_held_a_limit_and_when_it_came_back(server: LeaseholdServer, user: P
 def test_a_page_says_where_the_next_begins(server: LeaseholdServer) -> None:
     for number in range(5):
         server.create_limit(f"limit-{number}", 1)
-    wait_until(lambda: len(events(server)) == 5, "all are in the log")
-    first = server.request("GET", "/leasehold/events", params={"page_size": 3}).json()
-    rest = server.request("GET", "/leasehold/events", params={"after": first["next"]}).json()
+    wait_until(lambda: len(events(server, kind="limit")) == 5, "all are in the log")
+    limits = {"kind": "limit"}
+    pages = {**limits, "page_size": 3}
+    first = server.request("GET", "/leasehold/events", params=pages).json()
+    behind = {**limits, "after": first["next"]}
+    rest = server.request("GET", "/leasehold/events", params=behind).json()
     names = [event["limit"] for event in first["events"] + rest["events"]]
     assert names == [f"limit-{number}" for number in range(5)]
     assert rest["next"] is None
@@ -62,7 +65,7 @@ def test_a_page_says_where_the_next_begins(server: LeaseholdServer) -> None:
 
 def test_new_events_are_streamed(server: LeaseholdServer) -> None:
     server.create_limit("before", 1)
-    wait_until(lambda: len(events(server)) == 1, "it is in the log")
+    wait_until(lambda: len(events(server, kind="limit")) == 1, "it is in the log")
     url = f"{server.api_url}/leasehold/events"
     accept = {"Accept": "text/event-stream"}
     with httpx.stream("GET", url, headers=accept, params={"kind": "limit"}, timeout=60) as stream:
@@ -118,6 +121,8 @@ def test_the_client_s_subscriber_is_told_what_it_asks_for(
         subscriber,
         *[f"{number} {granted}" for number in (0, 2, 3, 6)],
         *[f"{number} {created}" for number in (1, 4)],
+        # As a Prefect server tells it, too.
+        "4 prefect.concurrency-limit.created tag:database",
     )
 
 
@@ -129,8 +134,8 @@ def test_the_client_s_subscriber_misses_nothing_while_the_server_restarts(
     server: LeaseholdServer, user: PrefectUser
 ) -> None:
     server.create_limit("before", 1)
-    wait_until(lambda: len(events(server)) == 1, "it is in the log")
-    (event,) = events(server)
+    wait_until(lambda: len(events(server, kind="limit")) == 1, "it is in the log")
+    (event,) = events(server, kind="limit")
     subscriber = subscribe(
         user, {"event": {"prefix": ["leasehold.limit."]}}, {"id": {"id": [event["id"]]}}
     )
@@ -188,6 +193,6 @@ def test_the_log_survives_a_restart(server: LeaseholdServer) -> None:
     server.start()
     server.create_limit("another", 1)
     wait_until(
-        lambda: [event["limit"] for event in events(server)] == ["database", "another"],
+        lambda: [event["limit"] for event in events(server, kind="limit")] == ["database", "another"],
         "both are in the log",
     )

@@ -37,7 +37,7 @@ pub struct Happening {
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// A limit was made.
-    LimitCreated,
+    LimitCreated(Box<Limit>),
     /// A limit was changed. With another name than before, that is told under both.
     LimitChanged {
         /// The limit as it was.
@@ -52,9 +52,11 @@ pub enum What {
         taken: u64,
         /// How many of these no lease holds.
         unleased: u64,
+        /// The limit, if that was said as an edit of it.
+        edited: Option<Box<Limit>>,
     },
-    /// A limit was deleted.
-    LimitDeleted,
+    /// A limit was deleted. It is told as it was.
+    LimitDeleted(Box<Limit>),
     /// A lease was granted.
     Granted,
     /// A lease was renewed when hardly any of its time was left.

@@ -90,7 +90,8 @@ impl Ledger {
         if let Some(room) = self.settled_room(id) {
             room.limit.unleased = target.saturating_sub(room.leased);
             let unleased = room.limit.unleased.slots_taken();
-            self.happened_to_limit(What::LimitReset { taken: slots, unleased }, id);
+            let edited = Some(Box::new(room.limit.clone()));
+            self.happened_to_limit(What::LimitReset { taken: slots, unleased, edited }, id);
         }
         Updated::Done
     }

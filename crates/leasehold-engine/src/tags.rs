@@ -52,7 +52,7 @@ impl Ledger {
         if let Some(room) = self.settled_room(id) {
             room.limit.unleased = Level::ZERO;
         }
-        self.happened_to_limit(What::LimitReset { taken: 0, unleased: 0 }, id);
+        self.happened_to_limit(What::LimitReset { taken: 0, unleased: 0, edited: None }, id);
         for (lease, holder) in holders {
             if self.holds(&holder, id) || self.lease(lease).is_some() {
                 continue;

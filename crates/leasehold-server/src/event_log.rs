@@ -9,6 +9,7 @@ mod budget;
 mod catch_up;
 mod client_events;
 mod follower;
+mod prefect_events;
 mod tail;
 mod words;
 mod writer;
@@ -145,7 +146,7 @@ impl LogTask {
     }
 }
 
-/// What happened, as events: one for each limit.
+/// What happened, as events: one for each limit, and what a Prefect server tells of it.
 fn events(happening: &Happening) -> Vec<Event> {
     let (kind, reason) = words::kind_and_reason(&happening.what);
     let origin = happening.origin.as_deref().and_then(origin);
@@ -160,7 +161,8 @@ fn events(happening: &Happening) -> Vec<Event> {
     if happening.limits.is_empty() {
         return vec![event(None)];
     }
-    happening.limits.iter().map(|name| event(Some(name.to_string()))).collect()
+    let ours = happening.limits.iter().map(|name| event(Some(name.to_string())));
+    ours.chain(prefect_events::event(happening)).collect()
 }
 
 /// The kind and the id of a holder.

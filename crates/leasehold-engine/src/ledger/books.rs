@@ -128,12 +128,14 @@ impl Ledger {
         self.names.insert(limit.name.clone(), id);
         let mut room = Room::new(limit);
         room.touch(self.now, &mut self.pending);
+        let made = Box::new(room.limit.clone());
         self.rooms.insert(id, room);
-        self.happened_to_limit(What::LimitCreated, id);
+        self.happened_to_limit(What::LimitCreated(made), id);
     }
 
     pub(crate) fn remove_limit(&mut self, id: LimitId) -> Option<Room> {
-        self.happened_to_limit(What::LimitDeleted, id);
+        let gone = Box::new(self.rooms.get(&id)?.limit.clone());
+        self.happened_to_limit(What::LimitDeleted(gone), id);
         let room = self.rooms.remove(&id)?;
         self.names.remove(&room.limit.name);
         self.pending.deleted_limits.push(id);

@@ -38,10 +38,10 @@ impl Budget {
             | What::GivenBack { .. }
             | What::Queued
             | What::Left(_) => self.admits_one(happening.at),
-            What::LimitCreated
+            What::LimitCreated(_)
             | What::LimitChanged { .. }
             | What::LimitReset { .. }
-            | What::LimitDeleted
+            | What::LimitDeleted(_)
             | What::Ended(_)
             | What::Lost(_)
             | What::MovedOut { .. }
@@ -104,6 +104,10 @@ mod tests {
         assert!(!budget.admits(&happening(What::Granted)));
         assert!(!budget.admits(&happening(What::Queued)));
         assert!(budget.admits(&happening(What::Ended(leasehold_engine::How::Expired))));
-        assert!(budget.admits(&happening(What::LimitReset { taken: 0, unleased: 0 })));
+        assert!(budget.admits(&happening(What::LimitReset {
+            taken: 0,
+            unleased: 0,
+            edited: None
+        })));
     }
 }

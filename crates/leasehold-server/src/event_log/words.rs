@@ -8,16 +8,16 @@ pub(super) const HOLDS: [&str; 3] = ["lease.granted", "lease.renewed_late", "lea
 /// The kind of an event, and its reason.
 pub(super) fn kind_and_reason(what: &What) -> (&'static str, Option<String>) {
     match what {
-        What::LimitCreated => ("limit.created", None),
+        What::LimitCreated(_) => ("limit.created", None),
         What::LimitChanged { was, is } => ("limit.changed", Some(what_changed(was, is))),
-        What::LimitReset { taken, unleased } => {
+        What::LimitReset { taken, unleased, edited: _ } => {
             let slots = match unleased {
                 0 => String::new(),
                 unleased => format!(", {unleased} of them without a lease"),
             };
             ("limit.changed", Some(format!("it was reset to {taken} slots taken{slots}")))
         }
-        What::LimitDeleted => ("limit.deleted", None),
+        What::LimitDeleted(_) => ("limit.deleted", None),
         What::Granted => ("lease.granted", None),
         What::RenewedLate { left } => {
             let seconds = left.as_seconds_f64();

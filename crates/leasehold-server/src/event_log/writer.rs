@@ -277,7 +277,7 @@ mod tests {
         let mut world = world();
         let happening = Happening {
             at: Timestamp::from_micros(0),
-            what: What::LimitCreated,
+            what: What::Granted,
             limits: smallvec::smallvec![],
             lease: None,
             holder: None,

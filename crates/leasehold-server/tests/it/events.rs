@@ -225,7 +225,7 @@ async fn the_log_is_paged_through_from_either_end() {
     let pages = async |order: &str| {
         let (mut pages, mut after) = (Vec::new(), String::new());
         loop {
-            let path = format!("/api/leasehold/events?page_size=2{order}{after}");
+            let path = format!("/api/leasehold/events?kind=limit&page_size=2{order}{after}");
             let page = app.get(&path).await.expect(200).json();
             let events = page["events"].as_array().unwrap();
             let names = events.iter().map(|it| it["limit"].as_str().unwrap().to_owned());
@@ -247,12 +247,24 @@ async fn subscribe(app: &TestApp, subscription: &Value) -> Socket {
     socket
 }
 
-/// The next thing that a subscriber is told: kind, and name of the resource.
-async fn next(socket: &mut Socket) -> (String, String) {
+/// The next event that a subscriber is told.
+async fn next_event(socket: &mut Socket) -> Value {
     let message = socket.next().await.unwrap().unwrap();
     let told: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
-    let text = |pointer| told.pointer(pointer).unwrap().as_str().unwrap().to_owned();
-    (text("/event/event"), text("/event/resource/prefect.resource.name"))
+    told["event"].clone()
+}
+
+/// The next thing that a subscriber is told: kind, and name of the resource. What is told in a
+/// Prefect server's words is told in ours before.
+async fn next(socket: &mut Socket) -> (String, String) {
+    loop {
+        let event = next_event(socket).await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let kind = text(&event["event"]);
+        if !kind.starts_with("prefect.concurrency-limit.") {
+            return (kind, text(&event["resource"]["prefect.resource.name"]));
+        }
+    }
 }
 
 fn created(name: &str) -> (String, String) {
@@ -438,4 +450,60 @@ async fn a_query_of_the_log_that_makes_no_sense_is_refused_with_what_is_wrong() 
         let answer = app.get(&format!("/api/leasehold/events?{query}")).await.expect(422);
         assert!(answer.text().contains(what), "{query}: {}", answer.text());
     }
+}
+
+/// Each as a server of 3.9.1 tells it.
+#[tokio::test]
+async fn a_limit_that_is_made_changed_or_deleted_is_told_as_a_prefect_server_tells_it() {
+    let app = start();
+    let filter = json!({"event": {"prefix": ["prefect.concurrency-limit."]}});
+    let mut socket = subscribe(&app, &json!({"type": "filter", "filter": filter})).await;
+    let id = app.limit_with(&json!({"name": "db", "limit": 3, "slot_decay_per_second": 0.5})).await;
+    let mut check = async |action: &str, id: &str, name: &str, limit: u64, decay: f64| {
+        let mut event = next_event(&mut socket).await;
+        let own_id = event["id"].take();
+        assert!(own_id.as_str().is_some_and(|id| id.len() == 36), "{own_id}");
+        assert!(event["occurred"].is_string() && event["occurred"] == event["received"]);
+        event["occurred"].take();
+        event["received"].take();
+        let resource_id = format!("prefect.concurrency-limit.{id}");
+        let expected = json!({
+            "occurred": null,
+            "event": format!("prefect.concurrency-limit.{action}"),
+            "resource": {"prefect.resource.id": resource_id, "prefect.resource.name": name},
+            "related": [],
+            "payload": {
+                "name": name, "limit": limit, "active": true, "slot_decay_per_second": decay,
+            },
+            "id": null,
+            "follows": null,
+            "received": null,
+        });
+        assert_eq!(event, expected);
+    };
+    check("created", &id, "db", 3, 0.5).await;
+    let change = async |name: &str, body: Value| {
+        app.patch(&format!("{LIMITS}/{name}"), &body).await.expect(204);
+    };
+    change("db", json!({"limit": 4})).await;
+    check("updated", &id, "db", 4, 0.5).await;
+    change("db", json!({"active_slots": 1})).await;
+    check("updated", &id, "db", 4, 0.5).await;
+    // A rename is told once.
+    change("db", json!({"name": "cache"})).await;
+    check("updated", &id, "cache", 4, 0.5).await;
+    app.delete(&format!("{LIMITS}/cache")).await.expect(204);
+    check("deleted", &id, "cache", 4, 0.5).await;
+
+    let tag = app.tag("gpu", 2).await;
+    check("created", &tag, "tag:gpu", 2, 0.0).await;
+    app.post(&format!("{TAGS}/"), &json!({"tag": "gpu", "concurrency_limit": 5})).await.expect(200);
+    check("updated", &tag, "tag:gpu", 5, 0.0).await;
+    // A reset changes no limit.
+    app.post(&format!("{TAGS}/tag/gpu/reset"), &json!({})).await.expect(200);
+    app.delete(&format!("{TAGS}/tag/gpu")).await.expect(200);
+    check("deleted", &tag, "tag:gpu", 5, 0.0).await;
+    // Under the limit's name, the log tells each of them in our words alone.
+    let told = app.told("limit=db&kind=limit", 4).await;
+    assert_eq!(told.len(), app.events("limit=db").await.len());
 }

@@ -17,11 +17,11 @@ impl Unleased {
     fn note(&mut self, happening: &Happening) {
         let Some(name) = happening.limits.first() else { return };
         let (name, unleased) = match &happening.what {
-            What::LimitDeleted => {
+            What::LimitDeleted(_) => {
                 self.0.remove(&**name);
                 return;
             }
-            What::LimitCreated => (name, 0),
+            What::LimitCreated(_) => (name, 0),
             What::Taken { unleased, .. }
             | What::GivenBack { unleased, .. }
             | What::LimitReset { unleased, .. } => (name, *unleased),

@@ -223,7 +223,7 @@ async fn d07_what_the_tasks_of_a_flow_run_hold_comes_back_when_an_event_says_tha
     ] {
         socket.send(Message::text(told.to_string())).await.unwrap();
     }
-    until(async || app.events("kind=prefect").await.len() == 5).await;
+    until(async || app.events("kind=prefect.flow-run").await.len() == 5).await;
     let recorded = app.get(&format!("/api/flow_runs/{flow_run}")).await.json();
     assert_eq!(
         only(&recorded, &["state_type", "run_count"]),
