@@ -183,6 +183,14 @@ body! {
 }
 
 body! {
+    /// A paused flow run is to go on.
+    pub struct ResumeFlowRun: Parameters {
+        /// What a flow that waits for input is to get; none does here, so it is ignored.
+        pub run_input: Option<Map<String, Value>> = optional("run_input", Fields);
+    }
+}
+
+body! {
     /// The run whose states are asked for.
     pub struct StatesOf: Parameters {
         /// A flow run, where states of flow runs are asked for.

@@ -43,6 +43,7 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         body::<runs::CreateTaskRun>(settings),
         body::<runs::UpdateTaskRun>(settings),
         body::<runs::SetState>(settings),
+        body::<runs::ResumeFlowRun>(settings),
         body::<runs::ListFlowRuns>(settings),
         body::<runs::ListTaskRuns>(settings),
         body::<runs::FilterRuns>(settings),

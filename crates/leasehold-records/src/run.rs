@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::state::{State, StateType};
+use crate::transition;
 
 /// A flow: a name under which runs are recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,6 +158,10 @@ impl Run {
             _ => self.end_micros = None,
         }
         self.updated_micros = at;
+        let left = self.state.take();
+        if self.kind == RunKind::FlowRun {
+            transition::remember(self, left.as_ref(), &state);
+        }
         self.state = Some(state);
     }
 

@@ -6,11 +6,16 @@
 //! accepted again, so that a client whose answer was lost may ask once more; the server that
 //! this contract comes from refuses it.
 
+mod pause;
+
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::run::{Run, RunKind};
 use crate::state::{State, StateType};
+
+pub(crate) use self::pause::remember;
+pub use self::pause::resumed;
 
 /// What becomes of a proposed state.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +35,11 @@ pub enum Verdict {
 /// Judges a proposal at `now_micros`. `flow_run` is what a task run runs in, if that is known.
 pub fn judge(run: &Run, proposed: State, flow_run: Option<&Run>, now_micros: i64) -> Verdict {
     let Some(current) = &run.state else {
+        if run.kind == RunKind::FlowRun
+            && let Some(verdict) = pause::may_pause(run, &proposed)
+        {
+            return verdict;
+        }
         return may_begin(&proposed, flow_run).unwrap_or(Verdict::Accept(proposed));
     };
     let is_repeated = current.transition_id().is_some()
@@ -47,6 +57,13 @@ pub fn judge(run: &Run, proposed: State, flow_run: Option<&Run>, now_micros: i64
     }
     if current.kind == StateType::Cancelling && proposed.kind != StateType::Cancelled {
         return Verdict::Reject(None, "A run that is cancelling can only become cancelled.");
+    }
+    if run.kind == RunKind::FlowRun {
+        let paused = pause::may_pause(run, &proposed);
+        let verdict = paused.or_else(|| pause::may_leave(current, &proposed, now_micros));
+        if let Some(verdict) = verdict {
+            return verdict;
+        }
     }
     match (current.kind, proposed.kind) {
         (StateType::Scheduled | StateType::Pending, StateType::Running) => match run.due_micros() {

@@ -173,3 +173,75 @@ fn times_and_attempts_add_up() {
     assert_eq!(run.end_micros, Some(10 * SECOND));
     assert_eq!(run.total_run_micros, 7 * SECOND);
 }
+
+fn paused(details: serde_json::Value) -> State {
+    let Value::Object(details) = details else { panic!("no details: {details}") };
+    State { details, ..state(StateType::Paused) }
+}
+
+#[test]
+fn a_flow_run_pauses_once_for_each_key_until_it_runs_from_its_beginning() {
+    let first = || paused(json!({"pause_key": "1"}));
+    let mut flow = run(RunKind::FlowRun, &[StateType::Pending, StateType::Running]);
+    check(&flow, first(), None, "accept Paused");
+    flow.enter(first());
+    check(&flow, first(), None, "reject");
+    check(&flow, resumed(11 * SECOND), None, "accept Running");
+    flow.enter(resumed(11 * SECOND));
+    assert_eq!(flow.details["empirical_policy"], json!({"pause_keys": ["1"], "resuming": true}));
+    check(&flow, first(), None, "reject");
+    check(&flow, paused(json!({"pause_key": "2"})), None, "accept Paused");
+
+    // A retry, and a run that was over, begin anew.
+    flow.enter(State { name: "AwaitingRetry".to_owned(), ..state(StateType::Scheduled) });
+    assert_eq!(flow.details["empirical_policy"], json!({"pause_keys": [], "resuming": false}));
+    flow.enter(state(StateType::Running));
+    flow.enter(first());
+    flow.enter(resumed(12 * SECOND));
+    flow.enter(state(StateType::Failed));
+    check(&flow, state(StateType::Running), None, "accept Running");
+    flow.enter(state(StateType::Running));
+    check(&flow, first(), None, "accept Paused");
+}
+
+#[test]
+fn only_a_flow_run_that_runs_pauses() {
+    check(&run(RunKind::FlowRun, &[]), state(StateType::Paused), None, "abort");
+    let pending = run(RunKind::FlowRun, &[StateType::Pending]);
+    check(&pending, state(StateType::Paused), None, "reject");
+}
+
+#[test]
+fn what_nobody_could_start_again_is_not_suspended() {
+    let suspended =
+        || State { name: "Suspended".to_owned(), ..paused(json!({"pause_reschedule": true})) };
+    let mut flow = run(RunKind::FlowRun, &[StateType::Running]);
+    let verdict = judge(&flow, suspended(), None, 0);
+    assert_eq!(verdict, Verdict::Abort("Cannot suspend flows without a deployment.".to_owned()));
+    flow.parent = Some(Uuid::now_v7());
+    let verdict = judge(&flow, suspended(), None, 0);
+    assert_eq!(verdict, Verdict::Abort("Cannot suspend subflows.".to_owned()));
+    // Nor is one paused that waits for an input that would be kept nowhere.
+    let waits = paused(json!({"run_input_keyset": {"schema": "s"}}));
+    check(&run(RunKind::FlowRun, &[StateType::Running]), waits, None, "abort");
+}
+
+/// The time in these tests is ten seconds after the epoch.
+#[test]
+fn a_pause_that_timed_out_ends_the_run() {
+    let mut flow = run(RunKind::FlowRun, &[StateType::Running]);
+    flow.enter(paused(json!({"pause_timeout": "1970-01-01T00:00:11Z"})));
+    check(&flow, resumed(10 * SECOND), None, "accept Running");
+    check(&flow, state(StateType::Completed), None, "accept Completed");
+    check(&flow, state(StateType::Pending), None, "reject");
+    flow.enter(resumed(10 * SECOND));
+    flow.enter(paused(json!({"pause_timeout": "1970-01-01T00:00:09Z"})));
+    let Verdict::Reject(Some(failed), _) = judge(&flow, resumed(10 * SECOND), None, 10 * SECOND)
+    else {
+        panic!("it went on")
+    };
+    assert_eq!(failed.kind, StateType::Failed);
+    assert_eq!(failed.message.as_deref(), Some("The flow was running and never resumed."));
+    // Its process is still there, and has to be stopped.
+    check(&flow, state(StateType::Cancelling), None, "accept Cancelling");
+}

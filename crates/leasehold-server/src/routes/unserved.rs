@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri, header};
 
-use self::families::{DOTS, FAMILIES, Family};
+use self::families::{BACKGROUND, DOTS, FAMILIES, Family, hides_the_sentence};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::places::Peer;
@@ -75,6 +75,12 @@ impl Unserved {
         refuse(app, &self.asked(), otherwise)
     }
 
+    /// The answer to a task that is left to a task worker.
+    pub(super) fn would_never_run(&self, app: &App) -> ApiError {
+        self.tell(app, BACKGROUND.name, BACKGROUND.sentence);
+        ApiError::NeverRuns(sentence(&BACKGROUND))
+    }
+
     /// Logs that it cannot be served, once for each kind of path and client.
     pub(super) fn tell(&self, app: &App, what: &str, sentence: &str) {
         tell(app, &self.asked(), what, sentence);
@@ -92,6 +98,11 @@ pub(crate) fn refuse(app: &App, asked: &Asked<'_>, otherwise: ApiError) -> ApiEr
         None => return otherwise,
     };
     tell(app, asked, what, &sentence);
+    let agent = asked.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let is_prefect = agent.is_some_and(|agent| agent.starts_with("prefect/"));
+    if is_prefect && hides_the_sentence(asked.method.as_str(), path) {
+        return ApiError::NotImplemented(sentence);
+    }
     ApiError::NotServed(sentence)
 }
 

@@ -26,6 +26,12 @@ pub(super) fn runs() -> Vec<Operation> {
             .done(204, "Forgotten.")
             .refuses(404, NOT_THERE)
             .records(),
+        post("/api/flow_runs/{id}/resume", "resume_flow_run", "Let a paused flow run go on")
+            .optional_body("ResumeFlowRun")
+            .answers(200, one("Transition"), "It is not paused, or its pause has timed out.")
+            .answers(201, one("Transition"), "It is RUNNING.")
+            .refuses(404, NOT_THERE)
+            .records(),
         patch("/api/flow_runs/{id}/labels", "update_flow_run_labels", "Add labels to a flow run")
             .free_body(&json!({"team": "data"}))
             .done(204, "Added.")
@@ -93,6 +99,7 @@ fn of_runs(
         .answers(200, one(run), "It was recorded before.")
         .answers(201, one(run), "The new run.")
         .refuses(409, "Its flow is not known, or its id is that of a run of the other kind.")
+        .refuses(422, of("Invalid.", "Invalid; or a task that is left to a task worker."))
         .records(),
         post(
             of("/api/flow_runs/filter", "/api/task_runs/filter"),

@@ -36,6 +36,12 @@ pub(super) fn abort(run: &Run, reason: &str) -> Response {
     json(StatusCode::OK, &transition(run, "ABORT", details))
 }
 
+/// The same, where the recorded server says nothing of the state.
+pub(super) fn abort_without_state(reason: &str) -> Response {
+    let details = value!({"type": "abort_details", "reason": reason});
+    json(StatusCode::OK, &Transition { state: None, status: "ABORT".to_owned(), details })
+}
+
 /// What the rules said; `run` is as it is after that.
 pub(super) fn verdict(run: &Run, verdict: &Verdict) -> Result<Response, ApiError> {
     match verdict {

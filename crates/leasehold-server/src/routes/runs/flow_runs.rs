@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, patch, post};
 use leasehold_api::Invalid;
-use leasehold_api::runs::{CreateFlowRun, SetState, UpdateFlowRun};
-use leasehold_records::transition::{Verdict, judge};
-use leasehold_records::{Identity, Run, RunKind};
+use leasehold_api::runs::{CreateFlowRun, ResumeFlowRun, SetState, UpdateFlowRun};
+use leasehold_records::transition::{Verdict, judge, resumed};
+use leasehold_records::{Identity, Run, RunKind, StateType};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -27,6 +27,7 @@ pub(super) fn add(routes: Routes) -> Routes {
         .add("/api/flow_runs/", otherwise("POST", post(create)))
         .add("/api/flow_runs/{id}", otherwise("GET", one))
         .add("/api/flow_runs/{id}/set_state", otherwise("POST", post(set_state)))
+        .add("/api/flow_runs/{id}/resume", otherwise("POST", post(resume)))
         .add("/api/flow_runs/{id}/labels", otherwise("PATCH", patch(update_labels)))
 }
 
@@ -128,14 +129,48 @@ async fn set_state(
 ) -> Result<Response, ApiError> {
     let (id, body): (_, SetState) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
-    let judged = recorder(&app)?
+    let (run, verdict) = settle(&app, id, move |run| {
+        let proposed = convert::belonging_to(convert::state(body.state, now), run);
+        match body.force {
+            true => Verdict::Accept(proposed),
+            false => judge(run, proposed, None, now),
+        }
+    })
+    .await?;
+    answer::verdict(&run, &verdict)
+}
+
+/// A paused run goes on; its client looks for that.
+async fn resume(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<Response, ApiError> {
+    let (id, _): (_, ResumeFlowRun) = read_parts(&app, &id, &raw)?;
+    let now = now_micros(&app);
+    let (run, verdict) = settle(&app, id, move |run| {
+        if run.state_type() != Some(StateType::Paused) {
+            return Verdict::Abort("Cannot resume a flow run that is not paused.".to_owned());
+        }
+        judge(run, convert::belonging_to(resumed(now), run), None, now)
+    })
+    .await?;
+    match verdict {
+        Verdict::Abort(reason) => Ok(answer::abort_without_state(&reason)),
+        verdict => answer::verdict(&run, &verdict),
+    }
+}
+
+/// Lets a flow run enter the state that it is judged to enter.
+async fn settle(
+    app: &App,
+    id: Uuid,
+    judge: impl FnOnce(&Run) -> Verdict + Send + 'static,
+) -> Result<(Run, Verdict), ApiError> {
+    let judged = recorder(app)?
         .write(move |book| {
             let Some(mut run) = book.run(RunKind::FlowRun, id)? else { return Ok(None) };
-            let proposed = convert::belonging_to(convert::state(body.state, now), &run);
-            let verdict = match body.force {
-                true => Verdict::Accept(proposed),
-                false => judge(&run, proposed, None, now),
-            };
+            let verdict = judge(&run);
             if let Verdict::Accept(state) | Verdict::Reject(Some(state), _) = &verdict {
                 enter(book, &mut run, state.clone())?;
             }
@@ -143,6 +178,6 @@ async fn set_state(
         })
         .await?;
     let (run, verdict) = judged.ok_or(NOT_FOUND)?;
-    bear_witness(&app, &run).await;
-    answer::verdict(&run, &verdict)
+    bear_witness(app, &run).await;
+    Ok((run, verdict))
 }

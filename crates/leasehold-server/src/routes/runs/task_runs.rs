@@ -5,12 +5,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use leasehold_api::runs::{CreateTaskRun, SetState, UpdateTaskRun};
+use leasehold_api::runs::{CreateTaskRun, SetState, StateType as StateWord, UpdateTaskRun};
 use leasehold_engine::{Acquire, Acquired, Command, Hold, Missing, Mode, Outcome, Want};
 use leasehold_records::transition::{Verdict, judge};
 use leasehold_records::{Run, RunKind, State as RunState, StateType};
 use uuid::Uuid;
 
+use super::super::unserved::Unserved;
 use super::super::{Routes, otherwise};
 use super::{answer, bear_witness, enter, now_micros, read_id, read_parts, recorder};
 use crate::app::App;
@@ -34,8 +35,12 @@ pub(super) fn add(routes: Routes) -> Routes {
 /// tasks that it has run before.
 async fn create(
     State(app): State<App>,
+    unserved: Unserved,
     Valid(body): Valid<CreateTaskRun>,
 ) -> Result<Response, ApiError> {
+    if is_for_a_worker(&body) {
+        return Err(unserved.would_never_run(&app));
+    }
     let now = now_micros(&app);
     let created = recorder(&app)?
         .write(move |book| {
@@ -57,6 +62,16 @@ async fn create(
     let (run, is_new) = created.ok_or(ApiError::Conflict)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json(status, &convert::task_run(&run, now)))
+}
+
+/// Whether a task is left to a task worker, as `task.delay()` does, and none will ever get it.
+fn is_for_a_worker(body: &CreateTaskRun) -> bool {
+    let Some(state) = &body.state else { return false };
+    let is_deferred = || {
+        let details = state.state_details.as_ref();
+        details.and_then(|details| details.get("deferred")) == Some(&true.into())
+    };
+    state.kind == StateWord::Scheduled && (body.flow_run_id.is_none() || is_deferred())
 }
 
 async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {

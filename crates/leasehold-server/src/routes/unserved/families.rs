@@ -33,12 +33,7 @@ pub(super) const FAMILIES: &[Family] = &[
         sentence: "Leasehold has no work pools, work queues and workers: it schedules and starts \
                    nothing. Workers belong to a Prefect server.",
     },
-    Family {
-        name: "Background tasks",
-        paths: Below(&["/api/task_workers", "/api/task_runs/subscriptions"]),
-        sentence: "Leasehold hands no tasks to task workers: what `task.delay()` defers would never \
-                   run. Call the task, `.submit()` it in a flow, or serve it from a Prefect server.",
-    },
+    BACKGROUND,
     Family {
         name: "Variables",
         paths: Below(&["/api/variables"]),
@@ -105,8 +100,6 @@ pub(super) const FAMILIES: &[Family] = &[
             ("POST", "/api/flows/bulk_delete"),
             ("POST", "/api/flow_runs/bulk_delete"),
             ("POST", "/api/flow_runs/bulk_set_state"),
-            ("POST", "/api/flow_runs/{}/resume"),
-            ("PATCH", "/api/task_runs/{}"),
             ("DELETE", "/api/task_runs/{}"),
         ]),
         sentence: "Leasehold records flows and task runs as their clients send them, and forgets \
@@ -166,6 +159,14 @@ pub(super) const FAMILIES: &[Family] = &[
     },
 ];
 
+/// Tasks that nothing would ever run. They are refused when they are recorded, too.
+pub(super) const BACKGROUND: Family = Family {
+    name: "Background tasks",
+    paths: Below(&["/api/task_workers", "/api/task_runs/subscriptions"]),
+    sentence: "Leasehold hands no tasks to task workers: what `task.delay()` defers would never \
+               run. Call the task, `.submit()` it in a flow, or serve it from a Prefect server.",
+};
+
 /// `/api/v2`, where `/api/v2/concurrency_limits/..` arrives.
 pub(super) const DOTS: Family = Family {
     name: "Limits named by dots",
@@ -173,6 +174,17 @@ pub(super) const DOTS: Family = Family {
     sentence: "This path names nothing. Clients shorten a path that ends in '..': reach a limit that \
                is named '.' or '..' by its id, or escape the dots (%2E%2E).",
 };
+
+/// Reads by name whose 404 Prefect's own commands take for "not made yet", and hide the sentence behind
+/// an advice of theirs: `prefect deploy` says to make a work pool in the page, and `prefect worker start`
+/// ends with success. Nothing can be there, so nothing works that 501 would break.
+const TAKEN_FOR_NOT_MADE_YET: [&str; 3] =
+    ["/api/work_pools/{}", "/api/deployments/{}", "/api/deployments/name/{}/{}"];
+
+/// Whether Prefect's client prints the sentence only if the status is not 404.
+pub(super) fn hides_the_sentence(method: &str, path: &str) -> bool {
+    method == "GET" && TAKEN_FOR_NOT_MADE_YET.iter().any(|template| is_like(path, template))
+}
 
 impl Family {
     pub(super) fn has(&self, method: &str, path: &str) -> bool {

@@ -8,6 +8,7 @@ mod flow_runs;
 mod flows;
 mod introductions;
 mod not_served;
+mod pauses;
 mod restart;
 mod task_runs;
 

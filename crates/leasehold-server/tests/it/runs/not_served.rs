@@ -1,9 +1,10 @@
 //! What an orchestrator has and this server has not says so.
 
+use axum::body::Body;
 use serde_json::json;
 
 use super::{NOBODY, start};
-use crate::fixture::TestApp;
+use crate::fixture::{TestApp, request};
 
 #[tokio::test]
 async fn what_is_not_served_is_not_found() {
@@ -62,4 +63,17 @@ async fn a_server_without_records_serves_no_runs() {
         assert_eq!(app.post(path, &body).await.expect(404).detail(), "Not Found", "{path}");
     }
     assert_eq!(app.get("/api/leasehold/events").await.expect(404).detail(), "Not Found");
+}
+
+/// Its commands say of a 404 that the pool has to be made, and hide the sentence.
+#[tokio::test]
+async fn a_prefect_client_that_reads_a_work_pool_is_not_told_that_it_may_be_made() {
+    let app = start();
+    for path in ["/api/work_pools/default", "/api/deployments/name/etl/nightly"] {
+        for (agent, status) in [("prefect/3.8.8 (API 0.8.4)", 501), ("curl/8.0", 404)] {
+            let asked = request("GET", path).header("user-agent", agent);
+            let told = app.send(asked.body(Body::empty()).unwrap()).await.expect(status).detail();
+            assert!(told.ends_with("/docs/what-is-served.md"), "{path}: {told}");
+        }
+    }
 }
