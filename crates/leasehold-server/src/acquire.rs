@@ -34,6 +34,7 @@ pub(crate) async fn acquire(
     mut acquire: Acquire,
 ) -> Result<(Acquired, Undo), ApiError> {
     let (ledger, places) = (app.ledger(), app.places());
+    let from = origin.address();
     let caller = places.caller(origin.peer, &acquire);
     acquire.origin = origin.said;
     let place = places.claim(caller, ledger.clock().now());
@@ -42,7 +43,7 @@ pub(crate) async fn acquire(
         None => (Span::ZERO, FIRST_PLACE_TTL),
     };
     let mut claimed = Claimed { app, caller, place };
-    let wait = Wait { span, priority: 0, place };
+    let wait = Wait { span, priority: 0, place, from };
     let (outcome, undo) = ledger.acquire(acquire, wait).await?.into_parts();
     claimed.place = None;
     let Outcome::Acquired(acquired) = outcome else { return Err(ApiError::Unexpected) };

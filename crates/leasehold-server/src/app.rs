@@ -1,9 +1,11 @@
 //! What every handler has at hand, and the router of all of them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::coordinator::Handle;
+use crate::crowd::Crowd;
 use crate::event_log::EventLog;
 use crate::evidence::Witness;
 use crate::gate::{Gate, Gated};
@@ -28,6 +30,7 @@ struct Inner {
     gate: Gate,
     places: Places,
     sockets: Sockets,
+    streams: Arc<Crowd>,
     introductions: Arc<Introductions>,
     notices: Notices,
     origins: Origins,
@@ -60,7 +63,10 @@ impl App {
         let gate = Gate::new(&config);
         let places = Places::default();
         let ledger = ledger.with_waiters_max(config.waiters_max);
-        let sockets = Sockets::default();
+        let sockets_max = config.connections_max.div_ceil(2);
+        let sockets = Sockets::new(sockets_max);
+        let streams_max = config.connections_max.div_ceil(4);
+        let streams = Crowd::new(streams_max, streams_max.div_ceil(2));
         Self(Arc::new(Inner {
             ledger,
             recorder,
@@ -70,6 +76,7 @@ impl App {
             gate,
             places,
             sockets,
+            streams,
             introductions: Arc::default(),
             notices: Notices::default(),
             origins: Origins::default(),
@@ -103,8 +110,8 @@ impl App {
     }
 
     /// Whether a client that comes back is held open then, as things are now.
-    pub(crate) fn holds_open(&self) -> bool {
-        self.config().park_seconds > 0.0 && !self.ledger().is_line_full()
+    pub(crate) fn holds_open(&self, from: Option<IpAddr>) -> bool {
+        self.config().park_seconds > 0.0 && !self.ledger().is_line_full(from)
     }
 
     pub(crate) fn places(&self) -> &Places {
@@ -113,6 +120,11 @@ impl App {
 
     pub(crate) fn sockets(&self) -> &Sockets {
         &self.0.sockets
+    }
+
+    /// The streams of events that are open.
+    pub(crate) fn streams(&self) -> &Arc<Crowd> {
+        &self.0.streams
     }
 
     pub(crate) fn introductions(&self) -> &Arc<Introductions> {

@@ -34,6 +34,9 @@ pub struct Config {
     /// How many requests may be held open at once, three quarters of the connections: whoever
     /// holds a lease needs one to renew it. Beyond, whoever finds no room is refused at once.
     pub waiters_max: usize,
+    /// How many connections are served. Half of them may be WebSockets, and a quarter streams of
+    /// events; one address has no more than half of either.
+    pub connections_max: usize,
 }
 
 impl Config {
@@ -58,6 +61,7 @@ impl Default for Config {
             heartbeat_timeout_seconds: 540.0,
             wait_seconds_max: 30.0,
             waiters_max: Self::waiters_max(CONNECTIONS_MAX),
+            connections_max: CONNECTIONS_MAX,
         }
     }
 }

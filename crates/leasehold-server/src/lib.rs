@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 mod convert;
 pub mod coordinator;
+mod crowd;
 mod csrf;
 mod error;
 pub mod event_log;

@@ -38,6 +38,13 @@ pub(crate) struct Origin {
     pub(crate) said: Option<Arc<Said>>,
 }
 
+impl Origin {
+    /// The address, if it is known.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.peer.map(|peer| peer.0)
+    }
+}
+
 impl FromRequestParts<App> for Origin {
     type Rejection = Infallible;
 

@@ -1,7 +1,8 @@
 //! The ways in to the coordinator, and the answers out of it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use leasehold_engine::{Acquire, Acquired, Command, Outcome, Patience, Span, Ticket, WaiterId};
 use tokio::sync::{broadcast, oneshot};
@@ -10,15 +11,15 @@ use super::Told;
 use super::inbox::{Note, Outbox, Request};
 use crate::access_log;
 use crate::clock::Clock;
+use crate::crowd::{Crowd, Member};
 
 /// Sends commands to the coordinator.
 #[derive(Clone, Debug)]
 pub struct Handle {
     outbox: Outbox,
     next_waiter: Arc<AtomicU64>,
-    /// How many requests are held open now, by all handles together.
-    held_open: Arc<AtomicUsize>,
-    held_open_max: usize,
+    /// The requests that are held open now, by all handles together.
+    held_open: Arc<Crowd>,
     clock: Clock,
     told: broadcast::Sender<Told>,
 }
@@ -44,6 +45,8 @@ pub struct Wait {
     pub priority: i32,
     /// The place that it got when it was refused before.
     pub place: Option<Ticket>,
+    /// The address that it comes from, if that is known.
+    pub from: Option<IpAddr>,
 }
 
 /// Why there is no answer. The command may have been carried out all the same only if the
@@ -67,22 +70,22 @@ impl Handle {
         Self {
             outbox,
             next_waiter: Arc::default(),
-            held_open: Arc::default(),
-            held_open_max: usize::MAX,
+            held_open: Crowd::new(usize::MAX, usize::MAX),
             clock,
             told,
         }
     }
 
     /// The same, but it lets no request wait while so many are held open. Each has a connection,
-    /// and those who hold leases need connections too, to renew them.
+    /// and those who hold leases need connections too, to renew them. One address has half of the
+    /// line at the most: it cannot keep all others out of it.
     pub(crate) fn with_waiters_max(self, waiters_max: usize) -> Self {
-        Self { held_open_max: waiters_max, ..self }
+        Self { held_open: Crowd::new(waiters_max, waiters_max.div_ceil(2)), ..self }
     }
 
-    /// Whether nobody else may wait: whoever finds no room is refused at once.
-    pub(crate) fn is_line_full(&self) -> bool {
-        self.held_open.load(Ordering::Relaxed) >= self.held_open_max
+    /// Whether nobody else from an address may wait: who finds no room is refused at once.
+    pub(crate) fn is_line_full(&self, from: Option<IpAddr>) -> bool {
+        self.held_open.is_full_for(from)
     }
 
     /// What happens from now on. A listener that falls too far behind is told that it missed
@@ -118,7 +121,8 @@ impl Handle {
     /// See [`Unavailable`]; also while it waits, should the journal fail or the server stop.
     pub async fn acquire(&self, mut acquire: Acquire, wait: Wait) -> Result<Answer, Unavailable> {
         let waiter = WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed));
-        let mut line = (wait.span > Span::ZERO).then(|| self.get_in_line(waiter)).flatten();
+        let mut line =
+            (wait.span > Span::ZERO).then(|| self.get_in_line(waiter, wait.from)).flatten();
         let span = if line.is_some() { wait.span } else { Span::ZERO };
         acquire.patience = Some(Patience {
             waiter,
@@ -134,11 +138,9 @@ impl Handle {
     }
 
     /// `None` when the line is full.
-    fn get_in_line(&self, waiter: WaiterId) -> Option<InLine<'_>> {
-        let count = |held_open: usize| (held_open < self.held_open_max).then_some(held_open + 1);
-        let counted = self.held_open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
-        // One that is made is counted, and no longer when it is dropped.
-        counted.is_ok().then(|| InLine { waiter, handle: self, is_answered: false })
+    fn get_in_line(&self, waiter: WaiterId, from: Option<IpAddr>) -> Option<InLine<'_>> {
+        let member = self.held_open.enter(from)?;
+        Some(InLine { waiter, handle: self, is_answered: false, _member: member })
     }
 
     /// Sends everybody away who waits: the server is about to stop.
@@ -152,11 +154,11 @@ struct InLine<'handle> {
     waiter: WaiterId,
     handle: &'handle Handle,
     is_answered: bool,
+    _member: Member,
 }
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        self.handle.held_open.fetch_sub(1, Ordering::Relaxed);
         if !self.is_answered {
             self.handle.outbox.note(Note::Abandon(self.waiter));
         }

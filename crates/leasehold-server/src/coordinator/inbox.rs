@@ -15,6 +15,9 @@ use crate::clock::Clock;
 
 /// How many commands may wait to be stepped. Beyond, the server is overloaded and says so.
 const REQUESTS_MAX: usize = 8_192;
+/// So many of them are kept for renewals and releases: however many want slots, nobody loses a
+/// lease for it.
+const KEPT_REQUESTS: usize = 1_024;
 
 #[derive(Debug)]
 pub(super) enum Message {
@@ -72,7 +75,12 @@ pub(super) fn new() -> (Outbox, Inbox) {
 
 impl Outbox {
     pub(super) fn request(&self, request: Request) -> Result<(), Unavailable> {
-        if self.requests.fetch_add(1, Ordering::Relaxed) >= REQUESTS_MAX {
+        let is_keeping = matches!(
+            request.command,
+            Command::Renew { .. } | Command::Release { .. } | Command::GiveBack(_)
+        );
+        let most = if is_keeping { REQUESTS_MAX } else { REQUESTS_MAX - KEPT_REQUESTS };
+        if self.requests.fetch_add(1, Ordering::Relaxed) >= most {
             self.requests.fetch_sub(1, Ordering::Relaxed);
             return Err(Unavailable::Overloaded);
         }
@@ -155,10 +163,19 @@ mod tests {
     #[test]
     fn requests_are_refused_while_too_many_wait_and_notes_never() {
         let (outbox, mut inbox) = new();
-        for _ in 0..REQUESTS_MAX {
+        for _ in 0..REQUESTS_MAX - KEPT_REQUESTS {
             outbox.request(request()).unwrap();
         }
         assert_eq!(outbox.request(request()), Err(Unavailable::Overloaded));
+        let release = || Command::Release { lease: leasehold_engine::LeaseId(7) };
+        let release = || Request { command: release(), reply: oneshot::channel().0 };
+        for _ in 0..KEPT_REQUESTS {
+            outbox.request(release()).unwrap();
+        }
+        assert_eq!(outbox.request(release()), Err(Unavailable::Overloaded));
+        for _ in 0..KEPT_REQUESTS {
+            inbox.next_now().unwrap();
+        }
         outbox.note(Note::SendWaitersAway);
         assert!(matches!(inbox.next_now(), Some(Message::Request(_))));
         outbox.request(request()).unwrap();

@@ -18,9 +18,12 @@ use leasehold_records::{Event, EventFilter, micros_from_text};
 use super::ours::ours;
 use super::{Routes, otherwise};
 use crate::app::App;
+use crate::coordinator::Unavailable;
+use crate::crowd::Member;
 use crate::error::{ApiError, json};
 use crate::event_log::EventLog;
 use crate::extract::ValidQuery;
+use crate::origin::Origin;
 
 const EVENT_STREAM: &str = "text/event-stream";
 /// How long a stream is silent before it says that it is there.
@@ -37,6 +40,7 @@ pub(super) fn add(routes: Routes) -> Routes {
 
 async fn list(
     State(app): State<App>,
+    origin: Origin,
     ValidQuery(wanted): ValidQuery<FindEvents>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -62,7 +66,9 @@ async fn list(
             Some(after) => after,
             None => log.last().await?,
         };
-        return Ok(follow(&log, filter).into_response());
+        let member = app.streams().enter(origin.address());
+        let member = member.ok_or(ApiError::from(Unavailable::Overloaded))?;
+        return Ok(follow(&log, filter, member).into_response());
     }
     let found = log.find(filter).await?;
     let next = found.events.last().map(|event| event.number).filter(|_| found.is_cut);
@@ -91,13 +97,14 @@ fn point_in_time(name: &str, text: Option<String>) -> Result<Option<i64>, ApiErr
 
 /// The events after `filter.after`, and all that come, until the client has gone or the server
 /// stops. A client that does not read keeps nothing but what is on its way already.
-fn follow(log: &EventLog, filter: EventFilter) -> impl IntoResponse {
-    let events = stream::unfold(log.follow(filter), |mut events| async {
+fn follow(log: &EventLog, filter: EventFilter, member: Member) -> impl IntoResponse {
+    let following = (log.follow(filter), member);
+    let events = stream::unfold(following, |(mut events, member)| async {
         let frame = match tokio::time::timeout(KEEP_ALIVE_PERIOD, events.next()).await {
             Ok(entry) => entry?.frame(frame),
             Err(_) => KEEP_ALIVE,
         };
-        Some((Ok::<_, Infallible>(frame), events))
+        Some((Ok::<_, Infallible>(frame), (events, member)))
     });
     let headers = [(header::CONTENT_TYPE, EVENT_STREAM), (header::CACHE_CONTROL, "no-cache")];
     (headers, Body::from_stream(events))

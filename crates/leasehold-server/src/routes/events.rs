@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocketUpgrade};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocketUpgrade};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -24,14 +24,15 @@ use self::socket::{
 use super::Routes;
 use super::unserved::Unserved;
 use crate::app::App;
+use crate::coordinator::Unavailable;
 use crate::error::{ApiError, UPGRADE_REQUIRED};
 use crate::observe::{self, ClientEvent};
 
 /// The subprotocol of clients that authenticate.
 const SUBPROTOCOL: &str = "prefect";
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// A client that has not authenticated by then never will.
-const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that has not said who it is, or what it wants, by then never will.
+const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The paths of all WebSockets.
 pub(super) const SOCKETS: [&str; 3] = [EVENTS_IN, EVENTS_OUT, LOGS_OUT];
@@ -88,9 +89,13 @@ where
     if !speaks && app.gate().needs_authentication() {
         return StatusCode::FORBIDDEN.into_response();
     }
+    let Some(member) = app.sockets().open(asked.address()) else {
+        return ApiError::from(Unavailable::Overloaded).into_response();
+    };
     let mut stopping = app.sockets().stopping();
     upgrade.max_message_size(MESSAGE_BYTES_MAX).protocols([SUBPROTOCOL]).on_upgrade(
         async move |socket| {
+            let _member = member;
             let mut socket = Socket::new(socket, stopping.clone(), goodbye);
             let session = async {
                 if !speaks || authenticate(&app, &mut socket).await {
@@ -115,9 +120,12 @@ struct Auth {
     token: Option<String>,
 }
 
+async fn first_text(socket: &mut Socket) -> Option<Utf8Bytes> {
+    tokio::time::timeout(FIRST_MESSAGE_TIMEOUT, socket.next_text()).await.ok()?
+}
+
 async fn authenticate(app: &App, socket: &mut Socket) -> bool {
-    let first = tokio::time::timeout(AUTHENTICATION_TIMEOUT, socket.next_text()).await;
-    let Ok(Some(first)) = first else { return false };
+    let Some(first) = first_text(socket).await else { return false };
     // What is no JSON at all ends the connection without a word, as recorded.
     let Ok(auth) = serde_json::from_str::<Auth>(&first) else { return false };
     let refusal = if auth.r#type.as_deref() != Some("auth") {
@@ -181,7 +189,7 @@ impl<F: DeserializeOwned> Subscription<F> {
     /// Takes a subscription. One that asks for what there is not ends the connection, `None`, and
     /// its client is told why: from the recorded server it would have to guess.
     async fn read(socket: &mut Socket) -> Option<Self> {
-        let first: Value = serde_json::from_str(&socket.next_text().await?).ok()?;
+        let first: Value = serde_json::from_str(&first_text(socket).await?).ok()?;
         if first.get("type").and_then(Value::as_str) != Some("filter") {
             socket.close(PROTOCOL_ERROR, "Expected 'filter' message").await;
             return None;

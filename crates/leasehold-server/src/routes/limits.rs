@@ -229,11 +229,12 @@ async fn renew(
 
 /// The grant of an acquire, and what gives it back unless the client gets it.
 async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant, Undo), ApiError> {
+    let from = origin.address();
     let (acquired, undo) = acquire::acquire(app, origin, acquire).await?;
     match acquired {
         Acquired::Granted(grant) => Ok((grant, undo)),
         Acquired::Refused(refusal) => {
-            let seconds = retry::after_seconds(&refusal, app.config(), app.holds_open());
+            let seconds = retry::after_seconds(&refusal, app.config(), app.holds_open(from));
             Err(ApiError::Locked(leasehold_api::error::LOCKED.into(), Some(seconds)))
         }
         Acquired::TooManySlots(_) => Err(ApiError::TooManySlots),

@@ -124,6 +124,7 @@ async fn increment(
         patience: None,
         origin: None,
     };
+    let from = origin.address();
     let (acquired, undo) = acquire::acquire(&app, origin, acquire).await?;
     match acquired {
         Acquired::Granted(grant) => {
@@ -137,7 +138,7 @@ async fn increment(
         Acquired::Refused(refusal) => {
             let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
             let sentence = convert::tag_full(full);
-            let seconds = retry::after_seconds_of_tags(app.config(), app.holds_open());
+            let seconds = retry::after_seconds_of_tags(app.config(), app.holds_open(from));
             Err(ApiError::Locked(sentence.into(), Some(seconds)))
         }
         // Without Retry-After: its clients read that as an end, not as a wait.

@@ -6,6 +6,8 @@ mod families;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri, header};
@@ -69,6 +71,10 @@ impl Unserved {
     fn asked(&self) -> Asked<'_> {
         let Self { method, uri, headers, peer } = self;
         Asked { method, uri, headers, peer: *peer }
+    }
+
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.peer.map(|peer| peer.0)
     }
 
     pub(super) fn refuse(&self, app: &App, otherwise: ApiError) -> ApiError {

@@ -191,7 +191,7 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
             "few files may be open at once; more connections are served with a higher `ulimit -n`"
         );
     }
-    let config = Config { waiters_max, ..settings.server.clone() };
+    let config = Config { waiters_max, connections_max, ..settings.server.clone() };
     let app = App::with_records(ledger, recorder, witness, event_log, config);
     Started { settings: &settings, address, connections_max, waiters_max }.announce();
 

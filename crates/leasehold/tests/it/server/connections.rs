@@ -139,8 +139,7 @@ fn start_with_ulimit(home: &Home, ulimit: &str) -> Server {
 }
 
 /// A request that waits for `db`, sent and not answered.
-fn wait_for_db(server: &Server) -> Client {
-    let mut client = server.client();
+fn wait_for_db(mut client: Client) -> Client {
     let body = json!({"limits": [{"name": "db"}], "wait_seconds": 600}).to_string();
     let head = "POST /api/leases HTTP/1.1\r\nhost: localhost\r\ncontent-length:";
     client.write(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
@@ -154,12 +153,15 @@ fn holders_renew_while_as_many_wait_as_there_are_connections_for() {
     let mut operator = server.client();
     operator.create_limit("db", 1);
     let lease = operator.post("/api/leases", &json!({"limits": [{"name": "db"}]})).json();
-    let line: Vec<_> = (0..30).map(|_| wait_for_db(&server)).collect();
+    // One address has half of the line at the most.
+    let other = || Client::connect_from([127, 0, 0, 2], server.address());
+    let half = || wait_for_db(server.client());
+    let line: Vec<_> = (0..15).flat_map(|_| [half(), wait_for_db(other())]).collect();
     eventually("30 wait", || {
         let waiters = operator.get("/api/v2/concurrency_limits/db/waiters").json();
         (waiters.as_array().unwrap().len() == 30).then_some(())
     });
-    let refused = wait_for_db(&server).read_answer().unwrap();
+    let refused = wait_for_db(server.client()).read_answer().unwrap();
     assert_eq!(refused.status, 423);
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
     let renew = format!("/api/leases/{}/renew", lease["id"].as_str().unwrap());

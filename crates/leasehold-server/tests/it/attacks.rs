@@ -1,0 +1,211 @@
+//! Clients that take more than their share: connections, sockets, streams and places in line. What
+//! is left is enough for all others, and above all for those who hold leases.
+
+use std::net::SocketAddr;
+
+use futures_util::StreamExt;
+use serde_json::json;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::Error;
+
+use crate::fixture::{LIMITS, TestApp, lease_of, until};
+use crate::replay::sockets::connect;
+
+/// A request as it goes over the wire.
+fn wire(method: &str, path: &str, body: &serde_json::Value) -> String {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+async fn say(address: SocketAddr, request: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    connection
+}
+
+/// As [`say`], from another address of this machine.
+async fn say_from(from: &str, address: SocketAddr, request: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    let mut connection = socket.connect(address).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    connection
+}
+
+/// The head of an answer, in small letters, with what of its body came along.
+async fn head(connection: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 4_096];
+    let length = connection.read(&mut bytes).await.unwrap();
+    String::from_utf8_lossy(&bytes[..length]).to_lowercase()
+}
+
+fn acquire(name: &str) -> String {
+    let body = json!({"names": [name], "slots": 1});
+    wire("POST", &format!("{LIMITS}/increment-with-lease"), &body)
+}
+
+fn waiting(name: &str) -> String {
+    wire("POST", "/api/leases", &json!({"limits": [{"name": name}], "wait_seconds": 60}))
+}
+
+#[tokio::test]
+async fn a_holder_renews_and_releases_while_all_connections_are_taken() {
+    let app = TestApp::start();
+    app.limit("db", 2).await;
+    let lease = app.lease(&["db"], 1).await;
+    let address = app.listen_for(16).await;
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let renew = wire("POST", &format!("{LIMITS}/leases/{lease}/renew"), &json!({}));
+    let release =
+        wire("POST", &format!("{LIMITS}/decrement-with-lease"), &json!({"lease_id": lease}));
+    for (request, status) in [
+        (renew, "204"),
+        (wire("GET", "/api/health", &json!(null)), "200"),
+        (acquire("db"), "503"),
+        (release, "204"),
+    ] {
+        let answer = head(&mut say(address, &request).await).await;
+        assert!(answer.starts_with(&format!("http/1.1 {status}")), "{request}: {answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert_eq!(status == "503", answer.contains("retry-after: 1"), "{answer}");
+    }
+    assert_eq!(app.taken("db").await, 0);
+    drop(silent);
+    // Those who are gone make room for everything.
+    until(async || {
+        let answer = head(&mut say(address, &acquire("db")).await).await;
+        answer.starts_with("http/1.1 200")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_address_has_all_sockets() {
+    let app = TestApp::init().with_config(|config| config.connections_max = 8).start();
+    let address = app.listen_for(8).await;
+    let open = async || connect(address, "/api/events/in", &[], &[]).await;
+    let first = open().await.unwrap();
+    let _second = open().await.unwrap();
+    match open().await {
+        Err(Error::Http(refused)) => assert_eq!(refused.status(), 503),
+        other => panic!("{other:?}"),
+    }
+    drop(first);
+    until(async || open().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_socket_counts_as_a_connection() {
+    let app = TestApp::init().with_config(|config| config.connections_max = 8).start();
+    let address = app.listen_for(8).await;
+    let _first = connect(address, "/api/events/in", &[], &[]).await.unwrap();
+    let _second = connect(address, "/api/events/in", &[], &[]).await.unwrap();
+    // With five more none is left but for those who hold something.
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        let mut other = say(address, &wire("GET", "/api/health", &json!(null))).await;
+        assert!(head(&mut other).await.starts_with("http/1.1 200"));
+        others.push(other);
+    }
+    let refused = head(&mut say(address, &acquire("db")).await).await;
+    assert!(refused.starts_with("http/1.1 503"), "{refused}");
+}
+
+#[tokio::test]
+async fn no_address_has_all_streams() {
+    let app = TestApp::init().with_records().with_config(|it| it.connections_max = 8).start();
+    let address = app.listen().await;
+    let stream = "GET /api/leasehold/events HTTP/1.1\r\nhost: localhost\r\naccept: \
+                  text/event-stream\r\n\r\n";
+    let mut first = say(address, stream).await;
+    assert!(head(&mut first).await.contains("text/event-stream"));
+    let refused = head(&mut say(address, stream).await).await;
+    assert!(refused.starts_with("http/1.1 503"), "{refused}");
+    let other = head(&mut say_from("127.0.0.2", address, stream).await).await;
+    assert!(other.starts_with("http/1.1 200"), "{other}");
+    drop(first);
+    until(async || head(&mut say(address, stream).await).await.starts_with("http/1.1 200")).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_says_nothing_is_closed() {
+    let app = TestApp::init().with_records().start();
+    let address = app.listen().await;
+    let (mut silent, _) = connect(address, "/api/events/out", &[], &[]).await.unwrap();
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    while let Some(Ok(_)) = silent.next().await {}
+    assert!((5..8).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn one_client_cannot_fill_the_line_for_others() {
+    let app = TestApp::init().with_config(|config| config.waiters_max = 8).start();
+    for name in ["db", "other"] {
+        app.limit(name, 1).await;
+        app.lease(&[name], 1).await;
+    }
+    let address = app.listen().await;
+    let mut greedy = Vec::new();
+    for _ in 0..4 {
+        greedy.push(say(address, &waiting("db")).await);
+    }
+    until(async || app.waiters("db").await.len() == 4).await;
+    let refused = head(&mut say(address, &waiting("db")).await).await;
+    assert!(refused.starts_with("http/1.1 423"), "{refused}");
+    let _waits = say_from("127.0.0.2", address, &waiting("other")).await;
+    until(async || app.waiters("other").await.len() == 1).await;
+}
+
+/// Sends an acquire and waits until it was granted, without reading the answer.
+async fn unread_grant(app: &TestApp, address: SocketAddr) -> TcpStream {
+    let connection = say(address, &acquire("db")).await;
+    until(async || app.taken("db").await == 1).await;
+    connection
+}
+
+fn reset(connection: TcpStream) {
+    SockRef::from(&connection).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(connection);
+}
+
+#[tokio::test]
+async fn a_grant_that_was_not_read_is_given_back_when_its_connection_is_reset() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    let address = app.listen().await;
+    for _ in 0..20 {
+        let connection = unread_grant(&app, address).await;
+        connection.readable().await.unwrap();
+        reset(connection);
+        until(async || app.taken("db").await == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_grant_is_kept_when_its_client_says_more_or_ends_in_order() {
+    let app = TestApp::start();
+    app.limit("db", 3).await;
+    let address = app.listen().await;
+    let mut says_more = say(address, &acquire("db")).await;
+    assert!(head(&mut says_more).await.starts_with("http/1.1 200"));
+    says_more.write_all(wire("GET", "/api/health", &json!(null)).as_bytes()).await.unwrap();
+    assert!(head(&mut says_more).await.starts_with("http/1.1 200"));
+    reset(says_more);
+    let mut ends = say(address, &acquire("db")).await;
+    assert!(head(&mut ends).await.starts_with("http/1.1 200"));
+    ends.shutdown().await.unwrap();
+    assert_eq!(ends.read(&mut [0; 16]).await.unwrap(), 0);
+    // Another one, so that both ends have been seen.
+    let answer = app.acquire(&["db"], 1).await.expect(200);
+    lease_of(&answer);
+    assert_eq!(app.taken("db").await, 3);
+}
