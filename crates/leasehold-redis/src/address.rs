@@ -143,6 +143,9 @@ const SHOWN_IN_QUERY: [&str; 3] = ["db", "protocol", "user"];
 fn without_password(url: &str) -> String {
     let after_scheme = url.find("://").map_or(0, |at| at + "://".len());
     let (scheme, rest) = url.split_at(after_scheme);
+    // Of fragments, the one that says something about the connection is shown.
+    let (rest, insecure) =
+        rest.strip_suffix("#insecure").map_or((rest, ""), |rest| (rest, "#insecure"));
     let (login, rest) = match rest.rsplit_once('@') {
         None => (String::new(), rest),
         Some((login, _)) if login.contains(['?', '#']) => return format!("{scheme}***"),
@@ -155,7 +158,7 @@ fn without_password(url: &str) -> String {
         None => (rest, String::new()),
         Some((place, query)) => (place, format!("?{}", without_values(query))),
     };
-    format!("{scheme}{login}{place}{query}")
+    format!("{scheme}{login}{place}{query}{insecure}")
 }
 
 fn without_values(query: &str) -> String {
@@ -205,6 +208,7 @@ mod tests {
             ("redis://h/0?hunter2", "redis://h/0?***"),
             ("redis://h/0?password=a@hunter2", "redis://***"),
             ("redis://h?x:hunter2@y", "redis://***"),
+            ("rediss://:hunter2@h/#insecure", "rediss://:***@h/#insecure"),
             ("redis://:hunt/er2@h", "redis://:***@h"),
             ("redis://:hunt?er2@h", "redis://***"),
             ("redis+sentinel://u:hunter2@a,b/m/2", "redis+sentinel://u:***@a,b/m/2"),
@@ -217,6 +221,7 @@ mod tests {
             "redis+unix:///s?db=3",
             "redis+cluster://a,b",
             "redis://h?protocol=resp3",
+            "rediss://h/#insecure",
         ] {
             assert!(!Address::is_secret(url), "{url}");
         }

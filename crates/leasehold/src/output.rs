@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The width that lines are laid out for.
 const WIDTH: usize = 80;
@@ -174,15 +175,23 @@ pub(crate) fn progress_is_seen() -> bool {
 /// Redraws the line of progress. A longer one would be broken by the terminal, and could not be drawn over.
 pub(crate) fn progress(text: &str) {
     if progress_is_seen() {
-        let text = shortened(text, WIDTH - 1);
-        let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
-        let _ = std::io::stderr().flush();
+        IS_DRAWN.store(true, Ordering::Relaxed);
+        redraw(&shortened(text, WIDTH - 1));
     }
 }
 
-/// Removes the line of progress.
+/// Removes the line of progress, if there is one: what else stands on the line is not ours.
 pub(crate) fn progress_end() {
-    progress("");
+    if IS_DRAWN.swap(false, Ordering::Relaxed) {
+        redraw("");
+    }
+}
+
+static IS_DRAWN: AtomicBool = AtomicBool::new(false);
+
+fn redraw(text: &str) {
+    let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+    let _ = std::io::stderr().flush();
 }
 
 /// The beginning of a text, as people see it.

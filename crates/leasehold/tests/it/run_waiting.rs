@@ -53,6 +53,21 @@ fn who_does_not_wait_is_told_who_has_it() {
     assert!(told.contains("held for ever by a program that does not say who it is"), "{told}");
 }
 
+/// In a terminal of its own, from util-linux.
+fn on_a_terminal(line: &str) -> std::process::Output {
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", line, "/dev/null"]).output().unwrap()
+}
+
+#[test]
+fn a_command_that_need_not_wait_finds_the_terminal_as_it_was() {
+    let server = RedisServer::start();
+    let binary = env!("CARGO_BIN_EXE_leasehold");
+    let line = format!("{binary} run --redis {} --lock a -- echo hello", server.url());
+    let ended = on_a_terminal(&line);
+    assert_eq!(String::from_utf8_lossy(&ended.stdout), "hello\r\n");
+}
+
 #[test]
 fn on_a_terminal_it_says_so_in_one_line_of_80_columns() {
     let server = RedisServer::start();
@@ -60,9 +75,7 @@ fn on_a_terminal_it_says_so_in_one_line_of_80_columns() {
     let _: () = raw.set("t:lockv2:a", "somebody").unwrap();
     let binary = env!("CARGO_BIN_EXE_leasehold");
     let line = format!("{binary} run --redis {} --lock a --wait 3s -- true", server.url());
-    // A terminal of its own, from util-linux.
-    let mut script = std::process::Command::new("script");
-    let ended = script.args(["-qec", &line, "/dev/null"]).output().unwrap();
+    let ended = on_a_terminal(&line);
     assert_eq!(ended.status.code(), Some(75));
     let shown = String::from_utf8_lossy(&ended.stdout);
     let drawn: Vec<&str> = shown.split("\r\x1b[K").collect();

@@ -69,7 +69,7 @@ pub(super) fn start(format: LogFormat, level: LogLevel) {
 /// Says an error, whether or not the log has started.
 pub(crate) fn say_error(format: LogFormat, sentence: &str) {
     match format {
-        LogFormat::Text => eprintln!("error: {sentence}"),
+        LogFormat::Text => crate::output::error(sentence),
         LogFormat::Json => {
             let lines = tracing_subscriber::fmt().json().with_writer(io::stderr).with_target(false);
             subscriber::with_default(lines.finish(), || tracing::error!("{sentence}"));
