@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::environment::{cargo, has_cargo_subcommand};
+use crate::links;
 use crate::step::{run, step};
 
 /// Formatting, lints, documentation, licences.
@@ -15,6 +16,7 @@ pub(crate) fn run_all() -> Result<()> {
         run(cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
+    step("links in the documentation", links::check)?;
     step("licences and sources", || {
         if has_cargo_subcommand("deny") {
             return run(&mut cargo(&["deny", "--all-features", "check"]));

@@ -6,6 +6,7 @@
 mod arguments;
 mod checks;
 mod environment;
+mod links;
 mod newest;
 mod packages;
 mod step;

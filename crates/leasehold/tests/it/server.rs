@@ -4,6 +4,7 @@
 mod access_log;
 mod attacks;
 mod backup;
+mod backup;
 mod connections;
 mod crash;
 mod damage;
