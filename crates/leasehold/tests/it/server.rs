@@ -4,7 +4,6 @@
 mod access_log;
 mod attacks;
 mod backup;
-mod backup;
 mod connections;
 mod crash;
 mod damage;
