@@ -42,6 +42,22 @@ def test_several_slots_on_two_limits_are_taken_together_or_not_at_all(
     assert (server.active_slots("cpu"), server.active_slots("memory")) == (0, 0)
 
 
+def test_a_try_lock_is_answered_at_once_however_often_it_is_repeated(
+    server: LeaseholdServer, user: PrefectUser
+) -> None:
+    server.create_limit("database", 1)
+    holder = user.start("hold.py", "sync", "database")
+    holder.wait_for("acquired")
+    # Held open, a single one of them would take 20 s.
+    pauses = (0, 0, 0.02, 0.1, 0.1, 0.1, 0.5, 0.5)
+    # The client logs each refusal as an error.
+    program = user.run("try_lock.py", "database", *pauses, clean=False)
+    assert program.output.count("refused after") == 9
+    assert "too long" not in program.output
+    holder.let_go()
+    holder.finish()
+
+
 def test_waiting_ends_with_the_timeout_and_takes_nothing(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:

@@ -40,8 +40,13 @@ pub(crate) fn has_cargo_subcommand(name: &str) -> bool {
 
 /// Whether `program` can be started.
 pub(crate) fn has_program(program: &str) -> bool {
+    has_program_with(program, "--version")
+}
+
+/// Whether `program` can be started with a flag with which it ends.
+pub(crate) fn has_program_with(program: &str, flag: &str) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version");
+    command.arg(flag);
     answers(command)
 }
 

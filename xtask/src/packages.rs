@@ -4,18 +4,36 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use crate::environment::has_program;
+use crate::environment::{has_program, has_program_with};
 use crate::step::run;
 
-/// Installs the Debian packages of the programs that are missing among `wanted`, given as
-/// (program, package). Says what to install where it cannot.
-pub(crate) fn install_missing(wanted: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<_> = wanted.iter().filter(|(program, _)| !has_program(program)).collect();
+/// A program that tests start.
+pub(crate) struct Program {
+    /// Its name, or where Debian keeps it.
+    pub(crate) name: &'static str,
+    /// The Debian package that it is in.
+    pub(crate) package: &'static str,
+    /// The flag with which it tells its version and ends.
+    pub(crate) version_flag: &'static str,
+}
+
+impl Program {
+    fn is_there(&self) -> bool {
+        let has = |name| has_program_with(name, self.version_flag);
+        // Elsewhere it is where programs usually are.
+        has(self.name) || self.name.rsplit('/').next().is_some_and(has)
+    }
+}
+
+/// Installs the Debian packages of the programs that are missing among `wanted`. Says what to
+/// install where it cannot.
+pub(crate) fn install_missing(wanted: &[Program]) -> Result<()> {
+    let missing: Vec<_> = wanted.iter().filter(|program| !program.is_there()).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
-    let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    let programs: Vec<_> = missing.iter().map(|program| program.name).collect();
+    let packages: Vec<_> = missing.iter().map(|program| program.package).collect();
     if !has_program("apt-get") || !is_root() {
         bail!(
             "{} not found; install it (on Debian or Ubuntu: apt-get install {}) and run again",
@@ -28,8 +46,8 @@ pub(crate) fn install_missing(wanted: &[(&str, &str)]) -> Result<()> {
         .args(["install", "--yes", "--quiet", "--no-install-recommends"])
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive"))?;
-    if let Some(program) = programs.iter().find(|program| !has_program(program)) {
-        bail!("{program} was installed but cannot be started");
+    if let Some(program) = missing.iter().find(|program| !program.is_there()) {
+        bail!("{} was installed but cannot be started", program.name);
     }
     Ok(())
 }

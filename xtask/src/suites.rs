@@ -7,12 +7,16 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::arguments::{Suite, TestArguments};
 use crate::environment::{binary, cargo, has_cargo_subcommand, root, venv_dir};
-use crate::packages;
+use crate::packages::{self, Program};
 use crate::step::{run, run_reading, step, succeeded};
 use crate::venvs::{self, Venv};
 
-/// What the tests in Rust start beside our own program: (program, Debian package).
-const PROGRAMS: &[(&str, &str)] = &[("redis-server", "redis-server")];
+/// What the tests in Rust start beside our own program.
+const PROGRAMS: &[Program] = &[
+    Program { name: "redis-server", package: "redis-server", version_flag: "--version" },
+    // Debian keeps it where only root looks.
+    Program { name: "/usr/sbin/nginx", package: "nginx-light", version_flag: "-v" },
+];
 
 /// How many seeds the simulator goes through in CI.
 const SEEDS: &str = "200";

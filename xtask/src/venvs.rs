@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use crate::environment::{root, venv_dir};
-use crate::packages;
+use crate::packages::{self, Program};
 
 /// How many are made at once: pip waits for the network half of the time.
 const IN_PARALLEL: usize = 3;
@@ -58,7 +58,11 @@ pub(crate) fn all() -> Result<Vec<Venv>> {
 
 /// Makes those of `venvs` that are missing or stale. Two runs at once take turns.
 pub(crate) fn prepare(venvs: &[Venv]) -> Result<()> {
-    packages::install_missing(&[("python3", "python3-venv")])?;
+    packages::install_missing(&[Program {
+        name: "python3",
+        package: "python3-venv",
+        version_flag: "--version",
+    }])?;
     fs::create_dir_all(venv_dir())?;
     let lock = File::create(venv_dir().join(".lock"))?;
     lock.lock().context("cannot lock target/venvs")?;

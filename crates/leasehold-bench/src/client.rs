@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
@@ -24,6 +25,8 @@ const RELEASE: &str = "/api/v2/concurrency_limits/decrement-with-lease";
 pub(crate) struct Client {
     host: String,
     sender: SendRequest<Full<Bytes>>,
+    /// How long the last answer asks to sleep.
+    retry_after: Duration,
 }
 
 /// A lease, as far as a cycle needs it.
@@ -39,7 +42,8 @@ struct Limit {
 
 impl Client {
     pub(crate) async fn connect(host: &str) -> anyhow::Result<Self> {
-        Ok(Self { host: host.to_owned(), sender: connected(host).await? })
+        let sender = connected(host).await?;
+        Ok(Self { host: host.to_owned(), sender, retry_after: Duration::ZERO })
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
@@ -72,6 +76,9 @@ impl Client {
         }
         let response = self.sender.send_request(request).await.map_err(|_| Unavailable)?;
         let status = response.status();
+        let asked = response.headers().get(header::RETRY_AFTER);
+        let seconds = asked.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        self.retry_after = Duration::from_secs_f64(seconds.unwrap_or(0.0));
         let body = response.into_body().collect().await.map_err(|_| Unavailable)?;
         Ok((status, body.to_bytes()))
     }
@@ -129,6 +136,11 @@ impl Client {
             (Attempt::Refused, _) => Ok(None),
             (Attempt::Unavailable, _) => Err(Unavailable.into()),
         }
+    }
+
+    /// Sleeps as the last refusal asked.
+    pub(crate) async fn sleep_as_asked(&self) {
+        tokio::time::sleep(self.retry_after).await;
     }
 
     async fn attempt(&mut self, path: &str, body: &Bytes) -> anyhow::Result<(Attempt, Bytes)> {

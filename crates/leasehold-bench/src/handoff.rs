@@ -164,7 +164,10 @@ impl Member {
         let lease = loop {
             match granted {
                 Some(lease) => break lease,
-                None => granted = self.client.try_acquire(&self.body).await?,
+                None => {
+                    self.client.sleep_as_asked().await;
+                    granted = self.client.try_acquire(&self.body).await?;
+                }
             }
         };
         let granted = Instant::now();

@@ -13,7 +13,7 @@ use tracing::field::{debug, display};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::places::Peer;
+use crate::peer::Peer;
 
 /// More limits of one request are not named, and no more of a client's name and of a path.
 const LIMITS_MAX: usize = 8;

@@ -1,16 +1,39 @@
 //! How every door acquires: with patience for clients that poll, and a grant that is given
 //! back unless its client gets it.
 
+use std::borrow::Cow;
+
+use axum::http::HeaderValue;
 use leasehold_engine::{Acquire, Acquired, Outcome, Refusal, Span, Ticket};
 
 use crate::app::App;
 use crate::coordinator::{Undo, Wait};
 use crate::error::ApiError;
+use crate::identity::ClientId;
 use crate::origin::Origin;
-use crate::places::{Caller, FIRST_PLACE_TTL, PLACE_TTL};
+use crate::places::{Caller, Kept, Standing};
+use crate::retry;
 
-/// A place that a client has come back to. It is kept again unless the client is answered: it may
-/// have been claimed by somebody who asked for the same, and hung up.
+/// Which door is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// That of all limits. A refusal there may be what its client wanted to know.
+    Limits,
+    /// That of tags, whose clients always wait.
+    Tags,
+}
+
+/// How a client is asked to come back.
+#[derive(Debug)]
+pub(crate) struct ComeBack {
+    /// After how many seconds.
+    pub(crate) after_seconds: f64,
+    /// The cookie that it is known by then.
+    pub(crate) cookie: Option<HeaderValue>,
+}
+
+/// A place that a client has come back to. It is kept again unless the client is answered: a
+/// connection that broke is made anew.
 struct Claimed<'app> {
     app: &'app App,
     caller: Caller,
@@ -19,38 +42,63 @@ struct Claimed<'app> {
 
 impl Drop for Claimed<'_> {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            let now = self.app.ledger().clock().now();
-            self.app.places().keep(self.caller, place, now, FIRST_PLACE_TTL);
+        if let Some(ticket) = self.place {
+            self.app.places().keep(
+                self.caller,
+                Kept {
+                    ticket,
+                    // Its client may have given up, and try a lock next.
+                    standing: Standing::Refused { early: 0 },
+                    refused_at: self.app.ledger().clock().now(),
+                    asked: Span::ZERO,
+                },
+            );
         }
     }
 }
 
-/// Acquires for a client that polls: refused at once the first time, held open in its place
-/// from then on. It is known when it comes back by asking for the same.
+/// Acquires for a client that polls: refused at once until it has shown that it waits, held open in
+/// its place from then on. A refusal says `sentence`.
 pub(crate) async fn acquire(
     app: &App,
+    door: Door,
     origin: Origin,
     mut acquire: Acquire,
+    sentence: impl FnOnce(&Refusal) -> Cow<'static, str>,
 ) -> Result<(Acquired, Undo), ApiError> {
     let (ledger, places) = (app.ledger(), app.places());
     let from = origin.address();
-    let caller = places.caller(origin.peer, &acquire);
+    let mut caller = places.caller(origin.peer, origin.identity, &acquire);
     acquire.origin = origin.said;
-    let place = places.claim(caller, ledger.clock().now());
-    let (span, ttl) = match place {
-        Some(_) => (Span::from_seconds_f64(app.config().park_seconds), PLACE_TTL),
-        None => (Span::ZERO, FIRST_PLACE_TTL),
+    let visit = places.claim(caller, ledger.clock().now());
+    let span = match visit.standing {
+        Standing::Proven => Span::from_seconds_f64(app.config().park_seconds),
+        Standing::Tested | Standing::Refused { .. } => Span::ZERO,
     };
-    let mut claimed = Claimed { app, caller, place };
-    let wait = Wait { span, priority: 0, place, from };
+    let mut claimed = Claimed { app, caller, place: visit.place };
+    let wait = Wait { span, priority: 0, place: visit.place, from };
     let (outcome, undo) = ledger.acquire(acquire, wait).await?.into_parts();
     claimed.place = None;
     let Outcome::Acquired(acquired) = outcome else { return Err(ApiError::Unexpected) };
-    if let Acquired::Refused(Refusal { place: Some(place), .. }) = acquired
+    let Acquired::Refused(refusal) = acquired else { return Ok((acquired, undo)) };
+
+    let after_seconds = match door {
+        Door::Limits => retry::after_seconds(&refusal, app.config(), app.holds_open(from), &visit),
+        Door::Tags => retry::after_seconds_of_tags(app.config(), app.holds_open(from)),
+    };
+    let mut cookie = None;
+    if let Some(ticket) = refusal.place
         && app.config().park_seconds > 0.0
     {
-        places.keep(caller, place, ledger.clock().now(), ttl);
+        if origin.identity.client.is_none() {
+            let (client, given) = ClientId::new();
+            cookie = given;
+            caller = places.known_as(caller, client);
+        }
+        let standing = if door == Door::Tags { Standing::Proven } else { visit.standing };
+        let refused_at = ledger.clock().now();
+        let asked = Span::from_seconds_f64(after_seconds);
+        places.keep(caller, Kept { ticket, standing, refused_at, asked });
     }
-    Ok((acquired, undo))
+    Err(ApiError::Locked(sentence(&refusal), Some(ComeBack { after_seconds, cookie })))
 }

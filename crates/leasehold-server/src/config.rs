@@ -4,6 +4,7 @@
 use leasehold_api::Settings;
 
 use crate::gate::{AllowedHost, Origin};
+use crate::peer::TrustedProxies;
 use crate::serve::CONNECTIONS_MAX;
 
 /// The settings of a server.
@@ -37,6 +38,8 @@ pub struct Config {
     /// How many connections are served. Half of them may be WebSockets, and a quarter streams of
     /// events; one address has no more than half of either.
     pub connections_max: usize,
+    /// The proxies that are believed when they say where a request comes from.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Config {
@@ -62,6 +65,7 @@ impl Default for Config {
             wait_seconds_max: 30.0,
             waiters_max: Self::waiters_max(CONNECTIONS_MAX),
             connections_max: CONNECTIONS_MAX,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

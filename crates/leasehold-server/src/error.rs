@@ -14,6 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 pub(crate) use self::door::DoorError;
+use crate::acquire::ComeBack;
 use crate::convert;
 use crate::coordinator::Unavailable;
 use crate::gate::{Foreign, Unsound};
@@ -51,8 +52,8 @@ pub(crate) enum ApiError {
     TooManySlots,
     /// 422: used as rate limits, but without decay.
     NotRateLimits(String),
-    /// 423: no room; come back after so many seconds, or never.
-    Locked(Cow<'static, str>, Option<f64>),
+    /// 423: no room; come back so, or never.
+    Locked(Cow<'static, str>, Option<ComeBack>),
     /// 400: the client speaks another version of the API.
     Version(String),
     /// 415: a body that says that it is no JSON, where it must be.
@@ -121,13 +122,7 @@ impl IntoResponse for ApiError {
                      following limits do not have a decay configured: '{names}'"
                 ),
             ),
-            Self::Locked(sentence, retry_after) => {
-                let locked = detail(StatusCode::LOCKED, sentence);
-                match retry_after.map(|seconds| HeaderValue::try_from(format!("{seconds:?}"))) {
-                    Some(Ok(seconds)) => with_header(locked, header::RETRY_AFTER, seconds),
-                    Some(Err(_)) | None => locked,
-                }
-            }
+            Self::Locked(sentence, come_back) => locked(sentence, come_back),
             Self::Version(sentence) => detail(StatusCode::BAD_REQUEST, sentence),
             // A browser asks its user then.
             Self::Unauthorized => with_header(
@@ -208,6 +203,18 @@ impl From<DoorError> for ApiError {
 impl From<Unavailable> for ApiError {
     fn from(unavailable: Unavailable) -> Self {
         Self::Unavailable(unavailable)
+    }
+}
+
+fn locked(sentence: Cow<'static, str>, come_back: Option<ComeBack>) -> Response {
+    let mut locked = detail(StatusCode::LOCKED, sentence);
+    let Some(ComeBack { after_seconds, cookie }) = come_back else { return locked };
+    if let Ok(seconds) = HeaderValue::try_from(format!("{after_seconds:?}")) {
+        locked = with_header(locked, header::RETRY_AFTER, seconds);
+    }
+    match cookie {
+        Some(cookie) => with_header(locked, header::SET_COOKIE, cookie),
+        None => locked,
     }
 }
 

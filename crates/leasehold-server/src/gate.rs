@@ -30,7 +30,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::csrf::CsrfTokens;
 use crate::error::ApiError;
-use crate::places::Peer;
+use crate::peer::Peer;
 use crate::rarely::Rarely;
 use crate::routes;
 use crate::routes::unserved::{self, Asked};

@@ -22,7 +22,7 @@ use crate::agent::PrefectClient;
 use crate::app::App;
 use crate::convert;
 use crate::coordinator::Unavailable;
-use crate::places::Peer;
+use crate::peer::Peer;
 
 /// The clients that record their task runs through events, and hold tags without a deadline.
 /// Clients before them record a task run first. From 3.4.19 on the task engine takes tags on leases

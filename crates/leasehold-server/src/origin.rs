@@ -15,7 +15,8 @@ use axum::http::{HeaderMap, HeaderName};
 use leasehold_engine::{Named, Origin as Said};
 
 use crate::app::App;
-use crate::places::Peer;
+use crate::identity::Identity;
+use crate::peer::Peer;
 
 /// More characters of a header are not kept.
 const CHARACTERS_MAX: usize = 255;
@@ -36,6 +37,8 @@ pub(crate) struct Origin {
     pub(crate) peer: Option<Peer>,
     /// All that is known; `None` if that is nothing.
     pub(crate) said: Option<Arc<Said>>,
+    /// By what its client is known again.
+    pub(crate) identity: Identity,
 }
 
 impl Origin {
@@ -51,7 +54,7 @@ impl FromRequestParts<App> for Origin {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<Peer>().copied();
         let said = app.origins().shared(&Seen::new(peer.map(|peer| peer.0), &parts.headers));
-        Ok(Self { peer, said })
+        Ok(Self { peer, said, identity: Identity::of(&parts.headers) })
     }
 }
 

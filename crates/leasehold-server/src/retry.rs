@@ -4,22 +4,43 @@
 //! (contract C14; defect D21: speaking of the largest limit instead). It has a ceiling: an
 //! average over hours of occupancy must not put anybody to sleep for hours (defect D23).
 
-use leasehold_engine::{Blocker, Refusal, TAG_PREFIX, Wait};
+use leasehold_engine::{Blocker, Refusal, Span, TAG_PREFIX, Wait};
 
 use crate::config::Config;
+use crate::places::{Standing, Visit};
 
 /// How far a wait may differ from its mean, so that those who were refused together do not
 /// come back together.
 const JITTER: f64 = 0.3;
 
-/// When a client comes back whose request will be held open then. It does not poll: what it
-/// sleeps is what a freed slot may stand idle.
-const COME_BACK_SECONDS: f64 = 0.02;
+/// When a client comes back that may be held open then. It does not poll: what it sleeps is what a
+/// freed slot may stand idle. It is more than a program leaves between two calls in a row.
+const COME_BACK_SECONDS: f64 = 0.01;
 
-/// Seconds until a refused client should try again, and whether it is held open then.
-pub(crate) fn after_seconds(refusal: &Refusal, config: &Config, is_held_open: bool) -> f64 {
+/// The same for tags, whose clients are held open when they come back for the first time.
+const COME_BACK_SECONDS_OF_TAGS: f64 = 0.02;
+
+/// So many times the longest sleep doubles of clients that come before they were asked to.
+const EARLY_MAX: u32 = 7;
+
+/// Seconds until a refused client should try again, and whether it may be held open then.
+pub(crate) fn after_seconds(
+    refusal: &Refusal,
+    config: &Config,
+    is_held_open: bool,
+    visit: &Visit,
+) -> f64 {
     let seconds = polling_seconds(refusal, config);
-    if is_held_open { seconds.min(COME_BACK_SECONDS * jitter()) } else { seconds }
+    match (is_held_open, visit.standing) {
+        (false, _) => seconds,
+        (true, Standing::Tested) => visit.sleep.map_or(seconds, Span::as_seconds_f64),
+        (true, Standing::Proven) => seconds.min(COME_BACK_SECONDS * jitter()),
+        (true, Standing::Refused { early }) => {
+            let longest = COME_BACK_SECONDS * f64::from(1_u32 << early.min(EARLY_MAX));
+            let shared = (longest - COME_BACK_SECONDS) * fastrand::f64();
+            seconds.min(COME_BACK_SECONDS * jitter()) + shared
+        }
+    }
 }
 
 /// Seconds until a refused client should try again that is not held open then.
@@ -35,7 +56,7 @@ fn jitter() -> f64 {
 /// Seconds until a client of the tag API should try again: the number that is configured, to
 /// the byte, where it polls.
 pub(crate) fn after_seconds_of_tags(config: &Config, is_held_open: bool) -> f64 {
-    if is_held_open { COME_BACK_SECONDS } else { config.tag_wait_seconds }
+    if is_held_open { COME_BACK_SECONDS_OF_TAGS } else { config.tag_wait_seconds }
 }
 
 /// With its jitter, and never longer than the ceiling.
@@ -62,7 +83,7 @@ fn seconds(blocker: &Blocker, config: &Config) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold_engine::{LimitId, MinimalLimit, Span};
+    use leasehold_engine::{LimitId, MinimalLimit};
     use smallvec::{SmallVec, smallvec};
 
     fn blocker(name: &str, wanted: u64, slots: u64, wait: Wait) -> Blocker {
@@ -73,7 +94,7 @@ mod tests {
     /// Clients come back at all times from one to the other, and at no others.
     fn check(blockers: SmallVec<[Blocker; 1]>, from: f64, to: f64) {
         let refusal = Refusal { blockers, place: None, position: 1 };
-        let wait = |_| after_seconds(&refusal, &Config::default(), false);
+        let wait = |_| polling_seconds(&refusal, &Config::default());
         let mut waits: Vec<_> = (0..1_000).map(wait).collect();
         waits.sort_by(f64::total_cmp);
         let (shortest, longest) = (waits[0], waits[999]);
@@ -82,11 +103,22 @@ mod tests {
         assert!((to - tenth..to + 1e-9).contains(&longest), "{longest} is not {to}");
     }
 
+    fn visit(standing: Standing, sleep: Option<Span>) -> Visit {
+        Visit { place: None, standing, sleep }
+    }
+
     #[test]
-    fn who_will_be_held_open_comes_back_shortly() {
+    fn a_client_that_may_be_held_open_comes_back_shortly() {
         let blockers = smallvec![blocker("db", 1, 1, held_for(500_000.0))];
         let refusal = Refusal { blockers, place: None, position: 1 };
-        assert!(after_seconds(&refusal, &Config::default(), true) < 0.03);
+        let seconds = |visit: &Visit| after_seconds(&refusal, &Config::default(), true, visit);
+        assert!(seconds(&visit(Standing::Refused { early: 0 }, None)) < 0.014);
+        assert!(seconds(&visit(Standing::Proven, None)) < 0.014);
+        let tested = visit(Standing::Tested, Some(Span::from_micros(36_000)));
+        assert!((seconds(&tested) - 0.036).abs() < 1e-9);
+        let early: Vec<_> =
+            (0..1_000).map(|_| seconds(&visit(Standing::Refused { early: 40 }, None))).collect();
+        assert!(early.iter().any(|seconds| *seconds > 1.0) && early.iter().all(|it| *it < 1.3));
     }
 
     fn held_for(occupancy_seconds_average: f64) -> Wait {

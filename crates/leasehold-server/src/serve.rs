@@ -30,11 +30,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use self::client_stream::{ClientStream, Place};
 use self::door::{Door, is_keeping};
 use self::line::Line;
+use crate::app::App;
 use crate::coordinator::Unavailable;
 use crate::error::ApiError;
 use crate::gate::Gated;
 use crate::grant::Carried;
-use crate::places::Peer;
 use crate::rarely::Rarely;
 
 /// How many connections are served at the most, where there are descriptors for so many.
@@ -83,7 +83,7 @@ pub async fn serve(
         };
         let now = gated.app().ledger().clock().now();
         match accepted {
-            Ok((stream, address, slot)) => match door.admit(counted(address)) {
+            Ok((stream, address, slot)) => match door.admit(counted(gated.app(), address)) {
                 Some(pass) => {
                     if pass.is_for_keeping
                         && let Some(unsaid) = complaints.for_keeping.is_due(now)
@@ -95,7 +95,7 @@ pub async fn serve(
                         door.remember(&line);
                     }
                     let place = Place { pass, _slot: slot };
-                    let client = (stream, Peer(address), line);
+                    let client = (stream, address, line);
                     tokio::spawn(connection(client, place, gated.clone(), stopping.subscribe()));
                 }
                 None => {
@@ -145,14 +145,16 @@ async fn accept(
     Ok((stream, address.ip(), slot))
 }
 
-/// The address that a connection counts by. A proxy on this machine speaks for many clients.
-fn counted(address: IpAddr) -> Option<IpAddr> {
+/// The address that a connection counts by. A proxy speaks for many clients, and so does what
+/// runs on this machine.
+fn counted(app: &App, address: IpAddr) -> Option<IpAddr> {
     let address = address.to_canonical();
-    (!address.is_loopback()).then_some(address)
+    let speaks_for_many = address.is_loopback() || app.config().trusted_proxies.trust(address);
+    (!speaks_for_many).then_some(address)
 }
 
 async fn connection(
-    (stream, peer, line): (TcpStream, Peer, Arc<Line>),
+    (stream, connected, line): (TcpStream, IpAddr, Arc<Line>),
     place: Place,
     gated: Gated,
     mut stopping: watch::Receiver<bool>,
@@ -165,7 +167,7 @@ async fn connection(
         .keep_alive(!is_for_keeping)
         .serve_connection(
             TokioIo::new(ClientStream::new(stream, line.clone(), Some(place))),
-            answers(gated, peer, line.clone(), is_for_keeping),
+            answers(gated, connected, line.clone(), is_for_keeping),
         )
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -203,7 +205,7 @@ async fn connection(
 /// nothing else.
 fn answers(
     gated: Gated,
-    peer: Peer,
+    connected: IpAddr,
     line: Arc<Line>,
     is_for_keeping: bool,
 ) -> impl Service<
@@ -212,9 +214,11 @@ fn answers(
     Error = Infallible,
     Future: Future<Output = Result<Response, Infallible>> + Send,
 > {
+    let app = gated.app().clone();
     let gated = TowerToHyperService::new(gated);
     service_fn(move |mut request: Request<Incoming>| {
         line.asks();
+        let peer = app.config().trusted_proxies.resolve(connected, request.headers());
         request.extensions_mut().insert(peer);
         let answer = match is_for_keeping && !is_keeping(request.method(), request.uri().path()) {
             true => {

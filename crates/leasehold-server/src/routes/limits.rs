@@ -11,12 +11,12 @@ use leasehold_api::limits::{
 };
 use leasehold_engine::{
     Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Missing, Outcome, Query,
-    Renewed, Scope, Span, Updated,
+    Refusal, Renewed, Scope, Span, Updated,
 };
 use uuid::Uuid;
 
 use super::{Routes, otherwise};
-use crate::acquire;
+use crate::acquire::{self, Door};
 use crate::app::App;
 use crate::convert;
 use crate::coordinator::Undo;
@@ -25,7 +25,6 @@ use crate::extract::{Raw, Valid};
 use crate::grant::granted;
 use crate::lease_id;
 use crate::origin::Origin;
-use crate::retry;
 
 pub(super) fn add(routes: Routes) -> Routes {
     const BASE: &str = "/api/v2/concurrency_limits";
@@ -229,19 +228,16 @@ async fn renew(
 
 /// The grant of an acquire, and what gives it back unless the client gets it.
 async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant, Undo), ApiError> {
-    let from = origin.address();
-    let (acquired, undo) = acquire::acquire(app, origin, acquire).await?;
+    let locked = |_: &Refusal| leasehold_api::error::LOCKED.into();
+    let (acquired, undo) = acquire::acquire(app, Door::Limits, origin, acquire, locked).await?;
     match acquired {
         Acquired::Granted(grant) => Ok((grant, undo)),
-        Acquired::Refused(refusal) => {
-            let seconds = retry::after_seconds(&refusal, app.config(), app.holds_open(from));
-            Err(ApiError::Locked(leasehold_api::error::LOCKED.into(), Some(seconds)))
-        }
         Acquired::TooManySlots(_) => Err(ApiError::TooManySlots),
         Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
-        Acquired::Queued(_) | Acquired::Missing(_) | Acquired::Repeated(_) => {
-            Err(ApiError::Unexpected)
-        }
+        Acquired::Refused(_)
+        | Acquired::Queued(_)
+        | Acquired::Missing(_)
+        | Acquired::Repeated(_) => Err(ApiError::Unexpected),
     }
 }
 

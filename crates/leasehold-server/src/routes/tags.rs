@@ -9,11 +9,11 @@ use leasehold_api::path;
 use leasehold_api::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
 use leasehold_engine::{
     Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Missing, Mode, Outcome,
-    Query, Scope, Updated, Want,
+    Query, Refusal, Scope, Updated, Want,
 };
 
 use super::{Routes, otherwise};
-use crate::acquire;
+use crate::acquire::{self, Door};
 use crate::agent::PrefectClient;
 use crate::app::App;
 use crate::convert;
@@ -23,7 +23,6 @@ use crate::grant::granted;
 use crate::introductions;
 use crate::lease_id;
 use crate::origin::Origin;
-use crate::retry;
 
 pub(super) const BASE: &str = "/api/concurrency_limits";
 /// What may follow it where else there is an id.
@@ -124,8 +123,11 @@ async fn increment(
         patience: None,
         origin: None,
     };
-    let from = origin.address();
-    let (acquired, undo) = acquire::acquire(&app, origin, acquire).await?;
+    let locked = |refusal: &Refusal| {
+        let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
+        convert::tag_full(full).into()
+    };
+    let (acquired, undo) = acquire::acquire(&app, Door::Tags, origin, acquire, locked).await?;
     match acquired {
         Acquired::Granted(grant) => {
             let limits: Vec<_> = grant
@@ -135,17 +137,12 @@ async fn increment(
                 .collect();
             granted(&limits, undo)
         }
-        Acquired::Refused(refusal) => {
-            let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
-            let sentence = convert::tag_full(full);
-            let seconds = retry::after_seconds_of_tags(app.config(), app.holds_open(from));
-            Err(ApiError::Locked(sentence.into(), Some(seconds)))
-        }
         // Without Retry-After: its clients read that as an end, not as a wait.
         Acquired::TooManySlots(limit) => {
             Err(ApiError::Locked(convert::tag_is_0(&limit.name).into(), None))
         }
-        Acquired::Queued(_)
+        Acquired::Refused(_)
+        | Acquired::Queued(_)
         | Acquired::NotRateLimits(_)
         | Acquired::Missing(_)
         | Acquired::Repeated(_) => Err(ApiError::Unexpected),

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use self::families::{BACKGROUND, DOTS, FAMILIES, Family, hides_the_sentence};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::places::Peer;
+use crate::peer::Peer;
 
 /// The page that each of the sentences leads to.
 const PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/what-is-served.md");

@@ -104,7 +104,7 @@ async fn who_leaves_the_line_is_told_with_the_reason() {
 async fn who_gets_slots_without_a_lease_is_told_to_have_left_with_them() {
     let (app, lease) = held().await;
     app.increment(&["db"], 1).await.expect(423);
-    let held = app.increment(&["db"], 1);
+    let held = app.comes_back("db", || app.increment(&["db"], 1)).await;
     let release = async {
         app.told("kind=waiter.queued", 1).await;
         app.release(&lease).await.expect(204);

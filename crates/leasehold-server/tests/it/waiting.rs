@@ -3,7 +3,9 @@
 
 use leasehold_engine::Span;
 
-use crate::fixture::{PARK_SECONDS, TestApp, is_pending, lease_of, run, until};
+use serde_json::json;
+
+use crate::fixture::{LIMITS, PARK_SECONDS, TestApp, is_pending, lease_of, run, until, with_json};
 
 fn start() -> TestApp {
     TestApp::init().with_config(|config| config.park_seconds = PARK_SECONDS).start()
@@ -57,13 +59,51 @@ async fn a_place_is_still_there_when_somebody_who_asked_the_same_hung_up_in_it()
 }
 
 #[tokio::test]
-async fn who_asks_again_long_after_a_refusal_is_refused_at_once_again() {
+async fn a_try_lock_that_is_tried_twice_is_refused_at_once_both_times() {
+    for pause in [0.0, 0.005, 0.02, 0.1, 1.0, 10.0] {
+        let app = start();
+        app.full(&[]).await;
+        app.ask_as(1).await.expect(423);
+        app.sleep(pause);
+        app.ask_as(1).await.expect(423);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_gives_a_cookie_to_a_client_that_has_none() {
     let app = start();
     app.full(&[]).await;
-    for _ in 0..3 {
-        app.ask_as(1).await.expect(423);
-        app.sleep(10.0);
-    }
+    let body = json!({"names": ["db"], "slots": 1});
+    let refused = app.acquire_with(&body).await.expect(423);
+    let cookie = refused.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let again = || async {
+        let mut request = with_json("POST", &format!("{LIMITS}/increment-with-lease"), &body);
+        request.headers_mut().insert("cookie", cookie.parse().unwrap());
+        app.send(request).await
+    };
+    let again = again().await.expect(423);
+    assert_eq!(again.header("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn a_client_is_held_open_by_its_cookie_and_another_one_is_not() {
+    let app = start();
+    app.full(&[]).await;
+    let body = json!({"names": ["db"], "slots": 1});
+    let ask = |cookie: &'static str| {
+        let mut request = with_json("POST", &format!("{LIMITS}/increment-with-lease"), &body);
+        request.headers_mut().insert("cookie", cookie.parse().unwrap());
+        request.headers_mut().insert("user-agent", "prefect/3.8.8 (API 0.8.4)".parse().unwrap());
+        app.send(request)
+    };
+    let (mine, yours) = ("leasehold-client=mine", "leasehold-client=yours");
+    ask(mine).await.expect(423);
+    app.sleep(0.02);
+    ask(yours).await.expect(423);
+    let tested = ask(mine).await.expect(423);
+    app.sleep(tested.retry_after());
+    ask(yours).await.expect(423);
+    let _held = app.held_open("db", ask(mine)).await;
 }
 
 #[tokio::test]
@@ -94,10 +134,12 @@ async fn a_request_is_held_open_for_so_long_and_then_refused_with_its_place_kept
 async fn a_rate_limit_answers_at_the_moment_when_it_has_drained_enough() {
     let app = start();
     app.rate_limit("db", 1, 0.5).await;
+    let granted = app.clock.now();
     app.ask_as(1).await.expect(200);
     app.ask_as(2).await.expect(423);
     let mut held = app.retry(2).await;
-    app.clock.advance(Span::from_micros(1_999_999));
+    let drained = granted + Span::from_seconds(2);
+    app.clock.advance(Span::from_micros(drained.since(app.clock.now()).as_micros() - 1));
     assert_eq!(app.waiters("db").await.len(), 1);
     assert!(is_pending(&mut held).await);
     app.clock.advance(Span::from_micros(1));

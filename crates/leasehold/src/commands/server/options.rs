@@ -12,6 +12,7 @@ use clap::builder::NonEmptyStringValueParser;
 use directories::ProjectDirs;
 use leasehold_journal::Loss;
 use leasehold_server::AllowedHost;
+use leasehold_server::peer::TrustedProxies;
 use nix::unistd::gethostname;
 use serde::Deserialize;
 
@@ -162,6 +163,11 @@ struct Options {
     /// [default: 20].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_PARK_SECONDS")]
     park_seconds: Option<f64>,
+    /// The reverse proxies that are believed when they say in X-Forwarded-For or Forwarded where a
+    /// request comes from: addresses and networks with commas between, or none
+    /// [default: 127.0.0.0/8,::1].
+    #[arg(long, value_name = "ADDRESSES", env = "LEASEHOLD_TRUSTED_PROXIES")]
+    trusted_proxies: Option<TrustedProxies>,
     /// How long a flow run may be silent that gave signs of life, in seconds; then what its task
     /// runs hold is taken, where they cannot renew [default: 540, thrice the client's interval].
     #[arg(long, value_name = "SECONDS", env = "LEASEHOLD_HEARTBEAT_TIMEOUT_SECONDS")]
@@ -247,6 +253,7 @@ impl Settings {
         server.tag_wait_seconds = options.tag_wait_seconds.unwrap_or(server.tag_wait_seconds);
         server.wait_seconds_max = options.wait_seconds_max.unwrap_or(server.wait_seconds_max);
         server.park_seconds = options.park_seconds.unwrap_or(server.park_seconds);
+        server.trusted_proxies = options.trusted_proxies.unwrap_or(server.trusted_proxies);
         server.heartbeat_timeout_seconds =
             options.heartbeat_timeout_seconds.unwrap_or(server.heartbeat_timeout_seconds);
         let mut records = leasehold_records::Bounds::default();
@@ -299,6 +306,7 @@ impl Options {
             tag_wait_seconds: self.tag_wait_seconds.or(other.tag_wait_seconds),
             wait_seconds_max: self.wait_seconds_max.or(other.wait_seconds_max),
             park_seconds: self.park_seconds.or(other.park_seconds),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             heartbeat_timeout_seconds: self
                 .heartbeat_timeout_seconds
                 .or(other.heartbeat_timeout_seconds),

@@ -61,7 +61,8 @@ fn every_option_can_stand_in_the_file() {
             "host = \"127.0.0.1\"\nport = 0\ndata_dir = {:?}\nlog_format = \"json\"\nlog_level = \
              \"debug\"\nlease_seconds_min = 1\nlease_seconds_default = 2.5\nlease_seconds_max = \
              9\npage_size = 50\nauth_string = \"admin:secret\"\ncsrf_protection = \
-             true\ntag_wait_seconds = 1\nwait_seconds_max = 2\npark_seconds = 3\n",
+             true\ntag_wait_seconds = 1\nwait_seconds_max = 2\npark_seconds = 3\ntrusted_proxies = \
+             [\"127.0.0.1\", \"10.0.0.0/8\"]\n",
             data_dir.display().to_string()
         ),
     );

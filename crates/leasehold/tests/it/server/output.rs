@@ -107,6 +107,7 @@ fn help_names_flag_variable_and_default_of_every_option() {
         ("tag-wait-seconds", "10"),
         ("wait-seconds-max", "30"),
         ("park-seconds", "20"),
+        ("trusted-proxies", "127.0.0.0/8,::1"),
     ] {
         let (_, about) = help.stdout.split_once(&format!("--{option} <")).unwrap();
         let about = about.split("\n      --").next().unwrap();

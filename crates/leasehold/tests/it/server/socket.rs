@@ -15,7 +15,11 @@ pub(crate) struct Socket(Client);
 
 impl Socket {
     pub(crate) fn connect(server: &Server, path: &str) -> Self {
-        let mut client = server.client();
+        Self::upgrade(server.client(), path)
+    }
+
+    /// Makes a WebSocket of a connection.
+    pub(crate) fn upgrade(mut client: Client, path: &str) -> Self {
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: \
              websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: \

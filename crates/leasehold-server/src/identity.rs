@@ -1,0 +1,114 @@
+//! By what a client is known again that comes back.
+//!
+//! Clients of Prefect keep cookies, each for itself: a client that was refused is known by the
+//! cookie that its refusal gave it, however many share its address. With CSRF protection it names
+//! itself. Other clients are told apart by their address and by what they say of themselves.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use uuid::Uuid;
+
+/// The cookie that a client is known by. It grants nothing.
+const COOKIE: &str = "leasehold-client";
+const CSRF_CLIENT: HeaderName = HeaderName::from_static("prefect-csrf-client");
+/// What a client says of itself, the same in each of its requests.
+const SAID: [HeaderName; 6] = [
+    header::USER_AGENT,
+    HeaderName::from_static("x-prefect-flow-id"),
+    HeaderName::from_static("x-prefect-flow-name"),
+    HeaderName::from_static("x-prefect-deployment-id"),
+    HeaderName::from_static("x-prefect-worker-id"),
+    HeaderName::from_static("x-prefect-worker-name"),
+];
+
+/// By what a client is known again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    /// Which client it is, if it was given a cookie or names itself.
+    pub(crate) client: Option<ClientId>,
+    /// What the client says of itself, as a digest; two clients may say the same.
+    pub(crate) said: u64,
+    /// Whether the client keeps cookies: then it comes back with the one that it was given.
+    pub(crate) keeps_cookies: bool,
+}
+
+/// What one client is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ClientId(u64);
+
+impl ClientId {
+    fn of(text: &str) -> Self {
+        Self(digest(|hasher| text.hash(hasher)))
+    }
+
+    /// A client that is not known yet, and the cookie to know it by.
+    pub(crate) fn new() -> (Self, Option<HeaderValue>) {
+        let id = Uuid::new_v4().simple().to_string();
+        let cookie = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax");
+        (Self::of(&id), HeaderValue::try_from(cookie).ok())
+    }
+}
+
+impl Identity {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let named = headers.get(CSRF_CLIENT).and_then(|name| name.to_str().ok());
+        let client = named.or_else(|| cookie(headers)).map(ClientId::of);
+        let said = digest(|hasher| SAID.map(|name| headers.get(name)).hash(hasher));
+        let agent = headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+        Self { client, said, keeps_cookies: agent.starts_with(b"prefect/") }
+    }
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut cookies = lines.flat_map(|line| line.split(';')).filter_map(|it| it.split_once('='));
+    cookies.find(|(name, _)| name.trim() == COOKIE).map(|(_, value)| value.trim())
+}
+
+/// Never leaves this process, and is kept for seconds.
+fn digest(write: impl FnOnce(&mut DefaultHasher)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    write(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(headers: &[(&'static str, &str)]) -> Identity {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        Identity::of(&map)
+    }
+
+    #[test]
+    fn a_client_is_known_by_the_cookie_that_it_was_given() {
+        let (client, set_cookie) = ClientId::new();
+        let given = set_cookie.unwrap().to_str().unwrap().to_owned();
+        let pair = given.split(';').next().unwrap();
+        assert_eq!(identity(&[("cookie", pair)]).client, Some(client));
+        assert_eq!(identity(&[("cookie", &format!("a=b; {pair}; c"))]).client, Some(client));
+        assert_eq!(identity(&[("cookie", "a=b")]).client, None);
+        assert_ne!(ClientId::new().0, client);
+    }
+
+    #[test]
+    fn a_client_that_names_itself_is_known_by_its_name() {
+        let mine = identity(&[("prefect-csrf-client", "mine")]);
+        assert!(mine.client.is_some());
+        assert_ne!(mine.client, identity(&[("prefect-csrf-client", "yours")]).client);
+    }
+
+    #[test]
+    fn what_clients_say_of_themselves_tells_them_apart() {
+        let flow =
+            |name| identity(&[("user-agent", "prefect/3.8.8"), ("x-prefect-flow-name", name)]);
+        assert_eq!(flow("a").said, flow("a").said);
+        assert_ne!(flow("a").said, flow("b").said);
+        assert!(flow("a").keeps_cookies && !identity(&[("user-agent", "curl/8")]).keeps_cookies);
+    }
+}
