@@ -8,7 +8,7 @@ import pytest
 
 from conftest import MakeUser, StartServer
 from leasehold_server import LeaseholdServer
-from prefect_user import CLIENT_VERSION, NOISE, PrefectUser, Program, needs_leases
+from prefect_user import CLIENT_VERSION, NOISE, PrefectUser, Program
 
 INFO = re.compile(r"^\d\d:\d\d:\d\d\.\d+ \| INFO    \| .*\n", re.MULTILINE)
 
@@ -52,8 +52,10 @@ def guide_user(server: LeaseholdServer, make_user: MakeUser) -> PrefectUser:
     """A user of the guide's programs.
 
     2.20 deadlocks in itself now and then when its worker for logs and its waiter for slots start
-    at once, so there its logs stay at home.
+    at once, so there its logs stay at home. What 3.8 does here is the same code as in 3.9.
     """
+    if (3, 8) <= CLIENT_VERSION < (3, 9):
+        pytest.skip("the client 3.9 runs the same code")
     if CLIENT_VERSION < (3,):
         return make_user(server, PREFECT_LOGGING_TO_API_ENABLED="false")
     return make_user(server)
@@ -136,7 +138,7 @@ def test_subflows_and_retries(
     assert server.tag_holders("database") == []
 
 
-@needs_leases
+@pytest.mark.skipif(CLIENT_VERSION < (3, 9), reason="the newest client stands for those to come")
 def test_a_client_that_is_newer_than_all_that_are_known_complains_about_nothing(
     server: LeaseholdServer, user: PrefectUser
 ) -> None:

@@ -201,6 +201,34 @@ body! {
 }
 
 choice! {
+    /// In which order flows are listed.
+    pub enum FlowSort {
+        /// By when they were recorded, the newest first.
+        CreatedDesc = "CREATED_DESC",
+        /// By when they were changed, the latest first.
+        UpdatedDesc = "UPDATED_DESC",
+        /// By name.
+        NameAsc = "NAME_ASC",
+        /// The same, the last first.
+        NameDesc = "NAME_DESC",
+    }
+}
+
+body! {
+    /// A page of flows.
+    pub struct ListFlows: Parameters {
+        /// How many results at most.
+        pub limit: u64 = defaulted("limit", PageSize, |settings| settings.page_size);
+        /// How many results to skip.
+        pub offset: u64 = defaulted("offset", COUNT, |_| 0);
+        /// Which flows.
+        pub flows: Option<Map<String, Value>> = optional("flows", Fields);
+        /// In which order.
+        pub sort: FlowSort = defaulted("sort", OneOf::MEMBER, |_| FlowSort::NameAsc);
+    }
+}
+
+choice! {
     /// In which order flow runs are listed.
     pub enum FlowRunSort {
         /// The newest id first.

@@ -44,6 +44,7 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         body::<runs::UpdateTaskRun>(settings),
         body::<runs::SetState>(settings),
         body::<runs::ResumeFlowRun>(settings),
+        body::<runs::ListFlows>(settings),
         body::<runs::ListFlowRuns>(settings),
         body::<runs::ListTaskRuns>(settings),
         body::<runs::FilterRuns>(settings),

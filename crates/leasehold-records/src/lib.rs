@@ -18,4 +18,4 @@ pub mod transition;
 pub use event::{Event, EventFilter, Found, ToldUntil};
 pub use run::{Flow, Identity, Run, RunKind};
 pub use state::{State, StateType, micros_from_text};
-pub use store::{Book, Bounds, Filter, OpenError, Order, Records, RecordsError, Sort};
+pub use store::{Book, Bounds, Filter, FlowSort, OpenError, Order, Records, RecordsError, Sort};

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::run::{Flow, Identity, Run, RunKind};
 use crate::state::State;
-use crate::store::{Bounds, Filter, Order, RecordsError, Sort};
+use crate::store::{Bounds, Filter, FlowSort, Order, RecordsError, Sort};
 
 type Result<T> = std::result::Result<T, RecordsError>;
 
@@ -29,9 +29,19 @@ pub(crate) fn flow_by_name(connection: &Connection, name: &str) -> Result<Option
     statement.query_row([name], |row| Ok(read_flow(row))).optional()?.transpose()
 }
 
-pub(crate) fn flows(connection: &Connection, offset: u64, limit: u64) -> Result<Vec<Flow>> {
+pub(crate) fn flows(
+    connection: &Connection,
+    sort: FlowSort,
+    offset: u64,
+    limit: u64,
+) -> Result<Vec<Flow>> {
+    let order = match sort {
+        FlowSort::Newest => "created_micros DESC",
+        FlowSort::Name(Order::Ascending) => "name",
+        FlowSort::Name(Order::Descending) => "name DESC",
+    };
     let mut statement = connection
-        .prepare_cached("SELECT * FROM flows ORDER BY created_micros DESC LIMIT ?1 OFFSET ?2")?;
+        .prepare_cached(&format!("SELECT * FROM flows ORDER BY {order} LIMIT ?1 OFFSET ?2"))?;
     let flows = statement.query_map([integer(limit), integer(offset)], |row| Ok(read_flow(row)))?;
     flows.map(|flow| flow?).collect()
 }

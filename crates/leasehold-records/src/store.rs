@@ -3,6 +3,7 @@
 //! they share one `fsync`.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -94,6 +95,26 @@ pub enum Sort {
     End(Order),
     /// By how long they have run until a point in time, in microseconds.
     Duration(Order, i64),
+}
+
+/// In which order flows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowSort {
+    /// By when they were first heard of, the newest first.
+    Newest,
+    /// By name.
+    Name(Order),
+}
+
+impl FlowSort {
+    /// Which of two flows comes first.
+    pub fn compare(self, a: &Flow, b: &Flow) -> Ordering {
+        match self {
+            Self::Newest => b.created_micros.cmp(&a.created_micros),
+            Self::Name(Order::Ascending) => a.name.cmp(&b.name),
+            Self::Name(Order::Descending) => b.name.cmp(&a.name),
+        }
+    }
 }
 
 /// Which end of an order comes first.
@@ -293,13 +314,18 @@ impl Book<'_> {
         rows::flow_by_name(&self.transaction, name)
     }
 
-    /// All flows, newest first.
+    /// A page of all flows.
     ///
     /// # Errors
     ///
     /// If the storage fails.
-    pub fn flows(&self, offset: u64, limit: u64) -> Result<Vec<Flow>, RecordsError> {
-        rows::flows(&self.transaction, offset, limit)
+    pub fn flows(
+        &self,
+        sort: FlowSort,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Vec<Flow>, RecordsError> {
+        rows::flows(&self.transaction, sort, offset, limit)
     }
 
     /// Writes a flow that is new.

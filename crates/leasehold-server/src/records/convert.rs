@@ -2,7 +2,7 @@
 
 use leasehold_api::Timestamp;
 use leasehold_api::runs::{self as wire, ProposedState};
-use leasehold_records::{Flow, Identity, Order, Run, RunKind, Sort, State, StateType};
+use leasehold_records::{Flow, FlowSort, Identity, Order, Run, RunKind, Sort, State, StateType};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -167,6 +167,15 @@ pub(crate) fn update_task_run(run: &mut Run, body: &wire::UpdateTaskRun, now_mic
     if let Some(name) = body.name.as_set() {
         run.name.clone_from(name);
         run.updated_micros = now_micros;
+    }
+}
+
+pub(crate) fn flow_sort(sort: wire::FlowSort) -> FlowSort {
+    match sort {
+        // Nothing of a flow changes.
+        wire::FlowSort::CreatedDesc | wire::FlowSort::UpdatedDesc => FlowSort::Newest,
+        wire::FlowSort::NameAsc => FlowSort::Name(Order::Ascending),
+        wire::FlowSort::NameDesc => FlowSort::Name(Order::Descending),
     }
 }
 

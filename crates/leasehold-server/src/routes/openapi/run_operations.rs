@@ -65,7 +65,7 @@ fn flows() -> Vec<Operation> {
             .answers(201, one("Flow"), "The new flow.")
             .records(),
         post("/api/flows/filter", "list_flows", "List flows")
-            .optional_body("FilterRuns")
+            .optional_body("ListFlows")
             .answers(200, list("Flow"), "A page of flows.")
             .records(),
         get("/api/flows/name/{name}", "read_flow_named", "Read a flow by its name")

@@ -4,7 +4,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use leasehold_api::runs::{CreateFlow, FilterRuns};
+use leasehold_api::runs::{CreateFlow, ListFlows};
+use leasehold_records::{Flow, FlowSort};
 
 use super::super::{Routes, otherwise};
 use super::{now_micros, read_id, recorder};
@@ -57,18 +58,23 @@ async fn read_named(
     Ok(json(StatusCode::OK, &convert::flow(&read.await?.ok_or(NOT_FOUND)?)))
 }
 
-async fn list(
-    State(app): State<App>,
-    Valid(body): Valid<FilterRuns>,
-) -> Result<Response, ApiError> {
+async fn list(State(app): State<App>, Valid(body): Valid<ListFlows>) -> Result<Response, ApiError> {
     let wanted = super::filter::flows(body.flows.as_ref())?;
+    let sort = convert::flow_sort(body.sort);
     let (offset, limit) = (body.offset, body.limit);
     let flows = recorder(&app)?
         .write(move |book| match wanted {
-            None => book.flows(offset, limit),
-            Some(wanted) => wanted.find(book),
+            None => book.flows(sort, offset, limit),
+            Some(wanted) => Ok(page(wanted.find(book)?, sort, offset, limit)),
         })
         .await?;
     let flows: Vec<_> = flows.iter().map(convert::flow).collect();
     Ok(json(StatusCode::OK, &flows))
+}
+
+/// A part of flows that were found by what they are.
+fn page(mut flows: Vec<Flow>, sort: FlowSort, offset: u64, limit: u64) -> Vec<Flow> {
+    flows.sort_by(|a, b| sort.compare(a, b));
+    let [offset, limit] = [offset, limit].map(|it| usize::try_from(it).unwrap_or(usize::MAX));
+    flows.into_iter().skip(offset).take(limit).collect()
 }

@@ -42,7 +42,7 @@ async fn a_flow_that_says_too_little_or_the_wrong_thing_is_refused() {
 }
 
 #[tokio::test]
-async fn flows_are_listed_newest_first_by_id_and_by_name() {
+async fn flows_are_listed_in_the_order_asked_for_by_id_and_by_name() {
     let app = start();
     let mut ids = Vec::new();
     for name in ["a", "b", "c"] {
@@ -54,7 +54,13 @@ async fn flows_are_listed_newest_first_by_id_and_by_name() {
         let names = flows.as_array().unwrap().iter().map(|flow| flow["name"].clone());
         serde_json::Value::from_iter(names)
     };
-    assert_eq!(list(json!({})).await, json!(["c", "b", "a"]));
+    assert_eq!(list(json!({})).await, json!(["a", "b", "c"]));
+    for sort in ["CREATED_DESC", "UPDATED_DESC", "NAME_DESC"] {
+        assert_eq!(list(json!({"sort": sort})).await, json!(["c", "b", "a"]), "{sort}");
+    }
+    let some = json!({"flows": {"name": {"any_": ["a", "c"]}}, "sort": "NAME_DESC", "limit": 1});
+    assert_eq!(list(some).await, json!(["c"]));
+    app.post("/api/flows/filter", &json!({"sort": "START_TIME_ASC"})).await.expect(422);
     assert_eq!(list(json!({"offset": 1, "limit": 1})).await, json!(["b"]));
     assert_eq!(list(json!({"flows": {"name": {"any_": ["a", "x"]}}})).await, json!(["a"]));
     assert_eq!(list(json!({"flows": {"id": {"any_": [ids[2]]}}})).await, json!(["c"]));
