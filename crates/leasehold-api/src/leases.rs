@@ -14,6 +14,7 @@ use crate::rule::{
     TtlSeconds, WAIT_SECONDS, WORD,
 };
 use crate::schema::{answer, choice};
+use crate::unleased::SlotsWithoutLease;
 
 /// How many limits a request may name.
 const LIMITS_MAX: usize = 100;
@@ -294,6 +295,8 @@ answer! {
         pub why: Why,
         /// When enough will have drained if nobody else comes first, in seconds.
         pub drained_after_seconds: Option<f64>,
+        /// The slots of the limit that no lease holds.
+        pub slots_without_lease: Vec<SlotsWithoutLease>,
     }
 }
 
@@ -310,10 +313,11 @@ choice! {
 }
 
 answer! {
-    /// A lease as it stands in the list of a limit.
+    /// A lease as it stands in the list of a limit; or, after all leases, slots of the limit that
+    /// no lease holds.
     pub struct LimitLease {
-        /// The lease's id.
-        pub id: Uuid,
+        /// The lease's id; `null` for slots that no lease holds.
+        pub id: Option<Uuid>,
         /// How many slots of this limit it holds.
         pub slots: u64,
         /// Who holds it, if it said so.
@@ -322,14 +326,18 @@ answer! {
         pub labels: BTreeMap<String, String>,
         /// Where the request for it came from, if anything is known of that.
         pub origin: Option<Origin>,
-        /// When it was granted.
-        pub created: Timestamp,
-        /// When it ends unless it is renewed; `null` for a holder that cannot renew.
+        /// When it was granted; of slots that no lease holds, since when they are taken, or `null` if
+        /// that was not recorded.
+        pub created: Option<Timestamp>,
+        /// When it ends unless it is renewed; `null` for a holder that cannot renew, and for slots
+        /// that no lease holds.
         pub deadline: Option<Timestamp>,
-        /// Greater than that of every earlier lease.
-        pub fencing_token: u64,
+        /// Greater than that of every earlier lease; `null` for slots that no lease holds.
+        pub fencing_token: Option<u64>,
         /// Everything that it holds, this limit included.
         pub limits: Vec<HeldLimit>,
+        /// By what the slots were taken that no lease holds, and how to free them; `null` for a lease.
+        pub without_lease: Option<SlotsWithoutLease>,
     }
 }
 
@@ -376,5 +384,7 @@ answer! {
         pub age_seconds: f64,
         /// The names of the limits that have no room for it.
         pub blocked_by: Vec<String>,
+        /// The slots of these limits that no lease holds.
+        pub slots_without_lease: Vec<SlotsWithoutLease>,
     }
 }

@@ -23,6 +23,7 @@ pub mod schema;
 pub mod system;
 pub mod tags;
 pub mod timestamp;
+pub mod unleased;
 pub mod validation;
 
 pub use body::{Body, Patch, Settings, is_json};

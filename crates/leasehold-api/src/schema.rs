@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::body::{Declared, Patch, Reader, Style};
 use crate::rule::Rule;
-use crate::{Settings, Timestamp, events, leases, limits, origin, runs, tags};
+use crate::{Settings, Timestamp, events, leases, limits, origin, runs, tags, unleased};
 
 /// The schemas of all bodies and answers by name, for `components.schemas` of an OpenAPI 3.1
 /// document. Bounds that an operator can choose are shown as chosen.
@@ -71,6 +71,8 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         leases::HeldLimit::component(),
         leases::LeaseHolder::component(),
         leases::Waiter::component(),
+        unleased::SlotsWithoutLease::component(),
+        unleased::TagLimitWithSlots::component(),
         runs::Flow::component(),
         runs::State::component(),
         runs::FlowRun::component(),

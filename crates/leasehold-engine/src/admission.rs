@@ -14,6 +14,7 @@ use crate::origin::Origin;
 use crate::outcome::{Acquired, Blocker, Grant, Granted, MinimalLimit, Refusal, Wait};
 use crate::queue::Ticket;
 use crate::time::Timestamp;
+use crate::unleased::TakenBy;
 
 /// A limit that was named and exists, and what is wanted of it.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,7 @@ impl Ledger {
         match (self.refuses(&wanted, &acquire, ticket), acquire.patience) {
             (None, _) => {
                 self.queue.expect_no_longer(ticket);
-                self.grant(&wanted, (acquire.hold, acquire.origin), ticket)
+                self.grant(&wanted, (acquire.hold, acquire.mode, acquire.origin), ticket)
             }
             (Some(Acquired::Refused(refusal)), Some(patience)) => {
                 self.wait(acquire, wanted, (patience, place), refusal)
@@ -52,7 +53,7 @@ impl Ledger {
     pub(crate) fn grant(
         &mut self,
         wanted: &[Wanted],
-        (hold, origin): (Hold, Option<Arc<Origin>>),
+        (hold, mode, origin): (Hold, Mode, Option<Arc<Origin>>),
         ticket: Ticket,
     ) -> Acquired {
         if let Some(answered) = self.answered_before(&hold) {
@@ -79,7 +80,7 @@ impl Ledger {
                 self.lease_out(id, Some(holder), holdings.clone(), None, None, origin)
             }
             Hold::Unleased => {
-                unleased = self.take_unleased(&holdings);
+                unleased = self.take_unleased(&holdings, mode);
                 None
             }
         };
@@ -111,8 +112,8 @@ impl Ledger {
         let mut limits = SmallVec::new();
         for id in ids {
             if let Some(room) = self.settled_room(id) {
-                let before = room.limit.unleased;
-                room.limit.unleased = before.saturating_sub(Level::from_slots(back.slots));
+                let before = room.limit.unleased.level();
+                room.limit.unleased.give_back(Level::from_slots(back.slots));
                 if let Some(occupancy) = back.occupancy {
                     room.limit.sample_occupancy(occupancy, back.slots);
                 }
@@ -155,13 +156,18 @@ impl Ledger {
     }
 
     /// Takes slots that no lease holds; answers what would give them back.
-    fn take_unleased(&mut self, holdings: &Holdings) -> Option<GiveBack> {
+    fn take_unleased(&mut self, holdings: &Holdings, mode: Mode) -> Option<GiveBack> {
         let slots = holdings.first()?.slots;
+        let now = self.now;
+        let taken_by = match mode {
+            Mode::Concurrency => TakenBy::Incremented,
+            Mode::RateLimit => TakenBy::Spent,
+        };
         let mut names = SmallVec::new();
         for holding in holdings {
             if let Some(room) = self.settled_room(holding.limit) {
-                let before = room.limit.unleased;
-                room.limit.unleased += holding.level;
+                let before = room.limit.unleased.level();
+                room.limit.unleased.take(taken_by, holding.level, now);
                 names.push(room.limit.name.clone());
                 self.happened_without_lease(holding.limit, before);
             }
@@ -252,7 +258,14 @@ impl Ledger {
         }
         let is_kept = room.excess(slots, self.now) == Level::ZERO;
         let wait = room.time_to_drain(excess, self.now).map_or(release, Wait::Drain);
-        Some(Blocker { limit: MinimalLimit::from(&room.limit), wanted: slots, wait, is_kept })
+        let unleased = room.unleased(self.now);
+        Some(Blocker {
+            limit: MinimalLimit::from(&room.limit),
+            wanted: slots,
+            wait,
+            is_kept,
+            unleased,
+        })
     }
 
     /// What a grant holds: of the limits wanted, the active ones.

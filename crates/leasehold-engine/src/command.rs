@@ -342,6 +342,8 @@ pub enum Query {
     Limits(Scope, Page),
     /// The leases on a limit, oldest first.
     Leases(LimitRef, Page),
+    /// What holds the slots of a limit: its leases, oldest first, and then its slots without one.
+    Held(LimitRef, Page),
     /// All leases that match, oldest first.
     FindLeases(LeaseFilter, Page),
     /// One lease.

@@ -33,6 +33,7 @@ mod queue;
 mod reads;
 mod tags;
 mod time;
+mod unleased;
 
 pub use changes::{Changes, Resume, Snapshot};
 pub use command::{
@@ -47,8 +48,9 @@ pub use ledger::{Ledger, Step};
 pub use limit::{Limit, LimitId, TAG_PREFIX};
 pub use origin::{Certainty, Identified, Named, Origin};
 pub use outcome::{
-    Acquired, Blocker, Created, Deleted, Ended, Gone, Grant, Granted, LeaseView, LimitView,
-    MinimalLimit, Outcome, Refusal, Renewed, Repeated, Updated, Wait,
+    Acquired, Blocker, Created, Deleted, Ended, Gone, Grant, Granted, HeldView, LeaseView,
+    LimitView, MinimalLimit, Outcome, Refusal, Renewed, Repeated, Updated, Wait,
 };
 pub use queue::{Called, OVERTAKES_MAX, Ticket, WaiterId, WaiterView};
 pub use time::{Span, Timestamp};
+pub use unleased::{TakenBy, Unheld, Unleased};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::decay::{Level, Rate};
+use crate::decay::Rate;
 use crate::time::{Span, Timestamp};
+use crate::unleased::Unleased;
 
 /// The tag-based limit of tag `x` is the limit named `tag:x`.
 pub const TAG_PREFIX: &str = "tag:";
@@ -34,9 +35,9 @@ pub struct Limit {
     /// For how long a slot is held on average, in seconds; it tells refused clients when to
     /// come back.
     pub occupancy_seconds_average: f64,
-    /// Slots that clients without leases hold: one anonymous holding that nobody renews. As
-    /// it was at `settled`.
-    pub unleased: Level,
+    /// Slots that no lease holds: one anonymous holding that nobody renews. As it was at
+    /// `settled`.
+    pub unleased: Unleased,
     /// Up to when the decay of `unleased`, and of the leases on this limit, has been applied.
     pub settled: Timestamp,
 }

@@ -9,6 +9,7 @@ use crate::lease::LeaseId;
 use crate::ledger::Ledger;
 use crate::limit::{Limit, LimitId};
 use crate::outcome::{Created, Deleted, Updated};
+use crate::unleased::{TakenBy, Unleased};
 
 impl Ledger {
     pub(crate) fn create_limit(&mut self, create: CreateLimit) -> Created {
@@ -16,6 +17,8 @@ impl Ledger {
             return Created::NameTaken;
         }
         let id = create.id;
+        let mut unleased = Unleased::default();
+        unleased.take(TakenBy::Created, Level::from_slots(create.unleased), self.now);
         self.insert_limit(Limit {
             id,
             name: create.name,
@@ -26,7 +29,7 @@ impl Ledger {
             updated: self.now,
             denied_slots: create.denied_slots,
             occupancy_seconds_average: Limit::OCCUPANCY_SECONDS_AT_FIRST,
-            unleased: Level::from_slots(create.unleased),
+            unleased,
             settled: self.now,
         });
         self.happened_without_lease(id, Level::ZERO);
@@ -58,7 +61,7 @@ impl Ledger {
             limit.slots = patch.slots.unwrap_or(limit.slots);
             limit.active = patch.active.unwrap_or(limit.active);
             if let Some(taken_max) = patch.taken_max.map(Level::from_slots) {
-                limit.unleased = limit.unleased.min(taken_max.saturating_sub(room.leased));
+                limit.unleased.lower_to(taken_max.saturating_sub(room.leased));
             }
             limit.denied_slots = patch.denied_slots.unwrap_or(limit.denied_slots);
         }
@@ -87,8 +90,9 @@ impl Ledger {
                 let _ = self.revoke(lease, reason.cloned(), None);
             }
         }
+        let now = self.now;
         if let Some(room) = self.settled_room(id) {
-            room.limit.unleased = target.saturating_sub(room.leased);
+            room.limit.unleased.set(target.saturating_sub(room.leased), now);
             let unleased = room.limit.unleased.slots_taken();
             let edited = Some(Box::new(room.limit.clone()));
             self.happened_to_limit(What::LimitReset { taken: slots, unleased, edited }, id);
@@ -145,8 +149,9 @@ impl Ledger {
             return;
         }
         room.refill();
-        // Nobody will come to give a fraction back.
-        room.limit.unleased = room.limit.unleased.floor();
+        if decay.is_none() {
+            room.limit.unleased.stop_draining();
+        }
         let mut leased = Level::ZERO;
         for lease in self.leases_on(id) {
             if let Some(lease) = self.lease_mut(lease) {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::command::GiveBack;
+use crate::decay::Rate;
 use crate::holder::Holder;
 use crate::lease::{Ending, Fence, Holdings, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
 use crate::queue::{Ticket, WaiterView};
 use crate::time::{Span, Timestamp};
+use crate::unleased::{Unheld, Unleased};
 
 /// What became of a [`Command`](crate::Command).
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +45,8 @@ pub enum Outcome {
     Limits(Vec<LimitView>),
     /// Of `Query::Leases` and `Query::FindLeases`; `None` if there is no such limit.
     Leases(Option<Vec<LeaseView>>),
+    /// Of `Query::Held`; `None` if there is no such limit.
+    Held(Option<HeldView>),
     /// Of `Query::Lease`.
     Lease(Result<LeaseView, Gone>),
     /// Of `Query::Waiters`; `None` if there is no such limit.
@@ -167,6 +171,8 @@ pub struct Blocker {
     pub wait: Wait,
     /// Whether the limit is kept for somebody who was overtaken too often.
     pub is_kept: bool,
+    /// Its slots that no lease holds: nobody will renew them, or fail to.
+    pub unleased: Unleased,
 }
 
 /// What can be known of when there will be room.
@@ -221,8 +227,24 @@ pub struct LimitView {
     pub limit: Limit,
     /// How many of its slots are taken, leased or not.
     pub taken: u64,
+    /// Those of them that no lease holds. What stands in `limit` may have drained since.
+    pub unleased: Unleased,
     /// Who holds leases on it, oldest first; known of the limits of tags only.
     pub holders: Vec<Holder>,
+}
+
+/// A part of what holds the slots of a limit: leases, oldest first, and after the last of them
+/// the slots that no lease holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldView {
+    /// The limit in few words.
+    pub limit: MinimalLimit,
+    /// How fast its slots drain.
+    pub decay: Rate,
+    /// The leases.
+    pub leases: Vec<LeaseView>,
+    /// The slots that no lease holds, by what took them.
+    pub unleased: Vec<Unheld>,
 }
 
 /// A lease as it is at a moment, with the names of its limits.

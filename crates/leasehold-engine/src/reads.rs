@@ -3,12 +3,12 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::command::{LeaseFilter, Page, Query, Scope};
+use crate::command::{LeaseFilter, LimitRef, Page, Query, Scope};
 use crate::holder::Holder;
 use crate::lease::{Lease, LeaseId};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Room};
 use crate::limit::{LimitId, TAG_PREFIX};
-use crate::outcome::{LeaseView, LimitView, Outcome};
+use crate::outcome::{HeldView, LeaseView, LimitView, MinimalLimit, Outcome};
 
 impl Ledger {
     pub(crate) fn read(&self, query: Query) -> Outcome {
@@ -17,12 +17,12 @@ impl Ledger {
                 Outcome::Limit(self.find(&limit, scope).and_then(|id| self.view(id, scope)))
             }
             Query::Limits(scope, page) => Outcome::Limits(self.page(scope, page)),
-            Query::Leases(limit, page) => Outcome::Leases(
-                self.find(&limit, Scope::All).and_then(|id| self.rooms.get(&id)).map(|room| {
-                    let ids = room.leases.values().skip(page.offset).take(page.limit);
-                    ids.filter_map(|id| self.lease(*id)).map(|l| self.lease_view(l)).collect()
-                }),
-            ),
+            Query::Leases(limit, page) => {
+                Outcome::Leases(self.room_of(&limit).map(|room| self.leases_in(room, page)))
+            }
+            Query::Held(limit, page) => {
+                Outcome::Held(self.room_of(&limit).map(|room| self.held(room, page)))
+            }
             Query::FindLeases(filter, page) => Outcome::Leases(self.find_leases(&filter, page)),
             Query::Waiters(limit, page) => Outcome::Waiters(
                 self.find(&limit, Scope::All)
@@ -32,6 +32,28 @@ impl Ledger {
             Query::Lease(id) => Outcome::Lease(
                 self.lease(id).map(|lease| self.lease_view(lease)).ok_or_else(|| self.gone(id)),
             ),
+        }
+    }
+
+    fn room_of(&self, limit: &LimitRef) -> Option<&Room> {
+        self.rooms.get(&self.find(limit, Scope::All)?)
+    }
+
+    fn leases_in(&self, room: &Room, page: Page) -> Vec<LeaseView> {
+        let ids = room.leases.values().skip(page.offset).take(page.limit);
+        ids.filter_map(|id| self.lease(*id)).map(|lease| self.lease_view(lease)).collect()
+    }
+
+    fn held(&self, room: &Room, page: Page) -> HeldView {
+        let leases = self.leases_in(room, page);
+        let unleased = room.unleased(self.now);
+        let skipped = page.offset.saturating_sub(room.leases.len());
+        let parts = unleased.parts().iter().skip(skipped).take(page.limit - leases.len());
+        HeldView {
+            limit: MinimalLimit::from(&room.limit),
+            decay: room.limit.decay,
+            unleased: parts.copied().collect(),
+            leases,
         }
     }
 
@@ -45,7 +67,8 @@ impl Ledger {
             }
         };
         let taken = room.occupied(self.now).slots_taken();
-        Some(LimitView { limit: room.limit.clone(), taken, holders })
+        let unleased = room.unleased(self.now);
+        Some(LimitView { limit: room.limit.clone(), taken, unleased, holders })
     }
 
     /// Those of the scope are picked first, and the page is cut from them (contract C3).

@@ -15,6 +15,7 @@ use crate::lease::{Holding, LeaseId};
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
 use crate::outcome::{Created, MinimalLimit, Updated};
+use crate::unleased::Unleased;
 
 impl Ledger {
     pub(crate) fn put_tag_limit(&mut self, id: LimitId, name: &Arc<str>, slots: u64) -> Created {
@@ -50,7 +51,7 @@ impl Ledger {
             }
         }
         if let Some(room) = self.settled_room(id) {
-            room.limit.unleased = Level::ZERO;
+            room.limit.unleased = Unleased::default();
         }
         self.happened_to_limit(What::LimitReset { taken: 0, unleased: 0, edited: None }, id);
         for (lease, holder) in holders {

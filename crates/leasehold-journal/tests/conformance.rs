@@ -4,8 +4,8 @@
 
 use leasehold_engine::{
     Acquire, Acquired, Certainty, Command, CreateLimit, Fence, GiveBack, Hold, Holder, Identified,
-    LeaseId, Ledger, LimitId, LimitRef, Missing, Mode, Named, Notes, Origin, Outcome, Query, Rate,
-    RequestDigest, Scope, Snapshot, Span, Timestamp, Want,
+    LeaseId, Ledger, Level, LimitId, LimitRef, Missing, Mode, Named, Notes, Origin, Outcome, Query,
+    Rate, RequestDigest, Scope, Snapshot, Span, TakenBy, Timestamp, Unheld, Want,
 };
 use leasehold_journal::{Journal, MemoryJournal, OpenError, SqliteJournal};
 use smallvec::smallvec;
@@ -122,6 +122,17 @@ fn identify(lease: u128, certainty: Certainty) -> Command {
     Command::Identify { lease: LeaseId(lease), identified }
 }
 
+fn unleased(name: &str, mode: Mode) -> Command {
+    Command::Acquire(Acquire {
+        wants: smallvec![Want { name: name.into(), slots: 1 }],
+        mode,
+        hold: Hold::Unleased,
+        missing: Missing::Skip,
+        patience: None,
+        origin: None,
+    })
+}
+
 /// Some of everything: decay with fractions, leases on two limits, endings, a name used again.
 fn commands() -> Vec<(i64, Command)> {
     vec![
@@ -161,6 +172,10 @@ fn commands() -> Vec<(i64, Command)> {
                 origin: None,
             }),
         ),
+        // Slots without a lease, of every origin: a client's, a rate's, an operator's.
+        (14, unleased("plain", Mode::Concurrency)),
+        (14, unleased("rate ☃", Mode::RateLimit)),
+        (14, Command::ResetLimit { limit: LimitRef::Name("plain".into()), slots: 3, reason: None }),
         (15, acquire_with(5, &["plain"], Some(notes()))),
         (16, acquire_with(6, &["plain"], Some(Notes::default()))),
         (17, Command::Renew { lease: LeaseId(5), ttl: Span::from_seconds(600) }),
@@ -220,6 +235,34 @@ fn where_a_lease_comes_from_is_kept() {
         let identified = Some(identified(Certainty::Certain).into());
         let third = Origin { identified, ..origin() };
         assert_eq!(kept, [Some(origin().into()), None, Some(third.into())]);
+    }
+}
+
+#[test]
+fn slots_without_a_lease_are_kept_with_what_took_them_and_since_when() {
+    for subject in subjects() {
+        let mut ledger = Ledger::restore(Snapshot::default(), at(0));
+        ledger.step(create(1, "plain", 9, 0.0), at(1));
+        ledger.step(unleased("plain", Mode::Concurrency), at(2));
+        let reset = |slots| Command::ResetLimit {
+            limit: LimitRef::Name("plain".into()),
+            slots,
+            reason: None,
+        };
+        ledger.step(reset(5), at(3));
+        subject.open().commit(&ledger.take_changes()).unwrap();
+        let kept = subject.open().load().unwrap().limits.remove(0).unleased;
+        let part = |taken_by, seconds, slots| Unheld {
+            taken_by,
+            since: Some(at(seconds)),
+            level: Level::from_slots(slots),
+        };
+        let expected = [
+            part(TakenBy::Created, 1, 1),
+            part(TakenBy::Incremented, 2, 1),
+            part(TakenBy::Reset, 3, 3),
+        ];
+        assert_eq!(kept.parts(), expected);
     }
 }
 

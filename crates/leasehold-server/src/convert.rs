@@ -1,10 +1,12 @@
 //! The one place that knows both wire types and engine types.
 
 pub(crate) mod leases;
+pub(crate) mod unleased;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leasehold_api::leases::{LeaseHolder, LimitLease, Waiter};
+use leasehold_api::leases::{HeldLimit, LeaseHolder, LimitLease, Waiter};
 use leasehold_api::limits::{self, CreatedLimit, Limit as WireLimit, MinimalLimit as WireMinimal};
 use leasehold_api::origin::{
     Certainty as WireCertainty, Identified as WireIdentified, Named as WireNamed,
@@ -12,8 +14,9 @@ use leasehold_api::origin::{
 };
 use leasehold_api::tags::TagLimit;
 use leasehold_engine::{
-    Certainty, CreateLimit, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView,
-    MinimalLimit, Mode, Named, Origin, Page, Rate, TAG_PREFIX, Timestamp, WaiterView, Want,
+    Certainty, CreateLimit, HeldView, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef,
+    LimitView, MinimalLimit, Mode, Named, Origin, Page, Rate, TAG_PREFIX, Timestamp, Unheld,
+    WaiterView, Want,
 };
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -157,22 +160,51 @@ pub(crate) fn tag_limit(view: &LimitView) -> TagLimit {
 }
 
 /// A lease in the list of a limit on which it is.
-pub(crate) fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
+fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
     let on_limit = view.lease.holdings.iter().zip(&view.names).find(|(held, name)| match limit {
         LimitRef::Id(id) => held.limit == *id,
         LimitRef::Name(wanted) => *name == wanted,
     });
     let lease = &view.lease;
     LimitLease {
-        id: Uuid::from_u128(lease.id.0),
+        id: Some(Uuid::from_u128(lease.id.0)),
         slots: on_limit.map_or(0, |(held, _)| held.slots),
         holder: lease.holder.as_ref().map(lease_holder),
         labels: leases::labels(lease.notes.as_deref()),
         origin: lease.origin.as_deref().map(origin),
-        created: timestamp(lease.created),
+        created: Some(timestamp(lease.created)),
         deadline: lease.deadline.map(timestamp),
-        fencing_token: lease.fence.0,
+        fencing_token: Some(lease.fence.0),
         limits: leases::held(view),
+        without_lease: None,
+    }
+}
+
+/// What holds the slots of a limit: its leases, and after them what no lease holds.
+pub(crate) fn held(view: &HeldView) -> Vec<LimitLease> {
+    let limit = LimitRef::Id(view.limit.id);
+    let leases = view.leases.iter().map(|lease| limit_lease(lease, &limit));
+    leases.chain(view.unleased.iter().map(|part| without_lease(view, part))).collect()
+}
+
+fn without_lease(view: &HeldView, part: &Unheld) -> LimitLease {
+    let slots = unleased::slots(&view.limit.name, part, !view.decay.is_none());
+    let on_limit = HeldLimit {
+        id: Uuid::from_u128(view.limit.id.0),
+        name: slots.limit.clone(),
+        slots: slots.slots,
+    };
+    LimitLease {
+        id: None,
+        slots: slots.slots,
+        holder: None,
+        labels: BTreeMap::new(),
+        origin: None,
+        created: slots.since,
+        deadline: None,
+        fencing_token: None,
+        limits: vec![on_limit],
+        without_lease: Some(slots),
     }
 }
 
@@ -187,6 +219,7 @@ pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter
         since: timestamp(view.since),
         age_seconds: now.since(view.since).as_seconds_f64(),
         blocked_by: view.blockers.iter().map(|blocker| (*blocker.limit.name).to_owned()).collect(),
+        slots_without_lease: unleased::of_blockers(&view.blockers),
     }
 }
 

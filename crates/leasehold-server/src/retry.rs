@@ -83,12 +83,12 @@ fn seconds(blocker: &Blocker, config: &Config) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold_engine::{LimitId, MinimalLimit};
+    use leasehold_engine::{LimitId, MinimalLimit, Unleased};
     use smallvec::{SmallVec, smallvec};
 
     fn blocker(name: &str, wanted: u64, slots: u64, wait: Wait) -> Blocker {
         let limit = MinimalLimit { id: LimitId(1), name: name.into(), slots };
-        Blocker { limit, wanted, wait, is_kept: false }
+        Blocker { limit, wanted, wait, is_kept: false, unleased: Unleased::default() }
     }
 
     /// Clients come back at all times from one to the other, and at no others.

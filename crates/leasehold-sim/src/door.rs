@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Created, Deleted, Ending, GiveBack, Hold, Holder, How,
-    LeaseId, Ledger, Level, LimitId, LimitPatch, LimitRef, Missing, Mode, Notes, Outcome, Page,
-    Patience, Query, Rate, Renewed, Repeated, RequestDigest, Scope, Span, Ticket, Timestamp,
-    Updated, WaiterId, Want,
+    LeaseId, Ledger, LimitId, LimitPatch, LimitRef, Missing, Mode, Notes, Outcome, Page, Patience,
+    Query, Rate, Renewed, Repeated, RequestDigest, Scope, Span, Ticket, Timestamp, Updated,
+    WaiterId, Want,
 };
 
 use crate::wire::{Gone, Granted, Lease, Limit, Reply, Request};
@@ -269,7 +269,7 @@ fn look(ledger: &mut Ledger, now: Timestamp) -> Reply {
                 slots: view.limit.slots,
                 drains: !view.limit.decay.is_none(),
                 taken: view.taken,
-                unleased: Level::slots_taken(view.limit.unleased),
+                unleased: view.limit.unleased.slots_taken(),
                 leases: leases
                     .into_iter()
                     .map(|lease| Lease {

@@ -79,7 +79,7 @@ fn board(ledger: &mut Ledger, name: &str, now: Timestamp) -> Option<Board> {
             held.filter(|held| held.limit == view.limit.id).map(|held| held.level.as_units());
         let elapsed = u128::from(ledger.now().since(view.limit.settled).as_micros());
         let drained = u128::from(view.limit.decay.as_units()) * elapsed;
-        (held.sum::<u128>() + view.limit.unleased.as_units()).saturating_sub(drained)
+        (held.sum::<u128>() + view.limit.unleased.level().as_units()).saturating_sub(drained)
     };
     Some(Board {
         id: view.limit.id.0,

@@ -2,7 +2,7 @@
 //! stepping while the last one commits, no reply before its changes are durable, and the
 //! ledger loaded again after a commit that failed.
 
-use leasehold_engine::{Command, Fence, Ledger, Level, Timestamp};
+use leasehold_engine::{Command, Fence, Ledger, Timestamp, Unleased};
 
 use crate::disk::Disk;
 use crate::door::{self, Called, InLine, Served};
@@ -366,7 +366,7 @@ impl Server {
             Some(Sabotage::ExtendTwice) => snapshot.at = snapshot.at - now.since(snapshot.at),
             Some(Sabotage::ForgetUnleased) => {
                 for limit in &mut snapshot.limits {
-                    limit.unleased = Level::ZERO;
+                    limit.unleased = Unleased::default();
                 }
             }
             Some(Sabotage::ReuseFences) => {

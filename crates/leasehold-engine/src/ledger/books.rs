@@ -15,6 +15,7 @@ use crate::lease::{Ending, Fence, How, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
 use crate::outcome::Gone;
 use crate::time::{Span, Timestamp};
+use crate::unleased::Unleased;
 
 /// A limit and what the leases hold on it.
 #[derive(Debug)]
@@ -95,9 +96,9 @@ impl Ledger {
         room.touch(*now, pending);
         let mut drained = room.limit.decay.drained(room.limit.settled, *now);
         room.limit.settled = *now;
-        let from_unleased = drained.min(room.limit.unleased);
-        room.limit.unleased -= from_unleased;
-        drained = drained.saturating_sub(from_unleased).min(room.leased);
+        let unleased = room.limit.unleased.level();
+        room.limit.unleased.drain(drained.min(unleased));
+        drained = drained.saturating_sub(unleased).min(room.leased);
         while drained > Level::ZERO {
             let Some((&fence, lease)) = room.leases.range(room.drained_before..).next() else {
                 break;
@@ -300,7 +301,12 @@ impl Room {
     /// What is taken at `now`: slots of leases and slots that no lease holds.
     pub(crate) fn occupied(&self, now: Timestamp) -> Level {
         let drained = self.limit.decay.drained(self.limit.settled, now);
-        (self.leased + self.limit.unleased).saturating_sub(drained)
+        (self.leased + self.limit.unleased.level()).saturating_sub(drained)
+    }
+
+    /// The slots that no lease holds at `now`.
+    pub(crate) fn unleased(&self, now: Timestamp) -> Unleased {
+        self.limit.unleased.after(self.limit.decay.drained(self.limit.settled, now))
     }
 
     /// By how much `slots` more would exceed the limit at `now`.

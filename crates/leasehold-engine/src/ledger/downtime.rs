@@ -4,7 +4,7 @@
 use super::Ledger;
 use crate::changes::{Resume, Snapshot};
 use crate::lease::LeaseId;
-use crate::outcome::{Acquired, Outcome, Renewed, Repeated};
+use crate::outcome::{Acquired, HeldView, Outcome, Renewed, Repeated};
 use crate::time::{Span, Timestamp};
 
 impl Ledger {
@@ -58,6 +58,7 @@ impl Snapshot {
             for time in [&mut limit.created, &mut limit.updated, &mut limit.settled] {
                 *time = *time - by;
             }
+            limit.unleased.set_back(by);
         }
         for lease in &mut self.leases {
             lease.created = lease.created - by;
@@ -94,8 +95,8 @@ impl Outcome {
                     }
                 }
             }
-            Self::Leases(Some(views)) => {
-                for view in views {
+            Self::Leases(Some(leases)) | Self::Held(Some(HeldView { leases, .. })) => {
+                for view in leases {
                     shift(&mut view.lease.deadline);
                 }
             }

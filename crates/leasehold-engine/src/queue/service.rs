@@ -1,6 +1,7 @@
 //! Who is served: when something has changed about a limit, whoever can run of those in its line.
 
 use super::{Called, Ticket, Waiter};
+use crate::command::Acquire;
 use crate::decay::Level;
 use crate::happening::{Departure, What};
 use crate::ledger::{Ledger, Room};
@@ -133,8 +134,8 @@ impl Ledger {
         if !self.leases_out(&waiter.wanted, &waiter.acquire.hold) {
             self.happened_in_line(What::Left(Departure::Served), &waiter);
         }
-        let outcome =
-            self.grant(&waiter.wanted, (waiter.acquire.hold, waiter.acquire.origin), ticket);
+        let Acquire { hold, mode, origin, .. } = waiter.acquire;
+        let outcome = self.grant(&waiter.wanted, (hold, mode, origin), ticket);
         Some(Called { waiter: waiter.id, outcome })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use leasehold_engine::{
     Changes, Ending, Fence, Holder, Holding, Holdings, How, Lease, LeaseId, Level, Limit, LimitId,
-    Notes, Rate, RequestDigest, Snapshot, Timestamp,
+    Notes, Rate, RequestDigest, Snapshot, TakenBy, Timestamp, Unheld, Unleased,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Transaction, params};
@@ -24,6 +24,29 @@ struct StoredHolding {
     /// What has drained of the slots, in 10⁻¹⁵ slots; mostly nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     drained: String,
+}
+
+/// Slots that no lease holds, as they stand in a limit's row.
+#[derive(Serialize, Deserialize)]
+struct StoredUnheld {
+    by: StoredTakenBy,
+    /// Microseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
+    slots: u64,
+    /// What there is beyond whole slots, in 10⁻¹⁵ slots.
+    #[serde(default)]
+    fraction: u64,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredTakenBy {
+    Created,
+    Incremented,
+    Spent,
+    Reset,
+    Unknown,
 }
 
 /// A lease's notes as they stand in its row.
@@ -72,11 +95,9 @@ pub(super) fn write(transaction: &Transaction<'_>, changes: &Changes) -> rusqlit
 
 fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Result<()> {
     let mut put = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO limits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "INSERT OR REPLACE INTO limits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     for limit in limits {
-        let unleased_slots = limit.unleased.floor();
-        let unleased_fraction = limit.unleased - unleased_slots;
         put.execute(params![
             limit.id.0.to_be_bytes(),
             &*limit.name,
@@ -87,9 +108,8 @@ fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Re
             limit.updated.as_micros(),
             integer(limit.denied_slots),
             limit.occupancy_seconds_average,
-            integer(unleased_slots.slots_taken()),
-            integer(u64::try_from(unleased_fraction.as_units()).unwrap_or(0)),
             limit.settled.as_micros(),
+            unleased_to_text(&limit.unleased),
         ])?;
     }
     Ok(())
@@ -179,7 +199,6 @@ fn all<T>(
 }
 
 fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
-    let unleased_slots = Level::from_slots(natural(row, 9)?);
     Ok(Limit {
         id: LimitId(id(row, 0)?),
         name: row.get::<_, Arc<str>>(1)?,
@@ -190,8 +209,9 @@ fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
         updated: time(row, 6)?,
         denied_slots: natural(row, 7)?,
         occupancy_seconds_average: row.get(8)?,
-        unleased: unleased_slots + Level::from_units(u128::from(natural(row, 10)?)),
-        settled: time(row, 11)?,
+        settled: time(row, 9)?,
+        unleased: unleased_from_text(row.get_ref(10)?.as_str()?)
+            .map_err(|reason| damaged(10, Type::Text, reason))?,
     })
 }
 
@@ -235,6 +255,56 @@ fn read_ending(row: &Row<'_>) -> rusqlite::Result<Ending> {
         at: time(row, 2)?,
         how,
     })
+}
+
+fn unleased_to_text(unleased: &Unleased) -> Cow<'static, str> {
+    if unleased.parts().is_empty() {
+        return "[]".into();
+    }
+    let parts = unleased.parts().iter().map(|part| {
+        let whole = part.level.floor();
+        StoredUnheld {
+            by: part.taken_by.into(),
+            since: part.since.map(Timestamp::as_micros),
+            slots: whole.slots_taken(),
+            fraction: u64::try_from((part.level - whole).as_units()).unwrap_or(0),
+        }
+    });
+    serde_json::to_string(&parts.collect::<Vec<_>>()).unwrap_or_default().into()
+}
+
+fn unleased_from_text(text: &str) -> Result<Unleased, String> {
+    let stored: Vec<StoredUnheld> =
+        serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok(Unleased::from_parts(stored.into_iter().map(|stored| Unheld {
+        taken_by: stored.by.into(),
+        since: stored.since.map(Timestamp::from_micros),
+        level: Level::from_slots(stored.slots) + Level::from_units(stored.fraction.into()),
+    })))
+}
+
+impl From<TakenBy> for StoredTakenBy {
+    fn from(taken_by: TakenBy) -> Self {
+        match taken_by {
+            TakenBy::Created => Self::Created,
+            TakenBy::Incremented => Self::Incremented,
+            TakenBy::Spent => Self::Spent,
+            TakenBy::Reset => Self::Reset,
+            TakenBy::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<StoredTakenBy> for TakenBy {
+    fn from(stored: StoredTakenBy) -> Self {
+        match stored {
+            StoredTakenBy::Created => Self::Created,
+            StoredTakenBy::Incremented => Self::Incremented,
+            StoredTakenBy::Spent => Self::Spent,
+            StoredTakenBy::Reset => Self::Reset,
+            StoredTakenBy::Unknown => Self::Unknown,
+        }
+    }
 }
 
 fn holdings_to_text(holdings: &Holdings) -> String {

@@ -91,11 +91,20 @@ const STEPS: &[&str] = &[
     -- Where the request for a lease came from, as JSON; NULL if nothing is known.
     ALTER TABLE leases ADD COLUMN origin TEXT;
 ",
+    "
+    -- The slots that no lease holds say by what they were taken, and since when: a list in JSON.
+    ALTER TABLE limits ADD COLUMN unleased TEXT NOT NULL DEFAULT '[]';
+    UPDATE limits SET unleased = json_array(json_object(
+        'by', 'unknown', 'slots', unleased_slots, 'fraction', unleased_fraction))
+    WHERE unleased_slots > 0 OR unleased_fraction > 0;
+    ALTER TABLE limits DROP COLUMN unleased_slots;
+    ALTER TABLE limits DROP COLUMN unleased_fraction;
+",
 ];
 
 #[cfg(test)]
 mod tests {
-    use leasehold_engine::How;
+    use leasehold_engine::{How, Level, TakenBy, Timestamp, Unheld};
     use rusqlite::Connection;
 
     use super::*;
@@ -118,6 +127,33 @@ mod tests {
         let kept = "SELECT how || ' ' || reason FROM endings WHERE fence = 7 AND at_micros = 5";
         let kept: String = connection.query_row(kept, [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "revoked maintenance");
+    }
+
+    #[test]
+    fn a_journal_of_the_third_version_keeps_its_slots_without_a_lease() {
+        let mut connection = journal_of(3);
+        let limit = |id: u8, name: &str, slots: u64, fraction: u64| {
+            format!(
+                "INSERT INTO limits VALUES
+                 (x'{id:032x}', '{name}', 5, 1, 0, 1, 2, 0, 2.0, {slots}, {fraction}, 3);"
+            )
+        };
+        let rows = [limit(1, "held", 3, 0), limit(2, "rate", 1, 500), limit(3, "free", 0, 0)];
+        connection.execute_batch(&rows.concat()).unwrap();
+        SCHEMA.prepare(&mut connection).unwrap();
+        let limits = super::super::rows::load(&connection).unwrap().limits;
+        let kept: Vec<_> = limits
+            .iter()
+            .map(|limit| (&*limit.name, limit.unleased.parts().to_vec(), limit.settled))
+            .collect();
+        let unknown = |level| vec![Unheld { taken_by: TakenBy::Unknown, since: None, level }];
+        let settled = Timestamp::from_micros(3);
+        let expected = [
+            ("held", unknown(Level::from_slots(3)), settled),
+            ("rate", unknown(Level::from_slots(1) + Level::from_units(500)), settled),
+            ("free", Vec::new(), settled),
+        ];
+        assert_eq!(kept, expected);
     }
 
     #[test]

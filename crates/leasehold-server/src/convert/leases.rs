@@ -205,5 +205,6 @@ fn full_limit(blocker: &Blocker) -> FullLimit {
             (false, None) => Why::Held,
         },
         drained_after_seconds: drained_after,
+        slots_without_lease: super::unleased::of_blocker(blocker),
     }
 }

@@ -65,14 +65,10 @@ async fn of_limit(
     ValidQuery(asked): ValidQuery<ListPage>,
 ) -> Result<Response, ApiError> {
     let limit = super::limit_ref::of_path(&app, &text).await?;
-    let query = Query::Leases(limit.clone(), page(&app, asked.offset, asked.limit));
+    let query = Query::Held(limit, page(&app, asked.offset, asked.limit));
     match app.ledger().send(Command::Read(query)).await?.keep() {
-        Outcome::Leases(Some(leases)) => {
-            let leases: Vec<_> =
-                leases.iter().map(|lease| convert::limit_lease(lease, &limit)).collect();
-            Ok(json(StatusCode::OK, &leases))
-        }
-        Outcome::Leases(None) => Err(ApiError::LimitNotFound),
+        Outcome::Held(Some(held)) => Ok(json(StatusCode::OK, &convert::held(&held))),
+        Outcome::Held(None) => Err(ApiError::LimitNotFound),
         _ => Err(ApiError::Unexpected),
     }
 }

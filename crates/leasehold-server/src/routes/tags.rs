@@ -51,10 +51,10 @@ async fn create(
     };
     match app.ledger().send(command).await?.keep() {
         Outcome::Created(Created::Made(view)) => {
-            Ok(json(StatusCode::CREATED, &convert::tag_limit(&view)))
+            Ok(json(StatusCode::CREATED, &convert::unleased::shown_tag_limit(&view)))
         }
         Outcome::Created(Created::Changed(view)) => {
-            Ok(json(StatusCode::OK, &convert::tag_limit(&view)))
+            Ok(json(StatusCode::OK, &convert::unleased::shown_tag_limit(&view)))
         }
         Outcome::Created(Created::NameTaken) => Err(ApiError::Conflict),
         _ => Err(ApiError::Unexpected),
@@ -73,7 +73,7 @@ async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Re
     let page = convert::page(body.offset, body.limit);
     match app.ledger().send(Command::Read(Query::Limits(Scope::Tags, page))).await?.keep() {
         Outcome::Limits(views) => {
-            let limits: Vec<_> = views.iter().map(convert::tag_limit).collect();
+            let limits: Vec<_> = views.iter().map(convert::unleased::shown_tag_limit).collect();
             Ok(json(StatusCode::OK, &limits))
         }
         _ => Err(ApiError::Unexpected),
@@ -170,7 +170,9 @@ async fn decrement(
 
 async fn read_limit(app: &App, limit: LimitRef) -> Result<Response, ApiError> {
     match app.ledger().send(Command::Read(Query::Limit(limit, Scope::Tags))).await?.keep() {
-        Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::tag_limit(&view))),
+        Outcome::Limit(Some(view)) => {
+            Ok(json(StatusCode::OK, &convert::unleased::shown_tag_limit(&view)))
+        }
         Outcome::Limit(None) => Err(ApiError::TagLimitNotFound),
         _ => Err(ApiError::Unexpected),
     }

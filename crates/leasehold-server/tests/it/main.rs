@@ -19,4 +19,5 @@ mod replay;
 mod routing;
 mod runs;
 mod trouble;
+mod unleased;
 mod waiting;

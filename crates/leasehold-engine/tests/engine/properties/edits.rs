@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leasehold_engine::{Acquired, Hold, LimitPatch, Mode, Updated};
+use leasehold_engine::{Acquired, Hold, LimitPatch, Mode, Rate, Updated};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -36,6 +36,12 @@ enum Act {
     },
     /// Terraform without a number of its own.
     Apply,
+    /// A client uses the rate.
+    Spend,
+    /// The dialog makes it a rate limit, or none.
+    Drain {
+        slots_per_second: f64,
+    },
     Wait {
         seconds: f64,
     },
@@ -50,6 +56,9 @@ fn act() -> impl Strategy<Value = Act> {
         3 => Just(Act::Read),
         3 => (0..6_u64).prop_map(|slots| Act::Edit { slots }),
         1 => Just(Act::Apply),
+        2 => Just(Act::Spend),
+        1 => prop_oneof![Just(0.0), Just(0.7)]
+            .prop_map(|slots_per_second| Act::Drain { slots_per_second }),
         2 => (0.0..40.0_f64).prop_map(|seconds| Act::Wait { seconds }),
     ]
 }
@@ -111,10 +120,25 @@ proptest! {
                     prop_assert!(world.taken(name) <= before.0, "an edit took slots");
                     prop_assert_eq!(world.leases(name), before.1);
                 }
+                // Of a limit that does not drain, this takes nothing.
+                Act::Spend => {
+                    drop(world.ask(Mode::RateLimit, &[(name, 1)], Hold::Unleased));
+                }
+                Act::Drain { slots_per_second } => {
+                    let decay = Some(Rate::from_slots_per_second(slots_per_second));
+                    let shown = read.get(name).copied().unwrap_or(0);
+                    let patch = LimitPatch { decay, ..edit(name, 4, shown) };
+                    prop_assert_eq!(world.patch(name, patch), Updated::Done);
+                }
                 Act::Wait { seconds } => world.wait(seconds),
             }
             let held = out.get(name).copied().unwrap_or(0);
-            prop_assert!(world.unleased(name) <= held, "{name} has slots that nobody took");
+            let view = world.view(name);
+            let drains = !view.limit.decay.is_none();
+            prop_assert!(
+                drains || view.unleased.slots_taken() <= held,
+                "{name} has slots that nobody took"
+            );
         }
         let leases: BTreeSet<_> = NAMES.iter().flat_map(|name| world.leases(name)).collect();
         for lease in leases {
@@ -124,6 +148,8 @@ proptest! {
             if let Some(slots) = out.get(name).copied().filter(|slots| *slots > 0) {
                 world.decrement(&[name], slots);
             }
+            // Of a rate limit, what was spent drains.
+            world.wait(100.0);
             prop_assert_eq!(world.taken(name), 0, "nobody holds {}", name);
         }
     }

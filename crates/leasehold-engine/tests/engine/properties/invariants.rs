@@ -150,7 +150,7 @@ proptest! {
             ledger.step(Command::Release { lease: lease.id }, now);
         }
         for limit in ledger.snapshot().limits {
-            let left = limit.unleased.saturating_sub(limit.decay.drained(limit.settled, now));
+            let left = limit.unleased.after(limit.decay.drained(limit.settled, now));
             prop_assert_eq!(taken(&mut ledger)[&limit.name.to_string()], left.slots_taken().into());
         }
     }

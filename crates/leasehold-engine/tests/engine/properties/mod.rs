@@ -46,6 +46,7 @@ fn told(outcome: &Outcome) -> String {
         Outcome::Holders(holders) => format!("holders {}", holders.len()),
         Outcome::Ticked => "ticked".to_owned(),
         other @ (Outcome::Limit(_)
+        | Outcome::Held(_)
         | Outcome::Limits(_)
         | Outcome::Waiters(_)
         | Outcome::Identified(_)

@@ -2,13 +2,14 @@
 //! every advance of time, nothing kept that can be computed. It shares no code with the
 //! engine beyond the commands that both are given, and speaks in sentences to be compared.
 
+mod limit;
+
 use leasehold_engine::{
     Acquire, Command, Hold, Holder, LeaseFilter, LimitPatch, LimitRef, Missing, Mode, Notes, Page,
     Query, Scope, Span,
 };
 
-/// One slot in the units of the engine's levels; micros × nanos per second drain.
-const SLOT: i128 = 1_000_000_000_000_000;
+use limit::{By, Limit, SLOT};
 
 #[derive(Default)]
 pub(super) struct Model {
@@ -18,15 +19,6 @@ pub(super) struct Model {
     leases: Vec<Lease>,
     endings: Vec<(u128, String)>,
     fences: u64,
-}
-
-struct Limit {
-    id: u128,
-    name: String,
-    slots: i128,
-    active: bool,
-    nanos_per_second: i128,
-    unleased: i128,
 }
 
 struct Lease {
@@ -78,7 +70,7 @@ impl Model {
                     slots: create.slots.into(),
                     active: create.active,
                     nanos_per_second: create.decay.as_units().into(),
-                    unleased: i128::from(create.unleased) * SLOT,
+                    unleased: vec![(By::Creation, i128::from(create.unleased) * SLOT)],
                 });
                 "made".to_owned()
             }
@@ -95,7 +87,9 @@ impl Model {
                     self.end(oldest, &format!("revoked {reason:?}"));
                 }
                 let leased = self.leased(id);
-                self.limit(id).unleased = target - leased;
+                let limit = self.limit(id);
+                limit.lose((limit.unleased() - (target - leased)).max(0), |_| true);
+                limit.gain(By::Reset, target - leased - limit.unleased());
                 "done".to_owned()
             }
             Command::ResetTag { name, holders, reason } => {
@@ -103,7 +97,7 @@ impl Model {
                     return "not found".to_owned();
                 };
                 self.strip(id, |_| true, &format!("revoked {reason:?}"));
-                self.limit(id).unleased = 0;
+                self.limit(id).unleased.clear();
                 for (lease, holder) in holders {
                     let holder = holder.id.to_string();
                     if !self.holds(&holder, id) && !self.leases.iter().any(|l| l.id == lease.0) {
@@ -127,7 +121,10 @@ impl Model {
                 let ids = self.named(back.names.iter().map(|name| &**name));
                 for id in &ids {
                     let limit = self.limit(*id);
-                    limit.unleased = (limit.unleased - i128::from(back.slots) * SLOT).max(0);
+                    let slots = i128::from(back.slots) * SLOT;
+                    let left = limit.lose(slots, |by| by == By::Increment);
+                    let left = limit.lose(left, |by| by == By::Rate);
+                    limit.lose(left, |_| true);
                 }
                 format!("given back on {:?}", self.names(&ids))
             }
@@ -264,9 +261,7 @@ impl Model {
     fn drain(&mut self, now: i128) {
         for limit in &mut self.limits {
             let mut drained = limit.nanos_per_second * (now - self.now);
-            let unleased = limit.unleased.min(drained);
-            limit.unleased -= unleased;
-            drained -= unleased;
+            drained = limit.lose(drained, |_| true);
             for held in self.leases.iter_mut().flat_map(|lease| &mut lease.holdings) {
                 if held.limit == limit.id {
                     let level = held.level.min(drained);
@@ -296,7 +291,11 @@ impl Model {
                         held.level = held.slots * SLOT;
                     }
                 }
-                self.limit(id).unleased -= self.limit(id).unleased % SLOT;
+                if nanos == 0 {
+                    let limit = self.limit(id);
+                    limit.unleased.retain(|(by, _)| *by != By::Rate);
+                    limit.lose(limit.unleased() % SLOT, |_| true);
+                }
             }
             self.limit(id).nanos_per_second = nanos;
         }
@@ -305,8 +304,8 @@ impl Model {
         limit.slots = patch.slots.map_or(limit.slots, i128::from);
         limit.active = patch.active.unwrap_or(limit.active);
         if let Some(most) = patch.taken_max {
-            let left = i128::from(most) * SLOT - leased;
-            limit.unleased = limit.unleased.min(left).max(0);
+            let left = (i128::from(most) * SLOT - leased).max(0);
+            limit.lose((limit.unleased() - left).max(0), |_| true);
         }
         "done".to_owned()
     }
@@ -385,8 +384,12 @@ impl Model {
             Hold::Lease { holder, .. } => holder.as_ref(),
             Hold::Holder { holder, .. } => Some(holder),
             Hold::Unleased => {
+                let by = match acquire.mode {
+                    Mode::Concurrency => By::Increment,
+                    Mode::RateLimit => By::Rate,
+                };
                 for held in holdings.drain(..) {
-                    self.limit(held.limit).unleased += held.level;
+                    self.limit(held.limit).gain(by, held.level);
                 }
                 None
             }
@@ -442,8 +445,8 @@ impl Model {
     }
 
     fn level(&self, limit: u128) -> i128 {
-        let unleased = self.limits.iter().find(|l| l.id == limit).unwrap().unleased;
-        unleased + self.leased(limit)
+        let limit = self.limits.iter().find(|l| l.id == limit).unwrap();
+        limit.unleased() + self.leased(limit.id)
     }
 
     fn leased(&self, limit: u128) -> i128 {

@@ -132,7 +132,10 @@ fn leases() -> Vec<Operation> {
             "list_leases",
             "List who holds a limit",
         )
-        .about("Oldest first.")
+        .about(
+            "Leases, oldest first, and after the last of them the slots that no lease holds: their \
+             `id` is `null`, and `without_lease` says by what they were taken and how to free them.",
+        )
         .answers(200, list("LimitLease"), "A page of leases.")
         .invalid(),
         listing(
@@ -167,16 +170,16 @@ fn tag_limits() -> Vec<Operation> {
     vec![
         post("/api/concurrency_limits/", "put_tag_limit", "Create or change a tag's limit")
             .body("CreateTagLimit")
-            .answers(200, one("TagLimit"), "The tag had a limit, which is changed.")
-            .answers(201, one("TagLimit"), "The new limit.")
+            .answers(200, tag_limit(), "The tag had a limit, which is changed.")
+            .answers(201, tag_limit(), "The new limit.")
             .ledger(),
         post("/api/concurrency_limits/filter", "list_tag_limits", "List the limits of tags")
             .optional_body("Filter")
-            .answers(200, list("TagLimit"), "A page of limits.")
+            .answers(200, json!({"type": "array", "items": tag_limit()}), "A page of limits.")
             .refuses(422, "Invalid, or a page that is too large.")
             .ledger(),
         get("/api/concurrency_limits/{id}", "read_tag_limit", "Read a tag's limit by its id")
-            .answers(200, one("TagLimit"), "The limit.")
+            .answers(200, tag_limit(), "The limit.")
             .refuses(404, NO_LIMIT)
             .ledger(),
         delete(
@@ -188,7 +191,7 @@ fn tag_limits() -> Vec<Operation> {
         .refuses(404, NO_LIMIT)
         .ledger(),
         get("/api/concurrency_limits/tag/{tag}", "read_tag", "Read a tag's limit")
-            .answers(200, one("TagLimit"), "The limit.")
+            .answers(200, tag_limit(), "The limit.")
             .refuses(404, NO_LIMIT)
             .ledger(),
         delete("/api/concurrency_limits/tag/{tag}", "delete_tag", "Delete a tag's limit")
@@ -299,6 +302,11 @@ pub(super) fn one(schema: &str) -> Value {
 
 pub(super) fn list(schema: &str) -> Value {
     json!({"type": "array", "items": reference(schema)})
+}
+
+/// With the slots that no lease holds, if there are any.
+fn tag_limit() -> Value {
+    json!({"anyOf": [reference("TagLimit"), reference("TagLimitWithSlots")]})
 }
 
 fn nothing() -> Value {

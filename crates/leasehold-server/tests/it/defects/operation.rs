@@ -46,6 +46,7 @@ async fn d26_everybody_can_see_who_holds_a_slot_since_when_and_until_when() {
     on_limit["slots"] = json!(1);
     on_limit["holder"] = json!({"type": "task_run", "id": run(1)});
     on_limit["labels"] = json!({});
+    on_limit["without_lease"] = json!(null);
     assert_eq!(json!(app.leases("db").await), json!([on_limit]));
     let alone = app.get(&format!("/api/leases/{lease}")).await.expect(200);
     crate::fixture::assert_json(&alone, &expected);

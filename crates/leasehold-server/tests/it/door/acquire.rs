@@ -122,9 +122,10 @@ async fn a_request_without_patience_is_refused_at_once_and_told_what_stands_in_t
     assert_eq!(told["position"], 1);
     let waiting_for = json!([
         {"id": db, "name": "db", "limit": 2, "slots": 1, "why": "held",
-         "drained_after_seconds": null},
+         "drained_after_seconds": null, "slots_without_lease": []},
         {"id": api, "name": "api", "limit": 4, "slots": 3, "why": "draining",
-         "drained_after_seconds": 1.5},
+         "drained_after_seconds": 1.5,
+         "slots_without_lease": [app.leases("api").await[0]["without_lease"]]},
     ]);
     assert_eq!(told["waiting_for"], waiting_for);
     let seconds = told["retry_after_seconds"].as_f64().unwrap();
