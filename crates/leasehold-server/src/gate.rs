@@ -7,6 +7,7 @@ mod unread;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -228,7 +229,8 @@ impl Gate {
             let given = text(headers, header::AUTHORIZATION.as_str()).unwrap_or_default();
             if !is_open && !authorization.is_met_by(given) {
                 if !given.is_empty() {
-                    self.note_failed_login(app, request.extensions().get().copied(), path);
+                    let peer = request.extensions().get::<Peer>();
+                    self.note_failed_login(app, peer.map(|peer| peer.0), path);
                 }
                 return Err(if is_socket { ApiError::NoSocket } else { ApiError::Unauthorized });
             }
@@ -240,9 +242,9 @@ impl Gate {
     }
 
     /// Somebody came with a wrong password.
-    pub(crate) fn note_failed_login(&self, app: &App, peer: Option<Peer>, path: &str) {
+    pub(crate) fn note_failed_login(&self, app: &App, client: Option<IpAddr>, path: &str) {
         if let Some(more) = self.failed_logins.is_due(app.ledger().clock().now()) {
-            let client = peer.map(|peer| tracing::field::display(peer.0));
+            let client = client.map(tracing::field::display);
             tracing::info!(client, ?path, more, "a login failed");
         }
     }

@@ -92,13 +92,15 @@ where
     let Some(member) = app.sockets().open(asked.address()) else {
         return ApiError::from(Unavailable::Overloaded).into_response();
     };
+    let (address, path) = (asked.address(), asked.path().to_owned());
     let mut stopping = app.sockets().stopping();
     upgrade.max_message_size(MESSAGE_BYTES_MAX).protocols([SUBPROTOCOL]).on_upgrade(
         async move |socket| {
             let _member = member;
             let mut socket = Socket::new(socket, stopping.clone(), goodbye);
             let session = async {
-                if !speaks || authenticate(&app, &mut socket).await {
+                let failed = || app.gate().note_failed_login(&app, address, &path);
+                if !speaks || authenticate(&app, &mut socket, failed).await {
                     serve(socket).await;
                 }
             };
@@ -124,7 +126,8 @@ async fn first_text(socket: &mut Socket) -> Option<Utf8Bytes> {
     tokio::time::timeout(FIRST_MESSAGE_TIMEOUT, socket.next_text()).await.ok()?
 }
 
-async fn authenticate(app: &App, socket: &mut Socket) -> bool {
+/// Reads the first message. `failed` hears of a password that is wrong.
+async fn authenticate(app: &App, socket: &mut Socket, failed: impl FnOnce()) -> bool {
     let Some(first) = first_text(socket).await else { return false };
     // What is no JSON at all ends the connection without a word, as recorded.
     let Ok(auth) = serde_json::from_str::<Auth>(&first) else { return false };
@@ -135,7 +138,10 @@ async fn authenticate(app: &App, socket: &mut Socket) -> bool {
     } else {
         match auth.token {
             None => Some("Auth required but no token provided"),
-            Some(token) if !app.gate().accepts_token(&token) => Some("Invalid token"),
+            Some(token) if !app.gate().accepts_token(&token) => {
+                failed();
+                Some("Invalid token")
+            }
             Some(_) => None,
         }
     };

@@ -73,6 +73,10 @@ impl Unserved {
         Asked { method, uri, headers, peer: *peer }
     }
 
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.peer.map(|peer| peer.0)
     }

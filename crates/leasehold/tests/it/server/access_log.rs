@@ -86,7 +86,28 @@ fn no_level_of_the_log_writes_the_password() {
     client.write(head.as_bytes()).unwrap();
     assert_eq!(client.read_answer().unwrap().status, 200);
 
-    // A subscriber that signs in by its first message.
+    sign_in(&server, &auth_string);
+    let log = server.stop();
+    assert!(log.contains("answered"), "{log}");
+    for secret in [PASSWORD, ENCODED] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+#[test]
+fn a_subscriber_whose_login_fails_is_logged() {
+    let home = Home::new();
+    let server = home.start(&["--auth-string", &format!("admin:{PASSWORD}")]);
+    sign_in(&server, "admin:a-guess");
+    let log = server.stop();
+    let failed: Vec<_> = log.lines().filter(|line| line.contains("a login failed")).collect();
+    assert_eq!(failed.len(), 1, "{log}");
+    assert!(failed[0].contains("client=127.0.0.1 path=\"/api/events/out\""), "{log}");
+    assert!(!log.contains("a-guess"), "{log}");
+}
+
+/// A subscriber that signs in by its first message, and waits for the answer.
+fn sign_in(server: &Server, auth_string: &str) {
     let mut client = server.client();
     let upgrade = "GET /api/events/out HTTP/1.1\r\nhost: localhost\r\nconnection: \
                    upgrade\r\nupgrade: websocket\r\nsec-websocket-version: \
@@ -100,11 +121,4 @@ fn no_level_of_the_log_writes_the_password() {
     client.write(login.as_bytes()).unwrap();
     let mut answer = [0; 2];
     std::io::Read::read_exact(client.stream(), &mut answer).unwrap();
-
-    drop(client);
-    let log = server.stop();
-    assert!(log.contains("answered"), "{log}");
-    for secret in [PASSWORD, ENCODED] {
-        assert!(!log.contains(secret), "{log}");
-    }
 }
