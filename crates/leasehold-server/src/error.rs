@@ -28,8 +28,8 @@ pub(crate) enum ApiError {
     PathNotFound,
     /// 404: a Prefect server has it, and this one says in a sentence that it has not.
     NotServed(String),
-    /// 501: the same, to a client that says something else of a 404.
-    NotImplemented(String),
+    /// 410: the same, to a client that says something else of a 404.
+    NeverThere(String),
     /// 422: what nothing would ever run.
     NeverRuns(String),
     /// 404: no such limit.
@@ -98,7 +98,7 @@ impl IntoResponse for ApiError {
             }
             Self::PathNotFound => detail(StatusCode::NOT_FOUND, "Not Found"),
             Self::NeverRuns(sentence) => detail(StatusCode::UNPROCESSABLE_ENTITY, sentence),
-            Self::NotImplemented(sentence) => detail(StatusCode::NOT_IMPLEMENTED, sentence),
+            Self::NeverThere(sentence) => detail(StatusCode::GONE, sentence),
             Self::NotServed(sentence) => detail(StatusCode::NOT_FOUND, sentence),
             Self::LimitNotFound => detail(StatusCode::NOT_FOUND, bodies::LIMIT_NOT_FOUND),
             Self::TagLimitNotFound => detail(StatusCode::NOT_FOUND, bodies::TAG_LIMIT_NOT_FOUND),

@@ -111,7 +111,7 @@ pub(crate) fn refuse(app: &App, asked: &Asked<'_>, otherwise: ApiError) -> ApiEr
     let agent = asked.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let is_prefect = agent.is_some_and(|agent| agent.starts_with("prefect/"));
     if is_prefect && hides_the_sentence(asked.method.as_str(), path) {
-        return ApiError::NotImplemented(sentence);
+        return ApiError::NeverThere(sentence);
     }
     ApiError::NotServed(sentence)
 }

@@ -70,7 +70,7 @@ async fn a_server_without_records_serves_no_runs() {
 async fn a_prefect_client_that_reads_a_work_pool_is_not_told_that_it_may_be_made() {
     let app = start();
     for path in ["/api/work_pools/default", "/api/deployments/name/etl/nightly"] {
-        for (agent, status) in [("prefect/3.8.8 (API 0.8.4)", 501), ("curl/8.0", 404)] {
+        for (agent, status) in [("prefect/3.8.8 (API 0.8.4)", 410), ("curl/8.0", 404)] {
             let asked = request("GET", path).header("user-agent", agent);
             let told = app.send(asked.body(Body::empty()).unwrap()).await.expect(status).detail();
             assert!(told.ends_with("/docs/what-is-served.md"), "{path}: {told}");
