@@ -299,12 +299,14 @@ pub(crate) fn last_of_leases(connection: &Connection) -> Result<Vec<Event>> {
     events.map(|event| event?).collect()
 }
 
-/// When that happened what was told last, but for what clients and the log itself say.
+/// When that happened what was told last, but for what clients and the log itself say,
+/// and what is noted beside the ledger.
 pub(crate) fn told_until(connection: &Connection) -> Result<ToldUntil> {
     let last = connection
         .prepare_cached(
             "SELECT at_micros FROM events
              WHERE document IS NULL AND substr(kind, 1, 4) <> 'log.'
+             AND kind NOT IN ('holder.identified', 'limit.missing')
              ORDER BY number DESC LIMIT 1",
         )?
         .query_row([], |row| row.get(0))

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::coordinator::{Undo, Wait};
 use crate::error::ApiError;
 use crate::identity::ClientId;
+use crate::joins;
 use crate::origin::Origin;
 use crate::places::{Caller, Kept, Standing};
 use crate::retry;
@@ -70,6 +71,7 @@ pub(crate) async fn acquire(
     let from = origin.address();
     let mut caller = places.caller(origin.peer, origin.identity, &acquire);
     acquire.origin = origin.said;
+    let expected = joins::expected(&acquire);
     let visit = places.claim(caller, ledger.clock().now());
     let span = match visit.standing {
         Standing::Proven => Span::from_seconds_f64(app.config().park_seconds),
@@ -80,6 +82,9 @@ pub(crate) async fn acquire(
     let (outcome, undo) = ledger.acquire(acquire, wait).await?.into_parts();
     claimed.place = None;
     let Outcome::Acquired(acquired) = outcome else { return Err(ApiError::Unexpected) };
+    if let (Acquired::Granted(grant), Some((holder, origin))) = (&acquired, expected) {
+        app.joins().granted(grant, holder, origin, ledger.clock().now());
+    }
     let Acquired::Refused(refusal) = acquired else { return Ok((acquired, undo)) };
 
     let after_seconds = match door {

@@ -10,6 +10,7 @@ use crate::event_log::EventLog;
 use crate::evidence::Witness;
 use crate::gate::{Gate, Gated};
 use crate::introductions::Introductions;
+use crate::joins::Joins;
 use crate::notices::Notices;
 use crate::origin::Origins;
 use crate::places::Places;
@@ -34,6 +35,7 @@ struct Inner {
     introductions: Arc<Introductions>,
     notices: Notices,
     origins: Origins,
+    joins: Joins,
 }
 
 impl App {
@@ -67,6 +69,7 @@ impl App {
         let sockets = Sockets::new(sockets_max);
         let streams_max = config.connections_max.div_ceil(4);
         let streams = Crowd::new(streams_max, streams_max.div_ceil(2));
+        let joins = Joins::new(ledger.clock().now());
         Self(Arc::new(Inner {
             ledger,
             recorder,
@@ -80,6 +83,7 @@ impl App {
             introductions: Arc::default(),
             notices: Notices::default(),
             origins: Origins::default(),
+            joins,
         }))
     }
 
@@ -134,6 +138,11 @@ impl App {
     /// What the log says once.
     pub(crate) fn notices(&self) -> &Notices {
         &self.0.notices
+    }
+
+    /// Which grants clients will tell of in events.
+    pub(crate) fn joins(&self) -> &Joins {
+        &self.0.joins
     }
 
     pub(crate) fn origins(&self) -> &Origins {

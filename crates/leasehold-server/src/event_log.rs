@@ -96,6 +96,11 @@ impl EventLog {
         self.client_events.note(event);
     }
 
+    /// Notes what was found out here, apart from what happens in the ledger. Never waits.
+    pub(crate) fn note_ours(&self, event: Event) {
+        self.client_events.note(ClientEvent::ours(event));
+    }
+
     /// Follows the log behind `filter.after`, until nobody is told any more.
     pub(crate) fn follow(&self, filter: EventFilter) -> Follower {
         Follower::new(self.clone(), filter)
@@ -166,7 +171,7 @@ fn events(happening: &Happening) -> Vec<Event> {
 }
 
 /// The kind and the id of a holder.
-fn holder(holder: &Holder) -> (String, String) {
+pub(crate) fn holder(holder: &Holder) -> (String, String) {
     (holder.kind.to_string(), holder.id.to_string())
 }
 

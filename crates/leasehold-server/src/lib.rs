@@ -22,6 +22,7 @@ mod gate;
 mod grant;
 mod identity;
 mod introductions;
+mod joins;
 mod lease_id;
 mod notices;
 mod observe;

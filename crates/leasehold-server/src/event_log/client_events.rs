@@ -95,6 +95,11 @@ impl FromClients {
 }
 
 impl ClientEvent {
+    /// What was found out here, and is noted as what clients send is.
+    pub(super) fn ours(event: Event) -> Self {
+        Self(Some(event))
+    }
+
     /// What a client sent, with what can be looked for taken out of it.
     pub(crate) fn new(
         event: &observe::ClientEvent,

@@ -6,6 +6,7 @@ mod event_stream;
 mod socket;
 mod wanted;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -26,7 +27,9 @@ use super::unserved::Unserved;
 use crate::app::App;
 use crate::coordinator::Unavailable;
 use crate::error::{ApiError, UPGRADE_REQUIRED};
+use crate::joins;
 use crate::observe::{self, ClientEvent};
+use crate::origin::Origin;
 
 /// The subprotocol of clients that authenticate.
 const SUBPROTOCOL: &str = "prefect";
@@ -49,8 +52,14 @@ pub(super) fn add(routes: Routes) -> Routes {
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
-async fn events_in(State(app): State<App>, asked: Unserved, upgrade: Upgrade) -> Response {
-    accept(app.clone(), &asked, upgrade, GOING_AWAY, |socket| drain(app, socket))
+async fn events_in(
+    State(app): State<App>,
+    origin: Origin,
+    asked: Unserved,
+    upgrade: Upgrade,
+) -> Response {
+    let address = origin.said.and_then(|origin| origin.address);
+    accept(app.clone(), &asked, upgrade, GOING_AWAY, move |socket| drain(app, socket, address))
 }
 
 async fn events_out(State(app): State<App>, asked: Unserved, upgrade: Upgrade) -> Response {
@@ -155,9 +164,10 @@ async fn authenticate(app: &App, socket: &mut Socket, failed: impl FnOnce()) -> 
 }
 
 /// Reads events until the client has no more. One that is none ends the connection.
-async fn drain(app: App, mut socket: Socket) {
+async fn drain(app: App, mut socket: Socket, address: Option<IpAddr>) {
     while let Some(text) = socket.next_text().await {
         let Some((event, sent)) = ClientEvent::read(&text) else { return };
+        joins::hear(&app, &event, &sent, address);
         observe::client_event(&app, event, sent).await;
     }
 }
