@@ -350,6 +350,8 @@ pub enum Query {
     Lease(LeaseId),
     /// Who waits for a limit, in the order in which they are next.
     Waiters(LimitRef, Page),
+    /// Which of these names no limit has, though a limit has nearly the same.
+    Near(Vec<Arc<str>>),
     /// Everybody who holds a lease and said who they are, in order.
     Holders,
 }

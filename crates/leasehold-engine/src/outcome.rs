@@ -51,6 +51,8 @@ pub enum Outcome {
     Lease(Result<LeaseView, Gone>),
     /// Of `Query::Waiters`; `None` if there is no such limit.
     Waiters(Option<Vec<WaiterView>>),
+    /// Of `Query::Near`: each such name with the name that a limit has.
+    Near(Vec<(Arc<str>, Arc<str>)>),
     /// Of `Query::Holders`.
     Holders(Vec<Holder>),
     /// Of `Tick`, `Abandon` and `SendWaitersAway`.

@@ -28,6 +28,7 @@ impl Ledger {
                 self.find(&limit, Scope::All)
                     .map(|id| self.waiters_for(id).skip(page.offset).take(page.limit).collect()),
             ),
+            Query::Near(names) => Outcome::Near(self.near(names)),
             Query::Holders => Outcome::Holders(self.holders().cloned().collect()),
             Query::Lease(id) => Outcome::Lease(
                 self.lease(id).map(|lease| self.lease_view(lease)).ok_or_else(|| self.gone(id)),
@@ -124,6 +125,28 @@ impl Ledger {
         leases.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// Of names that no limit has, those that are nearly a limit's: but for the prefix of tags, or
+    /// for capitals. Each with the limit's name.
+    fn near(&self, names: Vec<Arc<str>>) -> Vec<(Arc<str>, Arc<str>)> {
+        let near = names.into_iter().map(|name| (self.twin(&name), name));
+        near.filter_map(|(twin, name)| Some((name, twin?))).collect()
+    }
+
+    fn twin(&self, name: &str) -> Option<Arc<str>> {
+        if self.names.contains_key(name) {
+            return None;
+        }
+        let exact = match name.strip_prefix(TAG_PREFIX) {
+            Some(bare) => self.names.get_key_value(bare),
+            None => self.names.get_key_value(&*format!("{TAG_PREFIX}{name}")),
+        };
+        let folded = bare(name).to_lowercase();
+        let is_alike =
+            |known: &str| bare(known).chars().flat_map(char::to_lowercase).eq(folded.chars());
+        let alike = || self.names.keys().find(|known| is_alike(known)).cloned();
+        exact.map(|(name, _)| name.clone()).or_else(alike)
+    }
+
     pub(crate) fn lease_view(&self, lease: &Lease) -> LeaseView {
         let names = lease.holdings.iter().filter_map(|held| self.rooms.get(&held.limit));
         LeaseView {
@@ -131,4 +154,9 @@ impl Ledger {
             names: names.map(|room| room.limit.name.clone()).collect(),
         }
     }
+}
+
+/// A limit's name without the prefix of tags.
+fn bare(name: &str) -> &str {
+    name.strip_prefix(TAG_PREFIX).unwrap_or(name)
 }

@@ -14,6 +14,7 @@ use crate::joins;
 use crate::origin::Origin;
 use crate::places::{Caller, Kept, Standing};
 use crate::retry;
+use crate::twins;
 
 /// Which door is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub(crate) async fn acquire(
     let mut caller = places.caller(origin.peer, origin.identity, &acquire);
     acquire.origin = origin.said;
     let expected = joins::expected(&acquire);
+    let wants = acquire.wants.clone();
     let visit = places.claim(caller, ledger.clock().now());
     let span = match visit.standing {
         Standing::Proven => Span::from_seconds_f64(app.config().park_seconds),
@@ -82,8 +84,11 @@ pub(crate) async fn acquire(
     let (outcome, undo) = ledger.acquire(acquire, wait).await?.into_parts();
     claimed.place = None;
     let Outcome::Acquired(acquired) = outcome else { return Err(ApiError::Unexpected) };
-    if let (Acquired::Granted(grant), Some((holder, origin))) = (&acquired, expected) {
-        app.joins().granted(grant, holder, origin, ledger.clock().now());
+    if let Acquired::Granted(grant) = &acquired {
+        twins::look_for(app, &wants, grant);
+        if let Some((holder, origin)) = expected {
+            app.joins().granted(grant, holder, origin, ledger.clock().now());
+        }
     }
     let Acquired::Refused(refusal) = acquired else { return Ok((acquired, undo)) };
 

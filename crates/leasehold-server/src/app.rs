@@ -17,6 +17,7 @@ use crate::places::Places;
 use crate::records::Recorder;
 use crate::routes;
 use crate::sockets::Sockets;
+use crate::twins::Twins;
 
 /// What every handler has at hand.
 #[derive(Clone)]
@@ -36,6 +37,7 @@ struct Inner {
     notices: Notices,
     origins: Origins,
     joins: Joins,
+    twins: Twins,
 }
 
 impl App {
@@ -84,6 +86,7 @@ impl App {
             notices: Notices::default(),
             origins: Origins::default(),
             joins,
+            twins: Twins::default(),
         }))
     }
 
@@ -143,6 +146,10 @@ impl App {
     /// Which grants clients will tell of in events.
     pub(crate) fn joins(&self) -> &Joins {
         &self.0.joins
+    }
+
+    pub(crate) fn twins(&self) -> &Twins {
+        &self.0.twins
     }
 
     pub(crate) fn origins(&self) -> &Origins {

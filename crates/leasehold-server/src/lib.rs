@@ -35,6 +35,7 @@ mod retry;
 mod routes;
 pub mod serve;
 mod sockets;
+mod twins;
 
 pub use app::App;
 pub use clock::Clock;

@@ -111,3 +111,22 @@ fn all_leases_come_oldest_first_whoever_holds_them() {
     let of_id = LeaseFilter { holder_id: Some("same".into()), ..all };
     assert_eq!(find(of_id, EVERYTHING), [2, 3, 4, 6]);
 }
+
+#[test]
+fn a_name_that_no_limit_has_is_near_to_one_with_another_prefix_or_capitals() {
+    let mut world = World::with("ocr", 1);
+    for name in ["tag:Database", "same", "tag:same"] {
+        world.limit(name, 1);
+    }
+    let mut near = |asked: &str| match world.step(Command::Read(Query::Near(vec![asked.into()]))) {
+        Outcome::Near(pairs) => pairs.first().map(|(_, near)| near.to_string()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(near("tag:ocr").as_deref(), Some("ocr"));
+    assert_eq!(near("OCR").as_deref(), Some("ocr"));
+    assert_eq!(near("Database").as_deref(), Some("tag:Database"));
+    assert_eq!(near("database").as_deref(), Some("tag:Database"));
+    for exact in ["ocr", "same", "tag:same", "nothing", "tag:", ""] {
+        assert_eq!(near(exact), None, "{exact}");
+    }
+}

@@ -107,3 +107,26 @@ async fn the_address_of_a_client_is_shown_and_survives_a_restart() {
     let app = app.restart(leasehold_engine::Span::from_seconds(1)).await;
     assert_eq!(shown(&app).await, expected);
 }
+
+#[tokio::test]
+async fn a_missing_limit_with_a_near_twin_is_told_once_and_its_answer_stays() {
+    let app = TestApp::init().with_records().start();
+    app.limit("ocr", 1).await;
+    app.tag("db", 1).await;
+    for name in ["tag:ocr", "db", "tag:ocr", "nothing"] {
+        let answer = app.acquire(&[name], 1).await.expect(200).json();
+        assert_eq!(answer["limits"], json!([]));
+        app.sleep(61.0);
+    }
+    let body = json!({"names": ["ocr"], "task_run_id": "01a1facb-2c22-7a1c-8d82-46b8d148ac60"});
+    app.post("/api/concurrency_limits/increment", &body).await.expect(200);
+    let told = app.told("kind=limit.missing", 2).await;
+    let reason = |near: &str| {
+        let what = "it was asked for and does not exist, so nothing is limited";
+        ("limit.missing".to_owned(), Some(format!("{what}; '{near}' exists")))
+    };
+    assert_eq!(told, [reason("ocr"), reason("tag:db")]);
+    let names: Vec<_> =
+        app.events("kind=limit.missing").await.iter().map(|it| it["limit"].clone()).collect();
+    assert_eq!(names, ["tag:ocr", "db"]);
+}

@@ -49,6 +49,7 @@ fn told(outcome: &Outcome) -> String {
         | Outcome::Held(_)
         | Outcome::Limits(_)
         | Outcome::Waiters(_)
+        | Outcome::Near(_)
         | Outcome::Identified(_)
         | Outcome::TakenBack(_)) => {
             panic!("no part of the stories: {other:?}")

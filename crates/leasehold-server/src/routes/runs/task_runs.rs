@@ -20,6 +20,7 @@ use crate::error::{ApiError, json};
 use crate::extract::{Raw, Valid};
 use crate::origin::Origin;
 use crate::records::convert;
+use crate::twins;
 use crate::{convert as engine, lease_id, retry};
 
 const NOT_FOUND: ApiError = ApiError::RecordNotFound("Task run not found");
@@ -193,9 +194,13 @@ async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, ApiE
         patience: None,
         origin: origin.said,
     };
+    let wants = acquire.wants.clone();
     let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
     match outcome {
-        Outcome::Acquired(Acquired::Granted(_)) => Ok(Held::Granted(Some(undo))),
+        Outcome::Acquired(Acquired::Granted(grant)) => {
+            twins::look_for(app, &wants, &grant);
+            Ok(Held::Granted(Some(undo)))
+        }
         Outcome::Acquired(Acquired::Refused(refusal)) => {
             let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
             let reason = engine::tag_full(full);
