@@ -10,7 +10,7 @@ use crate::body::body;
 use crate::limits::Mode;
 use crate::origin::Origin;
 use crate::rule::{
-    COUNT, Distinct, ID, Labels, ListOfAtMost, Nested, OneOf, PRIORITY, REASON, SLOTS, TEXT,
+    COUNT, Distinct, ID, Labels, ListOfAtMost, NAMED, Nested, OneOf, PRIORITY, REASON, SLOTS, TEXT,
     TtlSeconds, WAIT_SECONDS, WORD,
 };
 use crate::schema::{answer, choice};
@@ -66,7 +66,7 @@ body! {
     /// Slots wanted of one limit.
     pub struct WantedSlots: Model {
         /// The limit's name.
-        pub name: String = required("name", TEXT);
+        pub name: String = required("name", NAMED);
         /// How many slots.
         pub slots: u64 = defaulted("slots", SLOTS, |_| 1);
     }

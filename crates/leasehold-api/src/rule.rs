@@ -4,6 +4,7 @@
 mod coerce;
 mod lease;
 pub(crate) mod opaque;
+mod text;
 
 use std::cmp::Ordering::{Equal, Less};
 use std::marker::PhantomData;
@@ -18,12 +19,8 @@ use crate::validation::{ErrorDetail, Fault, Findings};
 
 pub(crate) use lease::{Distinct, Labels, ListOfAtMost, PRIORITY, TtlSeconds};
 pub(crate) use opaque::{Any, Fields};
+use text::{Shape, Text};
 
-const STRING_UNICODE: Fault = Fault(
-    "string_unicode",
-    "Input should be a valid string, unable to parse raw data as a unicode string",
-);
-const STRING_TYPE: Fault = Fault("string_type", "Input should be a valid string");
 const UUID_TYPE: Fault = Fault("uuid_type", "UUID input should be a string, bytes or UUID object");
 const LIST_TYPE: Fault = Fault("list_type", "Input should be a valid list");
 
@@ -54,15 +51,24 @@ pub(crate) const BOOLEAN: Boolean = Boolean;
 pub(crate) const ID: Id = Id;
 pub(crate) const TEXT: Text = Text { shape: Shape::Any };
 
-/// The name of a limit. It may hold white space and line breaks, but nothing that a path or a
-/// page would have to escape.
+/// The name of a limit, up to 1,000 characters. It may hold spaces and line breaks, but no other
+/// control character, and nothing that a path or a page would have to escape.
 pub(crate) const NAME: Text = Text { shape: Shape::Name };
 
 /// A tag: the name of its limit is `tag:<tag>`, so the tag may be empty.
 pub(crate) const TAG: Text = Text { shape: Shape::Tag };
 
+/// What is looked for by its name, whether it is there or not.
+pub(crate) const NAMED: Text = Text { shape: Shape::Named };
+
 /// A word or two of somebody's choice, such as an id or a key.
 pub(crate) const WORD: Text = Text { shape: Shape::Between(1, 255) };
+
+/// How many limits a request may name, where it names them in a list.
+pub(crate) const NAMES_MAX: usize = 256;
+
+/// How many items any other list may have: a step of the server costs so much for each.
+const ITEMS_MAX: usize = 1_000;
 
 /// A length that may be 0, and no more than an hour: what a connection can be held open for.
 pub(crate) const WAIT_SECONDS: Number =
@@ -267,85 +273,6 @@ impl Rule for Boolean {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Shape {
-    Any,
-    Name,
-    Tag,
-    AtMost(usize),
-    Between(usize, usize),
-}
-
-pub(crate) struct Text {
-    shape: Shape,
-}
-
-const NAME_PATTERN: &str = "^[^/%&><]+$";
-const TAG_PATTERN: &str = "^[^/%&><]*$";
-
-impl Text {
-    fn explain(&self, text: &str, input: &Json<'_>) -> Option<ErrorDetail> {
-        let forbidden = || text.contains(['/', '%', '&', '>', '<']);
-        match self.shape {
-            Shape::Name if text.is_empty() || forbidden() => {}
-            Shape::Tag if forbidden() => {}
-            Shape::AtMost(most) | Shape::Between(_, most) if text.chars().count() > most => {
-                let msg = format!("String should have at most {most} characters");
-                let most = Json::Integer(most.to_string().into());
-                return Some(
-                    ErrorDetail::new("string_too_long", msg, input).with("max_length", most),
-                );
-            }
-            Shape::Between(least, _) if text.chars().count() < least => {
-                let characters = if least == 1 { "character" } else { "characters" };
-                let msg = format!("String should have at least {least} {characters}");
-                let least = Json::Integer(least.to_string().into());
-                return Some(
-                    ErrorDetail::new("string_too_short", msg, input).with("min_length", least),
-                );
-            }
-            Shape::Any | Shape::Name | Shape::Tag | Shape::AtMost(_) | Shape::Between(..) => {
-                return None;
-            }
-        }
-        // It is the limit's name that must match, `tag:` included.
-        let msg = format!("String should match pattern '{NAME_PATTERN}'");
-        Some(ErrorDetail::new("string_pattern_mismatch", msg, input).with("pattern", NAME_PATTERN))
-    }
-}
-
-impl Rule for Text {
-    type Value = String;
-
-    fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<String> {
-        let text = match input {
-            Json::Text(text) => text,
-            Json::Torn(_) => {
-                return findings.refuse(STRING_UNICODE.at(input));
-            }
-            _ => {
-                return findings.refuse(STRING_TYPE.at(input));
-            }
-        };
-        match self.explain(text, input) {
-            Some(detail) => findings.refuse(detail),
-            None => Some(text.clone().into_owned()),
-        }
-    }
-
-    fn schema(&self, _: &Settings) -> Value {
-        match self.shape {
-            Shape::Any => json!({"type": "string"}),
-            Shape::Name => json!({"type": "string", "pattern": NAME_PATTERN}),
-            Shape::Tag => json!({"type": "string", "pattern": TAG_PATTERN}),
-            Shape::AtMost(most) => json!({"type": "string", "maxLength": most}),
-            Shape::Between(least, most) => {
-                json!({"type": "string", "minLength": least, "maxLength": most})
-            }
-        }
-    }
-}
-
 /// A UUID in any of its written forms.
 pub(crate) struct Id;
 
@@ -377,22 +304,41 @@ impl Rule for Id {
     }
 }
 
-/// A list whose items follow one rule. It may be empty.
+/// A list whose items follow one rule. It may be empty, and has 1,000 items at the most.
 pub(crate) struct ListOf<R>(pub(crate) R);
 
 impl<R: Rule> Rule for ListOf<R> {
     type Value = Vec<R::Value>;
 
     fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<Self::Value> {
-        let Json::List(items) = input else {
-            return findings.refuse(LIST_TYPE.at(input));
-        };
-        read_all(&self.0, items, findings)
+        read_list(&self.0, ITEMS_MAX, input, findings)
     }
 
     fn schema(&self, settings: &Settings) -> Value {
-        json!({"type": "array", "items": self.0.schema(settings)})
+        json!({"type": "array", "items": self.0.schema(settings), "maxItems": ITEMS_MAX})
     }
+}
+
+/// A list of no more than `most` items.
+fn read_list<R: Rule>(
+    rule: &R,
+    most: usize,
+    input: &Json<'_>,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<R::Value>> {
+    let Json::List(items) = input else {
+        return findings.refuse(LIST_TYPE.at(input));
+    };
+    if items.len() > most {
+        return findings.refuse(too_long("List", most, items.len(), input));
+    }
+    read_all(rule, items, findings)
+}
+
+fn too_long(what: &str, most: usize, count: usize, input: &Json<'_>) -> ErrorDetail {
+    let msg = format!("{what} should have at most {most} items after validation, not {count}");
+    let most = Json::Integer(most.to_string().into());
+    ErrorDetail::new("too_long", msg, input).with("max_length", most)
 }
 
 /// The names of limits to take or give back slots of. Servers before 3.9 accepted an empty list,
@@ -407,12 +353,12 @@ impl Rule for Names {
             Json::List(items) if items.is_empty() && !findings.settings.may_name_nothing => {
                 findings.refuse(empty_list(input))
             }
-            _ => ListOf(TEXT).read(input, findings),
+            _ => read_list(&NAMED, NAMES_MAX, input, findings),
         }
     }
 
     fn schema(&self, settings: &Settings) -> Value {
-        let mut schema = ListOf(TEXT).schema(settings);
+        let mut schema = ListOfAtMost(NAMES_MAX, NAMED).schema(settings);
         if !settings.may_name_nothing {
             schema["minItems"] = json!(1);
         }

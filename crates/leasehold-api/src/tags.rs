@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::body::body;
-use crate::rule::{COUNT, ID, ListOf, TAG, TEXT};
+use crate::rule::{COUNT, ID, ListOf, ListOfAtMost, NAMED, NAMES_MAX, TAG};
 use crate::schema::answer;
 
 body! {
@@ -21,7 +21,7 @@ body! {
     /// Takes one slot of each tag for a task run.
     pub struct TagIncrement: Parameters {
         /// The bare tags.
-        pub names: Vec<String> = required("names", ListOf(TEXT));
+        pub names: Vec<String> = required("names", ListOfAtMost(NAMES_MAX, NAMED));
         /// The task run that holds the slots.
         pub task_run_id: Uuid = required("task_run_id", ID);
     }
@@ -31,7 +31,7 @@ body! {
     /// Gives back a task run's slots of the given tags.
     pub struct TagDecrement: Parameters {
         /// The bare tags.
-        pub names: Vec<String> = required("names", ListOf(TEXT));
+        pub names: Vec<String> = required("names", ListOfAtMost(NAMES_MAX, NAMED));
         /// The task run that holds the slots.
         pub task_run_id: Uuid = required("task_run_id", ID);
     }

@@ -172,8 +172,9 @@ fn integers_beyond_4300_digits_are_refused() {
 
 #[test]
 fn a_thousand_details_are_enough() {
-    let body = format!(r#"{{"slots": 1, "names": [{}1]}}"#, "1,".repeat(100_000));
-    let details = refused(Endpoint::Increment, &body);
+    let fields: String = (0..100_000).map(|key| format!(r#""{key}": 1, "#)).collect();
+    let body = format!(r#"{{{fields}"name": "db", "limit": 1}}"#);
+    let details = refused(Endpoint::Create, &body);
     assert_eq!(details.as_array().unwrap().len(), 1000);
 }
 

@@ -14,7 +14,12 @@ fn a_body_shows_its_rules() {
             "description": "A new tag limit, or a new number for one that exists.",
             "type": "object",
             "properties": {
-                "tag": {"type": "string", "pattern": "^[^/%&><]*$", "description": "The tag."},
+                "tag": {
+                    "type": "string",
+                    "pattern": "^[^/%&><]*$",
+                    "maxLength": 996,
+                    "description": "The tag.",
+                },
                 "concurrency_limit": {
                     "type": "integer",
                     "format": "int64",

@@ -15,6 +15,7 @@ use crate::notices::Notices;
 use crate::origin::Origins;
 use crate::places::Places;
 use crate::records::Recorder;
+use crate::released::Released;
 use crate::routes;
 use crate::sockets::Sockets;
 use crate::twins::Twins;
@@ -33,6 +34,7 @@ struct Inner {
     places: Places,
     sockets: Sockets,
     streams: Arc<Crowd>,
+    released: Released,
     introductions: Arc<Introductions>,
     notices: Notices,
     origins: Origins,
@@ -82,6 +84,7 @@ impl App {
             places,
             sockets,
             streams,
+            released: Released::default(),
             introductions: Arc::default(),
             notices: Notices::default(),
             origins: Origins::default(),
@@ -127,6 +130,11 @@ impl App {
 
     pub(crate) fn sockets(&self) -> &Sockets {
         &self.0.sockets
+    }
+
+    /// What was released a moment ago.
+    pub(crate) fn released(&self) -> &Released {
+        &self.0.released
     }
 
     /// The streams of events that are open.

@@ -18,6 +18,7 @@
 
 mod handle;
 mod inbox;
+mod most;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ use tokio::sync::broadcast;
 use crate::clock::Clock;
 pub use handle::{Answer, Handle, Unavailable, Undo, Wait};
 use inbox::{Inbox, Message, Note, Outbox, Reply, Request};
+use most::Most;
 
 /// How many messages are heeded before what they did is committed.
 const BATCH_MAX: usize = 4_096;
@@ -71,6 +73,7 @@ pub type Told = Arc<[Happening]>;
 
 struct Coordinator<J> {
     ledger: Ledger,
+    most: Most,
     clock: Clock,
     journal: J,
     /// Where what was granted is given back.
@@ -157,6 +160,7 @@ impl<J: Journal + 'static> Loaded<J> {
         let told = broadcast::Sender::new(TOLD_MAX);
         let coordinator = Coordinator {
             ledger,
+            most: Most::default(),
             clock: clock.clone(),
             journal,
             outbox: outbox.clone(),
@@ -316,6 +320,10 @@ impl<J: Journal + 'static> Coordinator<J> {
             Command::Acquire(acquire) => acquire.patience.map(|patience| patience.waiter),
             _ => None,
         };
+        if let Some(full) = self.full(&command, now) {
+            let _ = reply.send(Err(full));
+            return;
+        }
         // It is there before it is put in line: it may be called in the very same step.
         let reply = match waiter {
             Some(waiter) => {

@@ -175,6 +175,9 @@ impl IntoResponse for ApiError {
             Self::BodyBroken => {
                 detail(StatusCode::BAD_REQUEST, "The request body could not be read.")
             }
+            Self::Unavailable(full @ Unavailable::TooManyLimits) => {
+                detail(StatusCode::UNPROCESSABLE_ENTITY, full.to_string())
+            }
             Self::Unavailable(unavailable) => with_header(
                 exception(StatusCode::SERVICE_UNAVAILABLE, bodies::SERVICE_UNAVAILABLE),
                 header::RETRY_AFTER,
@@ -221,7 +224,8 @@ fn locked(sentence: Cow<'static, str>, come_back: Option<ComeBack>) -> Response 
 /// An overload passes quickly; a full disk or a restart takes a little longer.
 fn retry_after_seconds(unavailable: Unavailable) -> &'static str {
     match unavailable {
-        Unavailable::Overloaded => "1",
+        Unavailable::Overloaded | Unavailable::TooManyLimits => "1",
+        Unavailable::TooManyLeases => "10",
         Unavailable::Journal | Unavailable::Stopping => "2",
     }
 }
@@ -273,11 +277,12 @@ fn lease_gone(gone: Gone) -> Cow<'static, str> {
             let (by, at) = (by.as_deref().unwrap_or("an operator"), convert::timestamp(at));
             format!("Lease not found - it was revoked by {by} at {at}: {reason}").into()
         }
-        Some(Ending {
-            how: How::Revoked { reason: None, .. } | How::Expired | How::Released,
-            ..
-        })
-        | None => bodies::LEASE_NOT_FOUND.into(),
+        Some(Ending { how: How::Released, at, .. }) => {
+            format!("Lease not found - it was released at {}", convert::timestamp(at)).into()
+        }
+        Some(Ending { how: How::Revoked { reason: None, .. } | How::Expired, .. }) | None => {
+            bodies::LEASE_NOT_FOUND.into()
+        }
         Some(Ending { how: How::Repossessed { evidence }, at, .. }) => {
             let at = convert::timestamp(at);
             format!("Lease not found - it was repossessed at {at}: {evidence}").into()
@@ -289,9 +294,7 @@ fn lease_gone(gone: Gone) -> Cow<'static, str> {
 fn lease_not_found(gone: Gone) -> Cow<'static, str> {
     match &gone.0 {
         None => "Lease not found".into(),
-        Some(Ending { how: How::Released, at, .. }) => {
-            format!("Lease not found - it was released at {}", convert::timestamp(*at)).into()
-        }
+        Some(Ending { how: How::Released, .. }) => lease_gone(gone),
         Some(Ending { how: How::Expired, at, .. }) => {
             format!("Lease not found - it expired at {}", convert::timestamp(*at)).into()
         }

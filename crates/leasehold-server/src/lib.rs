@@ -31,6 +31,7 @@ pub mod peer;
 mod places;
 mod rarely;
 pub mod records;
+mod released;
 mod retry;
 mod routes;
 pub mod serve;

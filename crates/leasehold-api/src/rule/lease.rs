@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::opaque::DICT_TYPE;
 use super::{
-    Floor, LIST_TYPE, Number, Rule, Shape, Text, WORD, coerce, empty_list, read_all, too_large,
+    Floor, LIST_TYPE, Number, Rule, Shape, Text, WORD, coerce, empty_list, read_all, read_list,
+    too_large, too_long,
 };
 use crate::Settings;
 use crate::json::Json;
@@ -109,13 +110,7 @@ impl<R: Rule> Rule for ListOfAtMost<R> {
     type Value = Vec<R::Value>;
 
     fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<Self::Value> {
-        let Json::List(items) = input else {
-            return findings.refuse(LIST_TYPE.at(input));
-        };
-        if items.len() > self.0 {
-            return findings.refuse(too_long("List", self.0, items.len(), input));
-        }
-        read_all(&self.1, items, findings)
+        read_list(&self.1, self.0, input, findings)
     }
 
     fn schema(&self, settings: &Settings) -> Value {
@@ -162,10 +157,4 @@ impl<T, R: Rule<Value = T>> Rule for Distinct<R, T> {
         let items = self.rule.schema(settings);
         json!({"type": "array", "items": items, "minItems": 1, "maxItems": self.most})
     }
-}
-
-fn too_long(what: &str, most: usize, count: usize, input: &Json<'_>) -> ErrorDetail {
-    let msg = format!("{what} should have at most {most} items after validation, not {count}");
-    let most = Json::Integer(most.to_string().into());
-    ErrorDetail::new("too_long", msg, input).with("max_length", most)
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use leasehold_engine::{Acquire, Acquired, Command, Outcome, Patience, Span, Ticket, WaiterId};
 use tokio::sync::{broadcast, oneshot};
 
-use super::Told;
 use super::inbox::{Note, Outbox, Request};
+use super::{Most, Told};
 use crate::access_log;
 use crate::clock::Clock;
 use crate::crowd::{Crowd, Member};
@@ -60,6 +60,12 @@ pub enum Unavailable {
     /// The journal could not make it durable.
     #[error("the journal cannot be written")]
     Journal,
+    /// There are as many limits as are kept.
+    #[error("There are {} limits, and no more are kept: delete some first.", Most::LIMITS)]
+    TooManyLimits,
+    /// There are as many leases as are kept.
+    #[error("there are as many leases as are kept")]
+    TooManyLeases,
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,

@@ -157,3 +157,40 @@ async fn a_journal_that_cannot_be_read_keeps_nobody_waiting() {
     assert_eq!(list.map(Answer::keep), Err(Unavailable::Journal));
     fixture.running.stop().await;
 }
+
+/// A coordinator that keeps no more than one limit and two leases.
+fn small() -> (Handle, Running) {
+    let clock = Clock::manual(Timestamp::from_micros(1_000_000));
+    let loaded = load(MemoryJournal::default()).unwrap();
+    let (ledger, mut ready) = loaded.prepare(clock);
+    ready.coordinator.most = most::Most { limits: 1, leases: 2 };
+    (ledger, ready.start().unwrap())
+}
+
+#[tokio::test]
+async fn no_more_limits_and_leases_are_made_than_are_kept() {
+    let (ledger, running) = small();
+    let tag = async |name: &str, slots| {
+        let put = Command::PutTagLimit { id: LimitId(u128::from(slots)), name: name.into(), slots };
+        ledger.send(put).await.map(Answer::keep)
+    };
+    tag("tag:db", 9).await.unwrap();
+    assert_eq!(tag("tag:other", 1).await.unwrap_err(), Unavailable::TooManyLimits);
+    // The one that there is can be changed.
+    tag("tag:db", 5).await.unwrap();
+    let acquire = async |id| {
+        let wants = [Want { name: "tag:db".into(), slots: 1 }].into_iter().collect();
+        let (mode, missing) = (Mode::Concurrency, Missing::Skip);
+        let hold = lease(id);
+        let acquire = Acquire { wants, mode, hold, missing, patience: None, origin: None };
+        ledger.send(Command::Acquire(acquire)).await.map(Answer::keep)
+    };
+    acquire(1).await.unwrap();
+    acquire(2).await.unwrap();
+    assert_eq!(acquire(3).await.unwrap_err(), Unavailable::TooManyLeases);
+    let renew = Command::Renew { lease: LeaseId(1), ttl: Span::from_seconds(60) };
+    ledger.send(renew).await.unwrap().keep();
+    ledger.send(Command::Release { lease: LeaseId(2) }).await.unwrap().keep();
+    acquire(3).await.unwrap();
+    running.stop().await;
+}

@@ -197,7 +197,12 @@ async fn release(
 ) -> Result<StatusCode, ApiError> {
     let lease = convert::lease_id(body.lease_id);
     match app.ledger().send(Command::Release { lease }).await?.keep() {
-        Outcome::Ended(_) => Ok(StatusCode::NO_CONTENT),
+        Outcome::Ended(ended) => {
+            if let Ok(ended) = ended {
+                app.released().note(lease, ended.at);
+            }
+            Ok(StatusCode::NO_CONTENT)
+        }
         _ => Err(ApiError::Unexpected),
     }
 }
@@ -221,7 +226,9 @@ async fn renew(
     let ttl = Span::from_seconds_f64(body.lease_duration);
     match app.ledger().send(Command::Renew { lease, ttl }).await?.keep() {
         Outcome::Renewed(Renewed::Renewed(_)) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Renewed(Renewed::Gone(gone)) => Err(ApiError::LeaseGone(gone)),
+        Outcome::Renewed(Renewed::Gone(gone)) => {
+            Err(ApiError::LeaseGone(app.released().explain(lease, gone)))
+        }
         _ => Err(ApiError::Unexpected),
     }
 }

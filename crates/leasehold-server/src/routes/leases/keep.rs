@@ -77,7 +77,10 @@ async fn release(app: &App, id: Uuid) -> Result<Response, ApiError> {
     }
     let command = Command::Release { lease: convert::lease_id(id) };
     let at = match app.ledger().send(command).await?.keep() {
-        Outcome::Ended(Ok(ended)) => ended.at,
+        Outcome::Ended(Ok(ended)) => {
+            app.released().note(convert::lease_id(id), ended.at);
+            ended.at
+        }
         Outcome::Ended(Err(Gone(Some(Ending { how: How::Released, at, .. })))) => at,
         Outcome::Ended(Err(gone)) => {
             return Err(DoorError::LeaseEnded(leases::ended(id, &gone)).into());

@@ -67,6 +67,7 @@ pub(super) const DEVIATIONS: &[Deviation] = deviations! {
         40 "C12" Ours::Is(200, RL);
     }
     "client_methods": {
+        33 "released" Ours::Is(410, RELEASED);
         38 "C3" Ours::Is(200, DB_AND_ET);
         42 "C5" Ours::Is(200, ET);
         52 "C2" Ours::Taken(2);
@@ -103,6 +104,10 @@ pub(super) const DEVIATIONS: &[Deviation] = deviations! {
         35 "C17" Ours::Is(200, NOTHING_ON_A_LEASE);
     }
 };
+
+/// It was renewed just after its release.
+const RELEASED: &str =
+    r#"{"detail": "Lease not found - it was released at 2026-11-20T21:00:27.062400Z"}"#;
 
 const LOCKED: &str = r#"{"detail":"Locked"}"#;
 const TAG_DB_IS_FULL: &str = r#"{"detail":"Concurrency limit for the db tag has been reached"}"#;

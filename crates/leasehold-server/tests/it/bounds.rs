@@ -1,0 +1,100 @@
+//! What a client can make the server keep, or do in one step, has a bound that the answer names.
+
+use serde_json::{Value, json};
+
+use crate::fixture::{LIMITS, TAGS, TestApp, run};
+
+/// What is wrong first, and where.
+fn wrong(answer: &Value) -> (String, String) {
+    let detail = &answer["exception_detail"][0];
+    (detail["type"].as_str().unwrap().to_owned(), detail["msg"].as_str().unwrap().to_owned())
+}
+
+fn owned(kind: &str, msg: &str) -> (String, String) {
+    (kind.to_owned(), msg.to_owned())
+}
+
+#[tokio::test]
+async fn a_name_has_a_thousand_characters_at_the_most() {
+    let app = TestApp::start();
+    let create = async |name: &str| {
+        app.post(&format!("{LIMITS}/"), &json!({"name": name, "limit": 1})).await
+    };
+    create(&"é".repeat(1_000)).await.expect(201);
+    for length in [1_001, 900_000] {
+        let refused = create(&"x".repeat(length)).await.expect(422);
+        let expected = owned("string_too_long", "String should have at most 1000 characters");
+        assert_eq!(wrong(&refused.json()), expected);
+    }
+    let tag = async |tag: &str| {
+        app.post(&format!("{TAGS}/"), &json!({"tag": tag, "concurrency_limit": 1})).await
+    };
+    tag(&"x".repeat(996)).await.expect(201);
+    tag(&"x".repeat(997)).await.expect(422);
+}
+
+#[tokio::test]
+async fn a_name_holds_line_breaks_and_no_other_control_characters() {
+    let app = TestApp::start();
+    let create = async |name: &str| {
+        app.post(&format!("{LIMITS}/"), &json!({"name": name, "limit": 1})).await
+    };
+    create("two\nlines ☃").await.expect(201);
+    for name in ["nul\0", "\u{1b}[2J", "tab\t", "return\r", "delete\u{7f}", "\u{85}"] {
+        let refused = create(name).await.expect(422);
+        let sentence = "String should have no control characters other than line breaks";
+        assert_eq!(wrong(&refused.json()), owned("string_control_characters", sentence));
+    }
+    app.limit("db", 1).await;
+    for holder in [
+        json!({"kind": "process", "id": "\u{1b}[2J"}),
+        json!({"kind": "process", "id": "1", "labels": {"host": "\0"}}),
+    ] {
+        let body = json!({"limits": [{"name": "db"}], "holder": holder});
+        app.post("/api/leases", &body).await.expect(422);
+    }
+    // Names that are looked for are found or not, whatever is in them.
+    app.acquire(&["nul\0"], 1).await.expect(200);
+}
+
+#[tokio::test]
+async fn one_request_names_so_many_limits_at_the_most() {
+    let app = TestApp::start();
+    let names = |count: usize| (0..count).map(|it| it.to_string()).collect::<Vec<_>>();
+    let expected =
+        owned("too_long", "List should have at most 256 items after validation, not 20000");
+    for path in ["increment", "increment-with-lease", "decrement"] {
+        let path = format!("{LIMITS}/{path}");
+        app.post(&path, &json!({"names": names(256), "slots": 1})).await.expect(200);
+        let refused = app.post(&path, &json!({"names": names(20_000), "slots": 1})).await;
+        assert_eq!(wrong(&refused.expect(422).json()), expected);
+    }
+    for path in ["increment", "decrement"] {
+        let body = json!({"names": names(20_000), "task_run_id": run(1)});
+        let refused = app.post(&format!("{TAGS}/{path}"), &body).await.expect(422);
+        assert_eq!(wrong(&refused.json()), expected);
+    }
+    app.tag("db", 1).await;
+    let holders: Vec<_> = (0..1_001).map(|_| run(1)).collect();
+    let body = json!({"slot_override": holders});
+    let refused = app.post(&format!("{TAGS}/tag/db/reset"), &body).await.expect(422);
+    let expected =
+        owned("too_long", "List should have at most 1000 items after validation, not 1001");
+    assert_eq!(wrong(&refused.json()), expected);
+}
+
+#[tokio::test]
+async fn a_lease_that_is_renewed_just_after_its_release_was_released_and_not_lost() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    let lease = app.lease(&["db"], 1).await;
+    app.release(&lease).await.expect(204);
+    let sentence = "Lease not found - it was released at 2026-11-20T20:53:00.000000Z";
+    assert_eq!(app.renew(&lease).await.expect(410).detail(), sentence);
+    // It is remembered for a moment.
+    app.sleep(11.0);
+    let other = app.lease(&["db"], 1).await;
+    app.release(&other).await.expect(204);
+    let sentence = "Lease not found - it may have expired or been revoked";
+    assert_eq!(app.renew(&lease).await.expect(410).detail(), sentence);
+}
