@@ -168,7 +168,7 @@ async fn c10_a_lease_on_nothing_is_answered_and_not_kept() {
     let app = TestApp::start();
     let commits = app.journal.commits_begun();
     let first = app.lease(&["nope"], 1).await;
-    let second = app.lease(&[], 10_000).await;
+    let second = app.lease(&["nowhere"], 10_000).await;
     assert_ne!(first, second);
     assert_eq!((app.journal.commits_begun(), app.journal.leases()), (commits, vec![]));
     app.get(&format!("/api/leases/{first}")).await.expect(404);

@@ -142,8 +142,8 @@ async fn what_never_was_a_lease_is_not_found() {
 async fn a_lease_on_limits_that_are_not_there_can_be_renewed_for_ever() {
     let app = TestApp::start();
     app.limit_with(&json!({"name": "off", "limit": 1, "active": false})).await;
-    for names in [&["nope"][..], &[], &["off"]] {
-        let grant = app.acquire(names, 1).await.expect(200).json();
+    for names in [["nope"], ["off"]] {
+        let grant = app.acquire(&names, 1).await.expect(200).json();
         assert_eq!((&grant["fencing_token"], &grant["deadline"]), (&Value::Null, &Value::Null));
         let lease = grant["lease_id"].as_str().unwrap();
         app.sleep(100_000.0);

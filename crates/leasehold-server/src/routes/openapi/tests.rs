@@ -42,7 +42,12 @@ async fn is_served(app: &App, path: &str, method: &str) -> bool {
     };
     let path = path.split('/').map(some).collect::<Vec<_>>().join("/");
     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-    let request = Request::builder().method(method).uri(&path).body(Body::empty()).unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(&path)
+        .header("host", "localhost")
+        .body(Body::empty())
+        .unwrap();
     let response = app.clone().into_service().oneshot(request).await.unwrap();
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         return false;
