@@ -16,6 +16,8 @@ pub struct Changes {
     pub at: Timestamp,
     /// The fencing token of the next lease.
     pub next_fence: Fence,
+    /// How many limits and leases there are once all of this is durable.
+    pub totals: Totals,
     /// Comes first of all: deadlines move because of a downtime.
     pub resumed: Option<Resume>,
     /// Limits that are no more. Come before `limits`: a name may be used again.
@@ -30,6 +32,16 @@ pub struct Changes {
     pub endings: Vec<Ending>,
     /// Leases whose endings need not be remembered any longer. Comes after `endings`.
     pub forgotten: Vec<Fence>,
+}
+
+/// How many limits and leases a ledger has. Made durable with every change, it tells a journal that
+/// lost one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// How many limits.
+    pub limits: u64,
+    /// How many leases.
+    pub leases: u64,
 }
 
 /// The server was down: each deadline later than `after` moves by `by`.

@@ -19,7 +19,7 @@ pub(crate) use self::books::Room;
 use self::books::{Entry, Pending};
 use self::endings::Endings;
 use self::roll::Roll;
-use crate::changes::{Changes, Resume, Snapshot};
+use crate::changes::{Changes, Resume, Snapshot, Totals};
 use crate::command::Command;
 use crate::happening::Happening;
 use crate::holder::Holder;
@@ -238,6 +238,7 @@ impl Ledger {
         let mut changes = Changes {
             at: self.now,
             next_fence: self.next_fence,
+            totals: Totals { limits: self.rooms.len() as u64, leases: self.leases.len() as u64 },
             resumed: pending.resumed,
             deleted_limits: pending.deleted_limits,
             ended: pending.ended,

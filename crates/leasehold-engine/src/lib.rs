@@ -31,11 +31,12 @@ mod origin;
 mod outcome;
 mod queue;
 mod reads;
+mod snapshot;
 mod tags;
 mod time;
 mod unleased;
 
-pub use changes::{Changes, Resume, Snapshot};
+pub use changes::{Changes, Resume, Snapshot, Totals};
 pub use command::{
     Acquire, Command, CreateLimit, GiveBack, Hold, LeaseFilter, LimitPatch, LimitRef, Missing,
     Mode, Page, Patience, Query, Scope, Want,
@@ -52,5 +53,6 @@ pub use outcome::{
     LimitView, MinimalLimit, Outcome, Refusal, Renewed, Repeated, Updated, Wait,
 };
 pub use queue::{Called, OVERTAKES_MAX, Ticket, WaiterId, WaiterView};
+pub use snapshot::Inconsistent;
 pub use time::{Span, Timestamp};
 pub use unleased::{TakenBy, Unheld, Unleased};

@@ -1,6 +1,8 @@
 //! What all SQLite files of ours have in common: how they are told from those of other programs,
 //! configured, and brought up to date.
 
+mod checksum;
+
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,6 +11,8 @@ use std::time::Duration;
 
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+pub use checksum::add_row_sum;
 
 /// What is in our files concerns their owner alone.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -78,7 +82,7 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
 }
 
-/// Opens a database, and makes it if it is not there: its owner alone can read it, and the files that
+/// Opens a database that knows [`add_row_sum`], and makes it if it is not there: its owner alone can read it, and the files that
 /// SQLite makes beside it.
 ///
 /// # Errors
@@ -87,7 +91,9 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
 pub fn open(path: &Path) -> rusqlite::Result<Connection> {
     // A file that is there is left as it is. Why one cannot be made, SQLite says as well.
     let _ = File::options().write(true).create_new(true).mode(FILE_MODE).open(path);
-    Connection::open(path)
+    let connection = Connection::open(path)?;
+    add_row_sum(&connection)?;
+    Ok(connection)
 }
 
 impl Schema {

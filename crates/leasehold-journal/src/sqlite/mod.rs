@@ -9,6 +9,7 @@ mod files;
 mod origins;
 mod rows;
 mod schema;
+mod statements;
 
 use std::fs;
 use std::io;

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leasehold_engine::{
-    Changes, Ending, Fence, Holder, Holding, Holdings, How, Lease, LeaseId, Level, Limit, LimitId,
-    Notes, Rate, RequestDigest, Snapshot, TakenBy, Timestamp, Unheld, Unleased,
+    Changes, Ending, Fence, Holder, Holding, Holdings, How, Inconsistent, Lease, LeaseId, Level,
+    Limit, LimitId, Notes, Rate, RequestDigest, Snapshot, TakenBy, Timestamp, Totals, Unheld,
+    Unleased,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::origins::{self, Origins};
+use super::statements;
 use crate::LoadError;
 
 /// A holding as it stands in a lease's row.
@@ -64,15 +66,15 @@ fn is_zero(drained: &str) -> bool {
 }
 
 pub(super) fn write(transaction: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached("UPDATE ledger SET at_micros = ?1, next_fence = ?2, commits = commits + 1")?
-        .execute(params![changes.at.as_micros(), integer(changes.next_fence.0)])?;
+    transaction.prepare_cached(statements::UPDATE_LEDGER)?.execute(params![
+        changes.at.as_micros(),
+        integer(changes.next_fence.0),
+        integer(changes.totals.limits),
+        integer(changes.totals.leases),
+    ])?;
     if let Some(resume) = changes.resumed {
         transaction
-            .prepare_cached(
-                "UPDATE leases SET deadline_micros = deadline_micros + ?2
-                 WHERE deadline_micros > ?1",
-            )?
+            .prepare_cached(statements::MOVE_DEADLINES)?
             .execute(params![resume.after.as_micros(), integer(resume.by.as_micros())])?;
     }
     let mut delete = transaction.prepare_cached("DELETE FROM limits WHERE id = ?1")?;
@@ -94,9 +96,7 @@ pub(super) fn write(transaction: &Transaction<'_>, changes: &Changes) -> rusqlit
 }
 
 fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Result<()> {
-    let mut put = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO limits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?;
+    let mut put = transaction.prepare_cached(statements::PUT_LIMIT)?;
     for limit in limits {
         put.execute(params![
             limit.id.0.to_be_bytes(),
@@ -116,9 +116,7 @@ fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Re
 }
 
 fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Result<()> {
-    let mut put = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?;
+    let mut put = transaction.prepare_cached(statements::PUT_LEASE)?;
     for lease in leases {
         put.execute(params![
             integer(lease.fence.0),
@@ -136,8 +134,7 @@ fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Re
 }
 
 fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite::Result<()> {
-    let mut put = transaction
-        .prepare_cached("INSERT OR REPLACE INTO endings VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut put = transaction.prepare_cached(statements::PUT_ENDING)?;
     for ending in endings {
         let (how, reason, by) = match &ending.how {
             How::Expired => ("expired", None, None),
@@ -159,30 +156,52 @@ fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite:
 
 /// How many commits are durable.
 pub(super) fn commits(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.query_row("SELECT commits FROM ledger", [], |row| natural(row, 0))
+    connection.query_row(statements::READ_LEDGER, [], |row| {
+        check_sum(row, 5)?;
+        natural(row, 2)
+    })
 }
 
 pub(super) fn load(connection: &Connection) -> Result<Snapshot, LoadError> {
-    let (at, next_fence) = connection
-        .query_row("SELECT at_micros, next_fence FROM ledger", [], |row| {
-            Ok((time(row, 0)?, Fence(natural(row, 1)?)))
+    let (at, next_fence, totals) = connection
+        .query_row(statements::READ_LEDGER, [], |row| {
+            check_sum(row, 5)?;
+            let totals = Totals { limits: natural(row, 3)?, leases: natural(row, 4)? };
+            Ok((time(row, 0)?, Fence(natural(row, 1)?), totals))
         })
         .map_err(|error| load_error("ledger", error))?;
     let mut origins = Origins::default();
-    Ok(Snapshot {
+    let snapshot = Snapshot {
         at,
         next_fence,
-        limits: all(connection, "limits", "SELECT * FROM limits", read_limit)?,
-        leases: all(connection, "leases", "SELECT * FROM leases ORDER BY fence", |row| {
+        limits: all(connection, "limits", statements::READ_LIMITS, read_limit)?,
+        leases: all(connection, "leases", statements::READ_LEASES, |row| {
             read_lease(row, &mut origins)
         })?,
-        endings: all(
-            connection,
-            "endings",
-            "SELECT * FROM endings ORDER BY at_micros, fence",
-            read_ending,
-        )?,
-    })
+        endings: all(connection, "endings", statements::READ_ENDINGS, read_ending)?,
+    };
+    check_total("limits", snapshot.limits.len(), totals.limits)?;
+    check_total("leases", snapshot.leases.len(), totals.leases)?;
+    snapshot
+        .check()
+        .map_err(|Inconsistent { what, reason }| LoadError::Damaged { table: what, reason })?;
+    Ok(snapshot)
+}
+
+fn check_total(table: &'static str, found: usize, expected: u64) -> Result<(), LoadError> {
+    if found as u64 == expected {
+        return Ok(());
+    }
+    let reason = format!("it has {found} rows, and {expected} were written");
+    Err(LoadError::Damaged { table, reason })
+}
+
+/// The last column of what is read says whether the row's checksum is that of its columns.
+fn check_sum(row: &Row<'_>, column: usize) -> rusqlite::Result<()> {
+    if row.get(column)? {
+        return Ok(());
+    }
+    Err(damaged(column, Type::Integer, "its checksum is another one".to_owned()))
 }
 
 fn all<T>(
@@ -199,6 +218,7 @@ fn all<T>(
 }
 
 fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
+    check_sum(row, 11)?;
     Ok(Limit {
         id: LimitId(id(row, 0)?),
         name: row.get::<_, Arc<str>>(1)?,
@@ -216,6 +236,7 @@ fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
 }
 
 fn read_lease(row: &Row<'_>, origins: &mut Origins) -> rusqlite::Result<Lease> {
+    check_sum(row, 9)?;
     let kind: Option<Arc<str>> = row.get(2)?;
     let holder_id: Option<Arc<str>> = row.get(3)?;
     let deadline: Option<i64> = row.get(6)?;
@@ -243,6 +264,7 @@ fn read_lease(row: &Row<'_>, origins: &mut Origins) -> rusqlite::Result<Lease> {
 }
 
 fn read_ending(row: &Row<'_>) -> rusqlite::Result<Ending> {
+    check_sum(row, 6)?;
     let how = match row.get_ref(3)?.as_str()? {
         "expired" => How::Expired,
         "repossessed" => How::Repossessed { evidence: row.get(4)? },

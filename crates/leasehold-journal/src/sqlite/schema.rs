@@ -100,6 +100,23 @@ const STEPS: &[&str] = &[
     ALTER TABLE limits DROP COLUMN unleased_slots;
     ALTER TABLE limits DROP COLUMN unleased_fraction;
 ",
+    "
+    -- Each row carries a checksum, and the ledger says how many rows there are.
+    ALTER TABLE ledger ADD COLUMN limits INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE ledger ADD COLUMN leases INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE ledger ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE limits ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE leases ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE endings ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
+    UPDATE ledger SET
+        limits = (SELECT count(*) FROM limits), leases = (SELECT count(*) FROM leases);
+    UPDATE ledger SET sum = row_sum(at_micros, next_fence, commits, limits, leases);
+    UPDATE limits SET sum = row_sum(id, name, slots, active, decay_nanos_per_second, created_micros, updated_micros,
+        denied_slots, occupancy_seconds_average, settled_micros, unleased);
+    UPDATE leases SET sum = row_sum(fence, id, holder_kind, holder_id, holdings, created_micros,
+        deadline_micros, notes, origin);
+    UPDATE endings SET sum = row_sum(fence, lease, at_micros, how, reason, revoked_by);
+",
 ];
 
 #[cfg(test)]
@@ -112,6 +129,7 @@ mod tests {
     /// A journal as an older version left it.
     fn journal_of(version: i64) -> Connection {
         let connection = Connection::open_in_memory().unwrap();
+        leasehold_sqlite::add_row_sum(&connection).unwrap();
         connection.execute_batch(&STEPS[..version as usize].concat()).unwrap();
         connection.pragma_update(None, "application_id", SCHEMA.application_id).unwrap();
         connection.pragma_update(None, "user_version", version).unwrap();
@@ -162,7 +180,9 @@ mod tests {
         let id = "x'000102030405060708090a0b0c0d0e0f'";
         let rows = format!(
             "INSERT INTO leases VALUES (8, {id}, 'task_run', 't', '[]', 5, 65);
-             INSERT INTO leases VALUES (9, {id}, NULL, NULL, '[]', 5, NULL);
+             INSERT INTO leases VALUES (9, x'101112131415161718191a1b1c1d1e1f', NULL, NULL, '[]', 5,
+                 NULL);
+             UPDATE ledger SET next_fence = 10;
              INSERT INTO endings VALUES (6, {id}, 4, 'repossessed', 'its run is over');
              INSERT INTO endings VALUES (7, {id}, 5, 'revoked', 'maintenance');"
         );

@@ -71,6 +71,85 @@ fn a_flipped_bit_in_the_write_ahead_log_is_never_silent() {
     home.start(&[]).stop();
 }
 
+/// Everything that a server says of its limits and leases.
+fn picture(server: &Server) -> Value {
+    let mut client = server.client();
+    let limits = client.post("/api/v2/concurrency_limits/filter", &serde_json::json!({})).json();
+    let leases = client.get("/api/leases").json();
+    let mut tokens = Vec::new();
+    for lease in leases.as_array().unwrap() {
+        tokens.push(serde_json::json!([
+            lease["id"],
+            lease["fencing_token"],
+            lease["holder"],
+            lease["labels"],
+            lease["limits"],
+            lease["created"],
+        ]));
+    }
+    let mut named = Vec::new();
+    for limit in limits.as_array().unwrap() {
+        let fields = ["id", "name", "limit", "active", "active_slots", "slot_decay_per_second"];
+        named.push(fields.map(|field| limit[field].clone()));
+    }
+    serde_json::json!([named, tokens])
+}
+
+#[test]
+fn a_flipped_bit_in_the_database_is_noticed_or_changes_nothing() {
+    let home = Home::new();
+    let server = home.start(&[]);
+    let mut client = server.client();
+    for name in ["db", "gpu", "tag:etl"] {
+        client.create_limit(name, 9);
+    }
+    for name in ["db", "gpu", "db", "tag:etl"] {
+        let body = serde_json::json!({
+            "limits": [{"name": name}], "ttl_seconds": 3600,
+            "holder": {"kind": "host", "id": name, "labels": {"team": "data"}},
+        });
+        let answer = client.post("/api/leases", &body);
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    let before = picture(&server);
+    server.stop();
+    let whole = home.path("whole");
+    copy(&home.data_dir(), &whole);
+    let database = home.data_dir().join("leasehold.db");
+    let length = fs::metadata(&database).unwrap().len();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut noticed = 0;
+    let flips = std::env::var("LEASEHOLD_TEST_FLIPS").map_or(40, |flips| flips.parse().unwrap());
+    for _ in 0..flips {
+        fs::remove_dir_all(home.data_dir()).unwrap();
+        copy(&whole, &home.data_dir());
+        let file = fs::File::options().read(true).write(true).open(&database).unwrap();
+        // Most of a page is empty: where there is nothing, nothing can be lost.
+        let (at, byte) = loop {
+            let (at, mut byte) = (rng.u64(..length), [0]);
+            file.read_exact_at(&mut byte, at).unwrap();
+            if byte[0] != 0 {
+                break (at, byte[0]);
+            }
+        };
+        let bit = 1 << rng.u8(..8);
+        file.write_all_at(&[byte ^ bit], at).unwrap();
+        let mut command = home.start_command(&[]);
+        command.args(["--log-level", "error"]);
+        let mut server = match Server::try_start(command) {
+            Ok(server) => server,
+            Err(ended) => {
+                assert!(matches!(ended.code, Some(65 | 76)), "byte {at}, bit {bit}: {ended:?}");
+                noticed += 1;
+                continue;
+            }
+        };
+        assert_eq!(picture(&server), before, "byte {at}, bit {bit}");
+        server.kill();
+    }
+    assert!(noticed > 0);
+}
+
 #[test]
 fn an_older_copy_in_the_place_of_the_journal_is_not_served_by_itself() {
     let home = Home::new();
@@ -192,9 +271,13 @@ fn a_clock_that_was_ahead_once_is_put_right_at_the_next_start() {
     // As a start ten years ahead leaves it.
     let connection = Connection::open(home.data_dir().join("leasehold.db")).unwrap();
     let years = 10_i64 * 365 * 86_400 * 1_000_000;
+    leasehold_sqlite::add_row_sum(&connection).unwrap();
     for sql in [
         "UPDATE ledger SET at_micros = at_micros + ?1",
+        "UPDATE ledger SET sum = row_sum(at_micros, next_fence, commits, limits, leases) + 0 * ?1",
         "UPDATE leases SET created_micros = created_micros + ?1, deadline_micros = deadline_micros + ?1",
+        "UPDATE leases SET sum = row_sum(fence, id, holder_kind, holder_id, holdings, created_micros,
+             deadline_micros, notes, origin) + 0 * ?1",
     ] {
         connection.execute(sql, [years]).unwrap();
     }

@@ -131,9 +131,35 @@ fn a_damaged_journal_ends_with_65() {
 fn a_journal_with_a_row_that_makes_no_sense_ends_with_65() {
     let home = with_journal();
     let connection = Connection::open(journal(&home)).unwrap();
-    connection.execute("UPDATE limits SET slots = -7", []).unwrap();
+    leasehold_sqlite::add_row_sum(&connection).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE limits SET slots = -7;
+             UPDATE limits SET sum = row_sum(id, name, slots, active, decay_nanos_per_second,
+                 created_micros, updated_micros, denied_slots, occupancy_seconds_average,
+                 settled_micros, unleased);",
+        )
+        .unwrap();
     drop(connection);
     check(home.start_command(&[]), 65, &["limits", "-7", "backup"]);
+}
+
+#[test]
+fn a_row_that_was_changed_without_its_checksum_ends_with_65() {
+    let home = with_journal();
+    let connection = Connection::open(journal(&home)).unwrap();
+    connection.execute("UPDATE limits SET slots = 7", []).unwrap();
+    drop(connection);
+    check(home.start_command(&[]), 65, &["limits", "checksum", "backup"]);
+}
+
+#[test]
+fn a_row_that_is_missing_ends_with_65() {
+    let home = with_journal();
+    let connection = Connection::open(journal(&home)).unwrap();
+    connection.execute("DELETE FROM limits", []).unwrap();
+    drop(connection);
+    check(home.start_command(&[]), 65, &["limits", "0 rows, and 1 were written", "backup"]);
 }
 
 #[test]

@@ -96,7 +96,13 @@ impl Home {
 
 impl Server {
     /// Starts it and waits until it listens.
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        Self::try_start(command)
+            .unwrap_or_else(|ended| panic!("the server did not start: {ended:?}"))
+    }
+
+    /// Starts it and waits until it listens, or has ended.
+    pub(crate) fn try_start(mut command: Command) -> Result<Self, Ended> {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it can be run");
         let mut stderr = child.stderr.take().unwrap();
@@ -115,9 +121,10 @@ impl Server {
         let mut announcement = String::new();
         let address = loop {
             let Ok(line) = lines.recv_timeout(START_TIMEOUT) else {
-                let _ = child.kill();
-                let _ = child.wait();
-                panic!("the server did not start: {announcement}{}", log.join().unwrap());
+                // It has closed its output because it ends, or says nothing at all.
+                let status = wait(&mut child, STOP_TIMEOUT);
+                let stderr = log.join().unwrap();
+                return Err(Ended { code: status.code(), stdout: announcement, stderr });
             };
             announcement.push_str(&line);
             announcement.push('\n');
@@ -131,7 +138,7 @@ impl Server {
             announcement.push_str(&line);
             announcement.push('\n');
         }
-        Self { child, address, announcement, log: Some(log) }
+        Ok(Self { child, address, announcement, log: Some(log) })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
