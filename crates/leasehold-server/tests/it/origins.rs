@@ -59,8 +59,8 @@ async fn a_waiter_shows_where_it_comes_from() {
         .with_config(|config| config.park_seconds = PARK_SECONDS)
         .start();
     app.full(&[]).await;
-    acquire(&app).await.expect(423);
-    let _waiting = app.held_open("db", acquire(&app)).await;
+    let body = json!({"limits": [{"name": "db"}], "wait_seconds": 30});
+    let _waiting = app.held_open("db", app.send(from_a_flow("/api/leases", &body))).await;
     assert_eq!(app.waiters("db").await[0]["origin"], origin());
     app.told("kind=waiter.queued", 1).await;
     assert_eq!(app.events("kind=waiter.queued").await[0]["origin"], origin());
