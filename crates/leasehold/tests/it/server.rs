@@ -14,6 +14,7 @@ mod keep_alive;
 mod options;
 mod output;
 mod program;
+mod restore;
 mod proxy;
 mod socket;
 mod standstill;
