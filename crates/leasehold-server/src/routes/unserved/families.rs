@@ -202,8 +202,13 @@ impl Family {
 fn is_like(path: &str, template: &str) -> bool {
     let mut segments = path.trim_end_matches('/').split('/');
     let all = template.split('/').all(|expected| match segments.next() {
-        Some(segment) => segment == expected || (expected == "{}" && !segment.is_empty()),
+        Some(segment) => segment == expected || (expected == "{}" && is_name(segment)),
         None => false,
     });
     all && segments.next().is_none()
+}
+
+/// Whether a segment can be an id or a name. The paths of lists stand where ids do.
+fn is_name(segment: &str) -> bool {
+    !matches!(segment, "" | "filter" | "count")
 }

@@ -55,7 +55,12 @@ fn family(method: &str, path: &str) -> Option<&'static Family> {
 async fn ask(app: &App, method: &str, path: &str) -> (StatusCode, Value) {
     let path = path.replace("{}", "00000000-0000-4000-8000-000000000000");
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost:4200")
+        .body(Body::empty())
+        .unwrap();
     let response = app.clone().into_service().oneshot(request).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -107,7 +112,10 @@ async fn a_path_without_api_in_front_is_told_the_address() {
     for path in ["/flows/", "/v2/concurrency_limits/db", "/csrf-token", "/variables/name/x"] {
         let (status, body) = ask(&app, "GET", path).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
-        assert_eq!(body["detail"], "The API is below /api. Set PREFECT_API_URL=/api", "{path}");
+        assert_eq!(
+            body["detail"], "The API is below /api. Set PREFECT_API_URL=http://localhost:4200/api",
+            "{path}"
+        );
     }
     assert_eq!(ask(&app, "GET", "/nope").await.1["detail"], "Not Found");
 }
