@@ -35,6 +35,9 @@ pub trait Journal: Send {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
+    /// There is no room left: to read needs some as well.
+    #[error("the journal's disk is full")]
+    Full,
     /// The storage failed.
     #[error("the journal could not be read")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -4,7 +4,8 @@ use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
 
-use crate::store::{Bounds, RecordsError};
+use crate::error::RecordsError;
+use crate::store::Bounds;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

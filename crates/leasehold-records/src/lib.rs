@@ -7,7 +7,9 @@
 //!
 //! Knows nothing of limits, and limits know nothing of it: a ledger without records is whole.
 
+mod error;
 mod event;
+mod room;
 mod rows;
 mod run;
 mod schema;
@@ -15,7 +17,8 @@ mod state;
 mod store;
 pub mod transition;
 
+pub use error::{OpenError, RecordsError};
 pub use event::{Event, EventFilter, Found, ToldUntil};
 pub use run::{Flow, Identity, Run, RunKind};
 pub use state::{State, StateType, micros_from_text};
-pub use store::{Book, Bounds, Filter, FlowSort, OpenError, Order, Records, RecordsError, Sort};
+pub use store::{Book, Bounds, Filter, FlowSort, Order, Records, Sort};

@@ -5,9 +5,10 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_i
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::error::RecordsError;
 use crate::run::{Flow, Identity, Run, RunKind};
 use crate::state::State;
-use crate::store::{Bounds, Filter, FlowSort, Order, RecordsError, Sort};
+use crate::store::{Bounds, Filter, FlowSort, Order, Sort};
 
 type Result<T> = std::result::Result<T, RecordsError>;
 

@@ -4,19 +4,24 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use leasehold_sqlite::Unusable;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::error::{OpenError, RecordsError};
 use crate::event::{Event, EventFilter, Found, Rooms, ToldUntil};
+use crate::room::Room;
 use crate::run::{Flow, Identity, Run, RunKind};
 use crate::schema::SCHEMA;
 use crate::state::{State, StateType};
 use crate::{event, rows};
+
+/// How large the write-ahead log stays when it has been larger: more than SQLite lets it grow
+/// before it writes it into the database.
+const WAL_BYTES_KEPT: u32 = 8 << 20;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub struct Records {
     bounds: Bounds,
     /// What is durable in the log.
     rooms: Rooms,
+    /// `None` in memory.
+    room: Option<Room>,
 }
 
 /// Records that are open for reading and writing. What is written is durable when it is
@@ -52,6 +59,7 @@ pub struct Book<'records> {
     /// What is in the log with all that was written, and where that is noted once it is durable.
     rooms: Cell<Rooms>,
     durable_rooms: &'records mut Rooms,
+    room: Option<&'records Room>,
 }
 
 /// Which runs are looked for; `None` is all of them.
@@ -126,67 +134,6 @@ pub enum Order {
     Descending,
 }
 
-/// Why the records could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The directory cannot be made.
-    #[error("the data directory {} cannot be written", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Another program, such as `sqlite3`, has them open and writes to them.
-    #[error("another program writes to the records {}", path.display())]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A newer version of this program wrote them.
-    #[error(
-        "the records {} have schema version {found}, and this program knows versions up to {known}",
-        path.display()
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// Our version.
-        known: i64,
-    },
-    /// It is a database, but holds no records.
-    #[error("the file {} is a database of another program", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is no database, or it is damaged.
-    #[error("the records {} cannot be opened", path.display())]
-    Storage {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rusqlite::Error,
-    },
-}
-
-/// Why records could not be read or written. Nothing of the book is durable then.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordsError {
-    /// The storage failed.
-    #[error("the records could not be read or written")]
-    Storage(#[from] rusqlite::Error),
-    /// A document does not say what a document says.
-    #[error("a document in the records is damaged")]
-    Damaged(#[from] serde_json::Error),
-}
-
 impl Default for Bounds {
     fn default() -> Self {
         Self {
@@ -213,7 +160,8 @@ impl Records {
         leasehold_sqlite::make_directory(directory)
             .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
         let path = directory.join(Self::FILE);
-        Self::prepare(leasehold_sqlite::open(&path), path, bounds)
+        let room = Room::new(&path);
+        Self::prepare(leasehold_sqlite::open(&path), &path, bounds, Some(room))
     }
 
     /// Records that last as long as the process. For tests.
@@ -222,26 +170,24 @@ impl Records {
     ///
     /// If SQLite cannot make them.
     pub fn in_memory(bounds: Bounds) -> Result<Self, OpenError> {
-        Self::prepare(Connection::open_in_memory(), ":memory:".into(), bounds)
+        Self::prepare(Connection::open_in_memory(), Path::new(":memory:"), bounds, None)
     }
 
     fn prepare(
         connection: rusqlite::Result<Connection>,
-        path: PathBuf,
+        path: &Path,
         bounds: Bounds,
+        room: Option<Room>,
     ) -> Result<Self, OpenError> {
         let prepared = connection.map_err(Unusable::from).and_then(|mut connection| {
             SCHEMA.prepare(&mut connection)?;
+            // What one large transaction needed does not stay taken.
+            connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
             let rooms = Rooms::count(&connection)?;
             Ok((connection, rooms))
         });
-        match prepared {
-            Ok((connection, rooms)) => Ok(Self { connection, bounds, rooms }),
-            Err(Unusable::Foreign) => Err(OpenError::Foreign { path }),
-            Err(Unusable::Newer { found, known }) => Err(OpenError::Newer { path, found, known }),
-            Err(Unusable::Busy) => Err(OpenError::Busy { path }),
-            Err(Unusable::Storage(source)) => Err(OpenError::Storage { path, source }),
-        }
+        let (connection, rooms) = prepared.map_err(|error| OpenError::new(error, path))?;
+        Ok(Self { connection, bounds, rooms, room })
     }
 
     /// Opens the book.
@@ -252,8 +198,18 @@ impl Records {
     pub fn book(&mut self) -> Result<Book<'_>, RecordsError> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let room = self.room.as_ref();
+        if let Some(room) = room {
+            room.look(&transaction)?;
+        }
         let rooms = Cell::new(self.rooms);
-        Ok(Book { transaction, bounds: self.bounds, rooms, durable_rooms: &mut self.rooms })
+        Ok(Book { transaction, bounds: self.bounds, rooms, durable_rooms: &mut self.rooms, room })
+    }
+
+    /// If the disk had no room for records when it was looked at last: how many bytes of it are
+    /// left for the journal.
+    pub fn lack_room(&self) -> Option<u64> {
+        self.room.as_ref()?.lacks()
     }
 
     /// Whether the log is so much beyond its bounds that it has to be [pruned](Book::prune) now.
@@ -278,8 +234,8 @@ impl Book<'_> {
     ///
     /// # Errors
     ///
-    /// What the work answers, and if the storage fails. After [`RecordsError::Storage`] nothing
-    /// more can be written.
+    /// What the work answers, and if the storage fails. After [`RecordsError::Storage`] and
+    /// [`RecordsError::Full`] nothing more can be written.
     pub fn wholly<T>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, RecordsError>,
@@ -290,17 +246,28 @@ impl Book<'_> {
         let done = work(self);
         if done.is_err() {
             self.rooms.set(rooms);
+            // On a full disk SQLite rolls back the whole transaction, and the savepoint with it.
+            if self.transaction.is_autocommit() {
+                return done;
+            }
             run("ROLLBACK TO work")?;
         }
         run("RELEASE work")?;
         done
     }
 
+    /// Refuses what would take room that the disk does not have.
+    fn needs_room(&self) -> Result<(), RecordsError> {
+        let Some(room) = self.room else { return Ok(()) };
+        room.glance(&self.transaction)?;
+        room.lacks().map_or(Ok(()), |reserve| Err(RecordsError::Reserved { reserve }))
+    }
+
     /// The flow with an id.
     ///
     /// # Errors
     ///
-    /// If the storage fails, here and below.
+    /// If the storage fails, here and below; what writes fails as well if the disk has no room.
     pub fn flow(&self, id: Uuid) -> Result<Option<Flow>, RecordsError> {
         rows::flow_by_id(&self.transaction, id)
     }
@@ -334,6 +301,7 @@ impl Book<'_> {
     ///
     /// If the storage fails.
     pub fn add_flow(&self, flow: &Flow) -> Result<(), RecordsError> {
+        self.needs_room()?;
         rows::add_flow(&self.transaction, flow)
     }
 
@@ -380,6 +348,7 @@ impl Book<'_> {
     ///
     /// If the storage fails.
     pub fn put(&self, run: &Run) -> Result<(), RecordsError> {
+        self.needs_room()?;
         rows::put_run(&self.transaction, run)
     }
 
@@ -410,7 +379,7 @@ impl Book<'_> {
         rows::states(&self.transaction, run)
     }
 
-    /// Notes that a flow run gave a sign of life. Answers whether it is known.
+    /// Notes that a flow run gave a sign of life. Answers whether it is known. Takes no room.
     ///
     /// # Errors
     ///
@@ -452,6 +421,7 @@ impl Book<'_> {
     ///
     /// If the storage fails.
     pub fn put_block(&self, id: Uuid, key: &str, block: &Value) -> Result<(), RecordsError> {
+        self.needs_room()?;
         rows::put_block(&self.transaction, id, key, block)
     }
 
@@ -461,6 +431,7 @@ impl Book<'_> {
     ///
     /// If the storage fails.
     pub fn add_event(&self, event: &Event) -> Result<u64, RecordsError> {
+        self.needs_room()?;
         let mut rooms = self.rooms.get();
         let number = event::add(&self.transaction, event, &mut rooms)?;
         self.rooms.set(rooms);
@@ -523,3 +494,6 @@ impl Book<'_> {
         Ok(runs || events)
     }
 }
+
+#[cfg(test)]
+mod tests;

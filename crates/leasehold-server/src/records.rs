@@ -153,7 +153,7 @@ fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>, peri
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut pruned_at = Instant::now();
     let mut is_behind = false;
-    let mut complained_at: Option<Instant> = None;
+    let mut complaints = Complaints::new(period);
     loop {
         // While there is more to forget, nobody is waited for, and nobody waits for all of it.
         if !is_behind || !todo.is_empty() || todo.is_closed() {
@@ -162,12 +162,9 @@ fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>, peri
             }
             let mut replies = Vec::with_capacity(batch.len());
             let written = write_batch(&mut records, batch.drain(..), &mut replies);
-            // On a disk that is full every batch fails alike: saying so each time would fill the log.
-            if let Err(error) = &written
-                && complained_at.is_none_or(|at| at.elapsed() >= period)
-            {
-                complained_at = Some(Instant::now());
-                tracing::error!(error = %chain(error), "runs could not be recorded");
+            complaints.room(records.lack_room());
+            if let Err(error) = &written {
+                complaints.failure(error, "runs and events could not be recorded");
             }
             for reply in replies {
                 reply(written.is_ok());
@@ -175,13 +172,13 @@ fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>, peri
         }
         if is_behind || records.overflow() || pruned_at.elapsed() >= period {
             pruned_at = Instant::now();
-            is_behind = prune(&mut records, clock);
+            is_behind = prune(&mut records, clock, &mut complaints);
         }
     }
 }
 
 /// Forgets some of what is too old or too much. Answers whether there may be more.
-fn prune(records: &mut Records, clock: &Clock) -> bool {
+fn prune(records: &mut Records, clock: &Clock, complaints: &mut Complaints) -> bool {
     let now = clock.now().as_micros();
     let pruned = records.book().and_then(|book| {
         let is_behind = book.prune(now)?;
@@ -189,13 +186,13 @@ fn prune(records: &mut Records, clock: &Clock) -> bool {
         Ok(is_behind)
     });
     pruned.unwrap_or_else(|error| {
-        tracing::error!(error = %chain(&error), "old runs could not be forgotten");
+        complaints.failure(&error, "old runs and events could not be forgotten");
         false
     })
 }
 
 /// All of it, or nothing: a statement that fails may take its whole transaction with it. A
-/// damaged document is the trouble of whoever asked for it alone.
+/// damaged document, or what the disk has no room for, fails alone.
 fn write_batch(
     records: &mut Records,
     batch: impl Iterator<Item = Work>,
@@ -208,10 +205,47 @@ fn write_batch(
             Err(error @ RecordsError::Damaged(_)) => {
                 tracing::error!(error = %chain(&error), "a record cannot be read");
             }
+            // Said once, when it begins.
+            Err(RecordsError::Reserved { .. }) => {}
             Err(error) => return Err(error),
         }
     }
     book.close()
+}
+
+/// What is wrong with the disk, said once: on one that is full every batch fails alike, and to say
+/// so each time would fill the log.
+struct Complaints {
+    period: Duration,
+    failed_at: Option<Instant>,
+    lacks_room: bool,
+}
+
+impl Complaints {
+    fn new(period: Duration) -> Self {
+        Self { period, failed_at: None, lacks_room: false }
+    }
+
+    fn failure(&mut self, error: &RecordsError, what: &str) {
+        if self.failed_at.is_none_or(|at| at.elapsed() >= self.period) {
+            self.failed_at = Some(Instant::now());
+            tracing::error!(error = %chain(error), "{what}");
+        }
+    }
+
+    fn room(&mut self, reserve: Option<u64>) {
+        if std::mem::replace(&mut self.lacks_room, reserve.is_some()) == reserve.is_some() {
+            return;
+        }
+        match reserve {
+            Some(bytes) => tracing::error!(
+                reserve_bytes = bytes,
+                "the disk is almost full: runs and events are not recorded, so that limits and \
+                 leases have room; make room on the disk of the data directory"
+            ),
+            None => tracing::info!("the disk has room again: runs and events are recorded"),
+        }
+    }
 }
 
 #[cfg(test)]

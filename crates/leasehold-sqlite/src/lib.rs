@@ -73,6 +73,23 @@ pub fn is_full(error: &rusqlite::Error) -> bool {
     error.code == ErrorCode::DiskFull || error.extended_code == SQLITE_IOERR_SHMSIZE
 }
 
+/// Whether the disk or the permissions are to blame, and not what is in the file.
+pub fn is_unwritable(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{CannotOpen, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure};
+    matches!(
+        error.sqlite_error_code(),
+        Some(CannotOpen | DiskFull | PermissionDenied | ReadOnly | SystemIoFailure)
+    )
+}
+
+/// An error of the storage as one of the system: SQLite's words for a full disk are its own.
+pub fn io_error(error: rusqlite::Error) -> io::Error {
+    if is_full(&error) {
+        return io::Error::new(io::ErrorKind::StorageFull, "the disk is full");
+    }
+    io::Error::other(error)
+}
+
 /// Makes a directory that its owner alone can enter, unless it is there.
 ///
 /// # Errors

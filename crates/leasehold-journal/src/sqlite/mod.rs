@@ -16,9 +16,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use leasehold_engine::{Changes, Snapshot};
-use leasehold_sqlite::{Unusable, is_full};
+use leasehold_sqlite::{Unusable, io_error, is_full, is_unwritable};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{CommitError, Journal, LoadError};
 use acknowledged::Acknowledged;
@@ -235,25 +235,21 @@ fn open_error(error: Unusable, path: &Path) -> OpenError {
         Unusable::Busy => OpenError::Busy { path },
         Unusable::Storage(source) if is_unwritable(&source) => {
             let path = path.parent().unwrap_or(&path).to_owned();
-            OpenError::Directory { path, source: io::Error::other(source) }
+            OpenError::Directory { path, source: io_error(source) }
         }
         Unusable::Storage(source) => OpenError::Storage { path, source },
     }
 }
 
-/// Whether the disk or the permissions are to blame, and not what is in the file.
-fn is_unwritable(error: &rusqlite::Error) -> bool {
-    use ErrorCode::{CannotOpen, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure};
-    matches!(
-        error.sqlite_error_code(),
-        Some(CannotOpen | DiskFull | PermissionDenied | ReadOnly | SystemIoFailure)
-    )
+impl LoadError {
+    fn storage(error: rusqlite::Error) -> Self {
+        if is_full(&error) { Self::Full } else { Self::Storage(Box::new(error)) }
+    }
 }
 
 impl Journal for SqliteJournal {
     fn load(&mut self) -> Result<Snapshot, LoadError> {
-        self.commits =
-            rows::commits(&self.connection).map_err(|e| LoadError::Storage(Box::new(e)))?;
+        self.commits = rows::commits(&self.connection).map_err(LoadError::storage)?;
         rows::load(&self.connection)
     }
 
@@ -272,6 +268,9 @@ impl Journal for SqliteJournal {
         // Only what stands in files that are still there may be acknowledged.
         self.files.check()?;
         self.commits += 1;
-        self.acknowledged.set(self.commits).map_err(|e| CommitError::Storage(Box::new(e)))
+        self.acknowledged.set(self.commits).map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => CommitError::Full,
+            _ => CommitError::Storage(Box::new(error)),
+        })
     }
 }

@@ -404,7 +404,7 @@ fn damaged(column: usize, kind: Type, reason: String) -> rusqlite::Error {
 
 fn load_error(table: &'static str, error: rusqlite::Error) -> LoadError {
     if error.sqlite_error().is_some() {
-        LoadError::Storage(Box::new(error))
+        LoadError::storage(error)
     } else {
         LoadError::Damaged { table, reason: error.to_string() }
     }

@@ -29,6 +29,8 @@ pub(super) struct LogWriter {
     budget: Budget,
     newest: Newest,
     dropped: u64,
+    /// What could not be written.
+    unwritten: u64,
     /// What was missed as a whole: the ledger tells in batches, and was too far ahead.
     batches_missed: u64,
     /// What the log says was dropped.
@@ -54,6 +56,8 @@ struct Dropped {
     batches: u64,
     /// Events that clients sent, larger than what is kept.
     too_large: u64,
+    /// Events that the records refused: the disk was full, or almost.
+    unwritten: u64,
 }
 
 /// Everything that reaches the writer.
@@ -74,6 +78,7 @@ impl LogWriter {
             budget,
             newest,
             dropped: 0,
+            unwritten: 0,
             batches_missed: 0,
             told: Dropped::default(),
             telling: None,
@@ -85,7 +90,7 @@ impl LogWriter {
         let mut batch = Vec::new();
         let mut is_over = false;
         while !is_over {
-            let mut flush = None;
+            let mut flushes = Vec::new();
             // Until something happens …
             tokio::select! {
                 biased;
@@ -97,32 +102,58 @@ impl LogWriter {
                     Err(broadcast::error::RecvError::Closed) => is_over = true,
                 },
                 Some(event) = inbox.from_clients.recv() => batch.push(event),
-                Some(reply) = inbox.flushes.recv() => flush = Some(reply),
+                Some(reply) = inbox.flushes.recv() => flushes.push(reply),
                 _ = inbox.stage.wait_for(|stage| *stage == Stage::Ended) => is_over = true,
             }
             // … and for a moment longer.
-            if flush.is_none() && !is_over {
+            if flushes.is_empty() && !is_over {
                 tokio::select! {
                     () = tokio::time::sleep(GATHER_PERIOD) => {}
-                    Some(reply) = inbox.flushes.recv() => flush = Some(reply),
+                    Some(reply) = inbox.flushes.recv() => flushes.push(reply),
                     _ = inbox.stage.wait_for(|stage| *stage == Stage::Ended) => is_over = true,
                 }
             }
-            while self.drain(&mut inbox, &mut batch) {
-                self.write(std::mem::take(&mut batch)).await;
+            while let Ok(reply) = inbox.flushes.try_recv() {
+                flushes.push(reply);
             }
-            // Whoever asked may have left.
-            let _ = flush.map(|reply| reply.send(()));
+            self.write_all(&mut inbox, &mut batch, is_over).await;
+            for reply in flushes {
+                // Who asked may have left.
+                let _ = reply.send(());
+            }
         }
     }
 
-    /// Takes what is there, up to what is written at once. Answers whether there is anything.
-    fn drain(&mut self, inbox: &mut Inbox, batch: &mut Vec<Event>) -> bool {
+    /// Writes what is there by now, and until the end what comes meanwhile as well. Clients may send
+    /// faster than that can be written, and readers of the log wait for no more than what happened
+    /// before they asked.
+    async fn write_all(&mut self, inbox: &mut Inbox, batch: &mut Vec<Event>, is_over: bool) {
+        let mut waiting = inbox.told.len() + inbox.from_clients.len();
+        loop {
+            let taken = self.drain(inbox, batch);
+            if batch.is_empty() {
+                return;
+            }
+            self.write(std::mem::take(batch)).await;
+            waiting = waiting.saturating_sub(taken);
+            if waiting == 0 && !is_over {
+                return;
+            }
+        }
+    }
+
+    /// Takes what is there, up to what is written at once. Answers how much was taken.
+    fn drain(&mut self, inbox: &mut Inbox, batch: &mut Vec<Event>) -> usize {
+        let mut taken = 0;
         while batch.len() < BATCH_MAX {
             match inbox.told.try_recv() {
-                Ok(happened) => self.take(&happened, batch),
+                Ok(happened) => {
+                    self.take(&happened, batch);
+                    taken += 1;
+                }
                 Err(broadcast::error::TryRecvError::Lagged(missed)) => {
                     self.batches_missed += missed;
+                    taken += usize::try_from(missed).unwrap_or(usize::MAX);
                 }
                 Err(_) => break,
             }
@@ -131,9 +162,10 @@ impl LogWriter {
             && let Some(event) = inbox.from_clients.try_recv()
         {
             batch.push(event);
+            taken += 1;
         }
         batch.extend(self.dropped_event(&inbox.from_clients));
-        !batch.is_empty()
+        taken
     }
 
     async fn write(&mut self, batch: Vec<Event>) {
@@ -148,13 +180,17 @@ impl LogWriter {
         let telling = self.telling.take();
         match written.await {
             Ok(batch) => {
+                if let Some(telling) = telling {
+                    let reason = telling.since(self.told);
+                    tracing::warn!(reason, "events were dropped");
+                }
                 self.told = telling.unwrap_or(self.told);
                 let last = batch.last().map(|event| event.number);
                 self.newest.tail.add(batch);
                 self.newest.latest.send_modify(|latest| *latest = last.unwrap_or(*latest));
             }
             // What says how much was dropped comes again.
-            Err(_) => self.dropped += count - u64::from(telling.is_some()),
+            Err(_) => self.unwritten += count - u64::from(telling.is_some()),
         }
     }
 
@@ -175,6 +211,7 @@ impl LogWriter {
             events: self.dropped + from_clients.dropped(),
             batches: self.batches_missed,
             too_large: from_clients.too_large(),
+            unwritten: self.unwritten,
         };
         let now = self.clock.now();
         if dropped == self.told || now < self.told_at + DROPPED_PERIOD {
@@ -183,7 +220,6 @@ impl LogWriter {
         self.telling = Some(dropped);
         self.told_at = now;
         let reason = dropped.since(self.told);
-        tracing::warn!(reason, "events were dropped");
         Some(super::dropped(reason, now.as_micros()))
     }
 }
@@ -201,6 +237,10 @@ impl Dropped {
                 batches => format!(", and {batches} whole batches of events"),
             };
             reasons.push(format!("{events} events came too fast to be logged{more}"));
+        }
+        let unwritten = self.unwritten - told.unwritten;
+        if unwritten > 0 {
+            reasons.push(format!("{unwritten} events could not be written to the disk"));
         }
         if too_large > 0 {
             reasons.push(format!(
@@ -291,5 +331,28 @@ mod tests {
         assert_eq!(reasons(&batch), [expected]);
         world.writer.write(batch).await;
         assert!(world.next().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_reader_does_not_wait_for_what_clients_send_after_it_asked() {
+        const TOO_MANY: u64 = 50_000;
+        let mut world = world();
+        let (clients, from_clients) = client_events::channel();
+        world.inbox.from_clients = from_clients;
+        let latest = world.writer.newest.latest.subscribe();
+        let flood = async {
+            while *latest.borrow() < TOO_MANY {
+                clients.note(client_events::ClientEvent::ours(Event::new("x", 0)));
+                tokio::task::yield_now().await;
+            }
+        };
+        clients.note(client_events::ClientEvent::ours(Event::new("first", 0)));
+        let mut batch = Vec::new();
+        tokio::select! {
+            biased;
+            () = world.writer.write_all(&mut world.inbox, &mut batch, false) => {}
+            () = flood => panic!("it writes for as long as clients send"),
+        }
+        assert!(*latest.borrow() >= 1);
     }
 }

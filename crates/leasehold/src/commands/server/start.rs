@@ -32,7 +32,7 @@ enum StartError {
     Journal(OpenError),
     #[error("{}; {}", chain(.0), records_advice(.0))]
     Records(leasehold_records::OpenError),
-    #[error("{}; {RESTORE}", chain(.0))]
+    #[error("{}; {}", chain(.0), load_advice(.0))]
     Load(LoadError),
     #[error("{host}:{port} cannot be listened on: {error}; {}", listen_advice(.error))]
     Listen { host: String, port: u16, error: io::Error },
@@ -40,13 +40,12 @@ enum StartError {
     Runtime(#[from] io::Error),
 }
 
+const MAKE_ROOM: &str = "make room on its disk, or choose another directory with --data-dir";
 const RESTORE: &str = "restore it from a backup, or choose another directory with --data-dir";
 
 fn journal_advice(error: &OpenError) -> &'static str {
     match error {
-        OpenError::Directory { .. } => {
-            "make it writable, or choose another directory with --data-dir"
-        }
+        OpenError::Directory { source, .. } => directory_advice(source),
         OpenError::Locked { .. } => "stop that server, or choose another directory with --data-dir",
         OpenError::Newer { .. } => "use the version that wrote it, or a newer one",
         OpenError::Foreign { .. } => "choose another directory with --data-dir",
@@ -55,6 +54,20 @@ fn journal_advice(error: &OpenError) -> &'static str {
             "put back what is missing, or start once with --accept-loss: what was acknowledged since \
              is lost then, and its holders have to be looked after"
         }
+        _ => RESTORE,
+    }
+}
+
+fn directory_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => MAKE_ROOM,
+        _ => "make it writable, or choose another directory with --data-dir",
+    }
+}
+
+fn load_advice(error: &LoadError) -> &'static str {
+    match error {
+        LoadError::Full => MAKE_ROOM,
         _ => RESTORE,
     }
 }
@@ -70,7 +83,7 @@ fn listen_advice(error: &io::Error) -> &'static str {
 fn records_advice(error: &leasehold_records::OpenError) -> &'static str {
     use leasehold_records::OpenError;
     match error {
-        OpenError::Directory { .. } => "make it writable, or choose another with --data-dir",
+        OpenError::Directory { source, .. } => directory_advice(source),
         OpenError::Newer { .. } => "use the version that wrote them, or a newer one",
         OpenError::Busy { .. } => "close them there, and start again",
         _ => "move the file away: limits and leases are not in it",
@@ -80,7 +93,9 @@ fn records_advice(error: &leasehold_records::OpenError) -> &'static str {
 impl StartError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Journal(OpenError::Directory { .. }) => Exit::CannotCreate,
+            Self::Journal(OpenError::Directory { .. }) | Self::Load(LoadError::Full) => {
+                Exit::CannotCreate
+            }
             Self::Journal(OpenError::Locked { .. } | OpenError::Busy { .. })
             | Self::Records(leasehold_records::OpenError::Busy { .. }) => Exit::Busy,
             Self::Journal(OpenError::Newer { .. }) => Exit::Newer,

@@ -5,18 +5,19 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
 use crate::server::http::{Answer, Client};
 use crate::server::program::{Home, Server, eventually, run};
+use crate::server::socket::Socket;
 
 /// More acquires than a small disk has room for.
 const ACQUIRES_MAX: usize = 20_000;
 const SLOTS: u64 = 1_000_000;
 
-/// A server whose data is on a disk of two mebibytes of its own, in a mount namespace that
-/// ends with it.
+/// A server whose data is on a small disk of its own, in a mount namespace that ends with it.
 struct OnSmallDisk {
     server: Server,
     /// The disk as it is seen from out here.
@@ -25,10 +26,16 @@ struct OnSmallDisk {
 
 impl OnSmallDisk {
     fn start(home: &Home) -> Self {
+        Self::start_on(home, "2m")
+    }
+
+    fn start_on(home: &Home, size: &str) -> Self {
         let disk = home.path("disk");
         fs::create_dir(&disk).unwrap();
         let mut command = in_namespace(home);
-        command.arg("mount -t tmpfs -o size=2m tmpfs \"$0\" && exec \"$@\"").arg(&disk);
+        command
+            .arg(format!("mount -t tmpfs -o size={size} tmpfs \"$0\" && exec \"$@\""))
+            .arg(&disk);
         let start = home.leasehold(["server", "start", "--port", "0", "--data-dir"]);
         command.arg(start.get_program()).args(start.get_args()).arg(disk.join("data"));
         let server = Server::start(command);
@@ -45,6 +52,11 @@ impl OnSmallDisk {
                 size /= 2;
             }
         }
+    }
+
+    /// Takes so many bytes.
+    fn take(&self, bytes: usize) {
+        fs::write(self.ballast(), vec![0; bytes]).unwrap();
     }
 
     fn make_room(&self) {
@@ -173,6 +185,106 @@ fn a_server_does_not_start_on_a_full_disk() {
     assert_eq!(ended.code, Some(73), "{ended:?}");
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
     assert!(ended.stderr.contains("cannot be written"), "{ended:?}");
+    assert!(ended.stderr.contains("make room on its disk"), "{ended:?}");
+}
+
+#[test]
+fn a_server_that_does_not_start_again_says_that_the_disk_is_full() {
+    let home = Home::new();
+    let server = home.start(&[]);
+    server.client().create_limit("db", 1);
+    server.stop();
+    let disk = home.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mut command = in_namespace(&home);
+    command.arg(
+        "mount -t tmpfs -o size=2m tmpfs \"$0\" && cp -r \"$1\" \"$0/data\" && \
+         { cat /dev/zero > \"$0/ballast\" 2>&-; shift; exec \"$@\"; }",
+    );
+    command.arg(&disk).arg(home.data_dir()).arg(env!("CARGO_BIN_EXE_leasehold"));
+    command.args(["server", "start", "--port", "0", "--data-dir"]).arg(disk.join("data"));
+    let ended = run(command);
+    assert_eq!(ended.code, Some(73), "{ended:?}");
+    assert!(ended.stderr.contains("the disk is full; make room on its disk"), "{ended:?}");
+}
+
+struct EndOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a client says that wants to fill the disk.
+fn flood(number: u64) -> Value {
+    let run = format!("prefect.task-run.00000000-0000-4000-8000-{number:012}");
+    json!({
+        "occurred": "2026-01-01T00:00:00Z", "event": "prefect.task-run.Running",
+        "resource": {
+            "prefect.resource.id": run, "prefect.state-type": "RUNNING",
+            "prefect.state-name": "Running",
+        },
+        "payload": {"task_run": {"name": "x".repeat(30_000)}},
+    })
+}
+
+fn record_flow(client: &mut Client, number: u64) -> Answer {
+    client.post("/api/flows/", &json!({"name": format!("{number} {}", "x".repeat(200_000))}))
+}
+
+#[test]
+fn clients_that_fill_the_disk_with_events_and_runs_leave_room_for_leases() {
+    let home = Home::new();
+    let small = OnSmallDisk::start_on(&home, "64m");
+    small.take(24 << 20);
+    let mut client = small.server.client();
+    client.create_limit("db", SLOTS);
+    let mut leases = vec![client.acquire(&["db"], 1).json()];
+
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let flooding = scope.spawn(|| {
+            let mut socket = Socket::connect(&small.server, "/api/events/in");
+            let numbers = (0..).take_while(|_| !is_over.load(Ordering::Relaxed));
+            numbers.for_each(|number| socket.say(&flood(number)));
+        });
+        // A failure below ends it, too.
+        let end = EndOnDrop(&is_over);
+        let mut flows = small.server.client();
+        let refusal = (0..10_000)
+            .map(|number| record_flow(&mut flows, number))
+            .find(|answer| answer.status >= 300);
+        check_refusal(&refusal.expect("the disk never was almost full"));
+        for _ in 0..200 {
+            let answer = client.acquire(&["db"], 1);
+            assert_eq!(answer.status, 200, "{answer:?}");
+            leases.push(answer.json());
+            let path = format!(
+                "/api/v2/concurrency_limits/leases/{}/renew",
+                leases[0]["lease_id"].as_str().unwrap()
+            );
+            let answer = client.post(&path, &json!({"lease_duration": 60}));
+            assert_eq!(answer.status, 204, "{answer:?}");
+        }
+        check_holds(&mut client, &leases);
+        // A reader of the log does not wait for what comes after it asked.
+        assert_eq!(client.get("/api/leasehold/events?limit=1").status, 200);
+        assert_eq!(client.post("/api/flow_runs/filter", &json!({"limit": 1})).status, 200);
+        assert_eq!(record_flow(&mut flows, 10_000).status, 503);
+        drop(end);
+        flooding.join().unwrap();
+    });
+
+    small.make_room();
+    eventually("runs are recorded again", || {
+        (record_flow(&mut client, 20_000).status == 201).then_some(())
+    });
+    check_holds(&mut client, &leases);
+    let log = small.server.stop();
+    assert_eq!(log.matches("the disk is almost full").count(), 1, "{log}");
+    assert_eq!(log.matches("the disk has room again").count(), 1, "{log}");
+    assert!(!log.contains("could not be"), "{log}");
 }
 
 #[test]
