@@ -5,6 +5,7 @@
 
 mod client_stream;
 mod door;
+mod heard;
 mod line;
 
 use std::convert::Infallible;
@@ -28,7 +29,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use self::client_stream::{ClientStream, Place};
-use self::door::{Door, is_keeping};
+use self::door::{Door, asks_for_slots, is_keeping};
+use self::heard::Heard;
 use self::line::Line;
 use crate::app::App;
 use crate::coordinator::Unavailable;
@@ -220,6 +222,10 @@ fn answers(
         line.asks();
         let peer = app.config().trusted_proxies.resolve(connected, request.headers());
         request.extensions_mut().insert(peer);
+        if !asks_for_slots(request.method(), request.uri().path()) {
+            line.will_owe();
+        }
+        let request = request.map(|body| Heard::new(body, line.clone()));
         let answer = match is_for_keeping && !is_keeping(request.method(), request.uri().path()) {
             true => {
                 Either::Left(ready(Ok(ApiError::from(Unavailable::Overloaded).into_response())))
@@ -228,6 +234,7 @@ fn answers(
         };
         let line = line.clone();
         answer.map(move |answer| {
+            line.is_answered();
             answer.map(|mut response| {
                 if let Some(grant) = Carried::claim(&mut response) {
                     line.carry(grant);

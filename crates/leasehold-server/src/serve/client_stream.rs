@@ -1,6 +1,9 @@
 //! The bytes of a connection, whether it carries requests or became a WebSocket. It takes its
 //! place among the connections along, and it ends when its client reads nothing of what waits
 //! for it.
+//!
+//! The HTTP library takes the end of what a client sends for a hang-up, and drops its request. So
+//! the end is kept from it while an answer is due or is being written.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -68,7 +71,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let free = buffer.remaining();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let is_end = matches!(read, Poll::Ready(Ok(()))) && free > 0 && buffer.remaining() == free;
+        // The connection reads again after its answer, and finds the end again.
+        if is_end && (self.line.owes_at_end() || self.stalled.is_some()) {
+            return Poll::Pending;
+        }
         match &read {
             Poll::Ready(Ok(())) => self.line.was_read(),
             Poll::Ready(Err(_)) => self.line.was_reset(),

@@ -89,6 +89,19 @@ pub(super) fn is_keeping(method: &Method, path: &str) -> bool {
     }
 }
 
+/// Whether a request may wait for slots or be granted some. If its client goes, it gets none.
+pub(super) fn asks_for_slots(method: &Method, path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let is_acquire = matches!(
+        path,
+        "/api/leases"
+            | "/api/v2/concurrency_limits/increment"
+            | "/api/v2/concurrency_limits/increment-with-lease"
+            | "/api/concurrency_limits/increment"
+    );
+    *method == Method::POST && (is_acquire || path.starts_with("/api/task_runs"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

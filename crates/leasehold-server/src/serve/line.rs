@@ -4,8 +4,11 @@
 //! A grant is on its way from when its answer is written until another byte comes from its
 //! client. If the answer cannot be written, or if the connection is reset at once, the client
 //! did not read it, and the grant is given back.
+//!
+//! A client that has sent its whole request may close its half of the connection, and still reads
+//! the answer. Of a request that waits or grants, the end means that its client has gone.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,8 +20,20 @@ use crate::grant::Carried;
 /// by a client that did not read the answer. Later it may be any router on the way.
 const RESET_TIME: Duration = Duration::from_secs(1);
 
+/// What a client that says no more still gets.
+const NOTHING: u8 = 0;
+/// An answer, if what has been read of its request is all of it.
+const UNREAD: u8 = 1;
+/// Nothing, because more of its request has to come.
+const LACKING: u8 = 2;
+/// An answer.
+const DUE: u8 = 3;
+
 #[derive(Debug, Default)]
 pub(super) struct Line {
+    debt: AtomicU8,
+    /// The client says no more.
+    is_at_end: AtomicBool,
     has_asked: AtomicBool,
     carries_grant: AtomicBool,
     grant: Mutex<Option<(Carried, Instant)>>,
@@ -44,6 +59,41 @@ impl Line {
         self.has_asked.load(Ordering::Relaxed)
     }
 
+    /// A request has come that is answered though its client says no more.
+    pub(super) fn will_owe(&self) {
+        self.debt.store(UNREAD, Ordering::Relaxed);
+    }
+
+    /// The body of the request has come to its end.
+    pub(super) fn is_whole(&self) {
+        self.turn(&[UNREAD, LACKING], DUE);
+    }
+
+    /// More of the body is wanted than has come. Whether none will come.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.turn(&[UNREAD], LACKING) && self.is_at_end.load(Ordering::Relaxed)
+    }
+
+    /// The answer is there.
+    pub(super) fn is_answered(&self) {
+        self.debt.store(NOTHING, Ordering::Relaxed);
+    }
+
+    /// The client says no more. Whether it gets an answer all the same.
+    pub(super) fn owes_at_end(&self) -> bool {
+        self.is_at_end.store(true, Ordering::Relaxed);
+        matches!(self.debt.load(Ordering::Relaxed), UNREAD | DUE)
+    }
+
+    /// Only the task of the connection comes here.
+    fn turn(&self, from: &[u8], to: u8) -> bool {
+        let is_so = from.contains(&self.debt.load(Ordering::Relaxed));
+        if is_so {
+            self.debt.store(to, Ordering::Relaxed);
+        }
+        is_so
+    }
+
     /// Takes care of a grant whose answer is about to be written.
     pub(super) fn carry(&self, grant: Carried) {
         self.settle(Carried::keep);
@@ -53,6 +103,7 @@ impl Line {
 
     /// More has come from the client, or it has no more to say.
     pub(super) fn was_read(&self) {
+        self.turn(&[LACKING], UNREAD);
         self.settle(Carried::keep);
     }
 

@@ -279,6 +279,54 @@ async fn a_client_that_breaks_off_in_the_middle_of_a_body_holds_nothing() {
     assert_eq!(app.journal.leases(), []);
 }
 
+/// What a client reads that sends its whole request and no more.
+async fn answer_to_the_last(address: SocketAddr, request: &str) -> String {
+    let mut half = say(address, request).await;
+    half.shutdown().await.unwrap();
+    rest(&mut half).await
+}
+
+#[tokio::test]
+async fn a_client_that_says_no_more_gets_its_answer_whole() {
+    let app = TestApp::start();
+    for number in 0..3_000 {
+        app.limit(&format!("{number:04}{}", "x".repeat(900)), 1).await;
+    }
+    let lease = app.lease(&[&format!("0000{}", "x".repeat(900))], 1).await;
+    let address = app.listen().await;
+    let wire = |method: &str, path: &str, body: &str| {
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (request, status) in [
+        (wire("GET", "/api/health", ""), "200"),
+        (wire("GET", "/api/nothing", ""), "404"),
+        (wire("POST", &format!("{LIMITS}/"), r#"{"name": "db", "limit": 1}"#), "201"),
+        (wire("POST", &format!("{LIMITS}/leases/{lease}/renew"), "{}"), "204"),
+        (wire("POST", &format!("{LIMITS}/decrement-with-lease"), "{}"), "422"),
+        (wire("DELETE", &format!("/api/leases/{lease}"), ""), "200"),
+    ] {
+        let answer = answer_to_the_last(address, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+    }
+    // What is cut short is not waited for.
+    let began = std::time::Instant::now();
+    let whole = wire("POST", &format!("{LIMITS}/"), r#"{"name": "no", "limit": 1}"#);
+    let answer = answer_to_the_last(address, &whole[..whole.len() - 1]).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(began.elapsed().as_secs() < 20);
+    // More than the system keeps for a client that does not read yet.
+    let page = wire("POST", &format!("{LIMITS}/filter"), r#"{"limit": 200}"#);
+    let mut half = say(address, &page.repeat(20)).await;
+    half.shutdown().await.unwrap();
+    let answers = rest(&mut half).await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 20);
+    assert!(answers.len() > 20 * 200 * 900 && answers.ends_with("}]"), "{}", answers.len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn half_a_head_is_not_waited_for() {
     let app = TestApp::start();
