@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::command::{Acquire, GiveBack, Hold, Missing, Mode};
 use crate::decay::Level;
+use crate::happening::{Departure, What};
 use crate::holder::Holder;
 use crate::lease::{Holding, Holdings, Lease, LeaseId, Notes};
 use crate::ledger::{Ledger, Room};
@@ -36,7 +37,8 @@ impl Ledger {
         let ticket = place.unwrap_or(Ticket::NONE);
         match (self.refuses(&wanted, &acquire, ticket), acquire.patience) {
             (None, _) => {
-                self.queue.expect_no_longer(ticket);
+                let leases_out = self.leases_out(&wanted, &acquire.hold);
+                self.ends_its_wait(ticket, (!leases_out).then_some(Departure::Served));
                 self.grant(&wanted, (acquire.hold, acquire.mode, acquire.origin), ticket)
             }
             (Some(Acquired::Refused(refusal)), Some(patience)) => {
@@ -45,7 +47,18 @@ impl Ledger {
             (Some(Acquired::Refused(refusal)), None) => {
                 Acquired::Refused(self.queue.with_position(refusal, 0, Ticket::NONE))
             }
-            (Some(refused), _) => refused,
+            (Some(refused), _) => {
+                self.ends_its_wait(ticket, Some(Departure::LimitsChanged));
+                refused
+            }
+        }
+    }
+
+    /// A waiter that came back has its answer. It is told to have left if no lease tells so.
+    fn ends_its_wait(&mut self, ticket: Ticket, why: Option<Departure>) {
+        let back = self.queue.expect_no_longer(ticket);
+        if let (Some((_, waiter)), Some(why)) = (back, why) {
+            self.happened_in_line(What::Left(why), &waiter);
         }
     }
 

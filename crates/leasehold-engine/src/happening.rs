@@ -121,6 +121,8 @@ pub enum Departure {
     HungUp,
     /// It has waited for as long as it wanted to.
     OutOfPatience,
+    /// It was sent away to come back to its place, and did not.
+    NotBack,
     /// Its limits have changed: it cannot be granted any longer.
     LimitsChanged,
     /// The ledger stops serving.

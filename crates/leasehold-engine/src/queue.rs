@@ -210,7 +210,7 @@ impl Queue {
         refusal
     }
 
-    fn join(&mut self, ticket: Ticket, waiter: Waiter) {
+    fn join(&mut self, ticket: Ticket, waiter: Waiter, overtaken: u64) {
         self.patience.insert((waiter.until, ticket));
         self.tickets.insert(waiter.id, ticket);
         if let Some((lease, _)) = waiter.acquire.hold.key() {
@@ -219,7 +219,6 @@ impl Queue {
         if let Some(holder) = waiter.acquire.hold.only_once() {
             self.of_holder.insert(holder.clone(), ticket);
         }
-        let overtaken = self.expect_no_longer(ticket);
         for want in &waiter.wanted {
             let line = self.lines.entry(want.limit).or_default();
             line.insert(waiter.priority, (ticket, overtaken), want.slots);
@@ -318,18 +317,21 @@ impl Ledger {
             let refusal = self.queue.with_position(refusal, patience.priority, ticket);
             return Acquired::Refused(Refusal { place: Some(ticket), ..refusal });
         }
+        let (overtaken, before) = self.queue.expect_no_longer(ticket).unzip();
         let waiter = Waiter {
             id: patience.waiter,
             wish: self.wish(&acquire, &wanted, patience.priority),
             acquire,
             wanted,
             priority: patience.priority,
-            since: self.now,
+            since: before.as_ref().map_or(self.now, |waiter| waiter.since),
             until: patience.until,
             comes_back: place.is_some(),
         };
-        self.happened_in_line(What::Queued, &waiter);
-        self.queue.join(ticket, waiter);
+        if before.is_none() {
+            self.happened_in_line(What::Queued, &waiter);
+        }
+        self.queue.join(ticket, waiter, overtaken.unwrap_or(0));
         Acquired::Queued(ticket)
     }
 
@@ -343,8 +345,12 @@ impl Ledger {
             Command::SendWaitersAway(why) => (self.queue.waiters.keys().copied().collect(), *why),
             _ => return Vec::new(),
         };
-        let gone = tickets.into_iter().filter_map(|ticket| self.queue.leave(ticket));
-        gone.map(|waiter| (waiter, why)).collect()
+        let mut gone: Vec<_> =
+            tickets.into_iter().filter_map(|ticket| self.queue.leave(ticket)).collect();
+        if let Command::SendWaitersAway(_) = command {
+            gone.extend(self.queue.forget_the_absent());
+        }
+        gone.into_iter().map(|waiter| (waiter, why)).collect()
     }
 
     pub(crate) fn left_the_line(&mut self, gone: &[(Waiter, Departure)]) {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use axum::http::HeaderValue;
-use leasehold_engine::{Acquire, Acquired, Outcome, Refusal, Span, Ticket};
+use leasehold_engine::{Acquire, Acquired, Hold, Outcome, Refusal, Span, Ticket};
 
 use crate::app::App;
 use crate::coordinator::{Undo, Wait};
@@ -49,6 +49,8 @@ impl Drop for Claimed<'_> {
                 self.caller,
                 Kept {
                     ticket,
+                    // It may have been granted, and be given back.
+                    lease: None,
                     // Its client may have given up, and try a lock next.
                     standing: Standing::Refused { early: 0 },
                     refused_at: self.app.ledger().clock().now(),
@@ -79,6 +81,12 @@ pub(crate) async fn acquire(
         Standing::Proven => Span::from_seconds_f64(app.config().park_seconds),
         Standing::Tested | Standing::Refused { .. } => Span::ZERO,
     };
+    if let (Hold::Lease { id, .. } | Hold::Holder { id, .. }, Some(lease)) =
+        (&mut acquire.hold, visit.lease)
+    {
+        *id = lease;
+    }
+    let lease = acquire.hold.lease();
     let mut claimed = Claimed { app, caller, place: visit.place };
     let wait = Wait { span, priority: 0, place: visit.place, from };
     let (outcome, undo) = ledger.acquire(acquire, wait).await?.into_parts();
@@ -108,7 +116,7 @@ pub(crate) async fn acquire(
         let standing = if door == Door::Tags { Standing::Proven } else { visit.standing };
         let refused_at = ledger.clock().now();
         let asked = Span::from_seconds_f64(after_seconds);
-        places.keep(caller, Kept { ticket, standing, refused_at, asked });
+        places.keep(caller, Kept { ticket, lease, standing, refused_at, asked });
     }
     Err(ApiError::Locked(sentence(&refusal), Some(ComeBack { after_seconds, cookie })))
 }

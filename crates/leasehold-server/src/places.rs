@@ -15,7 +15,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use leasehold_engine::{Acquire, Hold, Span, Ticket, Timestamp};
+use leasehold_engine::{Acquire, Hold, LeaseId, Span, Ticket, Timestamp};
 
 use crate::identity::{ClientId, Identity};
 use crate::peer::Peer;
@@ -73,6 +73,9 @@ pub(crate) enum Standing {
 pub(crate) struct Visit {
     /// The place that is kept for it.
     pub(crate) place: Option<Ticket>,
+    /// The lease that it asked for, which nobody was granted: it asks for the same again, so that
+    /// its wait is told of as one.
+    pub(crate) lease: Option<LeaseId>,
     pub(crate) standing: Standing,
     /// How long it is to sleep if it is refused now and is to be tested.
     pub(crate) sleep: Option<Span>,
@@ -82,6 +85,7 @@ pub(crate) struct Visit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Kept {
     pub(crate) ticket: Ticket,
+    pub(crate) lease: Option<LeaseId>,
     pub(crate) standing: Standing,
     pub(crate) refused_at: Timestamp,
     /// How long its client was asked to sleep.
@@ -165,6 +169,7 @@ impl Places {
         let visit = known.or_else(|| caller.alike.and_then(|key| inner.claim(key, now, false)));
         visit.unwrap_or(Visit {
             place: None,
+            lease: None,
             standing: Standing::Refused { early: 0 },
             sleep: None,
         })
@@ -197,7 +202,7 @@ impl Kept {
             }
             Standing::Tested | Standing::Refused { .. } => (Standing::Refused { early: 0 }, None),
         };
-        Some(Visit { place: Some(self.ticket), standing, sleep })
+        Some(Visit { place: Some(self.ticket), lease: self.lease, standing, sleep })
     }
 
     /// A client that is known for sure came earlier than it was asked to. That is a try-lock, or
@@ -209,7 +214,7 @@ impl Kept {
             Standing::Proven => return None,
         };
         let standing = Standing::Refused { early };
-        Some(Visit { place: Some(self.ticket), standing, sleep: None })
+        Some(Visit { place: Some(self.ticket), lease: self.lease, standing, sleep: None })
     }
 }
 

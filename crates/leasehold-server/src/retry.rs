@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn visit(standing: Standing, sleep: Option<Span>) -> Visit {
-        Visit { place: None, standing, sleep }
+        Visit { place: None, lease: None, standing, sleep }
     }
 
     #[test]

@@ -1,19 +1,18 @@
 //! Who was sent away and comes back in a moment: the clients that poll.
 //!
-//! Whoever is absent stands in no line. But how often it was overtaken is remembered, and what
-//! is kept for it stays, until it is back in its place, or is no longer expected.
+//! A waiter that is away stands in no line. How often it was overtaken is remembered, and what is kept
+//! for it stays, for two seconds. For ten seconds it is the same waiter when it comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use smallvec::SmallVec;
-
-use super::{OVERTAKES_MAX, Queue, Ticket, Waiter};
+use super::{OVERTAKES_MAX, Queue, Ticket, Waiter, WaiterId};
 use crate::command::Patience;
-use crate::limit::LimitId;
 use crate::time::{Span, Timestamp};
 
-/// How long somebody who was sent away to come back is expected.
+/// How long slots stay kept for a waiter that was sent away to come back.
 const ABSENCE_MAX: Span = Span::from_seconds(2);
+/// How much longer it counts as the same waiter when it comes back.
+const MEMORY: Span = Span::from_seconds(8);
 
 /// Everybody who is expected back.
 #[derive(Debug, Default)]
@@ -26,9 +25,10 @@ pub(super) struct Absentees {
 #[derive(Debug)]
 struct Absent {
     until: Timestamp,
+    /// Whether slots may be kept for it.
+    is_expected: bool,
     overtaken: u64,
-    /// On which something may be kept for it.
-    limits: SmallVec<[LimitId; 1]>,
+    waiter: Waiter,
 }
 
 impl Absentees {
@@ -61,8 +61,12 @@ impl Queue {
         patience.place.filter(is_free)
     }
 
-    /// Sends somebody away who comes back in a moment.
-    pub(super) fn send_to_come_back(&mut self, ticket: Ticket, now: Timestamp) -> Option<Waiter> {
+    /// Sends a waiter away that comes back in a moment. Answers its id and its priority.
+    pub(super) fn send_to_come_back(
+        &mut self,
+        ticket: Ticket,
+        now: Timestamp,
+    ) -> Option<(WaiterId, i32)> {
         let wanted = &self.waiters.get(&ticket)?.wanted;
         let lines = wanted.iter().filter_map(|want| self.lines.get(&want.limit));
         let overtaken = lines.map(|line| line.overtaken(ticket)).max().unwrap_or(0);
@@ -72,29 +76,55 @@ impl Queue {
                 self.lines.entry(want.limit).or_default().keep(ticket, want.slots);
             }
         }
-        let limits = waiter.wanted.iter().map(|want| want.limit).collect();
-        self.absentees.add(ticket, Absent { until: now + ABSENCE_MAX, overtaken, limits });
-        Some(waiter)
+        let sent_away = (waiter.id, waiter.priority);
+        let until = now + ABSENCE_MAX;
+        self.absentees.add(ticket, Absent { until, is_expected: true, overtaken, waiter });
+        Some(sent_away)
     }
 
-    /// Somebody is back, or it does not matter any longer: nothing is kept for it while it is
-    /// away. Answers how often it had been overtaken.
-    pub(crate) fn expect_no_longer(&mut self, ticket: Ticket) -> u64 {
-        let Some(absent) = self.absentees.remove(ticket) else { return 0 };
-        for limit in absent.limits {
-            if let Some(line) = self.lines.get_mut(&limit) {
+    /// A waiter is back, or it does not matter any longer: nothing is kept for it while it is
+    /// away. Answers how often it had been overtaken, and the waiter as it was.
+    pub(crate) fn expect_no_longer(&mut self, ticket: Ticket) -> Option<(u64, Waiter)> {
+        let absent = self.absentees.remove(ticket)?;
+        if absent.is_expected {
+            self.keep_nothing_for(ticket, &absent.waiter);
+        }
+        Some((absent.overtaken, absent.waiter))
+    }
+
+    fn keep_nothing_for(&mut self, ticket: Ticket, waiter: &Waiter) {
+        for want in &waiter.wanted {
+            if let Some(line) = self.lines.get_mut(&want.limit) {
                 line.keep_no_longer(ticket);
-                self.remove_if_empty(limit);
-                self.touch(limit);
+                self.remove_if_empty(want.limit);
+                self.touch(want.limit);
             }
         }
-        absent.overtaken
     }
 
-    /// Expects none of those any longer who are not back by now.
-    pub(super) fn give_up_the_overdue(&mut self, now: Timestamp) {
-        while let Some(ticket) = self.absentees.overdue(now) {
-            self.expect_no_longer(ticket);
+    /// Keeps nothing more for those who are not back by now. Answers those that are forgotten.
+    pub(super) fn give_up_the_overdue(&mut self, now: Timestamp) -> Vec<Waiter> {
+        let mut forgotten = Vec::new();
+        while let Some(ticket) = self.absentees.overdue(now)
+            && let Some(absent) = self.absentees.remove(ticket)
+        {
+            if !absent.is_expected {
+                forgotten.push(absent.waiter);
+                continue;
+            }
+            self.keep_nothing_for(ticket, &absent.waiter);
+            let until = absent.until + MEMORY;
+            // Its count is forgotten: it is as if it came anew, in its place.
+            self.absentees
+                .add(ticket, Absent { until, is_expected: false, overtaken: 0, ..absent });
         }
+        forgotten
+    }
+
+    /// Forgets all who are away.
+    pub(super) fn forget_the_absent(&mut self) -> Vec<Waiter> {
+        let absent: Vec<_> = self.absentees.absent.keys().copied().collect();
+        let forgotten = absent.into_iter().filter_map(|ticket| self.expect_no_longer(ticket));
+        forgotten.map(|(_, waiter)| waiter).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Who is served: when something has changed about a limit, whoever can run of those in its line.
 
-use super::{Called, Ticket, Waiter};
+use super::{Called, Ticket, WaiterId};
 use crate::command::Acquire;
 use crate::decay::Level;
 use crate::happening::{Departure, What};
@@ -14,7 +14,9 @@ impl Ledger {
     /// those whose patience is over are sent away.
     pub(crate) fn serve_lines(&mut self) -> Vec<Called> {
         let mut called = Vec::new();
-        self.queue.give_up_the_overdue(self.now);
+        for waiter in self.queue.give_up_the_overdue(self.now) {
+            self.happened_in_line(What::Left(Departure::NotBack), &waiter);
+        }
         self.serve_touched(&mut called);
         while let Some(&(until, ticket)) = self.queue.patience.first()
             && until <= self.now
@@ -25,9 +27,9 @@ impl Ledger {
                 None => called.extend(self.call(ticket)),
                 Some(refused) => {
                     let left = self.leave(ticket, Departure::OutOfPatience);
-                    called.extend(left.map(|waiter| {
-                        let outcome = self.sent_away(refused, waiter.priority, ticket);
-                        Called { waiter: waiter.id, outcome }
+                    called.extend(left.map(|(waiter, priority)| {
+                        let outcome = self.sent_away(refused, priority, ticket);
+                        Called { waiter, outcome }
                     }));
                 }
             }
@@ -80,7 +82,7 @@ impl Ledger {
                 }
                 Some(outcome) => {
                     let left = self.leave(ticket, Departure::LimitsChanged);
-                    called.extend(left.map(|left| Called { waiter: left.id, outcome }));
+                    called.extend(left.map(|(waiter, _)| Called { waiter, outcome }));
                 }
             }
         }
@@ -139,16 +141,17 @@ impl Ledger {
         Some(Called { waiter: waiter.id, outcome })
     }
 
-    fn leave(&mut self, ticket: Ticket, why: Departure) -> Option<Waiter> {
+    /// Takes a waiter out of line. It is told to have left unless it comes back: its wait goes on.
+    /// Answers its id and its priority.
+    fn leave(&mut self, ticket: Ticket, why: Departure) -> Option<(WaiterId, i32)> {
         let comes_back = why == Departure::OutOfPatience
             && self.queue.waiters.get(&ticket).is_some_and(|waiter| waiter.comes_back);
-        let waiter = if comes_back {
-            self.queue.send_to_come_back(ticket, self.now)?
-        } else {
-            self.queue.leave(ticket)?
-        };
+        if comes_back {
+            return self.queue.send_to_come_back(ticket, self.now);
+        }
+        let waiter = self.queue.leave(ticket)?;
         self.happened_in_line(What::Left(why), &waiter);
-        Some(waiter)
+        Some((waiter.id, waiter.priority))
     }
 }
 

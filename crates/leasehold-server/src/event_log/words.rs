@@ -86,6 +86,7 @@ fn why_left(why: Departure) -> &'static str {
         Departure::Served => "it got its slots, without a lease",
         Departure::HungUp => "its client hung up",
         Departure::OutOfPatience => "it had waited for as long as a request is held open",
+        Departure::NotBack => "its client did not come back to its place",
         Departure::LimitsChanged => "the limit was changed, and it can have no lease any longer",
         Departure::Stopping => "the server stopped",
         Departure::JournalFailed => "the journal failed",

@@ -1,4 +1,4 @@
-use leasehold_engine::{LeaseId, Missing, Mode, Want};
+use leasehold_engine::{Missing, Mode, Want};
 use smallvec::smallvec;
 
 use super::*;
@@ -61,7 +61,8 @@ impl Client {
                 self.next_ticket += 1;
                 Ticket(self.next_ticket)
             });
-            let kept = Kept { ticket, standing: visit.standing, refused_at: now, asked };
+            let kept =
+                Kept { ticket, lease: None, standing: visit.standing, refused_at: now, asked };
             self.places.keep(self.caller, kept);
         }
         (visit, asked)
@@ -143,7 +144,7 @@ fn a_client_that_came_too_late_keeps_its_place_in_line() {
 
 fn kept(ticket: u64, refused_at: Timestamp) -> Kept {
     let (standing, asked) = (Standing::Proven, millis(10));
-    Kept { ticket: Ticket(ticket), standing, refused_at, asked }
+    Kept { ticket: Ticket(ticket), lease: None, standing, refused_at, asked }
 }
 
 #[test]
@@ -215,9 +216,10 @@ fn two_clients_in_one_program_are_both_held_open_though_they_share_a_cookie() {
         let shared = fastrand::u64(0..=10 * (1 << early) - 10);
         let asked = visit.sleep.unwrap_or(millis(10 + shared));
         let ticket = visit.place.unwrap_or(Ticket(9));
-        client
-            .places
-            .keep(client.caller, Kept { ticket, standing: visit.standing, refused_at: now, asked });
+        client.places.keep(
+            client.caller,
+            Kept { ticket, lease: None, standing: visit.standing, refused_at: now, asked },
+        );
         next[nth] = now + asked + millis(2);
     }
     panic!("not held open: {next:?}");

@@ -77,8 +77,10 @@ async fn who_leaves_the_line_is_told_with_the_reason() {
     let held = app.retry(2).await;
     app.clock.advance(Span::from_seconds_f64(PARK_SECONDS));
     held.await.expect(423);
-    check(&app, "it had waited for as long as a request is held open").await;
+    app.sleep(11.0);
+    check(&app, "its client did not come back to its place").await;
 
+    app.ask_as(2).await.expect(423);
     let held = app.retry(2).await;
     app.update("db", &json!({"limit": 0})).await;
     held.await.expect(422);
@@ -98,6 +100,42 @@ async fn who_leaves_the_line_is_told_with_the_reason() {
     app.ledger().send_waiters_away();
     held.await.expect(503);
     check(&app, "the server stopped").await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_held_open_three_times_is_one_waiter() {
+    let (app, lease) = held().await;
+    app.ask_as(1).await.expect(423);
+    let mut held = app.retry(1).await;
+    let since = app.waiters("db").await[0]["since"].clone();
+    for _ in 0..2 {
+        app.clock.advance(Span::from_seconds_f64(PARK_SECONDS));
+        held.await.expect(423);
+        held = app.retry(1).await;
+        let waiter = app.waiters("db").await.remove(0);
+        assert_eq!(waiter["since"], since);
+    }
+    app.release(&lease).await.expect(204);
+    let granted = lease_of(&held.await.expect(200));
+    let told = app.told(&format!("lease={granted}"), 2).await;
+    assert_eq!(told, of_log(&[("waiter.queued", None), ("lease.granted", None)]));
+    assert_eq!(app.events("kind=waiter").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_is_granted_a_slot_as_it_comes_back_is_one_waiter() {
+    let (app, lease) = held().await;
+    app.ask_as(1).await.expect(423);
+    let held = app.retry(1).await;
+    app.clock.advance(Span::from_seconds_f64(PARK_SECONDS));
+    held.await.expect(423);
+    app.release(&lease).await.expect(204);
+    app.sleep(0.02);
+    let granted = lease_of(&app.ask_as(1).await.expect(200));
+    let told = app.told(&format!("lease={granted}"), 2).await;
+    assert_eq!(told, of_log(&[("waiter.queued", None), ("lease.granted", None)]));
+    app.sleep(20.0);
+    assert_eq!(app.events("kind=waiter").await.len(), 1);
 }
 
 #[tokio::test]
