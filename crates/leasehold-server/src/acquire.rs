@@ -76,7 +76,7 @@ pub(crate) async fn acquire(
     acquire.origin = origin.said;
     let expected = joins::expected(&acquire);
     let wants = acquire.wants.clone();
-    let visit = places.claim(caller, ledger.clock().now());
+    let mut visit = places.claim(caller, ledger.clock().now());
     let span = match visit.standing {
         Standing::Proven => Span::from_seconds_f64(app.config().park_seconds),
         Standing::Tested | Standing::Refused { .. } => Span::ZERO,
@@ -100,6 +100,15 @@ pub(crate) async fn acquire(
     }
     let Acquired::Refused(refusal) = acquired else { return Ok((acquired, undo)) };
 
+    let are_cookies_lost = places.refuse(caller, &mut visit, ledger.clock().now());
+    if are_cookies_lost && app.notices().is_new(("cookies", from), ledger.clock().now()) {
+        let address = from.map(tracing::field::display);
+        tracing::info!(
+            address,
+            "no client comes back with the cookie that its refusal gave it. If these clients wait, \
+             a proxy drops cookies, and they poll: let it pass Cookie and Set-Cookie"
+        );
+    }
     let after_seconds = match door {
         Door::Limits => retry::after_seconds(&refusal, app.config(), app.holds_open(from), &visit),
         Door::Tags => retry::after_seconds_of_tags(app.config(), app.holds_open(from)),

@@ -10,6 +10,8 @@
 //! freed slot does not stand idle while everybody sleeps (defect D22), and who came first goes
 //! first, though its client knows nothing of queues.
 
+mod newcomers;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -17,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use leasehold_engine::{Acquire, Hold, LeaseId, Span, Ticket, Timestamp};
 
+use self::newcomers::Newcomers;
 use crate::identity::{ClientId, Identity};
 use crate::peer::Peer;
 
@@ -49,9 +52,11 @@ pub(crate) struct Caller {
     /// By which it is known for sure.
     client: Option<Key>,
     /// By which it looks like others. Clients that look alike ask for the same thing, so their
-    /// places are as good as each other's. `None` for a client that keeps cookies: without one,
-    /// it was not here before.
-    alike: Option<Key>,
+    /// places are as good as each other's.
+    look: Key,
+    /// Whether it was here before only if there is a place for one of its look. A client that keeps
+    /// cookies was not, without one.
+    is_known_by_look: bool,
 }
 
 type Key = u64;
@@ -60,7 +65,8 @@ type Key = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
     /// It was refused; it may be a try-lock. So often in turn it came before it was asked to: then
-    /// there may be two of it, which step on each other's toes unless their sleeps differ.
+    /// there may be two of it, which step on each other's toes unless their sleeps differ. Or so
+    /// often the number of clients has doubled that came before it and never came back.
     Refused { early: u32 },
     /// It came back once, and was asked to sleep longer.
     Tested,
@@ -105,6 +111,7 @@ struct Inner {
     /// Those that were not claimed; a place may be kept under two keys.
     live: HashSet<u64>,
     next: u64,
+    newcomers: Newcomers,
     /// Which are given up next.
     order: BinaryHeap<Reverse<(Timestamp, u64, Key)>>,
 }
@@ -134,11 +141,13 @@ impl Places {
             Hold::Unleased => (None, None),
         };
         let asked = self.hasher.hash_one((wants, mode, hold));
-        let alike = || self.hasher.hash_one((asked, peer, identity.said));
+        // Only one client asks for what its own run is to hold.
+        let is_named = acquire.hold.holder().is_some();
         Caller {
             asked,
             client: identity.client.map(|client| self.hasher.hash_one((asked, client))),
-            alike: (identity.client.is_none() && !identity.keeps_cookies).then(alike),
+            look: self.hasher.hash_one((asked, peer, identity.said)),
+            is_known_by_look: identity.client.is_none() && (is_named || !identity.keeps_cookies),
         }
     }
 
@@ -153,7 +162,7 @@ impl Places {
         let number = inner.next;
         inner.next += 1;
         inner.live.insert(number);
-        for key in [caller.client, caller.alike].into_iter().flatten() {
+        for key in [caller.client, caller.alike()].into_iter().flatten() {
             inner.kept.entry(key).or_default().push((number, place));
             inner.order.push(Reverse((place.until(), number, key)));
         }
@@ -165,8 +174,11 @@ impl Places {
     pub(crate) fn claim(&self, caller: Caller, now: Timestamp) -> Visit {
         let mut inner = self.lock();
         inner.give_up(now);
+        if caller.client.is_some() {
+            inner.newcomers.came_back(caller.look);
+        }
         let known = caller.client.and_then(|key| inner.claim(key, now, true));
-        let visit = known.or_else(|| caller.alike.and_then(|key| inner.claim(key, now, false)));
+        let visit = known.or_else(|| caller.alike().and_then(|key| inner.claim(key, now, false)));
         visit.unwrap_or(Visit {
             place: None,
             lease: None,
@@ -175,8 +187,26 @@ impl Places {
         })
     }
 
+    /// A client was refused. If it is new, those before it say how long it may have to sleep.
+    /// Answers whether the cookies of clients that look like it seem to get lost.
+    pub(crate) fn refuse(&self, caller: Caller, visit: &mut Visit, now: Timestamp) -> bool {
+        if caller.client.is_some() || caller.is_known_by_look {
+            return false;
+        }
+        let newcomer = self.lock().newcomers.comes(caller.look, now);
+        visit.standing = Standing::Refused { early: newcomer.early };
+        newcomer.are_cookies_lost
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Caller {
+    /// The key of the places of its look, if it may have one of these.
+    fn alike(&self) -> Option<Key> {
+        self.is_known_by_look.then_some(self.look)
     }
 }
 

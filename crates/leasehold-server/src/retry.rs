@@ -20,7 +20,8 @@ const COME_BACK_SECONDS: f64 = 0.01;
 /// The same for tags, whose clients are held open when they come back for the first time.
 const COME_BACK_SECONDS_OF_TAGS: f64 = 0.02;
 
-/// So many times the longest sleep doubles of clients that come before they were asked to.
+/// So many times the longest sleep doubles of clients that come before they were asked to, and of
+/// new ones if none of those before them came back.
 const EARLY_MAX: u32 = 7;
 
 /// Seconds until a refused client should try again, and whether it may be held open then.

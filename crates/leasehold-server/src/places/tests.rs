@@ -224,3 +224,46 @@ fn two_clients_in_one_program_are_both_held_open_though_they_share_a_cookie() {
     }
     panic!("not held open: {next:?}");
 }
+
+/// A client that keeps cookies, whose cookies a proxy drops.
+const ROBBED: Identity = Identity { client: None, said: 1, keeps_cookies: true };
+
+#[test]
+fn a_client_whose_cookies_get_lost_polls_ever_more_slowly() {
+    let places = Places::default();
+    let caller = places.caller(None, ROBBED, &acquire("db", 1));
+    let mut early_max = 0;
+    for nth in 0..2_048 {
+        let mut visit = places.claim(caller, at(nth));
+        assert_eq!(visit.place, None);
+        let are_lost = places.refuse(caller, &mut visit, at(nth));
+        assert_eq!(are_lost, nth >= 255);
+        let Standing::Refused { early } = visit.standing else { panic!("{visit:?}") };
+        assert!(early >= early_max);
+        early_max = early;
+    }
+    assert_eq!(early_max, 8);
+    // Others, and clients that were granted slots, do not count.
+    let other = places.caller(None, ROBBED, &acquire("other", 1));
+    let mut visit = places.claim(other, at(2_048));
+    assert!(!places.refuse(other, &mut visit, at(2_048)));
+    assert_eq!(visit.standing, FIRST);
+    // One that comes back with its cookie shows that cookies arrive.
+    let known = places.known_as(caller, ClientId::new().0);
+    places.claim(known, at(2_049));
+    let mut visit = places.claim(caller, at(2_050));
+    places.refuse(caller, &mut visit, at(2_050));
+    assert_eq!(visit.standing, FIRST);
+}
+
+#[test]
+fn a_run_that_asks_for_itself_is_known_without_a_cookie() {
+    let places = Places::default();
+    let mut asks = acquire("tag:gpu", 1);
+    asks.hold =
+        Hold::Holder { id: LeaseId(1), holder: leasehold_engine::Holder::new("task_run", "a") };
+    let caller = places.caller(None, ROBBED, &asks);
+    places.keep(caller, kept(3, at(0)));
+    let visit = places.claim(places.caller(None, ROBBED, &asks), at(12));
+    assert_eq!((visit.place, visit.standing), (Some(Ticket(3)), Standing::Proven));
+}
