@@ -19,19 +19,18 @@
 mod handle;
 mod inbox;
 mod most;
+mod start;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use leasehold_engine::{
-    Acquired, Called, Command, Departure, Happening, Ledger, Outcome, Snapshot, Span, Timestamp,
-    WaiterId, What,
+    Acquired, Called, Command, Departure, Happening, Ledger, Outcome, Span, Timestamp, WaiterId,
+    What,
 };
-use leasehold_journal::{CommitError, Journal, LoadError};
+use leasehold_journal::{CommitError, Journal};
 use rustc_hash::FxHashMap;
 use tokio::sync::broadcast;
 
@@ -39,11 +38,10 @@ use crate::clock::Clock;
 pub use handle::{Answer, Handle, Unavailable, Undo, Wait};
 use inbox::{Inbox, Message, Note, Outbox, Reply, Request};
 use most::Most;
+pub use start::{Loaded, Ready, Running, load, start};
 
 /// How many messages are heeded before what they did is committed.
 const BATCH_MAX: usize = 4_096;
-/// How many batches a listener may be behind.
-const TOLD_MAX: usize = 1_024;
 /// The journal knows this exactly when the server was up last.
 const HEARTBEAT: Span = Span::from_seconds(1);
 /// How long a journal that could not be written is left alone, unless somebody wants a change.
@@ -52,8 +50,6 @@ const PAUSE: Span = Span::from_micros(500_000);
 const READ_SHARE: u64 = 4;
 /// How long to wait before a journal that cannot be loaded is tried again.
 const RELOAD_DELAY: Duration = Duration::from_millis(500);
-/// By how much a journal has to be ahead of the clock for a word about it.
-const AHEAD_MIN: Span = Span::from_seconds(5);
 /// From when on a delay counts as a standstill, in which no holder could renew. Shorter than any
 /// lease.
 const STANDSTILL_MIN: Span = Span::from_micros(500_000);
@@ -101,132 +97,6 @@ struct Coordinator<J> {
     is_stopping: bool,
     /// What was sent until now is the last.
     is_stopped: bool,
-}
-
-/// A coordinator that runs, until this is stopped or dropped.
-#[derive(Debug)]
-pub struct Running {
-    outbox: Outbox,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-/// A journal that was read, and what was durable in it.
-#[derive(Debug)]
-pub struct Loaded<J> {
-    journal: J,
-    snapshot: Snapshot,
-}
-
-/// A coordinator that can be reached, and was not started.
-#[expect(missing_debug_implementations, reason = "its parts have none")]
-pub struct Ready<J> {
-    coordinator: Coordinator<J>,
-    inbox: Inbox,
-}
-
-/// Reads a journal.
-///
-/// # Errors
-///
-/// If the journal cannot be loaded.
-pub fn load<J: Journal>(mut journal: J) -> Result<Loaded<J>, LoadError> {
-    let snapshot = journal.load()?;
-    Ok(Loaded { journal, snapshot })
-}
-
-impl<J: Journal + 'static> Loaded<J> {
-    /// Everything that is durable, before anything else happens.
-    pub fn durable(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
-    /// Makes the coordinator ready. It can be reached and listened to, and does nothing yet.
-    pub fn prepare(self, clock: Clock) -> (Handle, Ready<J>) {
-        let Self { journal, snapshot } = self;
-        let now = clock.now();
-        let committed_at = snapshot.at.min(now);
-        let ahead = snapshot.at.since(now);
-        if ahead >= AHEAD_MIN {
-            tracing::warn!(
-                seconds = ahead.as_seconds_f64(),
-                "the journal was written by a clock that was ahead of this one; its times are moved \
-                 back, and leases keep the time that they had left"
-            );
-        }
-        let mut ledger = Ledger::restore(snapshot, now);
-        ledger.raise_fences(now);
-        let (outbox, inbox) = inbox::new();
-        outbox.watch(&clock);
-        let told = broadcast::Sender::new(TOLD_MAX);
-        let coordinator = Coordinator {
-            ledger,
-            most: Most::default(),
-            clock: clock.clone(),
-            journal,
-            outbox: outbox.clone(),
-            waiting: FxHashMap::default(),
-            stepped: Vec::new(),
-            happened: Vec::new(),
-            told: told.clone(),
-            committed_at,
-            looked_at: now,
-            looks_by: now,
-            paused_until: None,
-            is_failing: false,
-            is_lost: false,
-            is_stopping: false,
-            is_stopped: false,
-        };
-        (Handle::new(outbox, clock, told), Ready { coordinator, inbox })
-    }
-}
-
-impl<J: Journal + 'static> Ready<J> {
-    /// Starts it. Whoever listened before misses nothing of what happens.
-    ///
-    /// # Errors
-    ///
-    /// If it can have no thread.
-    pub fn start(self) -> io::Result<Running> {
-        let Self { coordinator, inbox } = self;
-        let outbox = coordinator.outbox.clone();
-        let thread = thread::Builder::new()
-            .name("coordinator".into())
-            .spawn(move || coordinator.run(inbox))?;
-        Ok(Running { outbox, thread: Some(thread) })
-    }
-}
-
-/// Starts the coordinator on a journal as it is.
-///
-/// # Errors
-///
-/// If the journal cannot be loaded.
-pub fn start<J: Journal + 'static>(
-    journal: J,
-    clock: Clock,
-) -> Result<(Handle, Running), LoadError> {
-    let (handle, ready) = load(journal)?.prepare(clock);
-    let running = ready.start().map_err(|error| LoadError::Storage(error.into()))?;
-    Ok((handle, running))
-}
-
-impl Running {
-    /// Stops it after everything that it was sent is answered, and closes the journal.
-    pub async fn stop(mut self) {
-        self.outbox.stop();
-        let Some(thread) = self.thread.take() else { return };
-        let ended = tokio::task::spawn_blocking(|| thread.join()).await;
-        if !matches!(ended, Ok(Ok(()))) {
-            tracing::error!("the coordinator has panicked");
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.outbox.stop();
-    }
 }
 
 impl<J: Journal + 'static> Coordinator<J> {

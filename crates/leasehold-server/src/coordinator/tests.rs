@@ -8,7 +8,7 @@ use leasehold_engine::{
     Acquire, Changes, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Missing, Mode, Page, Query,
     Rate, Scope, Snapshot, Want,
 };
-use leasehold_journal::MemoryJournal;
+use leasehold_journal::{LoadError, MemoryJournal};
 
 use super::*;
 
