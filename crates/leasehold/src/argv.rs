@@ -25,58 +25,99 @@ pub(crate) fn address_is_secret() -> bool {
     env::var_os(REDIS).is_some_and(|url| url.to_str().is_none_or(Address::is_secret))
 }
 
+/// An option whose value may be a secret, and the variable that it moves to.
+struct Secret {
+    flags: &'static [&'static str],
+    /// Beside these an error has to be said, and not to be hidden.
+    conflicts: &'static [&'static str],
+    variable: &'static str,
+    /// What the variable would be refused beside.
+    removed: &'static [&'static str],
+    is_secret: fn(&str) -> bool,
+    /// What to use instead.
+    advice: &'static str,
+}
+
+const ADDRESS: Secret = Secret {
+    flags: &["--redis", "--url"],
+    conflicts: &["--redis-file"],
+    variable: REDIS,
+    removed: &[REDIS_FILE],
+    is_secret: Address::is_secret,
+    advice: "use --redis-file or the variable LEASEHOLD_REDIS",
+};
+
+const AUTH_STRING: Secret = Secret {
+    flags: &["--auth-string"],
+    conflicts: &[],
+    variable: "LEASEHOLD_AUTH_STRING",
+    removed: &[],
+    // An empty one is refused where the options are read.
+    is_secret: |text| !text.trim().is_empty(),
+    advice: "use the variable LEASEHOLD_AUTH_STRING or the file of options",
+};
+
 /// Starts this program again, under the same process id, without the password among its arguments. Returns where none
 /// stands there.
 pub(crate) fn hide_password() {
     let arguments: Vec<OsString> = env::args_os().collect();
-    let Some((shown, url)) = without_address(&arguments) else { return };
+    let secret = secret_of(&arguments);
+    let Some((shown, value)) = secret.taken_from(&arguments) else { return };
     let mut again = Command::new(this_program());
     if let Some(name) = arguments.first() {
         again.arg0(name);
     }
-    let error = again.args(shown).env(REDIS, url).env_remove(REDIS_FILE).exec();
+    for variable in secret.removed {
+        again.env_remove(variable);
+    }
+    let error = again.args(shown).env(secret.variable, value).exec();
     output::say(&format!(
-        "everybody on this machine can see the password on the command line, hiding it failed: {error}; \
-         use --redis-file or the variable {REDIS}"
+        "everybody on this machine can see the password on the command line, hiding it failed: {error}; {}",
+        secret.advice
     ));
 }
 
-/// The arguments without the program's name and without an address that has a password; and that address.
-fn without_address(arguments: &[OsString]) -> Option<(Vec<OsString>, String)> {
-    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
-    let (ours, rest) = arguments.split_at(end);
-    let mut shown = Vec::new();
-    let mut secret = None;
-    let mut left = ours.iter().skip(1);
-    while let Some(argument) = left.next() {
-        let text = argument.to_str().unwrap_or_default();
-        // What is wrong with them is said where they are read, and a second one is.
-        if secret.is_some() && is_address_flag(text) || text == "--redis-file" {
-            return None;
-        }
-        if text == "--redis" || text == "--url" {
-            let url = left.next().and_then(|url| url.to_str())?;
-            if Address::is_secret(url) {
-                secret = Some(url.to_owned());
-            } else {
-                shown.extend([argument.clone(), OsString::from(url)]);
+/// The secret that the command may have.
+fn secret_of(arguments: &[OsString]) -> &'static Secret {
+    let is_server = arguments.get(1).is_some_and(|command| command == "server");
+    if is_server { &AUTH_STRING } else { &ADDRESS }
+}
+
+impl Secret {
+    /// The arguments without the program's name and without the secret; and that secret.
+    fn taken_from(&self, arguments: &[OsString]) -> Option<(Vec<OsString>, String)> {
+        let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+        let (ours, rest) = arguments.split_at(end);
+        let mut shown = Vec::new();
+        let mut secret = None;
+        let mut left = ours.iter().skip(1);
+        while let Some(argument) = left.next() {
+            let text = argument.to_str().unwrap_or_default();
+            let (flag, value) = match text.split_once('=') {
+                Some((flag, value)) => (flag, Some(value)),
+                None => (text, None),
+            };
+            let is_ours = self.flags.contains(&flag);
+            // What is wrong with them is said where they are read, and a second one is.
+            if secret.is_some() && is_ours || self.conflicts.contains(&text) {
+                return None;
             }
-        } else if let Some(url) = url_of(text).filter(|url| Address::is_secret(url)) {
-            secret = Some(url.to_owned());
-        } else {
-            shown.push(argument.clone());
+            if is_ours && value.is_none() {
+                let value = left.next().and_then(|value| value.to_str())?;
+                if (self.is_secret)(value) {
+                    secret = Some(value.to_owned());
+                } else {
+                    shown.extend([argument.clone(), OsString::from(value)]);
+                }
+            } else if let Some(value) = value.filter(|value| is_ours && (self.is_secret)(value)) {
+                secret = Some(value.to_owned());
+            } else {
+                shown.push(argument.clone());
+            }
         }
+        shown.extend_from_slice(rest);
+        Some((shown, secret?))
     }
-    shown.extend_from_slice(rest);
-    Some((shown, secret?))
-}
-
-fn url_of(argument: &str) -> Option<&str> {
-    argument.strip_prefix("--redis=").or_else(|| argument.strip_prefix("--url="))
-}
-
-fn is_address_flag(argument: &str) -> bool {
-    matches!(argument, "--redis" | "--url") || url_of(argument).is_some()
 }
 
 #[cfg(test)]
@@ -88,7 +129,7 @@ mod tests {
         let expected = expected.map(|(shown, url)| {
             (shown.split(' ').map(OsString::from).collect::<Vec<_>>(), url.to_owned())
         });
-        assert_eq!(without_address(&arguments), expected, "{line}");
+        assert_eq!(secret_of(&arguments).taken_from(&arguments), expected, "{line}");
     }
 
     #[test]
@@ -103,6 +144,19 @@ mod tests {
         check("leasehold run --redis redis://h --lock a -- true", None);
         check("leasehold run -- leasehold run --redis redis://:pw@h", None);
         check("leasehold run --redis", None);
+    }
+
+    #[test]
+    fn the_password_of_the_server_is_taken_off_the_command_line() {
+        for form in ["--auth-string a:b=c", "--auth-string=a:b=c"] {
+            let line = format!("leasehold server start {form} --port 0");
+            check(&line, Some(("server start --port 0", "a:b=c")));
+        }
+        check("leasehold server start --auth-string=", None);
+        check("leasehold server start --auth-string", None);
+        check("leasehold server start --auth-string a:b --auth-string c:d", None);
+        check("leasehold run --auth-string a:b --lock a -- true", None);
+        check("leasehold run --lock a -- leasehold server start --auth-string a:b", None);
     }
 
     #[test]

@@ -215,6 +215,29 @@ fn an_empty_password_is_refused() {
 }
 
 #[test]
+fn the_password_of_the_command_line_is_not_in_ps() {
+    let home = Home::new();
+    for arguments in [&["--auth-string", "admin:hunter2"][..], &["--auth-string=admin:hunter2"]] {
+        let mut command = home.start_command(arguments);
+        // A flag wins over a variable.
+        command.env("LEASEHOLD_AUTH_STRING", "admin:other");
+        let server = Server::start(command);
+        let line = std::fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        assert!(line.contains("start") && !line.contains("hunter2"), "{line:?}");
+        for (login, status) in [("YWRtaW46aHVudGVyMg==", 200), ("YWRtaW46b3RoZXI=", 401)] {
+            let mut client = server.client();
+            let head = format!(
+                "GET /api/version HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic {login}\r\n\r\n"
+            );
+            client.write(head.as_bytes()).unwrap();
+            assert_eq!(client.read_answer().unwrap().status, status, "{arguments:?} {login}");
+        }
+        server.stop();
+    }
+}
+
+#[test]
 fn variables_that_mean_nothing_are_told() {
     let home = Home::new();
     let mut command = home.start_command(&[]);
