@@ -1,5 +1,6 @@
 //! Slots that no lease holds, from the engine to the wire.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use leasehold_api::unleased::{ShownTagLimit, SlotsWithoutLease, TagLimitWithSlots, TakenBy};
@@ -58,20 +59,21 @@ fn taken_by(by: By) -> TakenBy {
 }
 
 fn detail(slots: u64, by: By, drains: bool) -> String {
-    let what = match by {
-        By::Created => "the limit was created with active_slots, as `prefect transfer` does",
-        By::Incremented => {
-            "a client took them with POST /increment, and is to give them back with /decrement"
-        }
-        By::Spent => "a client used the rate limit",
-        By::Reset => "an operator reset the limit: PATCH with active_slots alone",
-        By::Unknown => "what took them was not recorded then",
+    let (noun, it) = if slots == 1 { ("slot", "it") } else { ("slots", "them") };
+    let what: Cow<'_, str> = match by {
+        By::Created => "the limit was created with active_slots, as `prefect transfer` does".into(),
+        By::Incremented => format!(
+            "a client took {it} with POST /increment, and must give {it} back with /decrement"
+        )
+        .into(),
+        By::Spent => "a client used the rate limit".into(),
+        By::Reset => "an operator reset the limit: PATCH with active_slots alone".into(),
+        By::Unknown => format!("an older version did not record what took {it}").into(),
     };
-    let noun = if slots == 1 { "slot" } else { "slots" };
-    let end = if drains {
-        "They drain by themselves."
-    } else {
-        "Nothing gives them back by itself: if no client has them, free them."
+    let end = match (drains, slots) {
+        (true, 1) => "It drains by itself.".to_owned(),
+        (true, _) => "They drain by themselves.".to_owned(),
+        (false, _) => format!("Nothing else gives {it} back: if no client uses {it}, free {it}."),
     };
     format!("No lease holds {slots} {noun}: {what}. {end}")
 }

@@ -40,9 +40,9 @@ async fn slots_without_a_lease_are_listed_after_the_leases_of_a_limit() {
             "slots": 2,
             "taken_by": "increment",
             "since": since,
-            "detail": "No lease holds 2 slots: a client took them with POST /increment, and is to \
-                       give them back with /decrement. Nothing gives them back by itself: if no \
-                       client has them, free them.",
+            "detail": "No lease holds 2 slots: a client took them with POST /increment, and must \
+                       give them back with /decrement. Nothing else gives them back: if no client \
+                       uses them, free them.",
             "free_with": "POST /api/v2/concurrency_limits/decrement {\"names\":[\"db\"],\"slots\":2}",
         },
     });
@@ -67,7 +67,7 @@ async fn each_way_of_taking_slots_without_a_lease_is_named() {
         let listed = app.leases(name).await;
         let slots = &listed[0]["without_lease"];
         assert_eq!((&slots["taken_by"], &slots["since"]), (&json!(by), &json!(START)));
-        let drains = slots["detail"].as_str().unwrap().contains("drain by themselves");
+        let drains = slots["detail"].as_str().unwrap().contains("by itself");
         assert_eq!(drains, name == "rate", "{slots}");
     }
 }
