@@ -64,7 +64,7 @@ impl Entry {
             since: app.ledger().clock().now(),
             method: request.method().clone(),
             path: request.uri().path().chars().take(CHARS_MAX).collect(),
-            client: request.extensions().get::<Peer>().map(|peer| peer.0),
+            client: request.extensions().get::<Peer>().map(|peer| peer.address()),
             agent: agent(request.headers()),
         }
     }

@@ -71,7 +71,7 @@ pub(crate) async fn acquire(
     sentence: impl FnOnce(&Refusal) -> Cow<'static, str>,
 ) -> Result<(Acquired, Undo), ApiError> {
     let (ledger, places) = (app.ledger(), app.places());
-    let from = origin.address();
+    let from = origin.counted();
     let mut caller = places.caller(origin.peer, origin.identity, &acquire);
     acquire.origin = origin.said;
     let expected = joins::expected(&acquire);

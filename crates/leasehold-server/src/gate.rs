@@ -230,7 +230,7 @@ impl Gate {
             if !is_open && !authorization.is_met_by(given) {
                 if !given.is_empty() {
                     let peer = request.extensions().get::<Peer>();
-                    self.note_failed_login(app, peer.map(|peer| peer.0), path);
+                    self.note_failed_login(app, peer.map(|peer| peer.address()), path);
                 }
                 return Err(if is_socket { ApiError::NoSocket } else { ApiError::Unauthorized });
             }

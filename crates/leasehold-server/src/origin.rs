@@ -42,9 +42,9 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The address, if it is known.
-    pub(crate) fn address(&self) -> Option<IpAddr> {
-        self.peer.map(|peer| peer.0)
+    /// The address that counts against the share of one client.
+    pub(crate) fn counted(&self) -> Option<IpAddr> {
+        self.peer.and_then(Peer::counted)
     }
 }
 
@@ -53,7 +53,7 @@ impl FromRequestParts<App> for Origin {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<Peer>().copied();
-        let said = app.origins().shared(&Seen::new(peer.map(|peer| peer.0), &parts.headers));
+        let said = app.origins().shared(&Seen::new(peer.map(Peer::address), &parts.headers));
         Ok(Self { peer, said, identity: Identity::of(&parts.headers) })
     }
 }

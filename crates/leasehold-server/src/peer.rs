@@ -16,11 +16,29 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address that a request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+pub(crate) struct Peer {
+    address: IpAddr,
+    /// Whether many clients share the address.
+    is_shared: bool,
+}
+
+impl Peer {
+    /// The address.
+    pub(crate) fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// The address that counts against the share of one client. `None` if many clients share it: a
+    /// trusted proxy that does not say for whom it asks, or this machine, where tunnels and port
+    /// forwards end.
+    pub(crate) fn counted(self) -> Option<IpAddr> {
+        (!self.is_shared).then_some(self.address)
+    }
+}
 
 impl fmt::Display for Peer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        self.address.fmt(formatter)
     }
 }
 
@@ -122,7 +140,7 @@ impl FromStr for TrustedProxies {
 
 impl TrustedProxies {
     /// Whether an address is that of a trusted proxy.
-    pub(crate) fn trust(&self, address: IpAddr) -> bool {
+    fn trust(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 
@@ -131,7 +149,7 @@ impl TrustedProxies {
     pub(crate) fn resolve(&self, connected: IpAddr, headers: &HeaderMap) -> Peer {
         let mut address = connected.to_canonical();
         if !self.trust(address) {
-            return Peer(address);
+            return self.peer(address);
         }
         for entry in chain(headers).iter().rev() {
             match address_of(entry) {
@@ -142,7 +160,13 @@ impl TrustedProxies {
                 break;
             }
         }
-        Peer(address)
+        self.peer(address)
+    }
+
+    /// A peer with this address, of which nothing else is known.
+    pub(crate) fn peer(&self, address: IpAddr) -> Peer {
+        let address = address.to_canonical();
+        Peer { address, is_shared: address.is_loopback() || self.trust(address) }
     }
 }
 
@@ -187,6 +211,23 @@ mod tests {
         let trusted: TrustedProxies = trusted.parse().unwrap();
         let peer = trusted.resolve(connected.parse().unwrap(), &map);
         assert_eq!(peer.to_string(), expected, "{headers:?}");
+    }
+
+    #[test]
+    fn the_address_of_a_trusted_proxy_never_counts_as_one_client() {
+        let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        let counted = |connected: &str, forwarded: &str| {
+            let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, forwarded.parse().unwrap())]);
+            let peer = trusted.resolve(connected.parse().unwrap(), &headers);
+            peer.counted().map(|address| address.to_string())
+        };
+        assert_eq!(counted("10.0.0.1", "192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(counted("198.51.100.1", "10.0.0.1").as_deref(), Some("198.51.100.1"));
+        for shared in ["unknown", "10.0.0.2", "127.0.0.1"] {
+            assert_eq!(counted("10.0.0.1", shared), None, "{shared}");
+        }
+        assert_eq!(counted("::ffff:10.0.0.1", ""), None);
+        assert_eq!(counted("127.0.0.1", ""), None);
     }
 
     const XFF: &str = "x-forwarded-for";

@@ -32,7 +32,6 @@ use self::client_stream::{ClientStream, Place};
 use self::door::{Door, asks_for_slots, is_keeping};
 use self::heard::Heard;
 use self::line::Line;
-use crate::app::App;
 use crate::coordinator::Unavailable;
 use crate::error::ApiError;
 use crate::gate::Gated;
@@ -85,7 +84,9 @@ pub async fn serve(
         };
         let now = gated.app().ledger().clock().now();
         match accepted {
-            Ok((stream, address, slot)) => match door.admit(counted(gated.app(), address)) {
+            Ok((stream, address, slot)) => match door
+                .admit(gated.app().config().trusted_proxies.peer(address).counted())
+            {
                 Some(pass) => {
                     if pass.is_for_keeping
                         && let Some(unsaid) = complaints.for_keeping.is_due(now)
@@ -145,14 +146,6 @@ async fn accept(
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     Ok((stream, address.ip(), slot))
-}
-
-/// The address that a connection counts by. A proxy speaks for many clients, and so does what
-/// runs on this machine.
-fn counted(app: &App, address: IpAddr) -> Option<IpAddr> {
-    let address = address.to_canonical();
-    let speaks_for_many = address.is_loopback() || app.config().trusted_proxies.trust(address);
-    (!speaks_for_many).then_some(address)
 }
 
 async fn connection(

@@ -45,7 +45,7 @@ pub struct Wait {
     pub priority: i32,
     /// The place that it got when it was refused before.
     pub place: Option<Ticket>,
-    /// The address that it comes from, if that is known.
+    /// The address whose share of the line it takes, if it is known and one client's.
     pub from: Option<IpAddr>,
 }
 

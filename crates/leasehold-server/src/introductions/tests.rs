@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::coordinator;
 use crate::event_log::EventLog;
 use crate::evidence::Witness;
+use crate::peer::TrustedProxies;
 use crate::records::Recorder;
 
 fn at(seconds: u64) -> Timestamp {
@@ -20,7 +21,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn peer(number: u8) -> Option<Peer> {
-    Some(Peer(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number))))
+    Some(TrustedProxies::default().peer(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number))))
 }
 
 #[test]

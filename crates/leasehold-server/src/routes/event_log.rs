@@ -66,7 +66,7 @@ async fn list(
             Some(after) => after,
             None => log.last().await?,
         };
-        let member = app.streams().enter(origin.address());
+        let member = app.streams().enter(origin.counted());
         let member = member.ok_or(ApiError::from(Unavailable::Overloaded))?;
         return Ok(follow(&log, filter, member).into_response());
     }

@@ -98,7 +98,7 @@ where
     if !speaks && app.gate().needs_authentication() {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let Some(member) = app.sockets().open(asked.address()) else {
+    let Some(member) = app.sockets().open(asked.counted()) else {
         return ApiError::from(Unavailable::Overloaded).into_response();
     };
     let (address, path) = (asked.address(), asked.path().to_owned());

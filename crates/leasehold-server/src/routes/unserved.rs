@@ -78,7 +78,12 @@ impl Unserved {
     }
 
     pub(super) fn address(&self) -> Option<IpAddr> {
-        self.peer.map(|peer| peer.0)
+        self.peer.map(Peer::address)
+    }
+
+    /// The address that counts against the share of one client.
+    pub(super) fn counted(&self) -> Option<IpAddr> {
+        self.peer.and_then(Peer::counted)
     }
 
     pub(super) fn refuse(&self, app: &App, otherwise: ApiError) -> ApiError {
@@ -137,7 +142,7 @@ fn tell(app: &App, asked: &Asked<'_>, what: &str, sentence: &str) {
     let text = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
     let path = asked.uri.path();
     let template = template(path);
-    let client = asked.peer.map(|peer| peer.0);
+    let client = asked.peer.map(Peer::address);
     let method = asked.method.as_str();
     let now = app.ledger().clock().now();
     if !app.notices().is_new((method, &template, client), now) {

@@ -7,11 +7,15 @@ use futures_util::StreamExt;
 use serde_json::json;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
 
 use crate::fixture::{LIMITS, TestApp, lease_of, until};
 use crate::replay::sockets::connect;
+
+const FORWARDED: &str = "x-forwarded-for";
+const STREAM: &str = "GET /api/leasehold/events HTTP/1.1\r\nhost: localhost\r\naccept: \
+                      text/event-stream\r\n\r\n";
 
 /// A request as it goes over the wire.
 fn wire(method: &str, path: &str, body: &serde_json::Value) -> String {
@@ -28,13 +32,10 @@ async fn say(address: SocketAddr, request: &str) -> TcpStream {
     connection
 }
 
-/// As [`say`], from another address of this machine.
-async fn say_from(from: &str, address: SocketAddr, request: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
-    let mut connection = socket.connect(address).await.unwrap();
-    connection.write_all(request.as_bytes()).await.unwrap();
-    connection
+/// As [`say`], for a client whose address a trusted proxy forwards.
+async fn say_for(client: &str, address: SocketAddr, request: &str) -> TcpStream {
+    let forwarded = format!("\r\n{FORWARDED}: {client}\r\n\r\n");
+    say(address, &request.replacen("\r\n\r\n", &forwarded, 1)).await
 }
 
 /// The head of an answer, in small letters, with what of its body came along.
@@ -91,7 +92,8 @@ async fn a_holder_renews_and_releases_while_all_connections_are_taken() {
 async fn no_address_has_all_sockets() {
     let app = TestApp::init().with_config(|config| config.connections_max = 8).start();
     let address = app.listen_for(8).await;
-    let open = async || connect(address, "/api/events/in", &[], &[]).await;
+    let from = [(FORWARDED.to_owned(), "192.0.2.1".to_owned())];
+    let open = async || connect(address, "/api/events/in", &[], &from).await;
     let first = open().await.unwrap();
     let _second = open().await.unwrap();
     match open().await {
@@ -100,6 +102,30 @@ async fn no_address_has_all_sockets() {
     }
     drop(first);
     until(async || open().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn clients_that_share_an_address_have_all_that_there_is() {
+    let app = TestApp::init()
+        .with_records()
+        .with_config(|config| {
+            config.waiters_max = 2;
+            config.connections_max = 8;
+        })
+        .start();
+    app.limit("db", 1).await;
+    app.lease(&["db"], 1).await;
+    let address = app.listen().await;
+    let _waiters = [say(address, &waiting("db")).await, say(address, &waiting("db")).await];
+    until(async || app.waiters("db").await.len() == 2).await;
+    let mut streams = [say(address, STREAM).await, say(address, STREAM).await];
+    for stream in &mut streams {
+        assert!(head(stream).await.contains("text/event-stream"));
+    }
+    let mut sockets = Vec::new();
+    for _ in 0..4 {
+        sockets.push(connect(address, "/api/events/in", &[], &[]).await.unwrap());
+    }
 }
 
 #[tokio::test]
@@ -123,16 +149,15 @@ async fn a_socket_counts_as_a_connection() {
 async fn no_address_has_all_streams() {
     let app = TestApp::init().with_records().with_config(|it| it.connections_max = 8).start();
     let address = app.listen().await;
-    let stream = "GET /api/leasehold/events HTTP/1.1\r\nhost: localhost\r\naccept: \
-                  text/event-stream\r\n\r\n";
-    let mut first = say(address, stream).await;
+    let open = async || say_for("192.0.2.1", address, STREAM).await;
+    let mut first = open().await;
     assert!(head(&mut first).await.contains("text/event-stream"));
-    let refused = head(&mut say(address, stream).await).await;
+    let refused = head(&mut open().await).await;
     assert!(refused.starts_with("http/1.1 503"), "{refused}");
-    let other = head(&mut say_from("127.0.0.2", address, stream).await).await;
+    let other = head(&mut say_for("192.0.2.2", address, STREAM).await).await;
     assert!(other.starts_with("http/1.1 200"), "{other}");
     drop(first);
-    until(async || head(&mut say(address, stream).await).await.starts_with("http/1.1 200")).await;
+    until(async || head(&mut open().await).await.starts_with("http/1.1 200")).await;
 }
 
 #[tokio::test]
@@ -156,12 +181,12 @@ async fn one_client_cannot_fill_the_line_for_others() {
     let address = app.listen().await;
     let mut greedy = Vec::new();
     for _ in 0..4 {
-        greedy.push(say(address, &waiting("db")).await);
+        greedy.push(say_for("192.0.2.1", address, &waiting("db")).await);
     }
     until(async || app.waiters("db").await.len() == 4).await;
-    let refused = head(&mut say(address, &waiting("db")).await).await;
+    let refused = head(&mut say_for("192.0.2.1", address, &waiting("db")).await).await;
     assert!(refused.starts_with("http/1.1 423"), "{refused}");
-    let _waits = say_from("127.0.0.2", address, &waiting("other")).await;
+    let _waits = say_for("192.0.2.2", address, &waiting("other")).await;
     until(async || app.waiters("other").await.len() == 1).await;
 }
 

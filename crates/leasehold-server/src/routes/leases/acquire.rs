@@ -24,7 +24,7 @@ pub(super) async fn acquire(
     Valid(asked): Valid<NewLease>,
 ) -> Result<Response, ApiError> {
     let span = Span::from_seconds_f64(asked.wait_seconds);
-    let wait = Wait { span, priority: asked.priority, place: None, from: origin.address() };
+    let wait = Wait { span, priority: asked.priority, place: None, from: origin.counted() };
     let answer = app.ledger().acquire(leases::acquire(&asked, origin.said.clone()), wait).await?;
     let (Outcome::Acquired(acquired), undo) = answer.into_parts() else {
         return Err(ApiError::Unexpected);
