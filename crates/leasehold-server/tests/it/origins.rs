@@ -120,13 +120,15 @@ async fn a_missing_limit_with_a_near_twin_is_told_once_and_its_answer_stays() {
     }
     let body = json!({"names": ["ocr"], "task_run_id": "01a1facb-2c22-7a1c-8d82-46b8d148ac60"});
     app.post("/api/concurrency_limits/increment", &body).await.expect(200);
-    let told = app.told("kind=limit.missing", 2).await;
+    let skips = json!({"limits": [{"name": "OCR"}], "if_missing": "skip"});
+    app.post("/api/leases", &skips).await.expect(201);
+    let told = app.told("kind=limit.missing", 3).await;
     let reason = |near: &str| {
         let what = "it was asked for and does not exist, so nothing is limited";
         ("limit.missing".to_owned(), Some(format!("{what}; '{near}' exists")))
     };
-    assert_eq!(told, [reason("ocr"), reason("tag:db")]);
+    assert_eq!(told, [reason("ocr"), reason("tag:db"), reason("ocr")]);
     let names: Vec<_> =
         app.events("kind=limit.missing").await.iter().map(|it| it["limit"].clone()).collect();
-    assert_eq!(names, ["tag:ocr", "db"]);
+    assert_eq!(names, ["tag:ocr", "db", "OCR"]);
 }

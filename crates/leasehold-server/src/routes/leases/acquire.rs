@@ -17,6 +17,7 @@ use crate::grant::granted_as;
 use crate::lease_id;
 use crate::origin::Origin;
 use crate::retry;
+use crate::twins;
 
 pub(super) async fn acquire(
     State(app): State<App>,
@@ -25,12 +26,15 @@ pub(super) async fn acquire(
 ) -> Result<Response, ApiError> {
     let span = Span::from_seconds_f64(asked.wait_seconds);
     let wait = Wait { span, priority: asked.priority, place: None, from: origin.counted() };
-    let answer = app.ledger().acquire(leases::acquire(&asked, origin.said.clone()), wait).await?;
+    let acquire = leases::acquire(&asked, origin.said.clone());
+    let wants = acquire.wants.clone();
+    let answer = app.ledger().acquire(acquire, wait).await?;
     let (Outcome::Acquired(acquired), undo) = answer.into_parts() else {
         return Err(ApiError::Unexpected);
     };
     match acquired {
         Acquired::Granted(grant) => {
+            twins::look_for(&app, &wants, &grant);
             let now = app.ledger().clock().now();
             granted_as(
                 StatusCode::CREATED,
