@@ -277,6 +277,27 @@ answer! {
         pub retry_after_seconds: f64,
         /// The limits without room.
         pub waiting_for: Vec<FullLimit>,
+        /// The leases for which it waits, or would wait, in vain: its holder's own, and those of
+        /// holders that wait for slots of its own. Empty in the normal case.
+        pub stuck: Vec<StuckOn>,
+    }
+}
+
+answer! {
+    /// A lease that does not come back as long as all go on to wait.
+    pub struct StuckOn {
+        /// The name of the limit that is waited for.
+        pub limit: String,
+        /// The lease that holds slots of it.
+        pub lease: Uuid,
+        /// Who holds it, if it said so.
+        pub holder: Option<LeaseHolder>,
+        /// Where it comes from, if anything is known of that.
+        pub origin: Option<Origin>,
+        /// Whether the holder is the one that waits.
+        pub is_own: bool,
+        /// The names of the limits that its holder waits for.
+        pub waits_for: Vec<String>,
     }
 }
 
@@ -386,5 +407,8 @@ answer! {
         pub blocked_by: Vec<String>,
         /// The slots of these limits that no lease holds.
         pub slots_without_lease: Vec<SlotsWithoutLease>,
+        /// The leases for which it waits in vain: its holder's own, and those of holders that wait
+        /// for slots of its own. Empty in the normal case.
+        pub stuck: Vec<StuckOn>,
     }
 }

@@ -67,6 +67,7 @@ pub fn schemas(settings: &Settings) -> Map<String, Value> {
         leases::MissingLimits::component(),
         leases::NoRoom::component(),
         leases::FullLimit::component(),
+        leases::StuckOn::component(),
         leases::LimitLease::component(),
         leases::HeldLimit::component(),
         leases::LeaseHolder::component(),

@@ -45,6 +45,7 @@ impl Ledger {
                 self.wait(acquire, wanted, (patience, place), refusal)
             }
             (Some(Acquired::Refused(refusal)), None) => {
+                let refusal = Refusal { stuck: self.stuck(&acquire, &wanted), ..refusal };
                 Acquired::Refused(self.queue.with_position(refusal, 0, Ticket::NONE))
             }
             (Some(refused), _) => {
@@ -237,7 +238,7 @@ impl Ledger {
         }
         let blockers: SmallVec<[Blocker; 1]> =
             active().filter_map(|(room, slots)| self.blocks(room, slots, ticket)).collect();
-        let refusal = Refusal { blockers, place: None, position: 1 };
+        let refusal = Refusal { blockers, place: None, position: 1, stuck: Vec::new() };
         (!refusal.blockers.is_empty()).then_some(Acquired::Refused(refusal))
     }
 
@@ -296,7 +297,7 @@ impl Ledger {
     }
 
     /// Whether a holder that can hold a limit only once holds it.
-    fn is_held_already(&self, limit: LimitId, hold: &Hold) -> bool {
+    pub(crate) fn is_held_already(&self, limit: LimitId, hold: &Hold) -> bool {
         hold.only_once().is_some_and(|holder| self.holds(holder, limit))
     }
 

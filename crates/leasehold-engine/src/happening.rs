@@ -13,6 +13,7 @@ use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::limit::{Limit, LimitId};
 use crate::origin::Origin;
+use crate::outcome::StuckOn;
 use crate::queue::Waiter;
 use crate::time::{Span, Timestamp};
 
@@ -96,6 +97,8 @@ pub enum What {
     },
     /// A request joined the line of each of these limits.
     Queued,
+    /// A request in line waits in vain for these leases: see [`StuckOn`]. Told once of each.
+    Stuck(Vec<StuckOn>),
     /// A request left the line, and no lease that was granted to it tells so.
     Left(Departure),
 }

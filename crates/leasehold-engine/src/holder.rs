@@ -14,6 +14,8 @@ pub struct Holder {
 impl Holder {
     /// The kind of the holders that the tag API knows.
     pub const TASK_RUN: &str = "task_run";
+    /// The kind of the flow runs that clients' own events name.
+    pub const FLOW_RUN: &str = "flow_run";
 
     /// A holder of this kind with this id.
     pub fn new(kind: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {

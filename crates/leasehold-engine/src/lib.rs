@@ -50,7 +50,7 @@ pub use limit::{Limit, LimitId, TAG_PREFIX};
 pub use origin::{Certainty, Identified, Named, Origin};
 pub use outcome::{
     Acquired, Blocker, Created, Deleted, Ended, Gone, Grant, Granted, HeldView, LeaseView,
-    LimitView, MinimalLimit, Outcome, Refusal, Renewed, Repeated, Updated, Wait,
+    LimitView, MinimalLimit, Outcome, Refusal, Renewed, Repeated, StuckOn, Updated, Wait,
 };
 pub use queue::{Called, OVERTAKES_MAX, Ticket, WaiterId, WaiterView};
 pub use snapshot::Inconsistent;

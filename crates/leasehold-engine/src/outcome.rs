@@ -9,6 +9,7 @@ use crate::decay::Rate;
 use crate::holder::Holder;
 use crate::lease::{Ending, Fence, Holdings, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
+use crate::origin::Origin;
 use crate::queue::{Ticket, WaiterView};
 use crate::time::{Span, Timestamp};
 use crate::unleased::{Unheld, Unleased};
@@ -160,6 +161,27 @@ pub struct Refusal {
     pub place: Option<Ticket>,
     /// How many go before it, plus one: in that one of the blockers' lines which is longest.
     pub position: u64,
+    /// The leases for which it waits, or would wait, in vain: see [`StuckOn`].
+    pub stuck: Vec<StuckOn>,
+}
+
+/// A lease that does not come back as long as all go on to wait: a request waits for its slots, and
+/// its holder is that of the request itself, or waits for slots of that one, directly or through
+/// others. Another thread of the holder may give it back all the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StuckOn {
+    /// The name of the limit that both are about.
+    pub limit: Arc<str>,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Who holds it, if it was said.
+    pub holder: Option<Holder>,
+    /// Where it comes from, if that is known.
+    pub origin: Option<Arc<Origin>>,
+    /// Whether it is held by the one that waits for it.
+    pub is_own: bool,
+    /// The names of the limits that its holder waits for.
+    pub waits_for: SmallVec<[Arc<str>; 1]>,
 }
 
 /// A limit without room.

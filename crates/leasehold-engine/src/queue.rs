@@ -13,6 +13,7 @@ mod alike;
 mod groups;
 mod line;
 mod service;
+mod stuck;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +34,7 @@ use crate::lease::{Holding, LeaseId, Notes, RequestDigest};
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
 use crate::origin::Origin;
-use crate::outcome::{Acquired, Blocker, Refusal};
+use crate::outcome::{Acquired, Blocker, Refusal, StuckOn};
 use crate::time::Timestamp;
 
 /// How often a request is overtaken at the most.
@@ -77,6 +78,8 @@ pub struct WaiterView {
     pub since: Timestamp,
     /// The limits that keep it from running.
     pub blockers: SmallVec<[Blocker; 1]>,
+    /// The leases for which it waits in vain.
+    pub stuck: Vec<StuckOn>,
     /// What else is said of the lease that it asks for.
     pub notes: Option<Arc<Notes>>,
     /// Where its request came from, if that is known.
@@ -94,6 +97,8 @@ pub(crate) struct Waiter {
     until: Timestamp,
     /// Its client polls: it has come back to its place, and does so again.
     comes_back: bool,
+    /// It was told that it waits in vain.
+    is_stuck_told: bool,
 }
 
 /// Everybody who waits.
@@ -114,6 +119,8 @@ pub(crate) struct Queue {
     with_key: Groups<LeaseId>,
     /// Who waits for a holder that holds each limit only once.
     of_holder: Groups<Holder>,
+    /// Who waits for a party of which it is known that it waits.
+    of_party: Groups<Holder>,
     /// Who waited with a key that was granted meanwhile.
     answered: Vec<Ticket>,
     next_ticket: u64,
@@ -219,6 +226,9 @@ impl Queue {
         if let Some(holder) = waiter.acquire.hold.only_once() {
             self.of_holder.insert(holder.clone(), ticket);
         }
+        for party in stuck::parties(&waiter.acquire) {
+            self.of_party.insert(party, ticket);
+        }
         for want in &waiter.wanted {
             let line = self.lines.entry(want.limit).or_default();
             line.insert(waiter.priority, (ticket, overtaken), want.slots);
@@ -238,6 +248,9 @@ impl Queue {
         }
         if let Some(holder) = waiter.acquire.hold.only_once() {
             self.of_holder.remove(holder, ticket);
+        }
+        for party in stuck::parties(&waiter.acquire) {
+            self.of_party.remove(&party, ticket);
         }
         self.remove_alike(&waiter.wish, ticket);
         for want in &waiter.wanted {
@@ -314,11 +327,12 @@ impl Ledger {
     ) -> Acquired {
         let ticket = place.unwrap_or_else(|| self.queue.take_ticket());
         if self.queue.waiters.len() >= WAITERS_MAX || patience.until <= self.looked {
-            let refusal = self.queue.with_position(refusal, patience.priority, ticket);
-            return Acquired::Refused(Refusal { place: Some(ticket), ..refusal });
+            let stuck = self.stuck(&acquire, &wanted);
+            let refusal = Refusal { place: Some(ticket), stuck, ..refusal };
+            return Acquired::Refused(self.queue.with_position(refusal, patience.priority, ticket));
         }
         let (overtaken, before) = self.queue.expect_no_longer(ticket).unzip();
-        let waiter = Waiter {
+        let mut waiter = Waiter {
             id: patience.waiter,
             wish: self.wish(&acquire, &wanted, patience.priority),
             acquire,
@@ -327,9 +341,13 @@ impl Ledger {
             since: before.as_ref().map_or(self.now, |waiter| waiter.since),
             until: patience.until,
             comes_back: place.is_some(),
+            is_stuck_told: before.as_ref().is_some_and(|waiter| waiter.is_stuck_told),
         };
         if before.is_none() {
             self.happened_in_line(What::Queued, &waiter);
+        }
+        if !waiter.is_stuck_told {
+            self.tell_if_stuck(&mut waiter);
         }
         self.queue.join(ticket, waiter, overtaken.unwrap_or(0));
         Acquired::Queued(ticket)
@@ -375,6 +393,7 @@ impl Ledger {
                 slots: waiter.wanted.iter().find(|want| want.limit == limit)?.slots,
                 since: waiter.since,
                 blockers,
+                stuck: self.stuck(&waiter.acquire, &waiter.wanted),
                 notes: waiter.acquire.hold.notes().cloned(),
                 origin: waiter.acquire.origin.clone(),
             })

@@ -6,7 +6,7 @@ pub(crate) mod unleased;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leasehold_api::leases::{HeldLimit, LeaseHolder, LimitLease, Waiter};
+use leasehold_api::leases::{HeldLimit, LeaseHolder, LimitLease, StuckOn as WireStuckOn, Waiter};
 use leasehold_api::limits::{self, CreatedLimit, Limit as WireLimit, MinimalLimit as WireMinimal};
 use leasehold_api::origin::{
     Certainty as WireCertainty, Identified as WireIdentified, Named as WireNamed,
@@ -15,8 +15,8 @@ use leasehold_api::origin::{
 use leasehold_api::tags::TagLimit;
 use leasehold_engine::{
     Certainty, CreateLimit, HeldView, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef,
-    LimitView, MinimalLimit, Mode, Named, Origin, Page, Rate, TAG_PREFIX, Timestamp, Unheld,
-    WaiterView, Want,
+    LimitView, MinimalLimit, Mode, Named, Origin, Page, Rate, StuckOn, TAG_PREFIX, Timestamp,
+    Unheld, WaiterView, Want,
 };
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -220,6 +220,18 @@ pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter
         age_seconds: now.since(view.since).as_seconds_f64(),
         blocked_by: view.blockers.iter().map(|blocker| (*blocker.limit.name).to_owned()).collect(),
         slots_without_lease: unleased::of_blockers(&view.blockers),
+        stuck: view.stuck.iter().map(stuck_on).collect(),
+    }
+}
+
+fn stuck_on(on: &StuckOn) -> WireStuckOn {
+    WireStuckOn {
+        limit: (*on.limit).to_owned(),
+        lease: Uuid::from_u128(on.lease.0),
+        holder: on.holder.as_ref().map(lease_holder),
+        origin: on.origin.as_deref().map(origin),
+        is_own: on.is_own,
+        waits_for: on.waits_for.iter().map(|name| (**name).to_owned()).collect(),
     }
 }
 

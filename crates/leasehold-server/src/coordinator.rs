@@ -35,6 +35,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::broadcast;
 
 use crate::clock::Clock;
+use crate::notices::Notices;
+use crate::stuck;
 pub use handle::{Answer, Handle, Unavailable, Undo, Wait};
 use inbox::{Inbox, Message, Note, Outbox, Reply, Request};
 use most::Most;
@@ -81,6 +83,8 @@ struct Coordinator<J> {
     /// What happened in those steps.
     happened: Vec<Happening>,
     told: broadcast::Sender<Told>,
+    /// What the log says once.
+    notices: Notices,
     /// The latest time that is durable.
     committed_at: Timestamp,
     /// When this thread looked at the clock last.
@@ -353,6 +357,7 @@ impl<J: Journal + 'static> Coordinator<J> {
     /// With nobody listening, what happened is dropped.
     fn tell(&mut self) {
         if !self.happened.is_empty() {
+            self.happened.iter().for_each(|it| stuck::warn(&self.notices, it));
             let _ = self.told.send(self.happened.drain(..).collect());
         }
     }

@@ -203,7 +203,7 @@ impl Granted {
             && self.slots == event.slots
             && self.origin.address == event.address
             && agree(self.origin.flow.id.as_deref(), event.flow.as_deref())
-            && self.is_held_by(&event.flow_run, "flow_run")
+            && self.is_held_by(&event.flow_run, Holder::FLOW_RUN)
             && self.is_held_by(&event.task_run, Holder::TASK_RUN)
             && said.is_none_or(|it| it.flow_run == event.flow_run && it.task_run == event.task_run)
     }

@@ -36,6 +36,7 @@ mod retry;
 mod routes;
 pub mod serve;
 mod sockets;
+mod stuck;
 mod twins;
 
 pub use app::App;

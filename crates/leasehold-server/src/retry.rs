@@ -94,7 +94,7 @@ mod tests {
 
     /// Clients come back at all times from one to the other, and at no others.
     fn check(blockers: SmallVec<[Blocker; 1]>, from: f64, to: f64) {
-        let refusal = Refusal { blockers, place: None, position: 1 };
+        let refusal = Refusal { blockers, place: None, position: 1, stuck: Vec::new() };
         let wait = |_| polling_seconds(&refusal, &Config::default());
         let mut waits: Vec<_> = (0..1_000).map(wait).collect();
         waits.sort_by(f64::total_cmp);
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_client_that_may_be_held_open_comes_back_shortly() {
         let blockers = smallvec![blocker("db", 1, 1, held_for(500_000.0))];
-        let refusal = Refusal { blockers, place: None, position: 1 };
+        let refusal = Refusal { blockers, place: None, position: 1, stuck: Vec::new() };
         let seconds = |visit: &Visit| after_seconds(&refusal, &Config::default(), true, visit);
         assert!(seconds(&visit(Standing::Refused { early: 0 }, None)) < 0.014);
         assert!(seconds(&visit(Standing::Proven, None)) < 0.014);

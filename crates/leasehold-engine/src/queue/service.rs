@@ -26,6 +26,7 @@ impl Ledger {
                 // It needs no room by now: its holder was granted another request meanwhile.
                 None => called.extend(self.call(ticket)),
                 Some(refused) => {
+                    let refused = self.with_stuck(refused, ticket);
                     let left = self.leave(ticket, Departure::OutOfPatience);
                     called.extend(left.map(|(waiter, priority)| {
                         let outcome = self.sent_away(refused, priority, ticket);
@@ -45,6 +46,17 @@ impl Ledger {
             }
             let Some(limit) = self.queue.next_touched(self.now) else { break };
             self.serve_line(limit, called);
+        }
+    }
+
+    /// A refusal of somebody in line that says for what it waits in vain.
+    fn with_stuck(&self, refused: Acquired, ticket: Ticket) -> Acquired {
+        match (refused, self.queue.waiters.get(&ticket)) {
+            (Acquired::Refused(refusal), Some(waiter)) => {
+                let stuck = self.stuck(&waiter.acquire, &waiter.wanted);
+                Acquired::Refused(Refusal { stuck, ..refusal })
+            }
+            (other, _) => other,
         }
     }
 

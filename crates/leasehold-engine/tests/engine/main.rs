@@ -18,5 +18,6 @@ mod properties;
 mod queue;
 mod reads;
 mod restart;
+mod stuck;
 mod tags;
 mod unleased;

@@ -9,7 +9,7 @@ use leasehold_api::leases::{
 };
 use leasehold_engine::{
     Acquire, Blocker, Ending, Gone, Grant, Hold, Holder, How, LeaseView, Missing, Notes, Origin,
-    Refusal, Renewed, RequestDigest, Span, Timestamp, Wait, Want,
+    Refusal, Renewed, RequestDigest, Span, StuckOn, Timestamp, Wait, Want,
 };
 use uuid::Uuid;
 
@@ -181,11 +181,23 @@ pub(crate) fn no_room(refusal: &Refusal, retry_after_seconds: f64) -> NoRoom {
     let names: Vec<_> =
         refusal.blockers.iter().map(|full| format!("'{}'", full.limit.name)).collect();
     NoRoom {
-        detail: format!("There is no room on {}.", names.join(", ")),
+        detail: format!("There is no room on {}.{}", names.join(", "), in_vain(&refusal.stuck)),
         position: refusal.position,
         // Nobody sleeps more exactly than that.
         retry_after_seconds: (retry_after_seconds * 1e3).round() / 1e3,
         waiting_for: refusal.blockers.iter().map(full_limit).collect(),
+        stuck: refusal.stuck.iter().map(super::stuck_on).collect(),
+    }
+}
+
+/// Why it is no use to wait, if so.
+fn in_vain(stuck: &[StuckOn]) -> String {
+    match stuck.iter().find(|on| on.is_own).or(stuck.first()) {
+        None => String::new(),
+        Some(on) if on.is_own => {
+            format!(" The same holder has '{}': it waits for itself.", on.limit)
+        }
+        Some(on) => format!(" The holder of '{}' waits for this one.", on.limit),
     }
 }
 

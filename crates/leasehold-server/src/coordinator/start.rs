@@ -13,6 +13,7 @@ use super::handle::Handle;
 use super::inbox::{self, Inbox, Outbox};
 use super::most::Most;
 use crate::clock::Clock;
+use crate::notices::Notices;
 
 /// How many batches a listener may be behind.
 const TOLD_MAX: usize = 1_024;
@@ -84,6 +85,7 @@ impl<J: Journal + 'static> Loaded<J> {
             stepped: Vec::new(),
             happened: Vec::new(),
             told: told.clone(),
+            notices: Notices::default(),
             committed_at,
             looked_at: now,
             looks_by: now,

@@ -37,6 +37,7 @@ impl Budget {
             | What::Taken { .. }
             | What::GivenBack { .. }
             | What::Queued
+            | What::Stuck(_)
             | What::Left(_) => self.admits_one(happening.at),
             What::LimitCreated(_)
             | What::LimitChanged { .. }

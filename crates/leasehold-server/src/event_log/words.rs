@@ -2,6 +2,8 @@
 
 use leasehold_engine::{Departure, How, Limit, Loss, What};
 
+use crate::stuck;
+
 /// Of whom something of these kinds is told last, holds what it was told of.
 pub(super) const HOLDS: [&str; 3] = ["lease.granted", "lease.renewed_late", "lease.moved_in"];
 
@@ -48,6 +50,7 @@ pub(super) fn kind_and_reason(what: &What) -> (&'static str, Option<String>) {
             ("slots.given_back", Some(without_lease(*slots, *unleased)))
         }
         What::Queued => ("waiter.queued", None),
+        What::Stuck(stuck) => ("waiter.stuck", Some(stuck::reason(stuck))),
         What::Left(why) => ("waiter.left", Some(why_left(*why).to_owned())),
     }
 }

@@ -19,6 +19,7 @@ mod pages;
 mod replay;
 mod routing;
 mod runs;
+mod stuck;
 mod trouble;
 mod unleased;
 mod waiting;

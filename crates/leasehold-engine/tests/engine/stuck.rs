@@ -1,0 +1,196 @@
+//! Holders that wait for themselves, or for each other: reported, and served like all others.
+
+use std::sync::Arc;
+
+use leasehold_engine::{
+    Acquire, Acquired, Certainty, Command, Hold, Holder, Identified, LeaseId, LimitRef, Missing,
+    Mode, Named, Origin, Outcome, Patience, Query, Span, Step, StuckOn, WaiterId, WaiterView, Want,
+    What,
+};
+
+use crate::fixture::{EVERYTHING, World, lease_hold};
+
+const MINUTE: Span = Span::from_seconds(60);
+
+fn pod(id: &str) -> Option<Holder> {
+    Some(Holder::new("pod", id))
+}
+
+/// A request of a pod; the lease and the waiter have the same number. Waits for `patience`.
+fn ask(
+    world: &mut World,
+    number: u32,
+    holder: Option<Holder>,
+    limit: &str,
+    patience: Option<Span>,
+) -> Step {
+    let ttl = Span::from_seconds(3_600);
+    let hold = Hold::Lease { id: LeaseId(number.into()), holder, ttl, notes: None };
+    let acquire = Acquire { hold, ..acquire(world, number, limit, patience) };
+    world.ledger.step(Command::Acquire(acquire), world.now)
+}
+
+fn acquire(world: &World, number: u32, limit: &str, patience: Option<Span>) -> Acquire {
+    let now = world.now;
+    Acquire {
+        wants: [Want { name: limit.into(), slots: 1 }].into_iter().collect(),
+        mode: Mode::Concurrency,
+        hold: lease_hold(number.into(), None),
+        missing: Missing::Skip,
+        patience: patience.map(|span| Patience {
+            waiter: WaiterId(number.into()),
+            until: now + span,
+            priority: 0,
+            place: None,
+        }),
+        origin: None,
+    }
+}
+
+/// What a step tells of waits in vain: by which lease, and for which leases.
+fn told(step: &Step) -> Vec<(LeaseId, Vec<StuckOn>)> {
+    let told = step.happened.iter().filter_map(|happening| match &happening.what {
+        What::Stuck(stuck) => Some((happening.lease.unwrap(), stuck.clone())),
+        _ => None,
+    });
+    told.collect()
+}
+
+fn waiters(world: &mut World, limit: &str) -> Vec<WaiterView> {
+    let query = Query::Waiters(LimitRef::Name(limit.into()), EVERYTHING);
+    match world.ledger.step(Command::Read(query), world.now).outcome {
+        Outcome::Waiters(Some(waiters)) => waiters,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn leases(stuck: &[StuckOn]) -> Vec<u128> {
+    stuck.iter().map(|on| on.lease.0).collect()
+}
+
+#[test]
+fn a_holder_that_waits_for_itself_is_told_once_and_shown_as_long_as_it_waits() {
+    let mut world = World::with("x", 1);
+    ask(&mut world, 1, pod("a"), "x", None);
+    let asked = ask(&mut world, 2, pod("a"), "x", Some(MINUTE));
+    let own = StuckOn {
+        limit: "x".into(),
+        lease: LeaseId(1),
+        holder: pod("a"),
+        origin: None,
+        is_own: true,
+        waits_for: ["x".into()].into_iter().collect(),
+    };
+    assert_eq!(told(&asked), [(LeaseId(2), vec![own.clone()])]);
+    assert_eq!(waiters(&mut world, "x")[0].stuck, std::slice::from_ref(&own));
+    world.now = world.now + MINUTE;
+    let sent_away = world.ledger.step(Command::Tick, world.now);
+    let Acquired::Refused(refusal) = &sent_away.called[0].outcome else { panic!("{sent_away:?}") };
+    assert_eq!(refusal.stuck, [own]);
+    assert_eq!(told(&sent_away), []);
+}
+
+#[test]
+fn a_holder_that_would_wait_for_itself_is_told_in_its_refusal() {
+    let mut world = World::with("x", 1);
+    ask(&mut world, 1, pod("a"), "x", None);
+    for patience in [None, Some(Span::ZERO)] {
+        let asked = ask(&mut world, 2, pod("a"), "x", patience);
+        let Outcome::Acquired(Acquired::Refused(refusal)) = &asked.outcome else { panic!() };
+        assert_eq!(leases(&refusal.stuck), [1]);
+        assert_eq!(told(&asked), []);
+    }
+    let asked = ask(&mut world, 3, pod("b"), "x", None);
+    let Outcome::Acquired(Acquired::Refused(refusal)) = &asked.outcome else { panic!() };
+    assert_eq!(refusal.stuck, []);
+}
+
+#[test]
+fn a_ring_of_three_is_told_when_it_closes_and_each_of_them_shows_whom_it_waits_for() {
+    let mut world = World::with("x", 1);
+    world.limit("y", 1);
+    world.limit("z", 1);
+    for (number, (holder, limit)) in (1..).zip([("a", "x"), ("b", "y"), ("c", "z")]) {
+        ask(&mut world, number, pod(holder), limit, None);
+    }
+    assert_eq!(told(&ask(&mut world, 11, pod("a"), "y", Some(MINUTE))), []);
+    assert_eq!(told(&ask(&mut world, 12, pod("b"), "z", Some(MINUTE))), []);
+    let closed = ask(&mut world, 13, pod("c"), "x", Some(MINUTE));
+    let [(LeaseId(13), stuck)] = &told(&closed)[..] else { panic!("{closed:?}") };
+    assert_eq!((leases(stuck), stuck[0].is_own), (vec![1], false));
+    assert_eq!(stuck[0].waits_for.as_slice(), [Arc::from("y")]);
+    for (limit, lease) in [("x", 1), ("y", 2), ("z", 3)] {
+        assert_eq!(leases(&waiters(&mut world, limit)[0].stuck), [lease]);
+    }
+    // One of them gives up: the others can go on.
+    world.ledger.step(Command::Abandon(WaiterId(12)), world.now);
+    for limit in ["x", "y"] {
+        assert_eq!(waiters(&mut world, limit)[0].stuck, []);
+    }
+}
+
+#[test]
+fn slots_of_unknown_holders_and_slots_that_drain_may_come_back() {
+    let mut world = World::with("x", 2);
+    ask(&mut world, 1, pod("a"), "x", None);
+    ask(&mut world, 2, None, "x", None);
+    assert_eq!(told(&ask(&mut world, 3, pod("a"), "x", Some(MINUTE))), []);
+    let mut world = World::draining("x", 1, 0.01);
+    ask(&mut world, 1, pod("a"), "x", None);
+    assert_eq!(told(&ask(&mut world, 2, pod("a"), "x", Some(MINUTE))), []);
+}
+
+#[test]
+fn a_lease_without_a_deadline_is_waited_for_in_vain_like_any_other() {
+    let mut world = World::with("tag:x", 1);
+    world.limit("y", 1);
+    world.tag(1, "a", &["tag:x"]);
+    let run = || Some(crate::fixture::task_run("a"));
+    ask(&mut world, 2, pod("b"), "y", None);
+    ask(&mut world, 3, pod("b"), "tag:x", Some(MINUTE));
+    assert_eq!(told(&ask(&mut world, 4, run(), "y", Some(MINUTE))).len(), 1);
+}
+
+fn of_run(id: &str) -> Arc<Identified> {
+    Arc::new(Identified {
+        flow_run: Named { id: Some(id.into()), name: None },
+        task_run: Named::default(),
+        certainty: Certainty::Certain,
+    })
+}
+
+#[test]
+fn a_flow_run_that_waits_for_itself_is_told() {
+    let mut world = World::with("x", 1);
+    world.take(1, "x");
+    world.step(Command::Identify { lease: LeaseId(1), identified: of_run("f") });
+    let mut ask_in = |number, run| {
+        let origin = Origin { identified: Some(of_run(run)), ..Origin::default() };
+        let acquire = acquire(&world, number, "x", Some(MINUTE));
+        let acquire = Acquire { origin: Some(Arc::new(origin)), ..acquire };
+        told(&world.ledger.step(Command::Acquire(acquire), world.now))
+    };
+    assert_eq!(ask_in(2, "g"), []);
+    let told = ask_in(3, "f");
+    assert_eq!((told[0].0, leases(&told[0].1)), (LeaseId(3), vec![1]));
+}
+
+#[test]
+fn a_client_that_polls_is_told_to_be_stuck_once() {
+    let mut world = World::with("x", 1);
+    ask(&mut world, 1, pod("a"), "x", None);
+    let refused = ask(&mut world, 2, pod("a"), "x", Some(Span::ZERO));
+    let Outcome::Acquired(Acquired::Refused(refusal)) = refused.outcome else { panic!() };
+    let mut told_times = 0;
+    for _ in 0..3 {
+        let until = world.now + Span::from_seconds(20);
+        let mut acquire = acquire(&world, 2, "x", Some(MINUTE));
+        let patience = acquire.patience.as_mut().unwrap();
+        (patience.until, patience.place) = (until, refusal.place);
+        acquire.hold = lease_hold(2, pod("a"));
+        told_times += told(&world.ledger.step(Command::Acquire(acquire), world.now)).len();
+        world.now = until;
+        world.ledger.step(Command::Tick, world.now);
+    }
+    assert_eq!(told_times, 1);
+}
