@@ -88,6 +88,9 @@ pub(crate) async fn acquire(
     }
     let lease = acquire.hold.lease();
     let mut claimed = Claimed { app, caller, place: visit.place };
+    if span > Span::ZERO {
+        joins::recorded::identify(app, &mut acquire).await;
+    }
     let wait = Wait { span, priority: 0, place: visit.place, from };
     let (outcome, undo) = ledger.acquire(acquire, wait).await?.into_parts();
     claimed.place = None;

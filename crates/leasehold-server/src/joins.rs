@@ -6,6 +6,7 @@
 //! about. Leases that have ended count as well: their events may still be under way.
 
 mod heard;
+pub(crate) mod recorded;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;

@@ -52,10 +52,16 @@ fn name(holder: Option<&Holder>, origin: Option<&Origin>) -> String {
     if let Some(Holder { kind, id }) = holder {
         return format!("{kind} {id}");
     }
-    let run = origin.and_then(|origin| origin.identified.as_ref()).map(|it| &it.flow_run);
-    match run.map(|run| (run.name.as_deref(), run.id.as_deref())) {
-        Some((Some(name), Some(id))) => format!("flow run {name} ({id})"),
-        Some((None, Some(id))) => format!("flow run {id}"),
-        _ => "an unknown holder".to_owned(),
+    let Some(it) = origin.and_then(|origin| origin.identified.as_ref()) else {
+        return "an unknown holder".to_owned();
+    };
+    let (kind, run) = if it.task_run.is_empty() {
+        ("flow run", &it.flow_run)
+    } else {
+        ("task run", &it.task_run)
+    };
+    match (run.name.as_deref(), run.id.as_deref()) {
+        (Some(name), Some(id)) => format!("{kind} {name} ({id})"),
+        (name, id) => format!("{kind} {}", id.or(name).unwrap_or("without a name")),
     }
 }

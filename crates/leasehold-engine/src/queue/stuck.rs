@@ -12,6 +12,7 @@ use crate::admission::Wanted;
 use crate::command::Acquire;
 use crate::happening::What;
 use crate::holder::Holder;
+use crate::lease::Lease;
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
 use crate::origin::Origin;
@@ -28,19 +29,28 @@ const LEASES_MAX: usize = 256;
 /// How many leases one report names.
 const NAMED_MAX: usize = 8;
 
-/// The parties for which a request waits: its holder, and the flow run in which it is made.
+/// The parties for which a request waits: its holder, and the runs in which it is made.
 pub(super) type Parties = SmallVec<[Holder; 1]>;
 
-/// The flow run of an origin, as a holder of its kind.
-fn flow_run(origin: Option<&Origin>) -> Option<Holder> {
-    let id = origin?.identified.as_ref()?.flow_run.id.clone()?;
-    Some(Holder::new(Holder::FLOW_RUN, id))
+/// The runs of an origin as holders of their kinds: the task run, and the flow run.
+fn runs(origin: Option<&Origin>) -> impl Iterator<Item = Holder> {
+    let identified = origin.and_then(|origin| origin.identified.as_deref());
+    let runs = identified.map(|it| {
+        [(Holder::TASK_RUN, it.task_run.id.clone()), (Holder::FLOW_RUN, it.flow_run.id.clone())]
+    });
+    let runs = runs.into_iter().flatten();
+    runs.filter_map(|(kind, id)| Some(Holder::new(kind, id?)))
+}
+
+/// The party that can give a lease back: of tasks in one flow run, each has its own leases.
+fn party_of(lease: &Lease) -> Option<Holder> {
+    lease.holder.clone().or_else(|| runs(lease.origin.as_deref()).next())
 }
 
 pub(super) fn parties(acquire: &Acquire) -> Parties {
-    let holder = acquire.hold.holder().cloned();
-    let run = flow_run(acquire.origin.as_deref()).filter(|run| Some(run) != holder.as_ref());
-    holder.into_iter().chain(run).collect()
+    let holder = acquire.hold.holder();
+    let runs = runs(acquire.origin.as_deref()).filter(|run| Some(run) != holder);
+    holder.cloned().into_iter().chain(runs).collect()
 }
 
 impl Ledger {
@@ -144,8 +154,7 @@ impl Survey<'_> {
         for id in room.leases.values().take(left) {
             self.leases += 1;
             let Some(lease) = self.ledger.lease(*id) else { continue };
-            let run = || flow_run(lease.origin.as_deref());
-            let Some(party) = lease.holder.clone().or_else(run) else { continue };
+            let Some(party) = party_of(lease) else { continue };
             let waits =
                 self.picture.is_known(&party) || self.ledger.queue.of_party.first(&party).is_some();
             let held = lease.holdings.iter().find(|held| held.limit == limit);

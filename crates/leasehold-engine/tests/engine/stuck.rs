@@ -151,28 +151,42 @@ fn a_lease_without_a_deadline_is_waited_for_in_vain_like_any_other() {
     assert_eq!(told(&ask(&mut world, 4, run(), "y", Some(MINUTE))).len(), 1);
 }
 
-fn of_run(id: &str) -> Arc<Identified> {
+fn of_run(flow_run: &str, task_run: Option<&str>) -> Arc<Identified> {
+    let named = |id: &str| Named { id: Some(id.into()), name: None };
     Arc::new(Identified {
-        flow_run: Named { id: Some(id.into()), name: None },
-        task_run: Named::default(),
+        flow_run: named(flow_run),
+        task_run: task_run.map(named).unwrap_or_default(),
         certainty: Certainty::Certain,
     })
 }
 
-#[test]
-fn a_flow_run_that_waits_for_itself_is_told() {
+/// A lease and its runs, and then a waiter and its runs. Answers the leases that it waits for in
+/// vain.
+fn waits_in_vain(of_lease: Arc<Identified>, of_waiter: Arc<Identified>) -> Vec<u128> {
     let mut world = World::with("x", 1);
     world.take(1, "x");
-    world.step(Command::Identify { lease: LeaseId(1), identified: of_run("f") });
-    let mut ask_in = |number, run| {
-        let origin = Origin { identified: Some(of_run(run)), ..Origin::default() };
-        let acquire = acquire(&world, number, "x", Some(MINUTE));
-        let acquire = Acquire { origin: Some(Arc::new(origin)), ..acquire };
-        told(&world.ledger.step(Command::Acquire(acquire), world.now))
-    };
-    assert_eq!(ask_in(2, "g"), []);
-    let told = ask_in(3, "f");
-    assert_eq!((told[0].0, leases(&told[0].1)), (LeaseId(3), vec![1]));
+    world.step(Command::Identify { lease: LeaseId(1), identified: of_lease });
+    let origin = Origin { identified: Some(of_waiter), ..Origin::default() };
+    let acquire = acquire(&world, 2, "x", Some(MINUTE));
+    let acquire = Acquire { origin: Some(Arc::new(origin)), ..acquire };
+    let told = told(&world.ledger.step(Command::Acquire(acquire), world.now));
+    told.iter().flat_map(|(_, stuck)| leases(stuck)).collect()
+}
+
+#[test]
+fn a_flow_run_that_waits_for_itself_is_told_and_so_is_a_task_in_it() {
+    let flow = || of_run("f", None);
+    assert_eq!(waits_in_vain(flow(), flow()), [1]);
+    assert_eq!(waits_in_vain(flow(), of_run("f", Some("t"))), [1]);
+    assert_eq!(waits_in_vain(flow(), of_run("g", None)), []);
+}
+
+#[test]
+fn a_task_run_that_waits_for_itself_is_told_and_one_that_waits_for_another_of_its_flow_is_not() {
+    let task = |id| of_run("f", Some(id));
+    assert_eq!(waits_in_vain(task("t"), task("t")), [1]);
+    assert_eq!(waits_in_vain(task("t"), task("u")), []);
+    assert_eq!(waits_in_vain(task("t"), of_run("f", None)), []);
 }
 
 #[test]
