@@ -16,7 +16,7 @@ pub use checksum::add_row_sum;
 
 /// What is in our files concerns their owner alone.
 const DIRECTORY_MODE: u32 = 0o700;
-/// See [`DIRECTORY_MODE`].
+/// A file is for its owner alone, as its directory is.
 pub const FILE_MODE: u32 = 0o600;
 
 /// How long to wait for somebody else who has the file: an operator who looks at it with `sqlite3`
