@@ -107,8 +107,12 @@ where
         if is_plain && !access_log::is_on(&self.app) {
             return Either::Left(self.pass(request));
         }
-        let answer = self.clone().attend(request, origin);
-        Either::Right(answer.boxed())
+        if access_log::is_on(&self.app) {
+            let entry = Entry::begin(&self.app, &request);
+            let (app, answer) = (self.app.clone(), self.attend(request, origin));
+            return Either::Right(async move { Ok(entry.log(&app, answer).await) }.boxed());
+        }
+        Either::Right(self.attend(request, origin).map(Ok).boxed())
     }
 }
 
@@ -116,42 +120,40 @@ where
 type Passed = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
 
 impl Gated {
-    /// Answers a request of which more is to be seen to than the answer.
-    async fn attend<B>(
-        self,
+    /// Answers a request of which more is to be seen to than the answer. What is passed on is passed
+    /// on at once: a future that is polled costs by its size, and carries neither request nor router.
+    fn attend<B>(
+        &mut self,
         request: Request<B>,
         origin: Option<HeaderValue>,
-    ) -> Result<Response, Infallible>
+    ) -> impl Future<Output = Response> + Send + use<B>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let app = self.app.clone();
-        let entry = access_log::is_on(&app).then(|| Entry::begin(&app, &request));
-        let answer = self.settle(request, origin);
-        Ok(match entry {
-            Some(entry) => entry.log(&app, answer).await,
-            None => answer.await,
-        })
-    }
-
-    async fn settle<B>(mut self, request: Request<B>, origin: Option<HeaderValue>) -> Response
-    where
-        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
-    {
-        let mut response = if origin.is_some() && pages::is_preflight(&request) {
-            StatusCode::NO_CONTENT.into_response()
+        let passed = if origin.is_some() && pages::is_preflight(&request) {
+            None
         } else {
             let is_awaited = unread::is_awaited(request.headers());
             let (parts, body) = request.into_parts();
             let (lent, lender) = unread::lend(body);
-            let Ok(mut response) = self.pass(Request::from_parts(parts, lent)).await;
-            lender.settle(is_awaited, &mut response).await;
-            response
+            Some((self.pass(Request::from_parts(parts, lent)), lender, is_awaited))
         };
-        if let Some(origin) = origin {
-            pages::let_read(&mut response, origin);
+        async move {
+            let mut response = match passed {
+                None => StatusCode::NO_CONTENT.into_response(),
+                Some((answer, lender, is_awaited)) => {
+                    let Ok(mut response) = answer.await;
+                    if let Some(left) = lender.left() {
+                        Box::pin(unread::settle(left, is_awaited, &mut response)).await;
+                    }
+                    response
+                }
+            };
+            if let Some(origin) = origin {
+                pages::let_read(&mut response, origin);
+            }
+            response
         }
-        response
     }
 
     fn pass<B>(&mut self, request: Request<B>) -> Passed

@@ -23,30 +23,33 @@ pub(super) struct Lender<B>(Arc<Mutex<Option<B>>>);
 
 /// A body that its reader need not read.
 #[derive(Debug)]
-pub(super) struct Lent<B> {
+pub(super) struct Lent<B: HttpBody> {
     body: Option<B>,
     lender: Arc<Mutex<Option<B>>>,
 }
 
 /// Lends a body to a handler.
-pub(super) fn lend<B>(body: B) -> (Lent<B>, Lender<B>) {
+pub(super) fn lend<B: HttpBody>(body: B) -> (Lent<B>, Lender<B>) {
     let lender = Arc::new(Mutex::new(None));
     (Lent { body: Some(body), lender: lender.clone() }, Lender(lender))
 }
 
-impl<B> Lender<B>
+impl<B> Lender<B> {
+    /// What came back of the body: nothing if it was read to its end.
+    pub(super) fn left(self) -> Option<B> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Reads what is left of a body, or says that the connection ends with this answer.
+pub(super) async fn settle<B>(left: B, is_awaited: bool, response: &mut Response<Body>)
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    /// Reads what was left of the body, or says that the connection ends with this answer.
-    pub(super) async fn settle(self, is_awaited: bool, response: &mut Response<Body>) {
-        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(body) = left else { return };
-        let wants_end = response.status() == StatusCode::PAYLOAD_TOO_LARGE
-            || response.headers().contains_key(header::CONNECTION);
-        if is_awaited || wants_end || !is_read(body).await {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
+    let wants_end = response.status() == StatusCode::PAYLOAD_TOO_LARGE
+        || response.headers().contains_key(header::CONNECTION);
+    if is_awaited || wants_end || !is_read(left).await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
@@ -100,9 +103,10 @@ impl<B: HttpBody + Unpin> HttpBody for Lent<B> {
     }
 }
 
-impl<B> Drop for Lent<B> {
+impl<B: HttpBody> Drop for Lent<B> {
     fn drop(&mut self) {
-        if let Some(body) = self.body.take() {
+        // A reader that knows the length does not ask for more than it.
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             *self.lender.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         }
     }
