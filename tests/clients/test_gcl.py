@@ -25,9 +25,12 @@ def test_a_limit_is_created_changed_and_deleted(server: LeaseholdServer, user: P
     assert inspect(user, "database")["limit"] == 5
 
     user.prefect("gcl", "update", "database", "--limit", "7")
+    # Beside other fields the number of slots is what somebody read, and takes none.
     user.prefect(
         "gcl", "update", "database", "--active-slots", "3", "--slot-decay-per-second", "0.001"
     )
+    assert server.limit("database")["active_slots"] == 0
+    user.prefect("gcl", "update", "database", "--active-slots", "3")
     changed = server.limit("database")
     assert (changed["limit"], changed["active_slots"]) == (7, 3)
     assert changed["slot_decay_per_second"] == 0.001
