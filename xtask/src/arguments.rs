@@ -22,7 +22,11 @@ pub(crate) enum Task {
     ///
     /// Asks pip, and fails if there is one. CI does not run this.
     ClientsNewest,
-    /// Run everything that CI runs: formatting, lints, documentation, licences, all tests
+    /// Check what the architecture promises: which code may know which, and what stands where
+    ///
+    /// Takes a second. Each breach names the law, the file and the line, and says what to do.
+    Laws,
+    /// Run everything that CI runs: formatting, lints, documentation, laws, licences, all tests
     Ci,
 }
 
@@ -52,7 +56,7 @@ impl TestArguments {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Suite {
     /// The tests written in Rust, of every crate, and the examples in their documentation
     Rust,

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::environment::{cargo, has_cargo_subcommand};
-use crate::links;
+use crate::laws;
 use crate::step::{run, step};
 
-/// Formatting, lints, documentation, licences.
+/// Formatting, lints, documentation, laws, licences.
 pub(crate) fn run_all() -> Result<()> {
     step("formatting", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
     step("lints", || {
@@ -16,7 +16,7 @@ pub(crate) fn run_all() -> Result<()> {
         run(cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
-    step("links in the documentation", links::check)?;
+    step("laws", laws::check)?;
     step("licences and sources", || {
         if has_cargo_subcommand("deny") {
             return run(&mut cargo(&["deny", "--all-features", "check"]));

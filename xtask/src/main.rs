@@ -6,7 +6,7 @@
 mod arguments;
 mod checks;
 mod environment;
-mod links;
+mod laws;
 mod newest;
 mod packages;
 mod step;
@@ -22,6 +22,7 @@ use crate::arguments::{Arguments, Task, TestArguments};
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::ClientsNewest => newest::check(),
+        Task::Laws => laws::check(),
         Task::Test(arguments) => suites::run_wanted(&arguments),
         Task::Ci => checks::run_all().and_then(|()| suites::run_wanted(&TestArguments::default())),
     };

@@ -19,7 +19,7 @@ use crate::packages::{self, Program};
 const IN_PARALLEL: usize = 3;
 
 /// A Python environment, whose requirements are pinned in `tests/venvs/<name>.txt`.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Venv {
     pub(crate) name: String,
     requirements: PathBuf,

@@ -1,7 +1,8 @@
 //! The bodies of every other error. Which error is answered when is decided where the rule is.
 
-use serde::Serialize;
 use std::borrow::Cow;
+
+use serde::Serialize;
 
 /// `{"detail": …}`: what the rules of the limits refuse (404, 409, 410, 423, and 422 for slots
 /// over the limit), and what the router refuses (404, 405, 307).

@@ -8,8 +8,9 @@ mod read;
 use leasehold_api::leases::RevokeLease;
 use leasehold_api::limits::{CreateLimit, Increment, RenewLease, UpdateLimit};
 use leasehold_api::{Body, Invalid, Settings};
-use read::{Endpoint, read};
 use serde_json::{Value, json};
+
+use read::{Endpoint, read};
 
 const JSON: Option<&str> = Some("application/json");
 

@@ -6,9 +6,10 @@
 mod read;
 
 use leasehold_api::Invalid;
-use read::{Endpoint, read};
 use serde::Deserialize;
 use serde_json::Value;
+
+use read::{Endpoint, read};
 
 #[derive(Deserialize)]
 struct Case {

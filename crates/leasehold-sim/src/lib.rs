@@ -3,8 +3,8 @@
 //! A world of one server, its disk, a network and clients, in which everything follows from
 //! one seed: crashes at every moment of a commit, power losses, full disks, requests and
 //! replies that are lost, doubled or late, clocks that are stepped, holders that crash or
-//! sleep longer than their leases, and clients that wait in line, and hang up. What went over the wire is judged afterwards by checkers
-//! that share no code with the engine.
+//! sleep longer than their leases, and clients that wait in line, and hang up. Checkers that share
+//! no code with the engine judge afterwards what went over the wire.
 //!
 //! ```text
 //!   seed ──▶ World { clients ◀── network ──▶ Server { Ledger } ◀── Disk }

@@ -99,8 +99,8 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
 }
 
-/// Opens a database that knows [`add_row_sum`], and makes it if it is not there: its owner alone can read it, and the files that
-/// SQLite makes beside it.
+/// Opens a database that knows [`add_row_sum`], and creates it if it is missing. Its owner alone can
+/// read it and the files that SQLite creates beside it.
 ///
 /// # Errors
 ///

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use leasehold_engine::{Certainty, Identified, Named, Origin};
 use serde::{Deserialize, Serialize};
 
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct StoredOrigin {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +25,7 @@ struct StoredOrigin {
     identified: Option<StoredIdentified>,
 }
 
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct StoredNamed {
     #[serde(skip_serializing_if = "Option::is_none")]

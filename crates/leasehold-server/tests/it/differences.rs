@@ -1,9 +1,9 @@
 //! What changes: the differences to the recorded server that the contract lists, one test each.
 
+use leasehold_engine::Span;
 use serde_json::{Value, json};
 
 use crate::fixture::{LIMITS, TAGS, TestApp, run, with_json};
-use leasehold_engine::Span;
 
 #[tokio::test]
 async fn c01_leases_survive_a_restart_with_the_time_they_had_left() {

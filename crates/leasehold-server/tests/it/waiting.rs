@@ -2,7 +2,6 @@
 //! open in the place that the refusal gave it.
 
 use leasehold_engine::Span;
-
 use serde_json::json;
 
 use crate::fixture::{LIMITS, PARK_SECONDS, TestApp, is_pending, lease_of, run, until, with_json};

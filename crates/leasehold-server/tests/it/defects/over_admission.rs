@@ -1,9 +1,9 @@
 //! Slots that two holders hold.
 
 use serde_json::json;
+use tower::ServiceExt;
 
 use crate::fixture::{LIMITS, TestApp, run, until, with_json};
-use tower::ServiceExt;
 
 #[tokio::test]
 async fn d11_four_concurrent_releases_of_one_lease_admit_one_more_holder() {

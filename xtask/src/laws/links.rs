@@ -3,28 +3,29 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
+use super::Breach;
 use crate::environment::root;
 
 /// Checks the relative links of all Markdown files in the root and in `docs`.
-pub(crate) fn check() -> Result<()> {
+pub(super) fn check() -> Result<Vec<Breach>> {
     let mut broken = Vec::new();
-    for directory in [root(), root().join("docs")] {
+    for folder in ["", "docs"] {
+        let directory = root().join(folder);
         for page in pages(&directory)? {
             let text = fs::read_to_string(&page)
                 .with_context(|| format!("cannot read {}", page.display()))?;
-            for link in links(&text) {
-                if !directory.join(link).exists() {
-                    broken.push(format!("{}: {link}", page.display()));
-                }
+            for link in links(&text).filter(|link| !directory.join(link).exists()) {
+                broken.push(Breach {
+                    law: "links",
+                    place: page.display().to_string(),
+                    why: format!("the link to `{link}` leads nowhere"),
+                });
             }
         }
     }
-    if !broken.is_empty() {
-        bail!("these links lead nowhere:\n{}", broken.join("\n"));
-    }
-    Ok(())
+    Ok(broken)
 }
 
 fn pages(directory: &Path) -> Result<Vec<PathBuf>> {
