@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::command::{Acquire, GiveBack, Hold, Missing, Mode};
 use crate::decay::Level;
-use crate::happening::{Departure, What};
+use crate::event::{Departure, EventKind};
 use crate::holder::Holder;
 use crate::lease::{Holding, Holdings, Lease, LeaseId, Notes};
 use crate::ledger::{Ledger, Room};
@@ -59,7 +59,7 @@ impl Ledger {
     fn ends_its_wait(&mut self, ticket: Ticket, why: Option<Departure>) {
         let back = self.queue.expect_no_longer(ticket);
         if let (Some((_, waiter)), Some(why)) = (back, why) {
-            self.happened_in_line(What::Left(why), &waiter);
+            self.emit_for_waiter(EventKind::Left(why), &waiter);
         }
     }
 
@@ -132,7 +132,7 @@ impl Ledger {
                     room.limit.sample_occupancy(occupancy, back.slots);
                 }
                 limits.push(MinimalLimit::from(&room.limit));
-                self.happened_without_lease(id, before);
+                self.emit_unleased_change(id, before);
             }
         }
         limits
@@ -183,7 +183,7 @@ impl Ledger {
                 let before = room.limit.unleased.level();
                 room.limit.unleased.take(taken_by, holding.level, now);
                 names.push(room.limit.name.clone());
-                self.happened_without_lease(holding.limit, before);
+                self.emit_unleased_change(holding.limit, before);
             }
         }
         Some(GiveBack { names, slots, occupancy: None })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::decay::Rate;
-use crate::happening::Departure;
+use crate::event::Departure;
 use crate::holder::Holder;
 use crate::lease::{LeaseId, Notes, RequestDigest};
 use crate::limit::LimitId;

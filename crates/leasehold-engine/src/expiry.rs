@@ -10,13 +10,13 @@
 
 use std::sync::Arc;
 
-use crate::happening::{Loss, What};
+use crate::event::{EventKind, Loss};
 use crate::holder::Holder;
 use crate::lease::{How, Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
 use crate::outcome::{Ended, Gone, Renewed};
-use crate::queue::Called;
+use crate::queue::Answered;
 use crate::time::{Span, Timestamp};
 
 /// A renewal is late when less than this part of a lease's time is left: clients renew when a
@@ -31,7 +31,11 @@ impl Ledger {
     /// however late it is that anyone looks: a lease ends at its deadline, and a rate limit
     /// grants to whoever waits at the moment when it has drained enough. A timer that is late
     /// by a millisecond must not cost a limit of twenty a second two percent of its rate.
-    pub(crate) fn pass_until(&mut self, now: Timestamp, called: &mut Vec<Called>) -> Vec<LeaseId> {
+    pub(crate) fn pass_until(
+        &mut self,
+        now: Timestamp,
+        answered: &mut Vec<Answered>,
+    ) -> Vec<LeaseId> {
         let mut expired = Vec::new();
         loop {
             let lease = self.first_deadline().filter(|(deadline, _)| *deadline <= now);
@@ -49,7 +53,7 @@ impl Ledger {
                 (_, Some(alarm)) => self.now = self.now.max(alarm),
                 (_, None) => break,
             }
-            self.serve_touched(called);
+            self.serve_touched(answered);
         }
         self.now = now;
         expired
@@ -65,7 +69,7 @@ impl Ledger {
         let left = old.since(self.now);
         if left.as_micros() < ttl.as_micros() / LATE_SHARE {
             let lease = lease.clone();
-            self.happened_to_lease(What::RenewedLate { left }, &lease);
+            self.emit_for_lease(EventKind::RenewedLate { left }, &lease);
         }
         let deadline = self.looked + ttl;
         self.set_deadline(id, deadline);
@@ -81,7 +85,7 @@ impl Ledger {
         if lease.notes.is_some() {
             self.remember_release(&lease);
         }
-        self.happened_to_lease(What::Released, &lease);
+        self.emit_for_lease(EventKind::Released, &lease);
         let occupancy = self.now.since(lease.created);
         for holding in &lease.holdings {
             if let Some(room) = self.rooms.get_mut(&holding.limit) {
@@ -128,7 +132,7 @@ impl Ledger {
 
     /// Takes one limit away from a lease, which keeps its others. Answers whether it is empty now.
     pub(crate) fn lose(&mut self, id: LeaseId, limit: LimitId, why: Loss) -> bool {
-        self.happened_on_limit(What::Lost(why), limit, id);
+        self.emit_for_lease_on(EventKind::Lost(why), limit, id);
         self.remove_holding(id, limit)
     }
 

@@ -21,12 +21,12 @@ use self::endings::Endings;
 use self::roll::Roll;
 use crate::changes::{Changes, Resume, Snapshot, Totals};
 use crate::command::Command;
-use crate::happening::Happening;
+use crate::event::Event;
 use crate::holder::Holder;
 use crate::lease::{Fence, How, LeaseId};
 use crate::limit::LimitId;
 use crate::outcome::Outcome;
-use crate::queue::{Called, Queue};
+use crate::queue::{Answered, Queue};
 use crate::time::{Span, Timestamp};
 
 /// All limits and leases. Changes by [`Ledger::step`] alone.
@@ -49,7 +49,7 @@ pub struct Ledger {
     pending: Pending,
     pub(crate) queue: Queue,
     /// In the step that is under way.
-    pub(crate) happened: Vec<Happening>,
+    pub(crate) events: Vec<Event>,
 }
 
 /// What a step did.
@@ -60,9 +60,9 @@ pub struct Step {
     /// The leases that were found past their deadline, before the command was looked at.
     pub expired: Vec<LeaseId>,
     /// The requests whose wait is over.
-    pub called: Vec<Called>,
+    pub answered: Vec<Answered>,
     /// What happened, in order: for whoever keeps a record.
-    pub happened: Vec<Happening>,
+    pub events: Vec<Event>,
     /// How often somebody who waits was looked at: what the line costs, apart from any clock.
     pub looks: usize,
 }
@@ -99,7 +99,7 @@ impl Ledger {
             releases: Endings::default(),
             pending: Pending::default(),
             queue: Queue::default(),
-            happened: Vec::new(),
+            events: Vec::new(),
         };
         let downtime = ledger.now.since(snapshot.at);
         for limit in snapshot.limits {
@@ -155,10 +155,10 @@ impl Ledger {
         self.looked = self.now.max(now);
         // Whoever is gone is gone before time passes: nothing that came free is theirs any more.
         let gone = self.take_out_of_line(&command);
-        let mut called = Vec::new();
-        let expired = self.pass_until(self.looked, &mut called);
+        let mut answered = Vec::new();
+        let expired = self.pass_until(self.looked, &mut answered);
         // Whoever waits for what has come free by now was here before this command.
-        called.extend(self.serve_lines());
+        answered.extend(self.serve_lines());
         let outcome = match command {
             Command::CreateLimit(create) => Outcome::Created(self.create_limit(create)),
             Command::PutTagLimit { id, name, slots } => {
@@ -201,9 +201,9 @@ impl Ledger {
             }
             Command::Tick => Outcome::Ticked,
         };
-        called.extend(self.serve_lines());
-        let (happened, looks) = (std::mem::take(&mut self.happened), self.queue.take_looks());
-        Step { outcome, expired, called, happened, looks }
+        answered.extend(self.serve_lines());
+        let (events, looks) = (std::mem::take(&mut self.events), self.queue.take_looks());
+        Step { outcome, expired, answered, events, looks }
     }
 
     /// When something happens by itself next: a lease dies, a rate limit has drained enough for

@@ -19,8 +19,8 @@ mod admission;
 mod changes;
 mod command;
 mod decay;
+mod event;
 mod expiry;
-mod happening;
 mod holder;
 mod keys;
 mod lease;
@@ -42,7 +42,7 @@ pub use command::{
     Mode, Page, Patience, Query, Scope, Want,
 };
 pub use decay::{Level, Rate};
-pub use happening::{Departure, Happening, Loss, What};
+pub use event::{Departure, Event, EventKind, Loss};
 pub use holder::Holder;
 pub use lease::{Ending, Fence, Holding, Holdings, How, Lease, LeaseId, Notes, RequestDigest};
 pub use ledger::{Ledger, Step};
@@ -52,7 +52,7 @@ pub use outcome::{
     Acquired, Blocker, Created, Deleted, Ended, Gone, Grant, Granted, HeldView, LeaseView,
     LimitView, MinimalLimit, Outcome, Refusal, Renewed, Repeated, StuckOn, Updated, Wait,
 };
-pub use queue::{Called, OVERTAKES_MAX, Ticket, WaiterId, WaiterView};
+pub use queue::{Answered, OVERTAKES_MAX, Ticket, WaiterId, WaiterView};
 pub use snapshot::Inconsistent;
 pub use time::{Span, Timestamp};
 pub use unleased::{TakenBy, Unheld, Unleased};

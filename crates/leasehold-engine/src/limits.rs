@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::command::{CreateLimit, LimitPatch, LimitRef, Scope};
 use crate::decay::{Level, Rate};
-use crate::happening::{Loss, What};
+use crate::event::{EventKind, Loss};
 use crate::lease::LeaseId;
 use crate::ledger::Ledger;
 use crate::limit::{Limit, LimitId};
@@ -32,7 +32,7 @@ impl Ledger {
             unleased,
             settled: self.now,
         });
-        self.happened_without_lease(id, Level::ZERO);
+        self.emit_unleased_change(id, Level::ZERO);
         self.view(id, Scope::All).map_or(Created::NameTaken, Created::Made)
     }
 
@@ -65,7 +65,7 @@ impl Ledger {
             }
             limit.denied_slots = patch.denied_slots.unwrap_or(limit.denied_slots);
         }
-        self.happened_to_change(was);
+        self.emit_limit_change(was);
         Updated::Done
     }
 
@@ -95,7 +95,7 @@ impl Ledger {
             room.limit.unleased.set(target.saturating_sub(room.leased), now);
             let unleased = room.limit.unleased.slots_taken();
             let edited = Some(Box::new(room.limit.clone()));
-            self.happened_to_limit(What::LimitReset { taken: slots, unleased, edited }, id);
+            self.emit_for_limit(EventKind::LimitReset { taken: slots, unleased, edited }, id);
         }
         Updated::Done
     }

@@ -28,7 +28,7 @@ use self::groups::Groups;
 use self::line::Line;
 use crate::admission::Wanted;
 use crate::command::{Acquire, Command, Patience};
-use crate::happening::{Departure, What};
+use crate::event::{Departure, EventKind};
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId, Notes, RequestDigest};
 use crate::ledger::Ledger;
@@ -56,7 +56,7 @@ pub struct WaiterId(pub u64);
 
 /// A request whose wait is over, and how.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Called {
+pub struct Answered {
     /// Which request.
     pub waiter: WaiterId,
     /// Granted; or refused, because its patience is over or its limits have changed.
@@ -344,7 +344,7 @@ impl Ledger {
             is_stuck_told: before.as_ref().is_some_and(|waiter| waiter.is_stuck_told),
         };
         if before.is_none() {
-            self.happened_in_line(What::Queued, &waiter);
+            self.emit_for_waiter(EventKind::Queued, &waiter);
         }
         if !waiter.is_stuck_told {
             self.tell_if_stuck(&mut waiter);
@@ -373,7 +373,7 @@ impl Ledger {
 
     pub(crate) fn left_the_line(&mut self, gone: &[(Waiter, Departure)]) {
         for (waiter, why) in gone {
-            self.happened_in_line(What::Left(*why), waiter);
+            self.emit_for_waiter(EventKind::Left(*why), waiter);
         }
     }
 

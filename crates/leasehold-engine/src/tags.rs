@@ -9,7 +9,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::command::{CreateLimit, LimitPatch, LimitRef, Scope};
 use crate::decay::{Level, Rate};
-use crate::happening::{Loss, What};
+use crate::event::{EventKind, Loss};
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId};
 use crate::ledger::Ledger;
@@ -53,7 +53,7 @@ impl Ledger {
         if let Some(room) = self.settled_room(id) {
             room.limit.unleased = Unleased::default();
         }
-        self.happened_to_limit(What::LimitReset { taken: 0, unleased: 0, edited: None }, id);
+        self.emit_for_limit(EventKind::LimitReset { taken: 0, unleased: 0, edited: None }, id);
         for (lease, holder) in holders {
             if self.holds(&holder, id) || self.lease(lease).is_some() {
                 continue;
@@ -87,7 +87,7 @@ impl Ledger {
                     // The whole lease, so that its occupancy counts as given back.
                     let _ = self.release(lease);
                 } else {
-                    self.happened_on_limit(What::Released, id, lease);
+                    self.emit_for_lease_on(EventKind::Released, id, lease);
                     self.remove_holding(lease, id);
                 }
             }

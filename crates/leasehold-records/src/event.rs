@@ -9,7 +9,7 @@ use crate::store::Bounds;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct EventRow {
     /// Its place in the log; 0 before it is in there.
     pub number: u64,
     /// Its id.
@@ -32,7 +32,7 @@ pub struct Event {
     pub document: Option<String>,
 }
 
-impl Event {
+impl EventRow {
     /// How many bytes it takes in the log, about.
     pub fn bytes(&self) -> u64 {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -91,14 +91,14 @@ pub struct EventFilter {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
     /// In the filter's order.
-    pub events: Vec<Event>,
+    pub events: Vec<EventRow>,
     /// Whether the filter's bounds ended the search: more events may pass.
     pub is_cut: bool,
 }
 
 impl EventFilter {
     /// Whether an event passes, wherever it is kept; the bounds of the search do not count.
-    pub fn passes(&self, event: &Event) -> bool {
+    pub fn passes(&self, event: &EventRow) -> bool {
         let is_kind = |kind: &String| {
             let rest = event.kind.strip_prefix(kind.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -148,7 +148,7 @@ const ROW_BYTES: u64 = 128;
 /// Beyond a room by this part of it, events are forgotten at once and not in turn.
 const EXCESS_PART: u64 = 8;
 
-/// What [`Event::bytes`] says, in SQL: it looks at no text itself.
+/// What [`EventRow::bytes`] says, in SQL: it looks at no text itself.
 const BYTES: &str = "128 + octet_length(kind) + ifnull(octet_length(limit_name), 0)
     + ifnull(octet_length(holder_kind), 0) + ifnull(octet_length(holder_id), 0)
     + ifnull(octet_length(reason), 0) + ifnull(octet_length(document), 0)
@@ -208,7 +208,7 @@ fn shares(bounds: Bounds) -> (Room, Room) {
     (ours, clients)
 }
 
-pub(crate) fn add(connection: &Connection, event: &Event, rooms: &mut Rooms) -> Result<u64> {
+pub(crate) fn add(connection: &Connection, event: &EventRow, rooms: &mut Rooms) -> Result<u64> {
     let room = if event.document.is_some() { &mut rooms.clients } else { &mut rooms.ours };
     room.take(event.bytes());
     connection
@@ -289,7 +289,7 @@ pub(crate) fn find(connection: &Connection, filter: &EventFilter) -> Result<Foun
 
 /// Of each lease on each limit the event that came last, in their order. What is told of who waits
 /// does not count.
-pub(crate) fn last_of_leases(connection: &Connection) -> Result<Vec<Event>> {
+pub(crate) fn last_of_leases(connection: &Connection) -> Result<Vec<EventRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT * FROM events WHERE number IN
          (SELECT max(number) FROM events
@@ -363,9 +363,9 @@ fn prune_room(
     Ok(forgotten.len() == PRUNED_MAX)
 }
 
-fn read(row: &Row<'_>) -> Result<Event> {
+fn read(row: &Row<'_>) -> Result<EventRow> {
     let holder = row.get::<_, Option<String>>(5)?.zip(row.get(6)?);
-    Ok(Event {
+    Ok(EventRow {
         number: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
         id: Uuid::from_bytes(row.get(1)?),
         at_micros: row.get(2)?,

@@ -18,7 +18,7 @@ mod store;
 pub mod transition;
 
 pub use error::{OpenError, RecordsError};
-pub use event::{Event, EventFilter, Found, ToldUntil};
+pub use event::{EventFilter, EventRow, Found, ToldUntil};
 pub use run::{Flow, Identity, Run, RunKind};
 pub use state::{State, StateType, micros_from_text};
 pub use store::{Book, Bounds, Filter, FlowSort, Order, Records, Sort};

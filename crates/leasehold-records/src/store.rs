@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::error::{OpenError, RecordsError};
-use crate::event::{Event, EventFilter, Found, Rooms, ToldUntil};
+use crate::event::{EventFilter, EventRow, Found, Rooms, ToldUntil};
 use crate::room::Room;
 use crate::run::{Flow, Identity, Run, RunKind};
 use crate::schema::SCHEMA;
@@ -430,7 +430,7 @@ impl Book<'_> {
     /// # Errors
     ///
     /// If the storage fails.
-    pub fn add_event(&self, event: &Event) -> Result<u64, RecordsError> {
+    pub fn add_event(&self, event: &EventRow) -> Result<u64, RecordsError> {
         self.needs_room()?;
         let mut rooms = self.rooms.get();
         let number = event::add(&self.transaction, event, &mut rooms)?;
@@ -467,7 +467,7 @@ impl Book<'_> {
     /// # Errors
     ///
     /// If the storage fails.
-    pub fn last_events_of_leases(&self) -> Result<Vec<Event>, RecordsError> {
+    pub fn last_events_of_leases(&self) -> Result<Vec<EventRow>, RecordsError> {
         event::last_of_leases(&self.transaction)
     }
 

@@ -1,7 +1,7 @@
 //! What is recorded is there after a restart, once, and not for ever.
 
 use leasehold_records::{
-    Bounds, Event, EventFilter, Filter, Flow, Identity, OpenError, Records, RecordsError, Run,
+    Bounds, EventFilter, EventRow, Filter, Flow, Identity, OpenError, Records, RecordsError, Run,
     RunKind, State, StateType,
 };
 use serde_json::{Map, Value};
@@ -326,12 +326,12 @@ fn records_of_a_newer_version_are_left_alone() {
     assert!(matches!(refused, Err(OpenError::Newer { found: 99, .. })));
 }
 
-fn happened(limit: &str) -> Event {
-    Event { limit: Some(limit.to_owned()), ..Event::new("lease.granted", SECOND) }
+fn happened(limit: &str) -> EventRow {
+    EventRow { limit: Some(limit.to_owned()), ..EventRow::new("lease.granted", SECOND) }
 }
 
-fn sent(bytes: usize) -> Event {
-    Event { document: Some("x".repeat(bytes)), ..Event::new("x.happened", SECOND) }
+fn sent(bytes: usize) -> EventRow {
+    EventRow { document: Some("x".repeat(bytes)), ..EventRow::new("x.happened", SECOND) }
 }
 
 fn every_event() -> EventFilter {
@@ -427,13 +427,13 @@ fn a_filter_passes_the_same_events_in_memory_as_in_the_file() {
     let holder = Some(("task_run".to_owned(), "7".to_owned()));
     let events = [
         happened("db"),
-        Event { lease, ..happened("tag:db") },
-        Event { holder: holder.clone(), at_micros: 9, ..Event::new("lease", 0) },
-        Event { holder, ..Event::new("leases.granted", 9 * SECOND) },
+        EventRow { lease, ..happened("tag:db") },
+        EventRow { holder: holder.clone(), at_micros: 9, ..EventRow::new("lease", 0) },
+        EventRow { holder, ..EventRow::new("leases.granted", 9 * SECOND) },
         sent(3),
     ];
     let events: Vec<_> = (events.into_iter())
-        .map(|event| Event { number: book.add_event(&event).unwrap(), ..event })
+        .map(|event| EventRow { number: book.add_event(&event).unwrap(), ..event })
         .collect();
     let text = |text: &str| Some(text.to_owned());
     for filter in [

@@ -27,8 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_engine::{
-    Acquired, Called, Command, Departure, Happening, Ledger, Outcome, Span, Timestamp, WaiterId,
-    What,
+    Acquired, Answered, Command, Departure, Event, EventKind, Ledger, Outcome, Span, Timestamp,
+    WaiterId,
 };
 use leasehold_journal::{CommitError, Journal};
 use rustc_hash::FxHashMap;
@@ -67,7 +67,7 @@ struct Stepped {
 }
 
 /// What happened, durable, in the order in which it happened.
-pub type Told = Arc<[Happening]>;
+pub type Events = Arc<[Event]>;
 
 struct Coordinator<J> {
     ledger: Ledger,
@@ -81,8 +81,8 @@ struct Coordinator<J> {
     /// Stepped, and not yet durable.
     stepped: Vec<Stepped>,
     /// What happened in those steps.
-    happened: Vec<Happening>,
-    told: broadcast::Sender<Told>,
+    events: Vec<Event>,
+    told: broadcast::Sender<Events>,
     /// What the log says once.
     notices: Notices,
     /// The latest time that is durable.
@@ -226,8 +226,8 @@ impl<J: Journal + 'static> Coordinator<J> {
     /// Steps the ledger. Those whose wait is over are answered with this step's batch.
     fn step(&mut self, command: Command, now: Timestamp) -> Outcome {
         let step = self.ledger.step(command, now);
-        self.happened.extend(step.happened);
-        for Called { waiter, outcome } in step.called {
+        self.events.extend(step.events);
+        for Answered { waiter, outcome } in step.answered {
             // Who is not there any more has left the line, and is not called.
             if let Some(reply) = self.waiting.remove(&waiter) {
                 let outcome = Outcome::Acquired(outcome);
@@ -319,7 +319,7 @@ impl<J: Journal + 'static> Coordinator<J> {
         // Their places are in the ledger that is about to be forgotten. What became of the line
         // is true all the same, and nothing else is that has happened since.
         self.send_waiters_away(Departure::JournalFailed, Unavailable::Journal);
-        self.happened.retain(|it| matches!(it.what, What::Queued | What::Left(_)));
+        self.events.retain(|it| matches!(it.kind, EventKind::Queued | EventKind::Left(_)));
         self.tell();
         let mut again = Vec::new();
         for stepped in self.stepped.drain(..) {
@@ -356,9 +356,9 @@ impl<J: Journal + 'static> Coordinator<J> {
 
     /// With nobody listening, what happened is dropped.
     fn tell(&mut self) {
-        if !self.happened.is_empty() {
-            self.happened.iter().for_each(|it| stuck::warn(&self.notices, it));
-            let _ = self.told.send(self.happened.drain(..).collect());
+        if !self.events.is_empty() {
+            self.events.iter().for_each(|it| stuck::warn(&self.notices, it));
+            let _ = self.told.send(self.events.drain(..).collect());
         }
     }
 

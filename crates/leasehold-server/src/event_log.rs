@@ -16,8 +16,8 @@ mod writer;
 
 use std::sync::Arc;
 
-use leasehold_engine::{Happening, Holder, Origin};
-use leasehold_records::{Event, EventFilter, Found};
+use leasehold_engine::{Event, Holder, Origin};
+use leasehold_records::{EventFilter, EventRow, Found};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub(crate) use self::client_events::ClientEvent;
 use self::client_events::ClientEvents;
 pub(crate) use self::follower::{FOLLOWED_BYTES_MAX, Follower};
 use self::tail::Tail;
-pub(crate) use self::tail::{Entry, Told};
+pub(crate) use self::tail::{Entry, RenderedEvent};
 use self::writer::{Inbox, LogWriter, Newest};
 use crate::convert;
 use crate::coordinator::{Handle, Unavailable};
@@ -97,7 +97,7 @@ impl EventLog {
     }
 
     /// Notes what was found out here, apart from what happens in the ledger. Never waits.
-    pub(crate) fn note_ours(&self, event: Event) {
+    pub(crate) fn note_ours(&self, event: EventRow) {
         self.client_events.note(ClientEvent::ours(event));
     }
 
@@ -152,22 +152,22 @@ impl LogTask {
 }
 
 /// What happened, as events: one for each limit, and what a Prefect server tells of it.
-fn events(happening: &Happening) -> Vec<Event> {
-    let (kind, reason) = words::kind_and_reason(&happening.what);
-    let origin = happening.origin.as_deref().and_then(origin);
-    let event = |limit: Option<String>| Event {
+fn events(event: &Event) -> Vec<EventRow> {
+    let (kind, reason) = words::kind_and_reason(&event.kind);
+    let origin = event.origin.as_deref().and_then(origin);
+    let row = |limit: Option<String>| EventRow {
         limit,
-        holder: happening.holder.as_ref().map(holder),
-        lease: happening.lease.map(|lease| Uuid::from_u128(lease.0)),
+        holder: event.holder.as_ref().map(holder),
+        lease: event.lease.map(|lease| Uuid::from_u128(lease.0)),
         origin: origin.clone(),
         reason: reason.clone(),
-        ..Event::new(kind, happening.at.as_micros())
+        ..EventRow::new(kind, event.at.as_micros())
     };
-    if happening.limits.is_empty() {
-        return vec![event(None)];
+    if event.limits.is_empty() {
+        return vec![row(None)];
     }
-    let ours = happening.limits.iter().map(|name| event(Some(name.to_string())));
-    ours.chain(prefect_events::event(happening)).collect()
+    let ours = event.limits.iter().map(|name| row(Some(name.to_string())));
+    ours.chain(prefect_events::event(event)).collect()
 }
 
 /// The kind and the id of a holder.
@@ -181,6 +181,6 @@ pub(crate) fn origin(origin: &Origin) -> Option<String> {
 }
 
 /// Says what is not in the log.
-fn dropped(reason: String, at_micros: i64) -> Event {
-    Event { reason: Some(reason), ..Event::new("log.dropped", at_micros) }
+fn dropped(reason: String, at_micros: i64) -> EventRow {
+    EventRow { reason: Some(reason), ..EventRow::new("log.dropped", at_micros) }
 }

@@ -1,17 +1,17 @@
 //! Waits that cannot end by themselves, in words: for the log of events, and once for each pair of
 //! waiter and holder in the server's own log.
 
-use leasehold_engine::{Happening, Holder, Origin, StuckOn, What};
+use leasehold_engine::{Event, EventKind, Holder, Origin, StuckOn};
 
 use crate::notices::Notices;
 
 /// Warns of a wait that cannot end by itself, unless the log has it already.
-pub(crate) fn warn(notices: &Notices, happening: &Happening) {
-    let What::Stuck(stuck) = &happening.what else { return };
-    let waiter = name(happening.holder.as_ref(), happening.origin.as_deref());
+pub(crate) fn warn(notices: &Notices, event: &Event) {
+    let EventKind::Stuck(stuck) = &event.kind else { return };
+    let waiter = name(event.holder.as_ref(), event.origin.as_deref());
     for on in stuck {
         let holder = name(on.holder.as_ref(), on.origin.as_deref());
-        if !notices.is_new(("waiter.stuck", &*on.limit, &waiter, &holder), happening.at) {
+        if !notices.is_new(("waiter.stuck", &*on.limit, &waiter, &holder), event.at) {
             continue;
         }
         let what = if on.is_own {

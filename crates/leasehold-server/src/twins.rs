@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use leasehold_engine::{Command, Grant, Outcome, Query, Span, Timestamp, Want};
-use leasehold_records::Event;
+use leasehold_records::EventRow;
 
 use crate::app::App;
 use crate::coordinator::Answer;
@@ -70,10 +70,10 @@ async fn tell(app: &App, names: Vec<Arc<str>>) {
         let Some(log) = app.event_log() else { continue };
         let reason =
             format!("it was asked for and does not exist, so nothing is limited; '{near}' exists");
-        log.note_ours(Event {
+        log.note_ours(EventRow {
             limit: Some(asked.to_string()),
             reason: Some(reason),
-            ..Event::new("limit.missing", now.as_micros())
+            ..EventRow::new("limit.missing", now.as_micros())
         });
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn serve(
 pub(crate) fn step(ledger: &mut Ledger, command: Command, now: Timestamp) -> Served {
     let step = ledger.step(command, now);
     let at = ledger.now().as_micros();
-    let called = step.called.into_iter().map(|called| Called {
+    let called = step.answered.into_iter().map(|called| Called {
         waiter: called.waiter.0,
         place: place(&called.outcome),
         reply: acquired(called.outcome, at),

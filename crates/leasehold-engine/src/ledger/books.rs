@@ -9,7 +9,7 @@ use super::Ledger;
 use crate::changes::Resume;
 use crate::command::{LimitRef, Scope};
 use crate::decay::Level;
-use crate::happening::What;
+use crate::event::EventKind;
 use crate::holder::Holder;
 use crate::lease::{Ending, Fence, How, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
@@ -131,12 +131,12 @@ impl Ledger {
         room.touch(self.now, &mut self.pending);
         let made = Box::new(room.limit.clone());
         self.rooms.insert(id, room);
-        self.happened_to_limit(What::LimitCreated(made), id);
+        self.emit_for_limit(EventKind::LimitCreated(made), id);
     }
 
     pub(crate) fn remove_limit(&mut self, id: LimitId) -> Option<Room> {
         let gone = Box::new(self.rooms.get(&id)?.limit.clone());
-        self.happened_to_limit(What::LimitDeleted(gone), id);
+        self.emit_for_limit(EventKind::LimitDeleted(gone), id);
         let room = self.rooms.remove(&id)?;
         self.names.remove(&room.limit.name);
         self.pending.deleted_limits.push(id);
@@ -149,7 +149,7 @@ impl Ledger {
         debug_assert!(!self.leases.contains_key(&lease.id), "{:?} exists", lease.id);
         self.pending.forgotten.extend(self.endings.forget(lease.id));
         self.releases.forget(lease.id);
-        self.happened_to_lease(What::Granted, &lease);
+        self.emit_for_lease(EventKind::Granted, &lease);
         let mut entry = Entry::new(lease, false);
         entry.touch(&mut self.pending);
         self.enter(entry);
@@ -237,7 +237,7 @@ impl Ledger {
 
     /// Remembers how a lease ended, so that its holder can be told.
     pub(crate) fn remember(&mut self, lease: &Lease, how: How) {
-        self.happened_to_lease(What::Ended(how.clone()), lease);
+        self.emit_for_lease(EventKind::Ended(how.clone()), lease);
         let ending = Ending { lease: lease.id, fence: lease.fence, at: self.now, how };
         self.pending.endings.push(lease.id);
         self.pending.forgotten.extend(self.endings.remember(ending, false, Self::ENDINGS_MAX));

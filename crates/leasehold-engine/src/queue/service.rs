@@ -1,9 +1,9 @@
 //! Who is served: when something has changed about a limit, whoever can run of those in its line.
 
-use super::{Called, Ticket, WaiterId};
+use super::{Answered, Ticket, WaiterId};
 use crate::command::Acquire;
 use crate::decay::Level;
-use crate::happening::{Departure, What};
+use crate::event::{Departure, EventKind};
 use crate::ledger::{Ledger, Room};
 use crate::limit::LimitId;
 use crate::outcome::{Acquired, Refusal, Wait};
@@ -12,40 +12,40 @@ use crate::time::{Span, Timestamp};
 impl Ledger {
     /// Looks at the lines of all limits that have changed, and grants to whoever can run. Then
     /// those whose patience is over are sent away.
-    pub(crate) fn serve_lines(&mut self) -> Vec<Called> {
-        let mut called = Vec::new();
+    pub(crate) fn serve_lines(&mut self) -> Vec<Answered> {
+        let mut answered = Vec::new();
         for waiter in self.queue.give_up_the_overdue(self.now) {
-            self.happened_in_line(What::Left(Departure::NotBack), &waiter);
+            self.emit_for_waiter(EventKind::Left(Departure::NotBack), &waiter);
         }
-        self.serve_touched(&mut called);
+        self.serve_touched(&mut answered);
         while let Some(&(until, ticket)) = self.queue.patience.first()
             && until <= self.now
         {
             self.queue.looks += 1;
             match self.judge(ticket) {
                 // It needs no room by now: its holder was granted another request meanwhile.
-                None => called.extend(self.call(ticket)),
+                None => answered.extend(self.call(ticket)),
                 Some(refused) => {
                     let refused = self.with_stuck(refused, ticket);
                     let left = self.leave(ticket, Departure::OutOfPatience);
-                    called.extend(left.map(|(waiter, priority)| {
+                    answered.extend(left.map(|(waiter, priority)| {
                         let outcome = self.sent_away(refused, priority, ticket);
-                        Called { waiter, outcome }
+                        Answered { waiter, outcome }
                     }));
                 }
             }
-            self.serve_touched(&mut called);
+            self.serve_touched(&mut answered);
         }
-        called
+        answered
     }
 
-    pub(crate) fn serve_touched(&mut self, called: &mut Vec<Called>) {
+    pub(crate) fn serve_touched(&mut self, answered: &mut Vec<Answered>) {
         loop {
             while let Some(ticket) = self.queue.answered.pop() {
-                called.extend(self.call(ticket));
+                answered.extend(self.call(ticket));
             }
             let Some(limit) = self.queue.next_touched(self.now) else { break };
-            self.serve_line(limit, called);
+            self.serve_line(limit, answered);
         }
     }
 
@@ -71,7 +71,7 @@ impl Ledger {
         }
     }
 
-    fn serve_line(&mut self, limit: LimitId, called: &mut Vec<Called>) {
+    fn serve_line(&mut self, limit: LimitId, answered: &mut Vec<Answered>) {
         let mut last = None;
         let mut alarm: Option<Timestamp> = None;
         loop {
@@ -87,14 +87,14 @@ impl Ledger {
             let (_, ticket) = next;
             self.queue.looks += 1;
             match self.judge(ticket) {
-                None => called.extend(self.call(ticket)),
+                None => answered.extend(self.call(ticket)),
                 Some(Acquired::Refused(refusal)) => {
                     let at = refusal.drained_after().map(|span| self.now + span);
                     alarm = alarm.into_iter().chain(at).min();
                 }
                 Some(outcome) => {
                     let left = self.leave(ticket, Departure::LimitsChanged);
-                    called.extend(left.map(|(waiter, _)| Called { waiter, outcome }));
+                    answered.extend(left.map(|(waiter, _)| Answered { waiter, outcome }));
                 }
             }
         }
@@ -142,15 +142,15 @@ impl Ledger {
         self.refuses(&waiter.wanted, &waiter.acquire, ticket)
     }
 
-    fn call(&mut self, ticket: Ticket) -> Option<Called> {
+    fn call(&mut self, ticket: Ticket) -> Option<Answered> {
         let waiter = self.queue.leave(ticket)?;
         // A lease that is granted is told of by itself.
         if !self.leases_out(&waiter.wanted, &waiter.acquire.hold) {
-            self.happened_in_line(What::Left(Departure::Served), &waiter);
+            self.emit_for_waiter(EventKind::Left(Departure::Served), &waiter);
         }
         let Acquire { hold, mode, origin, .. } = waiter.acquire;
         let outcome = self.grant(&waiter.wanted, (hold, mode, origin), ticket);
-        Some(Called { waiter: waiter.id, outcome })
+        Some(Answered { waiter: waiter.id, outcome })
     }
 
     /// Takes a waiter out of line. It is told to have left unless it comes back: its wait goes on.
@@ -162,7 +162,7 @@ impl Ledger {
             return self.queue.send_to_come_back(ticket, self.now);
         }
         let waiter = self.queue.leave(ticket)?;
-        self.happened_in_line(What::Left(why), &waiter);
+        self.emit_for_waiter(EventKind::Left(why), &waiter);
         Some((waiter.id, waiter.priority))
     }
 }

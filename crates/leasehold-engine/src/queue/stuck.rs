@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::{Ticket, Waiter};
 use crate::admission::Wanted;
 use crate::command::Acquire;
-use crate::happening::What;
+use crate::event::EventKind;
 use crate::holder::Holder;
 use crate::lease::Lease;
 use crate::ledger::Ledger;
@@ -74,7 +74,7 @@ impl Ledger {
         let stuck = self.stuck(&waiter.acquire, &waiter.wanted);
         waiter.is_stuck_told = !stuck.is_empty();
         if waiter.is_stuck_told {
-            self.happened_in_line(What::Stuck(stuck), waiter);
+            self.emit_for_waiter(EventKind::Stuck(stuck), waiter);
         }
     }
 

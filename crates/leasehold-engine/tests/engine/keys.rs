@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use leasehold_engine::{
-    Acquire, Acquired, Called, Command, Ending, Gone, Hold, How, LeaseId, LeaseView, Missing, Mode,
-    Notes, Outcome, Patience, Query, Repeated, RequestDigest, Scope, Span, Step, WaiterId, Want,
+    Acquire, Acquired, Answered, Command, Ending, Gone, Hold, How, LeaseId, LeaseView, Missing,
+    Mode, Notes, Outcome, Patience, Query, Repeated, RequestDigest, Scope, Span, Step, WaiterId,
+    Want,
 };
 use proptest::prelude::*;
 
@@ -134,16 +135,16 @@ fn who_waits_with_the_same_key_is_answered_the_same_lease_in_the_same_step() {
     }
     ask(&mut world, 2, 4);
     let step = world.ledger.step(Command::Release { lease: LeaseId(100) }, world.now);
-    let [first, others @ ..] = &step.called[..] else { panic!("nobody was called: {step:?}") };
+    let [first, others @ ..] = &step.answered[..] else { panic!("nobody was called: {step:?}") };
     let fence = granted(first.outcome.clone()).lease.unwrap().fence;
     assert_eq!((first.waiter, others.len()), (WaiterId(1), 2));
-    for Called { outcome, .. } in others {
+    for Answered { outcome, .. } in others {
         assert_eq!(same(outcome).lease.fence, fence);
     }
     assert_eq!(world.leases("db"), [1]);
     let step = world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);
-    assert_eq!(step.called.len(), 1);
-    assert_eq!(step.called[0].waiter, WaiterId(4));
+    assert_eq!(step.answered.len(), 1);
+    assert_eq!(step.answered[0].waiter, WaiterId(4));
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn who_waits_for_a_limit_that_is_deleted_is_told_its_name() {
     let delete = Command::DeleteLimit { limit: named("db"), scope: Scope::All };
     let step = world.ledger.step(delete, world.now);
     let outcome_of = |waiter| {
-        let called = step.called.iter().find(|called| called.waiter == WaiterId(waiter));
+        let called = step.answered.iter().find(|called| called.waiter == WaiterId(waiter));
         &called.unwrap().outcome
     };
     assert_eq!(*outcome_of(1), Acquired::Missing(vec!["db".into()]));
@@ -173,7 +174,7 @@ fn who_waits_for_a_limit_that_is_renamed_waits_on() {
     };
     world.patch("db", patch);
     let step = world.ledger.step(Command::Release { lease: LeaseId(100) }, world.now);
-    assert_eq!(granted(step.called[0].outcome.clone()).limits[0].name.as_ref(), "database");
+    assert_eq!(granted(step.answered[0].outcome.clone()).limits[0].name.as_ref(), "database");
 }
 
 #[test]
@@ -220,7 +221,7 @@ proptest! {
                     other => count(&mut granted, key, &other),
                 }
             }
-            for Called { waiter, outcome } in step.called {
+            for Answered { waiter, outcome } in step.answered {
                 let key = waiting.remove(&waiter).unwrap();
                 count(&mut granted, key, &outcome);
             }

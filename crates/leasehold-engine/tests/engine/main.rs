@@ -6,9 +6,9 @@
 mod acquire;
 mod decay;
 mod edits;
+mod events;
 mod evidence;
 mod fixture;
-mod happenings;
 mod keys;
 mod leases;
 mod limits;

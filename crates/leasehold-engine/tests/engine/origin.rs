@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use leasehold_engine::{
-    Acquire, Certainty, Command, Gone, Happening, Identified, LeaseId, LimitRef, Missing, Mode,
-    Named, Origin, Outcome, Page, Patience, Query, Span, WaiterId, Want,
+    Acquire, Certainty, Command, Event, Gone, Identified, LeaseId, LimitRef, Missing, Mode, Named,
+    Origin, Outcome, Page, Patience, Query, Span, WaiterId, Want,
 };
 
 use crate::fixture::{World, lease_hold};
@@ -14,7 +14,7 @@ fn origin() -> Arc<Origin> {
     Arc::new(Origin { address: "10.0.0.7".parse().ok(), client, ..Origin::default() })
 }
 
-fn ask(world: &mut World, lease: u128, patience: Option<Patience>) -> Vec<Happening> {
+fn ask(world: &mut World, lease: u128, patience: Option<Patience>) -> Vec<Event> {
     let acquire = Acquire {
         wants: [Want { name: "db".into(), slots: 1 }].into_iter().collect(),
         mode: Mode::Concurrency,
@@ -23,7 +23,7 @@ fn ask(world: &mut World, lease: u128, patience: Option<Patience>) -> Vec<Happen
         patience,
         origin: Some(origin()),
     };
-    world.ledger.step(Command::Acquire(acquire), world.now).happened
+    world.ledger.step(Command::Acquire(acquire), world.now).events
 }
 
 fn origin_of(world: &mut World, lease: u128) -> Option<Arc<Origin>> {

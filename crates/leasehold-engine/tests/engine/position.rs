@@ -76,8 +76,8 @@ fn who_has_waited_long_enough_is_told_the_position_that_it_had() {
     }
     world.wait(10.0);
     let step = world.ledger.step(Command::Tick, world.now);
-    let Acquired::Refused(refusal) = &step.called[0].outcome else { panic!("{step:?}") };
-    assert_eq!((step.called[0].waiter, refusal.position), (WaiterId(3), 3));
+    let Acquired::Refused(refusal) = &step.answered[0].outcome else { panic!("{step:?}") };
+    assert_eq!((step.answered[0].waiter, refusal.position), (WaiterId(3), 3));
 }
 
 proptest! {

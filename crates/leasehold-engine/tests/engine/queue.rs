@@ -4,9 +4,9 @@ mod away;
 mod random;
 
 use leasehold_engine::{
-    Acquire, Acquired, Called, Command, Departure, Hold, LeaseId, LimitPatch, LimitRef, Missing,
-    Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step, Ticket, WaiterId,
-    Want, What,
+    Acquire, Acquired, Answered, Command, Departure, EventKind, Hold, LeaseId, LimitPatch,
+    LimitRef, Missing, Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step,
+    Ticket, WaiterId, Want,
 };
 
 use crate::fixture::{EVERYTHING, World, task_run};
@@ -84,8 +84,8 @@ fn release(world: &mut World, lease: LeaseId) -> Step {
 }
 
 fn granted(step: &Step) -> Vec<u64> {
-    let is_grant = |called: &&Called| matches!(called.outcome, Acquired::Granted(_));
-    step.called.iter().filter(is_grant).map(|called| called.waiter.0).collect()
+    let is_grant = |called: &&Answered| matches!(called.outcome, Acquired::Granted(_));
+    step.answered.iter().filter(is_grant).map(|called| called.waiter.0).collect()
 }
 
 fn is_queued(step: &Step) -> bool {
@@ -168,7 +168,7 @@ fn timers_that_are_late_cost_a_rate_limit_nothing() {
     while let Some(at) = world.ledger.next_wake_up().filter(|_| count < 100) {
         world.now = at + Span::from_micros(1_700);
         let step = step(&mut world, Command::Tick);
-        for called in &step.called {
+        for called in &step.answered {
             let Acquired::Granted(grant) = &called.outcome else { panic!("{called:?}") };
             // A lease has its full time from when its holder learns of it.
             let deadline = grant.lease.unwrap().deadline.unwrap();
@@ -188,7 +188,8 @@ fn who_has_waited_long_enough_is_told_what_stood_in_the_way_and_keeps_the_place(
     wait_with(&mut world, 2, &[("db", 1)], |p| Patience { until, ..p });
     world.now = world.ledger.next_wake_up().unwrap();
     let step = step(&mut world, Command::Tick);
-    let [Called { waiter: WaiterId(1), outcome: Acquired::Refused(refusal) }] = &step.called[..]
+    let [Answered { waiter: WaiterId(1), outcome: Acquired::Refused(refusal) }] =
+        &step.answered[..]
     else {
         panic!("{step:?}");
     };
@@ -228,11 +229,11 @@ fn who_leaves_gets_nothing_of_what_came_free_meanwhile() {
         // The lease has ended, and nobody has looked yet.
         world.now = world.ledger.next_deadline().unwrap() + Span::from_micros(1);
         let step = step(&mut world, command);
-        assert_eq!(step.called, []);
+        assert_eq!(step.answered, []);
         assert_eq!(step.expired, [LeaseId(1)]);
         assert_eq!(world.taken("db"), 0);
-        let left = step.happened.last().unwrap();
-        assert!(matches!(left.what, What::Left(_)), "{left:?}");
+        let left = step.events.last().unwrap();
+        assert!(matches!(left.kind, EventKind::Left(_)), "{left:?}");
         assert_eq!(left.at, world.now);
     }
 }
@@ -390,7 +391,7 @@ fn who_waits_for_more_than_a_lowered_limit_will_ever_have_is_told() {
     let patch = LimitPatch { slots: Some(2), ..LimitPatch::default() };
     let limit = LimitRef::Name("db".into());
     let step = step(&mut world, Command::UpdateLimit { limit, patch });
-    assert!(matches!(step.called[0].outcome, Acquired::TooManySlots(_)), "{step:?}");
+    assert!(matches!(step.answered[0].outcome, Acquired::TooManySlots(_)), "{step:?}");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use leasehold_engine::{
-    Acquire, Acquired, Certainty, Command, Hold, Holder, Identified, LeaseId, LimitRef, Missing,
-    Mode, Named, Origin, Outcome, Patience, Query, Span, Step, StuckOn, WaiterId, WaiterView, Want,
-    What,
+    Acquire, Acquired, Certainty, Command, EventKind, Hold, Holder, Identified, LeaseId, LimitRef,
+    Missing, Mode, Named, Origin, Outcome, Patience, Query, Span, Step, StuckOn, WaiterId,
+    WaiterView, Want,
 };
 
 use crate::fixture::{EVERYTHING, World, lease_hold};
@@ -49,8 +49,8 @@ fn acquire(world: &World, number: u32, limit: &str, patience: Option<Span>) -> A
 
 /// What a step tells of waits in vain: by which lease, and for which leases.
 fn told(step: &Step) -> Vec<(LeaseId, Vec<StuckOn>)> {
-    let told = step.happened.iter().filter_map(|happening| match &happening.what {
-        What::Stuck(stuck) => Some((happening.lease.unwrap(), stuck.clone())),
+    let told = step.events.iter().filter_map(|event| match &event.kind {
+        EventKind::Stuck(stuck) => Some((event.lease.unwrap(), stuck.clone())),
         _ => None,
     });
     told.collect()
@@ -85,7 +85,9 @@ fn a_holder_that_waits_for_itself_is_told_once_and_shown_as_long_as_it_waits() {
     assert_eq!(waiters(&mut world, "x")[0].stuck, std::slice::from_ref(&own));
     world.now = world.now + MINUTE;
     let sent_away = world.ledger.step(Command::Tick, world.now);
-    let Acquired::Refused(refusal) = &sent_away.called[0].outcome else { panic!("{sent_away:?}") };
+    let Acquired::Refused(refusal) = &sent_away.answered[0].outcome else {
+        panic!("{sent_away:?}")
+    };
     assert_eq!(refusal.stuck, [own]);
     assert_eq!(told(&sent_away), []);
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn event() -> Event {
-    Event { document: Some("x".repeat(60_000)), ..Event::new("x", 0) }
+fn event() -> EventRow {
+    EventRow { document: Some("x".repeat(60_000)), ..EventRow::new("x", 0) }
 }
 
 #[test]

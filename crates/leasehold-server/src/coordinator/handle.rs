@@ -8,7 +8,7 @@ use leasehold_engine::{Acquire, Acquired, Command, Outcome, Patience, Span, Tick
 use tokio::sync::{broadcast, oneshot};
 
 use super::inbox::{Note, Outbox, Request};
-use super::{Most, Told};
+use super::{Events, Most};
 use crate::access_log;
 use crate::clock::Clock;
 use crate::crowd::{Crowd, Member};
@@ -21,7 +21,7 @@ pub struct Handle {
     /// The requests that are held open now, by all handles together.
     held_open: Arc<Crowd>,
     clock: Clock,
-    told: broadcast::Sender<Told>,
+    told: broadcast::Sender<Events>,
 }
 
 /// What became of a command, durable. Dropped before its grant was [kept](Answer::keep), it
@@ -72,7 +72,7 @@ pub enum Unavailable {
 }
 
 impl Handle {
-    pub(super) fn new(outbox: Outbox, clock: Clock, told: broadcast::Sender<Told>) -> Self {
+    pub(super) fn new(outbox: Outbox, clock: Clock, told: broadcast::Sender<Events>) -> Self {
         Self {
             outbox,
             next_waiter: Arc::default(),
@@ -96,7 +96,7 @@ impl Handle {
 
     /// What happens from now on. A listener that falls too far behind is told that it missed
     /// something; the coordinator waits for nobody.
-    pub fn listen(&self) -> broadcast::Receiver<Told> {
+    pub fn listen(&self) -> broadcast::Receiver<Events> {
         self.told.subscribe()
     }
 

@@ -83,7 +83,7 @@ impl<J: Journal + 'static> Loaded<J> {
             outbox: outbox.clone(),
             waiting: FxHashMap::default(),
             stepped: Vec::new(),
-            happened: Vec::new(),
+            events: Vec::new(),
             told: told.clone(),
             notices: Notices::default(),
             committed_at,

@@ -2,7 +2,7 @@
 //! anybody reads, and writing all of it would cost more than the grants themselves. The log
 //! is bounded in number anyhow: at full speed it would hold a few seconds.
 
-use leasehold_engine::{Happening, Timestamp, What};
+use leasehold_engine::{Event, EventKind, Timestamp};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// So many seconds' worth of events pass at once after a time of rest.
@@ -29,24 +29,24 @@ impl Budget {
     }
 
     /// Whether an event is logged.
-    pub(super) fn admits(&mut self, happening: &Happening) -> bool {
-        match happening.what {
-            What::Granted
-            | What::Released
-            | What::RenewedLate { .. }
-            | What::Taken { .. }
-            | What::GivenBack { .. }
-            | What::Queued
-            | What::Stuck(_)
-            | What::Left(_) => self.admits_one(happening.at),
-            What::LimitCreated(_)
-            | What::LimitChanged { .. }
-            | What::LimitReset { .. }
-            | What::LimitDeleted(_)
-            | What::Ended(_)
-            | What::Lost(_)
-            | What::MovedOut { .. }
-            | What::MovedIn { .. } => true,
+    pub(super) fn admits(&mut self, event: &Event) -> bool {
+        match event.kind {
+            EventKind::Granted
+            | EventKind::Released
+            | EventKind::RenewedLate { .. }
+            | EventKind::Taken { .. }
+            | EventKind::GivenBack { .. }
+            | EventKind::Queued
+            | EventKind::Stuck(_)
+            | EventKind::Left(_) => self.admits_one(event.at),
+            EventKind::LimitCreated(_)
+            | EventKind::LimitChanged { .. }
+            | EventKind::LimitReset { .. }
+            | EventKind::LimitDeleted(_)
+            | EventKind::Ended(_)
+            | EventKind::Lost(_)
+            | EventKind::MovedOut { .. }
+            | EventKind::MovedIn { .. } => true,
         }
     }
 
@@ -94,18 +94,18 @@ mod tests {
     fn what_is_no_routine_always_passes() {
         let mut budget = Budget::new(1);
         admitted(&mut budget, 0, 100);
-        let happening = |what| Happening {
+        let event = |kind| Event {
             at: Timestamp::from_micros(0),
-            what,
+            kind,
             limits: smallvec::smallvec![],
             lease: None,
             holder: None,
             origin: None,
         };
-        assert!(!budget.admits(&happening(What::Granted)));
-        assert!(!budget.admits(&happening(What::Queued)));
-        assert!(budget.admits(&happening(What::Ended(leasehold_engine::How::Expired))));
-        assert!(budget.admits(&happening(What::LimitReset {
+        assert!(!budget.admits(&event(EventKind::Granted)));
+        assert!(!budget.admits(&event(EventKind::Queued)));
+        assert!(budget.admits(&event(EventKind::Ended(leasehold_engine::How::Expired))));
+        assert!(budget.admits(&event(EventKind::LimitReset {
             taken: 0,
             unleased: 0,
             edited: None

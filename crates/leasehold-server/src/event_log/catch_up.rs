@@ -5,8 +5,8 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use leasehold_engine::{Ending, How, Lease, LeaseId, LimitId, Snapshot, What};
-use leasehold_records::{Book, Event, Records, RecordsError, ToldUntil};
+use leasehold_engine::{Ending, EventKind, How, Lease, LeaseId, LimitId, Snapshot};
+use leasehold_records::{Book, EventRow, Records, RecordsError, ToldUntil};
 use uuid::Uuid;
 
 use super::words::{HOLDS, kind_and_reason};
@@ -59,7 +59,7 @@ fn tell_untold(records: &mut Records, durable: &Snapshot) -> Result<usize, Recor
 }
 
 /// Answers how many are left out.
-fn keep_newest(events: &mut Vec<Event>, max: usize) -> usize {
+fn keep_newest(events: &mut Vec<EventRow>, max: usize) -> usize {
     let too_many = events.len().saturating_sub(max);
     if too_many > 0 {
         events.sort_by_key(|event| Reverse(event.at_micros));
@@ -70,8 +70,11 @@ fn keep_newest(events: &mut Vec<Event>, max: usize) -> usize {
 
 /// What is told of leases of which the log tells something, and grants of those of which it tells
 /// nothing.
-fn untold(book: &Book<'_>, durable: &Snapshot) -> Result<(Vec<Event>, Vec<Event>), RecordsError> {
-    let mut told: HashMap<LeaseId, Vec<Event>> = HashMap::new();
+fn untold(
+    book: &Book<'_>,
+    durable: &Snapshot,
+) -> Result<(Vec<EventRow>, Vec<EventRow>), RecordsError> {
+    let mut told: HashMap<LeaseId, Vec<EventRow>> = HashMap::new();
     for event in book.last_events_of_leases()? {
         if let Some(lease) = event.lease {
             told.entry(LeaseId(lease.as_u128())).or_default().push(event);
@@ -113,8 +116,8 @@ fn untold(book: &Book<'_>, durable: &Snapshot) -> Result<(Vec<Event>, Vec<Event>
 fn of_one_that_lives(
     lease: &Lease,
     mut untold: Vec<&str>,
-    mut last: Vec<Event>,
-    events: &mut Vec<Event>,
+    mut last: Vec<EventRow>,
+    events: &mut Vec<EventRow>,
 ) {
     let told_at = last.iter().map(|event| event.at_micros).max().unwrap_or(i64::MIN);
     last.retain(holds);
@@ -128,7 +131,7 @@ fn of_one_that_lives(
         false => ("lease.ended", "lease.granted"),
     };
     let at_micros = told_at.max(lease.created.as_micros());
-    events.extend(last.into_iter().map(|last| Event {
+    events.extend(last.into_iter().map(|last| EventRow {
         id: Uuid::now_v7(),
         at_micros,
         kind: out.to_owned(),
@@ -139,13 +142,13 @@ fn of_one_that_lives(
 }
 
 /// The end of a lease on a limit of which was told last that it holds it.
-fn ended(last: Event, ending: Option<&Ending>, durable_at: i64) -> Event {
+fn ended(last: EventRow, ending: Option<&Ending>, durable_at: i64) -> EventRow {
     let (kind, reason) = match ending {
-        Some(ending) => kind_and_reason(&What::Ended(How::clone(&ending.how))),
+        Some(ending) => kind_and_reason(&EventKind::Ended(How::clone(&ending.how))),
         None => ("lease.ended", Some(LACKED.to_owned())),
     };
     let at_micros = ending.map_or(durable_at, |ending| ending.at.as_micros());
-    Event {
+    EventRow {
         id: Uuid::now_v7(),
         // The journal may be an older one.
         at_micros: at_micros.max(last.at_micros),
@@ -156,18 +159,18 @@ fn ended(last: Event, ending: Option<&Ending>, durable_at: i64) -> Event {
 }
 
 /// Whether it is held by whom this was told of last.
-fn holds(last: &Event) -> bool {
+fn holds(last: &EventRow) -> bool {
     HOLDS.contains(&&*last.kind)
 }
 
-fn of(lease: &Lease, limit: &str, kind: &str, at_micros: i64) -> Event {
-    Event {
+fn of(lease: &Lease, limit: &str, kind: &str, at_micros: i64) -> EventRow {
+    EventRow {
         limit: Some(limit.to_owned()),
         holder: lease.holder.as_ref().map(holder),
         lease: Some(Uuid::from_u128(lease.id.0)),
         origin: lease.origin.as_deref().and_then(origin),
         reason: Some(LACKED.to_owned()),
-        ..Event::new(kind, at_micros)
+        ..EventRow::new(kind, at_micros)
     }
 }
 

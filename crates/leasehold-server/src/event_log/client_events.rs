@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use leasehold_records::{Event, RunKind};
+use leasehold_records::{EventRow, RunKind};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -21,19 +21,19 @@ const WAITING_BYTES_MAX: usize = 16 << 20;
 
 /// What a client sent, as it is kept; `None` if it is too large.
 #[derive(Debug)]
-pub(crate) struct ClientEvent(Option<Event>);
+pub(crate) struct ClientEvent(Option<EventRow>);
 
 /// Notes what clients send.
 #[derive(Clone, Debug)]
 pub(super) struct ClientEvents {
-    waiting: mpsc::Sender<Event>,
+    waiting: mpsc::Sender<EventRow>,
     counts: Arc<Counts>,
 }
 
 /// Takes what was noted.
 #[derive(Debug)]
 pub(super) struct FromClients {
-    waiting: mpsc::Receiver<Event>,
+    waiting: mpsc::Receiver<EventRow>,
     counts: Arc<Counts>,
 }
 
@@ -68,12 +68,12 @@ impl ClientEvents {
 }
 
 impl FromClients {
-    pub(super) async fn recv(&mut self) -> Option<Event> {
+    pub(super) async fn recv(&mut self) -> Option<EventRow> {
         let event = self.waiting.recv().await?;
         Some(self.taken(event))
     }
 
-    pub(super) fn try_recv(&mut self) -> Option<Event> {
+    pub(super) fn try_recv(&mut self) -> Option<EventRow> {
         let event = self.waiting.try_recv().ok()?;
         Some(self.taken(event))
     }
@@ -93,7 +93,7 @@ impl FromClients {
         self.counts.too_large.load(Ordering::Relaxed)
     }
 
-    fn taken(&self, event: Event) -> Event {
+    fn taken(&self, event: EventRow) -> EventRow {
         self.counts.bytes.fetch_sub(size(&event), Ordering::Relaxed);
         event
     }
@@ -101,7 +101,7 @@ impl FromClients {
 
 impl ClientEvent {
     /// What was found out here, and is noted as what clients send is.
-    pub(super) fn ours(event: Event) -> Self {
+    pub(super) fn ours(event: EventRow) -> Self {
         Self(Some(event))
     }
 
@@ -112,9 +112,9 @@ impl ClientEvent {
         sent: observe::Sent<'_>,
         at_micros: i64,
     ) -> Self {
-        let new = Event::new(&*event.event, at_micros);
+        let new = EventRow::new(&*event.event, at_micros);
         let said_id = sent.document.get("id").and_then(|id| id.as_str()?.parse().ok());
-        Self(kept(sent).map(|document| Event {
+        Self(kept(sent).map(|document| EventRow {
             id: said_id.unwrap_or(new.id),
             limit: event.limit_name(),
             holder: subject.map(|(kind, id)| (kind.as_str().to_owned(), id.to_string())),
@@ -142,7 +142,7 @@ fn kept(sent: observe::Sent<'_>) -> Option<String> {
     (text.len() <= EVENT_BYTES_MAX).then_some(text)
 }
 
-fn size(event: &Event) -> usize {
+fn size(event: &EventRow) -> usize {
     usize::try_from(event.bytes()).unwrap_or(usize::MAX)
 }
 
@@ -183,7 +183,7 @@ mod tests {
         let (events, mut from_clients) = channel();
         let event = || {
             let document = Some("x".repeat(EVENT_BYTES_MAX));
-            ClientEvent(Some(Event { document, ..Event::new("x", 0) }))
+            ClientEvent(Some(EventRow { document, ..EventRow::new("x", 0) }))
         };
         for _ in 0..1_000 {
             events.note(event());

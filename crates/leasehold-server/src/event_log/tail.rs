@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::Bytes;
-use leasehold_records::{Event, EventFilter};
+use leasehold_records::{EventFilter, EventRow};
 use serde_json::Value;
 
 /// How many events are at hand, and how many bytes they have. Who is further behind reads the
@@ -16,16 +16,16 @@ const BYTES_MAX: u64 = 2 << 20;
 /// An event of the log, and what it looks like to those who follow the log.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    event: Event,
+    event: EventRow,
     /// As a part of a stream at `/api/leasehold/events`.
     frame: OnceLock<Bytes>,
     /// As clients are told at `/api/events/out`.
-    told: OnceLock<Told>,
+    told: OnceLock<RenderedEvent>,
 }
 
 /// An event as clients read it.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct RenderedEvent {
     /// What filters look at.
     pub(crate) event: Value,
     /// What is sent.
@@ -54,28 +54,28 @@ pub(super) enum AtHand {
 }
 
 impl Entry {
-    pub(crate) fn new(event: Event) -> Self {
+    pub(crate) fn new(event: EventRow) -> Self {
         Self { event, frame: OnceLock::new(), told: OnceLock::new() }
     }
 
-    pub(crate) fn event(&self) -> &Event {
+    pub(crate) fn event(&self) -> &EventRow {
         &self.event
     }
 
     /// The part of a stream, which `make` writes if nobody has needed it before.
-    pub(crate) fn frame(&self, make: impl FnOnce(&Event) -> Bytes) -> Bytes {
+    pub(crate) fn frame(&self, make: impl FnOnce(&EventRow) -> Bytes) -> Bytes {
         self.frame.get_or_init(|| make(&self.event)).clone()
     }
 
     /// The event for clients, which `make` writes if nobody has needed it before.
-    pub(crate) fn told(&self, make: impl FnOnce(&Event) -> Told) -> &Told {
+    pub(crate) fn told(&self, make: impl FnOnce(&EventRow) -> RenderedEvent) -> &RenderedEvent {
         self.told.get_or_init(|| make(&self.event))
     }
 }
 
 impl Tail {
     /// Adds events that are in the log, in their order.
-    pub(super) fn add(&self, events: Vec<Event>) {
+    pub(super) fn add(&self, events: Vec<EventRow>) {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             newest.begins_after.get_or_insert(event.number.saturating_sub(1));
@@ -111,8 +111,8 @@ impl Tail {
 mod tests {
     use super::*;
 
-    fn event(number: u64, bytes: usize) -> Event {
-        Event { number, document: Some("x".repeat(bytes)), ..Event::new("x.happened", 0) }
+    fn event(number: u64, bytes: usize) -> EventRow {
+        EventRow { number, document: Some("x".repeat(bytes)), ..EventRow::new("x.happened", 0) }
     }
 
     fn behind(after: u64) -> EventFilter {

@@ -1,6 +1,6 @@
 //! What happened, in words: what kind of event it is, and why it happened.
 
-use leasehold_engine::{Departure, How, Limit, Loss, What};
+use leasehold_engine::{Departure, EventKind, How, Limit, Loss};
 
 use crate::stuck;
 
@@ -8,26 +8,26 @@ use crate::stuck;
 pub(super) const HOLDS: [&str; 3] = ["lease.granted", "lease.renewed_late", "lease.moved_in"];
 
 /// The kind of an event, and its reason.
-pub(super) fn kind_and_reason(what: &What) -> (&'static str, Option<String>) {
+pub(super) fn kind_and_reason(what: &EventKind) -> (&'static str, Option<String>) {
     match what {
-        What::LimitCreated(_) => ("limit.created", None),
-        What::LimitChanged { was, is } => ("limit.changed", Some(what_changed(was, is))),
-        What::LimitReset { taken, unleased, edited: _ } => {
+        EventKind::LimitCreated(_) => ("limit.created", None),
+        EventKind::LimitChanged { was, is } => ("limit.changed", Some(what_changed(was, is))),
+        EventKind::LimitReset { taken, unleased, edited: _ } => {
             let slots = match unleased {
                 0 => String::new(),
                 unleased => format!(", {unleased} of them without a lease"),
             };
             ("limit.changed", Some(format!("it was reset to {taken} slots taken{slots}")))
         }
-        What::LimitDeleted(_) => ("limit.deleted", None),
-        What::Granted => ("lease.granted", None),
-        What::RenewedLate { left } => {
+        EventKind::LimitDeleted(_) => ("limit.deleted", None),
+        EventKind::Granted => ("lease.granted", None),
+        EventKind::RenewedLate { left } => {
             let seconds = left.as_seconds_f64();
             ("lease.renewed_late", Some(format!("{seconds:.3} seconds were left")))
         }
-        What::Released | What::Ended(How::Released) => ("lease.released", None),
-        What::Ended(How::Expired) => ("lease.expired", Some("it was not renewed".to_owned())),
-        What::Ended(How::Revoked { reason, by }) => {
+        EventKind::Released | EventKind::Ended(How::Released) => ("lease.released", None),
+        EventKind::Ended(How::Expired) => ("lease.expired", Some("it was not renewed".to_owned())),
+        EventKind::Ended(How::Revoked { reason, by }) => {
             let reason = match (reason, by) {
                 (Some(reason), Some(by)) => Some(format!("by {by}: {reason}")),
                 (None, Some(by)) => Some(format!("by {by}")),
@@ -35,23 +35,25 @@ pub(super) fn kind_and_reason(what: &What) -> (&'static str, Option<String>) {
             };
             ("lease.revoked", reason)
         }
-        What::Ended(How::Repossessed { evidence }) => {
+        EventKind::Ended(How::Repossessed { evidence }) => {
             ("lease.repossessed", Some(evidence.to_string()))
         }
-        What::Lost(loss) => ("lease.revoked", Some(why_lost(loss).to_owned())),
-        What::MovedOut { to } => {
+        EventKind::Lost(loss) => ("lease.revoked", Some(why_lost(loss).to_owned())),
+        EventKind::MovedOut { to } => {
             ("lease.moved_out", Some(format!("the limit is called '{to}' from now on")))
         }
-        What::MovedIn { from } => {
+        EventKind::MovedIn { from } => {
             ("lease.moved_in", Some(format!("the limit was called '{from}' until now")))
         }
-        What::Taken { slots, unleased } => ("slots.taken", Some(without_lease(*slots, *unleased))),
-        What::GivenBack { slots, unleased } => {
+        EventKind::Taken { slots, unleased } => {
+            ("slots.taken", Some(without_lease(*slots, *unleased)))
+        }
+        EventKind::GivenBack { slots, unleased } => {
             ("slots.given_back", Some(without_lease(*slots, *unleased)))
         }
-        What::Queued => ("waiter.queued", None),
-        What::Stuck(stuck) => ("waiter.stuck", Some(stuck::reason(stuck))),
-        What::Left(why) => ("waiter.left", Some(why_left(*why).to_owned())),
+        EventKind::Queued => ("waiter.queued", None),
+        EventKind::Stuck(stuck) => ("waiter.stuck", Some(stuck::reason(stuck))),
+        EventKind::Left(why) => ("waiter.left", Some(why_left(*why).to_owned())),
     }
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_engine::{Happening, Span, Timestamp};
-use leasehold_records::Event;
+use leasehold_engine::{Event, Span, Timestamp};
+use leasehold_records::EventRow;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::budget::Budget;
@@ -13,7 +13,7 @@ use super::client_events::{EVENT_BYTES_MAX, FromClients};
 use super::tail::Tail;
 use super::{Stage, events};
 use crate::clock::Clock;
-use crate::coordinator::Told;
+use crate::coordinator::Events;
 use crate::records::Recorder;
 
 /// For how long events are gathered before they are written.
@@ -62,7 +62,7 @@ struct Dropped {
 
 /// Everything that reaches the writer.
 pub(super) struct Inbox {
-    pub(super) told: broadcast::Receiver<Told>,
+    pub(super) told: broadcast::Receiver<Events>,
     pub(super) from_clients: FromClients,
     /// Who waits until all that has happened is written.
     pub(super) flushes: mpsc::Receiver<oneshot::Sender<()>>,
@@ -127,7 +127,7 @@ impl LogWriter {
     /// Writes what is there by now, and until the end what comes meanwhile as well. Clients may send
     /// faster than that can be written, and readers of the log wait for no more than what happened
     /// before they asked.
-    async fn write_all(&mut self, inbox: &mut Inbox, batch: &mut Vec<Event>, is_over: bool) {
+    async fn write_all(&mut self, inbox: &mut Inbox, batch: &mut Vec<EventRow>, is_over: bool) {
         let mut waiting = inbox.told.len() + inbox.from_clients.len();
         loop {
             let taken = self.drain(inbox, batch);
@@ -143,7 +143,7 @@ impl LogWriter {
     }
 
     /// Takes what is there, up to what is written at once. Answers how much was taken.
-    fn drain(&mut self, inbox: &mut Inbox, batch: &mut Vec<Event>) -> usize {
+    fn drain(&mut self, inbox: &mut Inbox, batch: &mut Vec<EventRow>) -> usize {
         let mut taken = 0;
         while batch.len() < BATCH_MAX {
             match inbox.told.try_recv() {
@@ -168,7 +168,7 @@ impl LogWriter {
         taken
     }
 
-    async fn write(&mut self, batch: Vec<Event>) {
+    async fn write(&mut self, batch: Vec<EventRow>) {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let written = self.recorder.write_in_turn(move |book| {
             let mut batch = batch;
@@ -195,10 +195,10 @@ impl LogWriter {
     }
 
     /// Takes what is to be logged of what happened.
-    fn take(&mut self, happened: &[Happening], batch: &mut Vec<Event>) {
-        for happening in happened {
-            if self.budget.admits(happening) {
-                batch.extend(events(happening));
+    fn take(&mut self, happened: &[Event], batch: &mut Vec<EventRow>) {
+        for event in happened {
+            if self.budget.admits(event) {
+                batch.extend(events(event));
             } else {
                 self.dropped += 1;
             }
@@ -206,7 +206,7 @@ impl LogWriter {
     }
 
     /// What was dropped since that was told last, if it is time to tell.
-    fn dropped_event(&mut self, from_clients: &FromClients) -> Option<Event> {
+    fn dropped_event(&mut self, from_clients: &FromClients) -> Option<EventRow> {
         let dropped = Dropped {
             events: self.dropped + from_clients.dropped(),
             batches: self.batches_missed,
@@ -254,7 +254,7 @@ impl Dropped {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_engine::What;
+    use leasehold_engine::EventKind;
     use leasehold_records::{Bounds, Records};
 
     use super::super::client_events;
@@ -263,7 +263,7 @@ mod tests {
     struct World {
         writer: LogWriter,
         inbox: Inbox,
-        told: broadcast::Sender<Told>,
+        told: broadcast::Sender<Events>,
         clock: Clock,
     }
 
@@ -285,7 +285,7 @@ mod tests {
 
     impl World {
         /// What is written next, if anything, after a while.
-        fn next(&mut self) -> Vec<Event> {
+        fn next(&mut self) -> Vec<EventRow> {
             self.clock.advance(DROPPED_PERIOD);
             let mut batch = Vec::new();
             self.writer.drain(&mut self.inbox, &mut batch);
@@ -293,7 +293,7 @@ mod tests {
         }
     }
 
-    fn reasons(batch: &[Event]) -> Vec<&str> {
+    fn reasons(batch: &[EventRow]) -> Vec<&str> {
         batch.iter().filter_map(|event| event.reason.as_deref()).collect()
     }
 
@@ -315,16 +315,16 @@ mod tests {
     #[tokio::test]
     async fn batches_that_were_missed_are_not_told_to_be_events() {
         let mut world = world();
-        let happening = Happening {
+        let event = Event {
             at: Timestamp::from_micros(0),
-            what: What::Granted,
+            kind: EventKind::Granted,
             limits: smallvec::smallvec![],
             lease: None,
             holder: None,
             origin: None,
         };
         for _ in 0..3 {
-            world.told.send(Arc::from([happening.clone()])).unwrap();
+            world.told.send(Arc::from([event.clone()])).unwrap();
         }
         let batch = world.next();
         let expected = "0 events came too fast to be logged, and 2 whole batches of events";
@@ -342,11 +342,11 @@ mod tests {
         let latest = world.writer.newest.latest.subscribe();
         let flood = async {
             while *latest.borrow() < TOO_MANY {
-                clients.note(client_events::ClientEvent::ours(Event::new("x", 0)));
+                clients.note(client_events::ClientEvent::ours(EventRow::new("x", 0)));
                 tokio::task::yield_now().await;
             }
         };
-        clients.note(client_events::ClientEvent::ours(Event::new("first", 0)));
+        clients.note(client_events::ClientEvent::ours(EventRow::new("first", 0)));
         let mut batch = Vec::new();
         tokio::select! {
             biased;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use leasehold_engine::{Certainty, Command, LimitId, Named, Outcome, TAG_PREFIX, Timestamp};
-use leasehold_records::{Event, micros_from_text};
+use leasehold_records::{EventRow, micros_from_text};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -49,13 +49,13 @@ async fn keep(app: &App, join: Join, limit: String) {
         Certainty::Likely => "likely: its client's event fits this lease best",
     };
     let now = app.ledger().clock().now();
-    log.note_ours(Event {
+    log.note_ours(EventRow {
         limit: Some(limit),
         holder: join.holder.as_ref().map(event_log::holder),
         lease: Some(Uuid::from_u128(join.lease.0)),
         origin: event_log::origin(&join.origin),
         reason: Some(reason.to_owned()),
-        ..Event::new("holder.identified", now.as_micros())
+        ..EventRow::new("holder.identified", now.as_micros())
     });
 }
 

@@ -1,12 +1,12 @@
 //! What is too much is forgotten, whether anybody asks for anything or not.
 
 use leasehold_engine::Timestamp;
-use leasehold_records::{Bounds, Event, EventFilter};
+use leasehold_records::{Bounds, EventFilter, EventRow};
 
 use super::*;
 
-fn event(number: u64) -> Event {
-    Event::new(number.to_string(), 0)
+fn event(number: u64) -> EventRow {
+    EventRow::new(number.to_string(), 0)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
 use leasehold_api::Timestamp;
-use leasehold_api::events::{Event as WireEvent, EventHolder, EventPage, FindEvents, Sent};
+use leasehold_api::events::{Event, EventHolder, EventPage, FindEvents, Sent};
 use leasehold_api::origin::LoggedOrigin;
-use leasehold_records::{Event, EventFilter, micros_from_text};
+use leasehold_records::{EventFilter, EventRow, micros_from_text};
 
 use super::ours::ours;
 use super::{Routes, otherwise};
@@ -111,14 +111,14 @@ fn follow(log: &EventLog, filter: EventFilter, member: Member) -> impl IntoRespo
 }
 
 /// An event as a part of a stream.
-fn frame(event: &Event) -> Bytes {
+fn frame(event: &EventRow) -> Bytes {
     let kind = event.kind.replace(['\r', '\n'], " ");
     let data = serde_json::to_string(&wire(event.clone())).unwrap_or_default();
     format!("id: {}\nevent: {kind}\ndata: {data}\n\n", event.number).into()
 }
 
-fn wire(event: Event) -> WireEvent {
-    WireEvent {
+fn wire(event: EventRow) -> Event {
+    Event {
         number: event.number,
         id: event.id,
         occurred: Timestamp(event.at_micros),

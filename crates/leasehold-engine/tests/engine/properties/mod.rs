@@ -2,7 +2,7 @@
 
 mod agreement;
 mod edits;
-mod happenings;
+mod events;
 mod invariants;
 mod model;
 mod rates;

@@ -16,7 +16,7 @@ pub(super) const START: i64 = 1_000_000_000;
 
 /// A command, and when it comes.
 #[derive(Clone, Debug)]
-pub(super) struct Event {
+pub(super) struct Move {
     pub(super) pace: Pace,
     pub(super) command: Command,
 }
@@ -56,8 +56,8 @@ pub(super) fn limits() -> Vec<Command> {
         .collect()
 }
 
-pub(super) fn story(commands: impl Strategy<Value = Command>) -> impl Strategy<Value = Vec<Event>> {
-    let event = (pace(), commands).prop_map(|(pace, command)| Event { pace, command });
+pub(super) fn story(commands: impl Strategy<Value = Command>) -> impl Strategy<Value = Vec<Move>> {
+    let event = (pace(), commands).prop_map(|(pace, command)| Move { pace, command });
     vec(event, 0..60)
 }
 

@@ -24,7 +24,7 @@ fn who_comes_back_to_a_place_from_before_the_one_that_slots_are_kept_for_runs_at
     overtake_until_kept(&mut world, 100..200);
     let back = come_back(&mut world, 1, &[("db", 1)], place);
     assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
-    assert_eq!(back.called, [], "and it is answered once");
+    assert_eq!(back.answered, [], "and it is answered once");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn how_often_a_polling_client_was_overtaken_is_not_forgotten_while_it_is_away() 
     // It is sent away, and comes back in a moment.
     world.now = world.now + Span::from_seconds(30);
     let away = step(&mut world, Command::Tick);
-    assert!(matches!(away.called[0].outcome, Acquired::Refused(_)), "{away:?}");
+    assert!(matches!(away.answered[0].outcome, Acquired::Refused(_)), "{away:?}");
     world.now = world.now + Span::from_micros(20_000);
     assert!(is_queued(&come_back(&mut world, 2, &both, place)));
     assert_eq!(overtake_until_kept(&mut world, 200..300), OVERTAKES_MAX - 30);

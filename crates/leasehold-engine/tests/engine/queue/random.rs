@@ -8,7 +8,7 @@ use super::*;
 
 /// What happens next to a world with three limits and waiters.
 #[derive(Clone, Debug)]
-enum Event {
+enum Move {
     Wait { wants: Vec<(usize, u64)>, priority: i32, seconds: u64 },
     Release(usize),
     Abandon(usize),
@@ -16,16 +16,16 @@ enum Event {
     Pass(u64),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = Move> {
     let wants = prop::collection::btree_map(0..3_usize, 1..3_u64, 1..3);
     prop_oneof![
-        5 => (wants, 0..2_i32, 1..50_u64).prop_map(|(wants, priority, seconds)| Event::Wait {
+        5 => (wants, 0..2_i32, 1..50_u64).prop_map(|(wants, priority, seconds)| Move::Wait {
             wants: wants.into_iter().collect(), priority, seconds
         }),
-        4 => (0..100_usize).prop_map(Event::Release),
-        1 => (0..100_usize).prop_map(Event::Abandon),
-        1 => (0..3_usize, 0..4_u64).prop_map(|(limit, slots)| Event::Resize(limit, slots)),
-        2 => (0..20_000_000_u64).prop_map(Event::Pass),
+        4 => (0..100_usize).prop_map(Move::Release),
+        1 => (0..100_usize).prop_map(Move::Abandon),
+        1 => (0..3_usize, 0..4_u64).prop_map(|(limit, slots)| Move::Resize(limit, slots)),
+        2 => (0..20_000_000_u64).prop_map(Move::Pass),
     ]
 }
 
@@ -45,7 +45,7 @@ proptest! {
         let mut next = 0;
         for event in events {
             let step = match event {
-                Event::Wait { wants, priority, seconds } => {
+                Move::Wait { wants, priority, seconds } => {
                     next += 1;
                     let wants: Vec<_> = wants.iter().map(|(limit, slots)| (NAMES[*limit], *slots)).collect();
                     let until = world.now + Span::from_seconds(seconds);
@@ -58,24 +58,24 @@ proptest! {
                     }
                     step
                 }
-                Event::Release(index) if !held.is_empty() => {
+                Move::Release(index) if !held.is_empty() => {
                     let id = held.swap_remove(index % held.len());
                     release(&mut world, lease(id))
                 }
-                Event::Abandon(index) if !waiting.is_empty() => {
+                Move::Abandon(index) if !waiting.is_empty() => {
                     let id = *waiting.iter().nth(index % waiting.len()).unwrap();
                     waiting.remove(&id);
                     step(&mut world, Command::Abandon(WaiterId(id)))
                 }
-                Event::Resize(limit, slots) => {
+                Move::Resize(limit, slots) => {
                     let patch = LimitPatch { slots: Some(slots), ..LimitPatch::default() };
                     step(&mut world, Command::UpdateLimit { limit: LimitRef::Name(NAMES[limit].into()), patch })
                 }
-                Event::Pass(micros) => {
+                Move::Pass(micros) => {
                     world.now = world.now + Span::from_micros(micros);
                     step(&mut world, Command::Tick)
                 }
-                Event::Release(_) | Event::Abandon(_) => continue,
+                Move::Release(_) | Move::Abandon(_) => continue,
             };
             note(&step, &mut waiting, &mut held)?;
             let at_once = matches!(step.outcome, Outcome::Acquired(Acquired::Granted(_)));
@@ -109,7 +109,7 @@ fn note(
     waiting: &mut BTreeSet<u64>,
     held: &mut Vec<u64>,
 ) -> Result<(), TestCaseError> {
-    for called in &step.called {
+    for called in &step.answered {
         prop_assert!(waiting.remove(&called.waiter.0), "{called:?} does not wait");
         if matches!(called.outcome, Acquired::Granted(_)) {
             held.push(called.waiter.0);

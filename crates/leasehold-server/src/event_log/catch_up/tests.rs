@@ -46,11 +46,11 @@ impl World {
     }
 
     /// A second later something happens, and is durable.
-    fn untold(&mut self, command: Command) -> Vec<Event> {
+    fn untold(&mut self, command: Command) -> Vec<EventRow> {
         self.now = self.now + Span::from_seconds(1);
         let step = self.ledger.step(command, self.now);
         self.journal.commit(&self.ledger.take_changes()).unwrap();
-        step.happened.iter().flat_map(events).collect()
+        step.events.iter().flat_map(events).collect()
     }
 
     /// And is in the log.

@@ -2,13 +2,13 @@
 
 use axum::extract::ws::{Message, Utf8Bytes};
 use leasehold_api::Timestamp;
-use leasehold_records::{Event, EventFilter, Found, micros_from_text};
+use leasehold_records::{EventFilter, EventRow, Found, micros_from_text};
 use serde_json::{Map, Value, json};
 
 use super::wanted::Wanted;
 use super::{Socket, Subscription};
 use crate::app::App;
-use crate::event_log::{Entry, FOLLOWED_BYTES_MAX, Told};
+use crate::event_log::{Entry, FOLLOWED_BYTES_MAX, RenderedEvent};
 
 /// How many events are read from the log at once.
 const PAGE_SIZE: u64 = 200;
@@ -85,20 +85,20 @@ async fn tell(socket: &mut Socket, entry: &Entry, wanted: &Wanted) -> bool {
 }
 
 /// When it happened; of what a client sent, by that client's clock.
-fn occurred_micros(event: &Event, told: &Told) -> i64 {
+fn occurred_micros(event: &EventRow, told: &RenderedEvent) -> i64 {
     let occurred = told.event.get("occurred").and_then(Value::as_str);
     let of_client = event.document.as_ref().and(occurred);
     of_client.and_then(micros_from_text).unwrap_or(event.at_micros)
 }
 
-fn told(event: &Event) -> Told {
+fn told(event: &EventRow) -> RenderedEvent {
     let event = wire(event);
     let message = format!("{EVENT}{event}}}").into();
-    Told { event, message }
+    RenderedEvent { event, message }
 }
 
 /// An event as its client sent it, and what happened here in the same shape.
-fn wire(event: &Event) -> Value {
+fn wire(event: &EventRow) -> Value {
     let received = Timestamp(event.at_micros).to_string();
     let sent = event.document.as_ref().and_then(|sent| serde_json::from_str(sent).ok());
     if let Some(Value::Object(mut sent)) = sent {

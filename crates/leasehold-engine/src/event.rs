@@ -19,11 +19,11 @@ use crate::time::{Span, Timestamp};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Happening {
+pub struct Event {
     /// When.
     pub at: Timestamp,
     /// What.
-    pub what: What,
+    pub kind: EventKind,
     /// The names of the limits that it happened on.
     pub limits: SmallVec<[Arc<str>; 1]>,
     /// The lease that it happened to; of a request that waits, the lease that it asks for.
@@ -36,7 +36,7 @@ pub struct Happening {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub enum EventKind {
     /// A limit was made.
     LimitCreated(Box<Limit>),
     /// A limit was changed. With another name than before, that is told under both.
@@ -118,7 +118,7 @@ pub enum Loss {
 /// Why a request left the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
-    /// It got its slots, without a lease: with one, that is told as [`What::Granted`].
+    /// It got its slots, without a lease: with one, that is told as [`EventKind::Granted`].
     Served,
     /// Whoever sent it is gone.
     HungUp,
@@ -138,11 +138,11 @@ pub enum Departure {
 type Names = SmallVec<[Arc<str>; 1]>;
 
 impl Ledger {
-    pub(crate) fn happened_to_limit(&mut self, what: What, limit: LimitId) {
+    pub(crate) fn emit_for_limit(&mut self, kind: EventKind, limit: LimitId) {
         let limits = self.name_of(limit).into_iter().collect();
-        self.happened.push(Happening {
+        self.events.push(Event {
             at: self.now,
-            what,
+            kind,
             limits,
             lease: None,
             holder: None,
@@ -151,20 +151,20 @@ impl Ledger {
     }
 
     /// Slots that no lease holds were taken or given back; `before` of them were taken then.
-    pub(crate) fn happened_without_lease(&mut self, limit: LimitId, before: Level) {
+    pub(crate) fn emit_unleased_change(&mut self, limit: LimitId, before: Level) {
         let room = self.rooms.get(&limit).filter(|room| room.limit.decay.is_none());
         let Some(unleased) = room.map(|room| room.limit.unleased.slots_taken()) else { return };
         let before = before.slots_taken();
-        let what = match unleased.cmp(&before) {
-            Ordering::Greater => What::Taken { slots: unleased - before, unleased },
-            Ordering::Less => What::GivenBack { slots: before - unleased, unleased },
+        let kind = match unleased.cmp(&before) {
+            Ordering::Greater => EventKind::Taken { slots: unleased - before, unleased },
+            Ordering::Less => EventKind::GivenBack { slots: before - unleased, unleased },
             Ordering::Equal => return,
         };
-        self.happened_to_limit(what, limit);
+        self.emit_for_limit(kind, limit);
     }
 
     /// A limit is not what it was. Whoever holds it under a new name holds the old one no longer.
-    pub(crate) fn happened_to_change(&mut self, was: Limit) {
+    pub(crate) fn emit_limit_change(&mut self, was: Limit) {
         let Some(is) = self.rooms.get(&was.id).map(|room| room.limit.clone()) else { return };
         if was == is {
             return;
@@ -173,48 +173,48 @@ impl Ledger {
         let is_renamed = from != to;
         let mut limits: Names = smallvec![from.clone()];
         limits.extend(is_renamed.then(|| to.clone()));
-        let what = What::LimitChanged { was: Box::new(was), is: Box::new(is) };
-        self.happened.push(Happening {
+        let kind = EventKind::LimitChanged { was: Box::new(was), is: Box::new(is) };
+        self.events.push(Event {
             at: self.now,
-            what,
+            kind,
             limits,
             lease: None,
             holder: None,
             origin: None,
         });
         for lease in is_renamed.then(|| self.leases_on(id)).into_iter().flatten() {
-            self.happened_under(What::MovedOut { to: to.clone() }, from.clone(), lease);
-            self.happened_under(What::MovedIn { from: from.clone() }, to.clone(), lease);
+            self.emit_under(EventKind::MovedOut { to: to.clone() }, from.clone(), lease);
+            self.emit_under(EventKind::MovedIn { from: from.clone() }, to.clone(), lease);
         }
     }
 
     /// A lease that holds nothing is nobody's answer to "who held it": what becomes of it is not
     /// told.
-    pub(crate) fn happened_to_lease(&mut self, what: What, lease: &Lease) {
+    pub(crate) fn emit_for_lease(&mut self, kind: EventKind, lease: &Lease) {
         let limits: Names =
             lease.holdings.iter().filter_map(|held| self.name_of(held.limit)).collect();
         if !limits.is_empty() {
-            self.happened_on(what, limits, lease);
+            self.emit_on(kind, limits, lease);
         }
     }
 
     /// A lease lost one of its limits, and is told of as it was before.
-    pub(crate) fn happened_on_limit(&mut self, what: What, limit: LimitId, lease: LeaseId) {
+    pub(crate) fn emit_for_lease_on(&mut self, kind: EventKind, limit: LimitId, lease: LeaseId) {
         if let Some(name) = self.name_of(limit) {
-            self.happened_under(what, name, lease);
+            self.emit_under(kind, name, lease);
         }
     }
 
-    fn happened_under(&mut self, what: What, name: Arc<str>, lease: LeaseId) {
+    fn emit_under(&mut self, kind: EventKind, name: Arc<str>, lease: LeaseId) {
         if let Some(lease) = self.lease(lease).cloned() {
-            self.happened_on(what, smallvec![name], &lease);
+            self.emit_on(kind, smallvec![name], &lease);
         }
     }
 
-    fn happened_on(&mut self, what: What, limits: Names, lease: &Lease) {
-        self.happened.push(Happening {
+    fn emit_on(&mut self, kind: EventKind, limits: Names, lease: &Lease) {
+        self.events.push(Event {
             at: self.now,
-            what,
+            kind,
             limits,
             lease: Some(lease.id),
             holder: lease.holder.clone(),
@@ -222,7 +222,7 @@ impl Ledger {
         });
     }
 
-    pub(crate) fn happened_in_line(&mut self, what: What, waiter: &Waiter) {
+    pub(crate) fn emit_for_waiter(&mut self, kind: EventKind, waiter: &Waiter) {
         // A limit that is deleted has no name any more, but the request still says it.
         let asked_for = |want: &Wanted| {
             let asked = waiter.acquire.wants.get(want.nth)?;
@@ -234,7 +234,7 @@ impl Ledger {
         let hold = &waiter.acquire.hold;
         let (lease, holder) = (hold.lease(), hold.holder().cloned());
         let origin = waiter.acquire.origin.clone();
-        self.happened.push(Happening { at: self.now, what, limits, lease, holder, origin });
+        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin });
     }
 
     fn name_of(&self, limit: LimitId) -> Option<Arc<str>> {

@@ -1,8 +1,8 @@
 //! What is told of the requests that wait, and of the limits that leases lose.
 
 use leasehold_engine::{
-    Acquire, Command, Departure, Happening, Hold, LeaseId, LimitPatch, Loss, Missing, Mode,
-    Patience, Scope, Span, Step, WaiterId, Want, What,
+    Acquire, Command, Departure, Event, EventKind, Hold, LeaseId, LimitPatch, Loss, Missing, Mode,
+    Patience, Scope, Span, Step, WaiterId, Want,
 };
 
 use crate::fixture::{World, lease_hold, named, task_run};
@@ -37,28 +37,28 @@ fn lease_two() -> Hold {
 }
 
 /// What was told of the request that waits: on `db`, of its lease, and of its holder.
-fn told(step: &Step) -> Vec<What> {
-    let is_hers = |happening: &&Happening| happening.lease == Some(LeaseId(2));
-    let happened = step.happened.iter().filter(is_hers);
+fn told(step: &Step) -> Vec<EventKind> {
+    let is_hers = |event: &&Event| event.lease == Some(LeaseId(2));
+    let happened = step.events.iter().filter(is_hers);
     happened
-        .map(|happening| {
-            assert_eq!(happening.limits.as_slice(), ["db".into()]);
-            assert_eq!(happening.holder, Some(task_run("run-2")));
-            happening.what.clone()
+        .map(|event| {
+            assert_eq!(event.limits.as_slice(), ["db".into()]);
+            assert_eq!(event.holder, Some(task_run("run-2")));
+            event.kind.clone()
         })
         .collect()
 }
 
-fn check(command: Command, passed: Span, expected: &[What]) {
+fn check(command: Command, passed: Span, expected: &[EventKind]) {
     let (mut world, queued) = waiting(lease_two());
-    assert_eq!(told(&queued), [What::Queued]);
+    assert_eq!(told(&queued), [EventKind::Queued]);
     world.now = world.now + passed;
     assert_eq!(told(&world.ledger.step(command, world.now)), expected);
 }
 
 #[test]
 fn a_request_that_waits_is_told_and_so_is_why_it_left() {
-    let left = |why| [What::Left(why)];
+    let left = |why| [EventKind::Left(why)];
     let lowered = LimitPatch { slots: Some(0), ..LimitPatch::default() };
     let lower = Command::UpdateLimit { limit: named("db"), patch: lowered };
     check(Command::Abandon(WaiterId(7)), Span::ZERO, &left(Departure::HungUp));
@@ -71,13 +71,13 @@ fn a_request_that_waits_is_told_and_so_is_why_it_left() {
 
 #[test]
 fn a_request_that_is_granted_tells_no_more_than_its_lease_does() {
-    check(Command::Release { lease: LeaseId(1) }, Span::ZERO, &[What::Granted]);
+    check(Command::Release { lease: LeaseId(1) }, Span::ZERO, &[EventKind::Granted]);
 }
 
 #[test]
 fn a_request_that_needs_no_lease_any_longer_tells_that_it_left() {
     let disable = LimitPatch { active: Some(false), ..LimitPatch::default() };
-    let left = [What::Left(Departure::Served)];
+    let left = [EventKind::Left(Departure::Served)];
     check(Command::UpdateLimit { limit: named("db"), patch: disable }, Span::ZERO, &left);
     check(deletion_of("db"), Span::ZERO, &left);
 }
@@ -85,11 +85,11 @@ fn a_request_that_needs_no_lease_any_longer_tells_that_it_left() {
 #[test]
 fn a_request_that_is_granted_slots_without_a_lease_tells_that_it_left() {
     let (mut world, queued) = waiting(Hold::Unleased);
-    assert_eq!(queued.happened.last().unwrap().what, What::Queued);
+    assert_eq!(queued.events.last().unwrap().kind, EventKind::Queued);
     let released = world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);
-    let told: Vec<_> = released.happened.into_iter().map(|it| it.what).collect();
-    let taken = What::Taken { slots: 1, unleased: 1 };
-    assert_eq!(told, [What::Released, What::Left(Departure::Served), taken]);
+    let told: Vec<_> = released.events.into_iter().map(|it| it.kind).collect();
+    let taken = EventKind::Taken { slots: 1, unleased: 1 };
+    assert_eq!(told, [EventKind::Released, EventKind::Left(Departure::Served), taken]);
 }
 
 #[test]
@@ -97,9 +97,9 @@ fn a_request_that_is_refused_or_granted_at_once_never_waited() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     let refused = ask(&mut world, lease_two(), Span::ZERO);
-    assert_eq!(refused.happened, []);
+    assert_eq!(refused.events, []);
     world.release(1).unwrap();
-    assert_eq!(told(&ask(&mut world, lease_two(), PATIENCE)), [What::Granted]);
+    assert_eq!(told(&ask(&mut world, lease_two(), PATIENCE)), [EventKind::Granted]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn who_is_gone_already_does_not_leave_again() {
     let (mut world, _) = waiting(lease_two());
     for expected in [1, 0] {
         let step = world.ledger.step(Command::Abandon(WaiterId(7)), world.now);
-        assert_eq!(step.happened.len(), expected);
+        assert_eq!(step.events.len(), expected);
     }
 }
 
@@ -136,20 +136,20 @@ fn what_was_kept_for_one_who_is_sent_away_is_granted_to_nobody_who_is_sent_away_
     }
     let away = Command::SendWaitersAway(Departure::Stopping);
     let step = world.ledger.step(away, world.now);
-    assert!(step.happened.len() > 1, "several waited: {:?}", step.happened);
-    assert!(step.happened.iter().all(|it| it.what == What::Left(Departure::Stopping)));
-    assert!(step.called.is_empty());
+    assert!(step.events.len() > 1, "several waited: {:?}", step.events);
+    assert!(step.events.iter().all(|it| it.kind == EventKind::Left(Departure::Stopping)));
+    assert!(step.answered.is_empty());
     assert_eq!(world.ledger.lease_count(), 1);
 }
 
 /// What a command tells of lease 1, and under which names.
-fn told_of_lease(world: &mut World, command: Command) -> Vec<(Vec<String>, What)> {
+fn told_of_lease(world: &mut World, command: Command) -> Vec<(Vec<String>, EventKind)> {
     let step = world.ledger.step(command, world.now);
-    let of_it = step.happened.into_iter().filter(|it| it.lease == Some(LeaseId(1)));
+    let of_it = step.events.into_iter().filter(|it| it.lease == Some(LeaseId(1)));
     of_it
         .map(|it| {
             assert_eq!(it.holder, Some(task_run("run-1")));
-            (it.limits.iter().map(ToString::to_string).collect(), it.what)
+            (it.limits.iter().map(ToString::to_string).collect(), it.kind)
         })
         .collect()
 }
@@ -173,9 +173,9 @@ fn deletion_of(name: &str) -> Command {
 #[test]
 fn a_lease_that_loses_a_limit_is_told_of_under_that_limit_with_the_reason() {
     let mut world = with_two_tags();
-    let reset = What::Lost(Loss::Reset { reason: None });
+    let reset = EventKind::Lost(Loss::Reset { reason: None });
     assert_eq!(told_of_lease(&mut world, reset_of("tag:p")), [(vec!["tag:p".into()], reset)]);
-    let deleted = What::Lost(Loss::Deleted);
+    let deleted = EventKind::Lost(Loss::Deleted);
     assert_eq!(told_of_lease(&mut world, deletion_of("tag:q")), [(vec!["tag:q".into()], deleted)]);
 }
 
@@ -192,8 +192,8 @@ fn a_lease_whose_limit_is_renamed_is_told_of_under_both_names() {
     let mut world = with_two_tags();
     let patch = LimitPatch { name: Some("tag:r".into()), ..LimitPatch::default() };
     let rename = Command::UpdateLimit { limit: named("tag:p"), patch };
-    let moved_out = (vec!["tag:p".into()], What::MovedOut { to: "tag:r".into() });
-    let moved_in = (vec!["tag:r".into()], What::MovedIn { from: "tag:p".into() });
+    let moved_out = (vec!["tag:p".into()], EventKind::MovedOut { to: "tag:r".into() });
+    let moved_in = (vec!["tag:r".into()], EventKind::MovedIn { from: "tag:p".into() });
     assert_eq!(told_of_lease(&mut world, rename), [moved_out, moved_in]);
 }
 
@@ -208,10 +208,10 @@ fn a_change_is_told_with_what_it_was_under_both_names_and_no_change_is_not_told(
     };
     let mut step = |name| {
         let update = Command::UpdateLimit { limit: named(name), patch: patch.clone() };
-        world.ledger.step(update, world.now).happened
+        world.ledger.step(update, world.now).events
     };
     let told = step("db");
-    let [Happening { what: What::LimitChanged { was, is }, limits, .. }] = &told[..] else {
+    let [Event { kind: EventKind::LimitChanged { was, is }, limits, .. }] = &told[..] else {
         panic!("{told:?}");
     };
     assert_eq!(limits.as_slice(), ["db".into(), "db2".into()]);
@@ -224,9 +224,9 @@ fn a_change_is_told_with_what_it_was_under_both_names_and_no_change_is_not_told(
 fn who_waits_for_a_limit_that_is_deleted_leaves_it_under_its_name() {
     let (mut world, _) = waiting(Hold::Unleased);
     let step = world.ledger.step(deletion_of("db"), world.now);
-    let left = step.happened.last().unwrap();
+    let left = step.events.last().unwrap();
     assert_eq!(
-        (&left.what, left.limits.as_slice()),
-        (&What::Left(Departure::Served), &["db".into()][..])
+        (&left.kind, left.limits.as_slice()),
+        (&EventKind::Left(Departure::Served), &["db".into()][..])
     );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leasehold_engine::{Happening, What};
+use leasehold_engine::{Event, EventKind};
 use proptest::prelude::*;
 
 use super::picture;
@@ -14,18 +14,18 @@ use super::story::{by_all, by_all_with_notes, opening, story};
 struct Unleased(BTreeMap<String, u64>);
 
 impl Unleased {
-    fn note(&mut self, happening: &Happening) {
-        let Some(name) = happening.limits.first() else { return };
-        let (name, unleased) = match &happening.what {
-            What::LimitDeleted(_) => {
+    fn note(&mut self, event: &Event) {
+        let Some(name) = event.limits.first() else { return };
+        let (name, unleased) = match &event.kind {
+            EventKind::LimitDeleted(_) => {
                 self.0.remove(&**name);
                 return;
             }
-            What::LimitCreated(_) => (name, 0),
-            What::Taken { unleased, .. }
-            | What::GivenBack { unleased, .. }
-            | What::LimitReset { unleased, .. } => (name, *unleased),
-            What::LimitChanged { was, is } => {
+            EventKind::LimitCreated(_) => (name, 0),
+            EventKind::Taken { unleased, .. }
+            | EventKind::GivenBack { unleased, .. }
+            | EventKind::LimitReset { unleased, .. } => (name, *unleased),
+            EventKind::LimitChanged { was, is } => {
                 self.0.remove(&*was.name);
                 (&is.name, is.unleased.slots_taken())
             }
@@ -41,15 +41,18 @@ impl Unleased {
 struct Log(BTreeMap<String, BTreeSet<u128>>);
 
 impl Log {
-    fn note(&mut self, happening: &Happening) {
-        let Some(lease) = happening.lease else { return };
-        for name in &happening.limits {
+    fn note(&mut self, event: &Event) {
+        let Some(lease) = event.lease else { return };
+        for name in &event.limits {
             let held = self.0.entry(name.to_string()).or_default();
-            match happening.what {
-                What::Granted | What::RenewedLate { .. } | What::MovedIn { .. } => {
+            match event.kind {
+                EventKind::Granted | EventKind::RenewedLate { .. } | EventKind::MovedIn { .. } => {
                     held.insert(lease.0);
                 }
-                What::Released | What::Ended(_) | What::Lost(_) | What::MovedOut { .. } => {
+                EventKind::Released
+                | EventKind::Ended(_)
+                | EventKind::Lost(_)
+                | EventKind::MovedOut { .. } => {
                     held.remove(&lease.0);
                 }
                 ref other => panic!("not told of a lease: {other:?}"),
@@ -72,7 +75,7 @@ proptest! {
         for event in events {
             let now = event.pace.time(&ledger);
             let step = ledger.step(event.command.clone(), now);
-            step.happened.iter().for_each(|happening| log.note(happening));
+            step.events.iter().for_each(|event| log.note(event));
             let limits = ledger.snapshot().limits.into_iter();
             for limit in limits.filter(|limit| limit.decay.is_none()) {
                 let told = log.0.get(&*limit.name).copied().unwrap_or(0);
@@ -90,7 +93,7 @@ proptest! {
         for event in events {
             let now = event.pace.time(&ledger);
             let step = ledger.step(event.command.clone(), now);
-            step.happened.iter().for_each(|happening| log.note(happening));
+            step.events.iter().for_each(|event| log.note(event));
             let held = picture(&mut ledger).into_iter().filter(|(_, _, ids)| !ids.is_empty());
             let held: BTreeMap<_, _> =
                 held.map(|(name, _, ids)| (name, ids.into_iter().collect())).collect();
