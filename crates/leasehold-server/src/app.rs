@@ -3,22 +3,22 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::access::gate::{Gate, Gated};
+use crate::access::origin::Origins;
+use crate::acquire::near_names::Twins;
+use crate::acquire::polling::Places;
 use crate::config::Config;
 use crate::coordinator::Handle;
-use crate::crowd::Crowd;
+use crate::doors;
 use crate::event_log::EventLog;
-use crate::evidence::Witness;
-use crate::gate::{Gate, Gated};
-use crate::introductions::Introductions;
-use crate::joins::Joins;
+use crate::http::quota::Crowd;
+use crate::http::sockets::Sockets;
+use crate::liveness::evidence::Witness;
+use crate::liveness::introductions::Introductions;
+use crate::liveness::joins::Joins;
+use crate::liveness::released::Released;
 use crate::notices::Notices;
-use crate::origin::Origins;
-use crate::places::Places;
 use crate::records::Recorder;
-use crate::released::Released;
-use crate::routes;
-use crate::sockets::Sockets;
-use crate::twins::Twins;
 
 /// What every handler has at hand.
 #[derive(Clone)]
@@ -95,7 +95,7 @@ impl App {
 
     /// Everything that is served.
     pub fn into_service(self) -> Gated {
-        let router = routes::router(self.clone());
+        let router = doors::router(self.clone());
         Gated::new(self, router)
     }
 

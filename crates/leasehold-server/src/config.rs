@@ -3,9 +3,9 @@
 
 use leasehold_api::Settings;
 
-use crate::gate::{AllowedHost, Origin};
-use crate::peer::TrustedProxies;
-use crate::serve::CONNECTIONS_MAX;
+use crate::access::gate::{AllowedHost, Origin};
+use crate::access::peer::TrustedProxies;
+use crate::http::serve::CONNECTIONS_MAX;
 
 /// The settings of a server.
 #[derive(Clone, Debug)]

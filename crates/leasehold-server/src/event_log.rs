@@ -30,8 +30,8 @@ pub(crate) use self::follower::{FOLLOWED_BYTES_MAX, Follower};
 use self::tail::Tail;
 pub(crate) use self::tail::{Entry, RenderedEvent};
 use self::writer::{Inbox, LogWriter, Newest};
-use crate::convert;
 use crate::coordinator::{Handle, Unavailable};
+use crate::doors::prefect::convert;
 use crate::records::Recorder;
 
 /// How many may wait at once until what has happened is written.

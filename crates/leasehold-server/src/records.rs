@@ -4,8 +4,6 @@
 //! many runs share one `fsync`. The coordinator knows nothing of this thread, and never waits
 //! for it.
 
-pub(crate) mod convert;
-
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};

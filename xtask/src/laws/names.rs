@@ -68,7 +68,7 @@ const LAWS: &[Law] = &[
         within: DECIDES,
         binds: Binds::Tests,
         places: &[
-            ("crates/leasehold-server/src/serve/client_stream.rs", "tokio's clock is paused"),
+            ("crates/leasehold-server/src/http/serve/client_stream.rs", "tokio's clock is paused"),
             ("crates/leasehold-server/tests/it/trouble.rs", "tokio's clock is paused"),
         ],
         remedy: "let the test's own clock pass, or wait for a condition",

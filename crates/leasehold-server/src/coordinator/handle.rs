@@ -9,9 +9,9 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::inbox::{Note, Outbox, Request};
 use super::{Events, Most};
-use crate::access_log;
 use crate::clock::Clock;
-use crate::crowd::{Crowd, Member};
+use crate::http::access_log;
+use crate::http::quota::{Crowd, Member};
 
 /// Sends commands to the coordinator.
 #[derive(Clone, Debug)]

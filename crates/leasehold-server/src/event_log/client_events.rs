@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::observe;
+use crate::liveness::observe;
 
 /// How many bytes an event may have that a client sends. A larger one loses its payload, and if
 /// it is larger without it, the event is not kept.

@@ -1,0 +1,91 @@
+//! Tokens against cross-site request forgery, one for each client.
+//!
+//! They live in memory: after a restart a client's next write is refused, and the client
+//! fetches a new token, as it does after an hour anyway.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use leasehold_api::Timestamp as WireTimestamp;
+use leasehold_engine::{Span, Timestamp};
+use serde::Serialize;
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use crate::doors::prefect::convert;
+
+/// How long a token is valid.
+const TOKEN_TTL: Span = Span::from_seconds(3_600);
+/// More clients than this, and the one that came first has to come again.
+const CLIENTS_MAX: usize = 10_000;
+
+/// Clients of Prefect call themselves by a UUID; what is longer is not kept.
+pub(crate) const CLIENT_CHARS_MAX: usize = 200;
+
+/// The tokens that are valid.
+#[derive(Debug, Default)]
+pub(crate) struct CsrfTokens(Mutex<Tokens>);
+
+#[derive(Debug, Default)]
+struct Tokens {
+    by_client: HashMap<String, Token>,
+    order: VecDeque<String>,
+}
+
+#[derive(Debug)]
+struct Token {
+    id: Uuid,
+    created: Timestamp,
+    token: String,
+    expires: Timestamp,
+}
+
+/// A token as its client gets it.
+#[derive(Debug, Serialize)]
+pub(crate) struct CsrfToken {
+    id: Uuid,
+    created: WireTimestamp,
+    updated: WireTimestamp,
+    token: String,
+    client: String,
+    expiration: WireTimestamp,
+}
+
+impl CsrfTokens {
+    /// A new token for a client; its old one is void.
+    pub(crate) fn issue(&self, client: &str, now: Timestamp) -> CsrfToken {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (id, created) = match tokens.by_client.get(client) {
+            Some(known) => (known.id, known.created),
+            None => {
+                tokens.order.push_back(client.to_owned());
+                (Uuid::new_v4(), now)
+            }
+        };
+        let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let expires = now + TOKEN_TTL;
+        let answer = CsrfToken {
+            id,
+            created: convert::timestamp(created),
+            updated: convert::timestamp(now),
+            token: token.clone(),
+            client: client.to_owned(),
+            expiration: convert::timestamp(expires),
+        };
+        tokens.by_client.insert(client.to_owned(), Token { id, created, token, expires });
+        if tokens.order.len() > CLIENTS_MAX
+            && let Some(first) = tokens.order.pop_front()
+        {
+            tokens.by_client.remove(&first);
+        }
+        answer
+    }
+
+    /// Whether this is the client's token, and still valid.
+    pub(crate) fn is_valid(&self, client: &str, token: &str, now: Timestamp) -> bool {
+        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.by_client.get(client).is_some_and(|known| {
+            known.expires > now && bool::from(known.token.as_bytes().ct_eq(token.as_bytes()))
+        })
+    }
+}

@@ -1,0 +1,8 @@
+//! Who may come in, and who it is.
+
+pub(crate) mod agent;
+pub(crate) mod csrf;
+pub(crate) mod gate;
+pub(crate) mod identity;
+pub(crate) mod origin;
+pub mod peer;

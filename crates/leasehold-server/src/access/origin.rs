@@ -1,0 +1,239 @@
+//! Where a request for slots comes from: its address, its client, and what the client's headers
+//! say of the flow, the deployment and the worker in which it runs. Nothing of it is proven, and
+//! no rule depends on it: it is for people who look at a lease.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::FromRequestParts;
+use axum::http::header::USER_AGENT;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use leasehold_engine::{Named, Origin as Said};
+
+use crate::access::identity::Identity;
+use crate::access::peer::Peer;
+use crate::app::App;
+
+/// More characters of a header are not kept.
+const CHARACTERS_MAX: usize = 255;
+/// How many origins are shared by the leases that come from there.
+const SHARED_MAX: usize = 1_024;
+
+const FLOW_ID: HeaderName = HeaderName::from_static("x-prefect-flow-id");
+const FLOW_NAME: HeaderName = HeaderName::from_static("x-prefect-flow-name");
+const DEPLOYMENT_ID: HeaderName = HeaderName::from_static("x-prefect-deployment-id");
+const DEPLOYMENT_NAME: HeaderName = HeaderName::from_static("x-prefect-deployment-name");
+const WORKER_ID: HeaderName = HeaderName::from_static("x-prefect-worker-id");
+const WORKER_NAME: HeaderName = HeaderName::from_static("x-prefect-worker-name");
+
+/// Where a request comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// The address, if it is known.
+    pub(crate) peer: Option<Peer>,
+    /// All that is known; `None` if that is nothing.
+    pub(crate) said: Option<Arc<Said>>,
+    /// By what its client is known again.
+    pub(crate) identity: Identity,
+}
+
+impl Origin {
+    /// The address that counts against the share of one client.
+    pub(crate) fn counted(&self) -> Option<IpAddr> {
+        self.peer.and_then(Peer::counted)
+    }
+}
+
+impl FromRequestParts<App> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<Peer>().copied();
+        let said = app.origins().shared(&Seen::new(peer.map(Peer::address), &parts.headers));
+        Ok(Self { peer, said, identity: Identity::of(&parts.headers) })
+    }
+}
+
+/// Origins that were seen lately: a client that asks for a thousand leases has one origin.
+#[derive(Debug)]
+pub(crate) struct Origins {
+    hasher: RandomState,
+    /// By the hash of what was seen; another one in the same place takes it over.
+    lately: Box<[Mutex<Option<Arc<Said>>>]>,
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            lately: (0..SHARED_MAX).map(|_| Mutex::default()).collect(),
+        }
+    }
+}
+
+impl Origins {
+    fn shared(&self, seen: &Seen<'_>) -> Option<Arc<Said>> {
+        if *seen == Seen::default() {
+            return None;
+        }
+        let hash = self.hasher.hash_one(seen);
+        let place = usize::try_from(hash % SHARED_MAX as u64).unwrap_or(0);
+        let mut lately = self.lately.get(place)?.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*lately {
+            Some(known) if seen.is(known) => Some(known.clone()),
+            _ => Some(lately.insert(Arc::new(seen.to_owned())).clone()),
+        }
+    }
+}
+
+/// What a request shows of its origin.
+#[derive(Debug, Default, PartialEq, Hash)]
+struct Seen<'request> {
+    address: Option<IpAddr>,
+    client: Option<Cow<'request, str>>,
+    flow: Pair<'request>,
+    deployment: Pair<'request>,
+    worker: Pair<'request>,
+}
+
+/// An id and a name.
+#[derive(Debug, Default, PartialEq, Hash)]
+struct Pair<'request>(Option<Cow<'request, str>>, Option<Cow<'request, str>>);
+
+impl<'request> Seen<'request> {
+    fn new(address: Option<IpAddr>, headers: &'request HeaderMap) -> Self {
+        let pair =
+            |id: &HeaderName, name: &HeaderName| Pair(text(headers, id), text(headers, name));
+        Self {
+            address: address.map(|address| address.to_canonical()),
+            client: text(headers, &USER_AGENT).and_then(product),
+            flow: pair(&FLOW_ID, &FLOW_NAME),
+            deployment: pair(&DEPLOYMENT_ID, &DEPLOYMENT_NAME),
+            worker: pair(&WORKER_ID, &WORKER_NAME),
+        }
+    }
+
+    fn is(&self, said: &Said) -> bool {
+        self.address == said.address
+            && self.client.as_deref() == said.client.as_deref()
+            && self.flow.is(&said.flow)
+            && self.deployment.is(&said.deployment)
+            && self.worker.is(&said.worker)
+    }
+
+    fn to_owned(&self) -> Said {
+        Said {
+            address: self.address,
+            client: self.client.as_deref().map(Arc::from),
+            flow: self.flow.to_owned(),
+            deployment: self.deployment.to_owned(),
+            worker: self.worker.to_owned(),
+            identified: None,
+        }
+    }
+}
+
+impl Pair<'_> {
+    fn is(&self, named: &Named) -> bool {
+        self.0.as_deref() == named.id.as_deref() && self.1.as_deref() == named.name.as_deref()
+    }
+
+    fn to_owned(&self) -> Named {
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(Arc::from);
+        Named { id: owned(&self.0), name: owned(&self.1) }
+    }
+}
+
+/// What a header says, if it is UTF-8 and says anything.
+fn text<'headers>(headers: &'headers HeaderMap, name: &HeaderName) -> Option<Cow<'headers, str>> {
+    let said = std::str::from_utf8(headers.get(name)?.as_bytes()).ok()?.trim();
+    let said = clean(said);
+    (!said.is_empty()).then_some(said)
+}
+
+/// The client's name and version: `prefect/3.8.8` of `prefect/3.8.8 (API 0.8.4)`.
+fn product(agent: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    let end = agent.find(' ').unwrap_or(agent.len());
+    Some(match agent {
+        Cow::Borrowed(agent) => Cow::Borrowed(&agent[..end]),
+        Cow::Owned(mut agent) => {
+            agent.truncate(end);
+            Cow::Owned(agent)
+        }
+    })
+}
+
+/// A text as people may be shown it: without what a terminal obeys, and not too long.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if text.len() <= CHARACTERS_MAX && text.chars().all(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().filter(|character| is_shown(*character)).take(CHARACTERS_MAX).collect()
+}
+
+/// Whether a character neither controls a terminal nor turns the direction of text.
+fn is_shown(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(said: &[(HeaderName, &[u8])]) -> HeaderMap {
+        let values = said
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_bytes(value).unwrap()));
+        values.collect()
+    }
+
+    fn said(headers: &HeaderMap) -> Option<Arc<Said>> {
+        Origins::default().shared(&Seen::new(None, headers))
+    }
+
+    #[test]
+    fn a_request_that_says_nothing_has_no_origin() {
+        assert_eq!(said(&HeaderMap::new()), None);
+        assert_eq!(said(&headers(&[(USER_AGENT, b" "), (FLOW_ID, b"")])), None);
+    }
+
+    #[test]
+    fn a_client_is_its_name_and_version() {
+        let client = |agent: &[u8]| said(&headers(&[(USER_AGENT, agent)])).unwrap().client.clone();
+        assert_eq!(client(b"prefect/3.8.8 (API 0.8.4)").as_deref(), Some("prefect/3.8.8"));
+        assert_eq!(client(b"curl/8.5.0").as_deref(), Some("curl/8.5.0"));
+    }
+
+    #[test]
+    fn headers_that_are_no_utf8_are_ignored_and_what_a_terminal_obeys_is_dropped() {
+        let long = "ä".repeat(300);
+        let origin = said(&headers(&[
+            (FLOW_ID, b"\xff\xfe"),
+            (FLOW_NAME, "nächtlich\u{9b}31m\u{202e}".as_bytes()),
+            (WORKER_NAME, long.as_bytes()),
+        ]));
+        let origin = origin.unwrap();
+        assert_eq!(origin.flow.id, None);
+        assert_eq!(origin.flow.name.as_deref(), Some("nächtlich31m"));
+        assert_eq!(origin.worker.name.as_deref(), Some(&*"ä".repeat(255)));
+    }
+
+    #[test]
+    fn requests_that_say_the_same_share_one_origin() {
+        let origins = Origins::default();
+        let ask = |flow: &[u8]| {
+            let headers = headers(&[(USER_AGENT, b"prefect/3.8.8"), (FLOW_NAME, flow)]);
+            origins.shared(&Seen::new("10.0.0.7".parse().ok(), &headers)).unwrap()
+        };
+        let first = ask(b"one");
+        assert!(Arc::ptr_eq(&first, &ask(b"one")));
+        assert_ne!(first, ask(b"two"));
+    }
+}

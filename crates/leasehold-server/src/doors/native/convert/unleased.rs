@@ -1,0 +1,79 @@
+//! Slots that no lease holds, from the engine to the wire.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use leasehold_api::unleased::{ShownTagLimit, SlotsWithoutLease, TagLimitWithSlots, TakenBy};
+use leasehold_engine::{Blocker, LimitView, TakenBy as By, Unheld, Wait};
+use serde_json::json;
+
+use crate::doors::prefect::convert::{tag_limit, timestamp};
+
+/// How slots are shown that no lease holds, on a limit that drains or not.
+pub(crate) fn slots(limit: &Arc<str>, part: &Unheld, drains: bool) -> SlotsWithoutLease {
+    let taken = part.level.slots_taken();
+    let body = json!({"names": [**limit], "slots": taken});
+    let free_with = format!("POST /api/v2/concurrency_limits/decrement {body}");
+    SlotsWithoutLease {
+        limit: (**limit).to_owned(),
+        slots: taken,
+        taken_by: taken_by(part.taken_by),
+        since: part.since.map(timestamp),
+        detail: detail(taken, part.taken_by, drains),
+        free_with,
+    }
+}
+
+/// The slots that no lease holds on the limits that somebody waits for.
+pub(crate) fn of_blockers(blockers: &[Blocker]) -> Vec<SlotsWithoutLease> {
+    blockers.iter().flat_map(of_blocker).collect()
+}
+
+pub(crate) fn of_blocker(blocker: &Blocker) -> Vec<SlotsWithoutLease> {
+    let drains = matches!(blocker.wait, Wait::Drain(_));
+    let parts = blocker.unleased.parts().iter();
+    parts.map(|part| slots(&blocker.limit.name, part, drains)).collect()
+}
+
+/// A tag's limit: its clients know of task runs alone, and what they do not know comes beside.
+pub(crate) fn shown_tag_limit(view: &LimitView) -> ShownTagLimit {
+    let common = tag_limit(view);
+    let drains = !view.limit.decay.is_none();
+    let parts = view.unleased.parts().iter();
+    let slots: Vec<_> = parts.map(|part| slots(&view.limit.name, part, drains)).collect();
+    if slots.is_empty() {
+        ShownTagLimit::Plain(common)
+    } else {
+        ShownTagLimit::WithSlots(TagLimitWithSlots { common, slots_without_lease: slots })
+    }
+}
+
+fn taken_by(by: By) -> TakenBy {
+    match by {
+        By::Created => TakenBy::Create,
+        By::Incremented => TakenBy::Increment,
+        By::Spent => TakenBy::RateLimit,
+        By::Reset => TakenBy::Reset,
+        By::Unknown => TakenBy::Unknown,
+    }
+}
+
+fn detail(slots: u64, by: By, drains: bool) -> String {
+    let (noun, it) = if slots == 1 { ("slot", "it") } else { ("slots", "them") };
+    let what: Cow<'_, str> = match by {
+        By::Created => "the limit was created with active_slots, as `prefect transfer` does".into(),
+        By::Incremented => format!(
+            "a client took {it} with POST /increment, and must give {it} back with /decrement"
+        )
+        .into(),
+        By::Spent => "a client used the rate limit".into(),
+        By::Reset => "an operator reset the limit: PATCH with active_slots alone".into(),
+        By::Unknown => format!("an older version did not record what took {it}").into(),
+    };
+    let end = match (drains, slots) {
+        (true, 1) => "It drains by itself.".to_owned(),
+        (true, _) => "They drain by themselves.".to_owned(),
+        (false, _) => format!("Nothing else gives {it} back: if no client uses {it}, free {it}."),
+    };
+    format!("No lease holds {slots} {noun}: {what}. {end}")
+}

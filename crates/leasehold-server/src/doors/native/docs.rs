@@ -1,0 +1,80 @@
+//! `/docs`: a page that shows the API to a person. It is one file, which needs nothing from
+//! anywhere else and reads `/api/openapi.json` in the browser. And where the links lead that clients
+//! print of their runs: to what is recorded of them.
+
+use axum::extract::Path;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use uuid::Uuid;
+
+use crate::doors::Routes;
+use crate::http::error::ApiError;
+
+const PATH: &str = "/docs";
+const PAGE: &str = include_str!("docs/page.html");
+/// Stands in the page where the nonce of its script and its style goes.
+const NONCE: &str = "NONCE";
+
+pub(super) fn add(mut routes: Routes) -> Routes {
+    let to_page = (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, PATH)]);
+    routes.router = routes
+        .router
+        .route("/", get(async move || to_page))
+        .route("/runs/flow-run/{id}", get(flow_run))
+        .route("/flow-runs/flow-run/{id}", get(flow_run));
+    routes.add(PATH, get(page))
+}
+
+/// "View at …", as clients of version 3 and those before say of a flow run.
+async fn flow_run(Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = id.parse::<Uuid>().map_err(|_| ApiError::PathNotFound)?;
+    let record = format!("/api/flow_runs/{id}");
+    Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, record)]).into_response())
+}
+
+/// Nothing but the page's own script and style runs, and it may ask nobody but this server.
+async fn page() -> Response {
+    let nonce = Uuid::new_v4().simple();
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
+         img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    );
+    let mut response = Html(PAGE.replace(NONCE, &nonce.to_string())).into_response();
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    let fixed: [(HeaderName, &'static str); 3] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_page_runs_nothing_but_its_own_and_loads_nothing_from_elsewhere() {
+        let response = page().await;
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(PAGE.matches(NONCE).count(), 2, "one script and one style");
+        assert!(!PAGE.contains("://"), "an address of somewhere else");
+        assert!(!PAGE.contains("innerHTML"), "text must stay text");
+    }
+
+    #[tokio::test]
+    async fn a_nonce_is_used_once() {
+        let policy = async || page().await.headers()[header::CONTENT_SECURITY_POLICY].clone();
+        assert_ne!(policy().await, policy().await);
+    }
+}

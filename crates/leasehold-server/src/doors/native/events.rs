@@ -1,0 +1,133 @@
+//! The log of events: `/api/leasehold/events`, a page at a time or as a stream. "Who held
+//! `database` at 03:12, and why did it come back?" is answered here.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::stream;
+use leasehold_api::Timestamp;
+use leasehold_api::events::{Event, EventHolder, EventPage, FindEvents, Sent};
+use leasehold_api::origin::LoggedOrigin;
+use leasehold_records::{EventFilter, EventRow, micros_from_text};
+
+use super::ours::ours;
+use crate::access::origin::Origin;
+use crate::app::App;
+use crate::coordinator::Unavailable;
+use crate::doors::{Routes, otherwise};
+use crate::event_log::EventLog;
+use crate::http::error::{ApiError, json};
+use crate::http::extract::ValidQuery;
+use crate::http::quota::Member;
+
+const EVENT_STREAM: &str = "text/event-stream";
+/// How long a stream is silent before it says that it is there.
+const KEEP_ALIVE_PERIOD: Duration = Duration::from_secs(15);
+const KEEP_ALIVE: Bytes = Bytes::from_static(b":\n\n");
+/// How many bytes a page has at the most, about; an event that is larger is a page of its own.
+const PAGE_BYTES_MAX: u64 = 4 << 20;
+/// Where a stream that was broken off goes on.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+pub(super) fn add(routes: Routes) -> Routes {
+    routes.add("/api/leasehold/events", ours(otherwise("GET", get(list))))
+}
+
+async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    ValidQuery(wanted): ValidQuery<FindEvents>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let log = app.event_log().ok_or(ApiError::PathNotFound)?.clone();
+    let mut filter = EventFilter {
+        limit: wanted.limit,
+        holder: wanted.holder,
+        kind: wanted.kind,
+        lease: wanted.lease,
+        since_micros: point_in_time("since", wanted.since)?,
+        until_micros: point_in_time("until", wanted.until)?,
+        after: wanted.after.unwrap_or(0),
+        is_newest_first: wanted.newest_first.unwrap_or(false),
+        limit_count: page_size(wanted.page_size, app.config().bodies.page_size)?,
+        bytes_max: Some(PAGE_BYTES_MAX),
+    };
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(header::ACCEPT.as_str()).is_some_and(|accept| accept.contains(EVENT_STREAM)) {
+        let from = text(LAST_EVENT_ID).and_then(|id| id.parse().ok()).or(wanted.after);
+        // Things happen in but one order.
+        filter.is_newest_first = false;
+        filter.after = match from {
+            Some(after) => after,
+            None => log.last().await?,
+        };
+        let member = app.streams().enter(origin.counted());
+        let member = member.ok_or(ApiError::from(Unavailable::Overloaded))?;
+        return Ok(follow(&log, filter, member).into_response());
+    }
+    let found = log.find(filter).await?;
+    let next = found.events.last().map(|event| event.number).filter(|_| found.is_cut);
+    let page = EventPage { events: found.events.into_iter().map(wire).collect(), next };
+    Ok(json(StatusCode::OK, &page))
+}
+
+/// No page is empty, and none is larger than the operator allows.
+fn page_size(wanted: Option<u64>, most: u64) -> Result<u64, ApiError> {
+    let size = wanted.unwrap_or(most);
+    if (1..=most).contains(&size) {
+        return Ok(size);
+    }
+    let sentence = format!("Invalid page_size: must be between 1 and {most}.");
+    Err(leasehold_api::Invalid::Detail(sentence).into())
+}
+
+fn point_in_time(name: &str, text: Option<String>) -> Result<Option<i64>, ApiError> {
+    let Some(text) = text else { return Ok(None) };
+    let wrong = || {
+        let sentence = format!("Invalid {name}: '{text}' is no time such as 2026-01-31T03:12:00Z.");
+        leasehold_api::Invalid::Detail(sentence)
+    };
+    Ok(Some(micros_from_text(&text).ok_or_else(wrong)?))
+}
+
+/// The events after `filter.after`, and all that come, until the client has gone or the server
+/// stops. A client that does not read keeps nothing but what is on its way already.
+fn follow(log: &EventLog, filter: EventFilter, member: Member) -> impl IntoResponse {
+    let following = (log.follow(filter), member);
+    let events = stream::unfold(following, |(mut events, member)| async {
+        let frame = match tokio::time::timeout(KEEP_ALIVE_PERIOD, events.next()).await {
+            Ok(entry) => entry?.frame(frame),
+            Err(_) => KEEP_ALIVE,
+        };
+        Some((Ok::<_, Infallible>(frame), (events, member)))
+    });
+    let headers = [(header::CONTENT_TYPE, EVENT_STREAM), (header::CACHE_CONTROL, "no-cache")];
+    (headers, Body::from_stream(events))
+}
+
+/// An event as a part of a stream.
+fn frame(event: &EventRow) -> Bytes {
+    let kind = event.kind.replace(['\r', '\n'], " ");
+    let data = serde_json::to_string(&wire(event.clone())).unwrap_or_default();
+    format!("id: {}\nevent: {kind}\ndata: {data}\n\n", event.number).into()
+}
+
+fn wire(event: EventRow) -> Event {
+    Event {
+        number: event.number,
+        id: event.id,
+        occurred: Timestamp(event.at_micros),
+        kind: event.kind,
+        limit: event.limit,
+        holder: event.holder.map(|(kind, id)| EventHolder { kind, id }),
+        lease: event.lease,
+        origin: event.origin.and_then(LoggedOrigin::new),
+        reason: event.reason,
+        sent: Sent::new(event.document),
+    }
+}

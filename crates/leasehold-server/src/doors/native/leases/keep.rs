@@ -1,0 +1,110 @@
+//! Leases that are held: renewed, alone or together, given back, or taken away.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use leasehold_api::Body;
+use leasehold_api::leases::{LeaseRenewal, LeaseRenewals, Renewal, Renewals, RevokeLease};
+use leasehold_api::path;
+use leasehold_engine::{Command, Ending, Gone, How, Outcome, Renewed, Span};
+use uuid::Uuid;
+
+use crate::acquire::lease_id;
+use crate::app::App;
+use crate::doors::native::convert as leases;
+use crate::doors::native::error::DoorError;
+use crate::doors::prefect::convert;
+use crate::http::error::{ApiError, json};
+use crate::http::extract::{Raw, Valid};
+
+pub(super) async fn renew(
+    State(app): State<App>,
+    Path(lease_id): Path<String>,
+    raw: Raw,
+) -> Result<Response, ApiError> {
+    let settings = &app.config().bodies;
+    let (id, body) =
+        LeaseRenewal::from_parts("lease_id", &lease_id, raw.content_type(), raw.bytes(), settings)?;
+    if lease_id::is_empty(id) {
+        return Ok(json(StatusCode::OK, &leases::renewed(id, None)));
+    }
+    let ttl = Span::from_seconds_f64(body.ttl_seconds);
+    let command = Command::Renew { lease: convert::lease_id(id), ttl };
+    match app.ledger().send(command).await?.keep() {
+        Outcome::Renewed(renewed) => match leases::renewal(id, &renewed) {
+            Renewal::Renewed(renewed) => Ok(json(StatusCode::OK, &renewed)),
+            Renewal::Ended(ended) => Err(DoorError::LeaseEnded(ended).into()),
+        },
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+pub(super) async fn renew_many(
+    State(app): State<App>,
+    Valid(body): Valid<LeaseRenewals>,
+) -> Result<Response, ApiError> {
+    let ids = body.leases.iter().filter(|id| !lease_id::is_empty(**id));
+    let command = Command::RenewMany {
+        leases: ids.map(|id| convert::lease_id(*id)).collect(),
+        ttl: Span::from_seconds_f64(body.ttl_seconds),
+    };
+    let Outcome::RenewedMany(renewed) = app.ledger().send(command).await?.keep() else {
+        return Err(ApiError::Unexpected);
+    };
+    let mut renewed = renewed.iter();
+    let mut next = |id: Uuid| {
+        if lease_id::is_empty(id) { Some(&Renewed::Renewed(None)) } else { renewed.next() }
+    };
+    let results = body.leases.iter().filter_map(|id| Some(leases::renewal(*id, next(*id)?)));
+    Ok(json(StatusCode::OK, &Renewals { leases: results.collect() }))
+}
+
+/// Without a body the holder gives its lease back. With one, an operator takes it away.
+pub(super) async fn end(
+    State(app): State<App>,
+    Path(lease_id): Path<String>,
+    raw: Raw,
+) -> Result<Response, ApiError> {
+    if raw.bytes().is_empty() {
+        release(&app, path::id("lease_id", &lease_id)?).await
+    } else {
+        revoke(&app, &lease_id, &raw).await.map(IntoResponse::into_response)
+    }
+}
+
+async fn release(app: &App, id: Uuid) -> Result<Response, ApiError> {
+    if lease_id::is_empty(id) {
+        let now = app.ledger().clock().now();
+        return Ok(json(StatusCode::OK, &leases::released(id, now)));
+    }
+    let command = Command::Release { lease: convert::lease_id(id) };
+    let at = match app.ledger().send(command).await?.keep() {
+        Outcome::Ended(Ok(ended)) => {
+            app.released().note(convert::lease_id(id), ended.at);
+            ended.at
+        }
+        Outcome::Ended(Err(Gone(Some(Ending { how: How::Released, at, .. })))) => at,
+        Outcome::Ended(Err(gone)) => {
+            return Err(DoorError::LeaseEnded(leases::ended(id, &gone)).into());
+        }
+        _ => return Err(ApiError::Unexpected),
+    };
+    Ok(json(StatusCode::OK, &leases::released(id, at)))
+}
+
+async fn revoke(app: &App, lease_id: &str, raw: &Raw) -> Result<StatusCode, ApiError> {
+    let settings = &app.config().bodies;
+    let (id, body) =
+        RevokeLease::from_parts("lease_id", lease_id, raw.content_type(), raw.bytes(), settings)?;
+    let reason = body.reason.map_or_else(|| "no reason was given".into(), Into::into);
+    let command = Command::Revoke {
+        lease: convert::lease_id(id),
+        reason: Some(reason),
+        by: body.by.map(Into::into),
+    };
+    match app.ledger().send(command).await?.keep() {
+        Outcome::Ended(Ok(_)) => Ok(StatusCode::NO_CONTENT),
+        Outcome::Ended(Err(gone)) => Err(ApiError::LeaseNotFound(id, gone)),
+        _ => Err(ApiError::Unexpected),
+    }
+}

@@ -1,0 +1,18 @@
+//! The native door: `/api/leases`, `/api/leasehold/events`, and the API's description.
+
+pub(crate) mod convert;
+mod docs;
+pub(crate) mod error;
+mod events;
+mod leases;
+pub(crate) mod openapi;
+pub(crate) mod ours;
+
+use crate::app::App;
+use crate::doors::Routes;
+
+/// Adds the routes of this door.
+pub(crate) fn add(routes: Routes, app: &App) -> Routes {
+    let routes = events::add(leases::add(routes));
+    docs::add(openapi::add(routes, &app.config().bodies))
+}

@@ -1,0 +1,228 @@
+//! The WebSockets of events: accepted, authenticated, and read to their end.
+//!
+//! Without them everything works, but every client process logs that it cannot connect.
+
+mod event_stream;
+mod socket;
+mod wanted;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, Utf8Bytes, WebSocketUpgrade};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use self::socket::{
+    GOING_AWAY, GOODBYE_TIMEOUT, POLICY_VIOLATION, PROTOCOL_ERROR, SERVICE_RESTART, Socket,
+};
+use crate::access::origin::Origin;
+use crate::app::App;
+use crate::coordinator::Unavailable;
+use crate::doors::Routes;
+use crate::doors::prefect::unserved::Unserved;
+use crate::http::error::{ApiError, UPGRADE_REQUIRED};
+use crate::liveness::joins;
+use crate::liveness::observe::{self, ClientEvent};
+
+/// The subprotocol of clients that authenticate.
+const SUBPROTOCOL: &str = "prefect";
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// A client that has not said who it is, or what it wants, by then never will.
+const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The paths of all WebSockets.
+pub(crate) const SOCKETS: [&str; 3] = [EVENTS_IN, EVENTS_OUT, LOGS_OUT];
+const EVENTS_IN: &str = "/api/events/in";
+const EVENTS_OUT: &str = "/api/events/out";
+const LOGS_OUT: &str = "/api/logs/out";
+
+pub(super) fn add(routes: Routes) -> Routes {
+    routes
+        .add_socket(EVENTS_IN, any(events_in))
+        .add_socket(EVENTS_OUT, any(events_out))
+        .add_socket(LOGS_OUT, any(logs_out))
+}
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+async fn events_in(
+    State(app): State<App>,
+    origin: Origin,
+    asked: Unserved,
+    upgrade: Upgrade,
+) -> Response {
+    let address = origin.said.and_then(|origin| origin.address);
+    accept(app.clone(), &asked, upgrade, GOING_AWAY, move |socket| drain(app, socket, address))
+}
+
+async fn events_out(State(app): State<App>, asked: Unserved, upgrade: Upgrade) -> Response {
+    let served = app.clone();
+    let serve = |socket| event_stream::serve(served, socket);
+    accept(app, &asked, upgrade, SERVICE_RESTART, serve)
+}
+
+async fn logs_out(State(app): State<App>, asked: Unserved, upgrade: Upgrade) -> Response {
+    accept(app, &asked, upgrade, SERVICE_RESTART, stand_by)
+}
+
+/// Accepts a socket and, if its client speaks the subprotocol, authenticates it first. Old
+/// clients do not; they may come in only where nobody has to authenticate. `goodbye` is what it
+/// is closed with when the server stops.
+fn accept<F>(
+    app: App,
+    asked: &Unserved,
+    upgrade: Upgrade,
+    goodbye: u16,
+    serve: impl FnOnce(Socket) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = ()> + Send,
+{
+    let Ok(upgrade) = upgrade else {
+        asked.tell(&app, "WebSockets", UPGRADE_REQUIRED);
+        return ApiError::UpgradeRequired.into_response();
+    };
+    let offers = |offer: &str| offer.split(',').any(|offered| offered.trim() == SUBPROTOCOL);
+    let speaks = asked
+        .headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .any(|offer| offer.to_str().is_ok_and(offers));
+    if !speaks && app.gate().needs_authentication() {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let Some(member) = app.sockets().open(asked.counted()) else {
+        return ApiError::from(Unavailable::Overloaded).into_response();
+    };
+    let (address, path) = (asked.address(), asked.path().to_owned());
+    let mut stopping = app.sockets().stopping();
+    upgrade.max_message_size(MESSAGE_BYTES_MAX).protocols([SUBPROTOCOL]).on_upgrade(
+        async move |socket| {
+            let _member = member;
+            let mut socket = Socket::new(socket, stopping.clone(), goodbye);
+            let session = async {
+                let failed = || app.gate().note_failed_login(&app, address, &path);
+                if !speaks || authenticate(&app, &mut socket, failed).await {
+                    serve(socket).await;
+                }
+            };
+            let out_of_time = async {
+                stopping.heard().await;
+                tokio::time::sleep(GOODBYE_TIMEOUT).await;
+            };
+            tokio::select! {
+                () = session => {}
+                () = out_of_time => {}
+            }
+        },
+    )
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    r#type: Option<String>,
+    token: Option<String>,
+}
+
+async fn first_text(socket: &mut Socket) -> Option<Utf8Bytes> {
+    tokio::time::timeout(FIRST_MESSAGE_TIMEOUT, socket.next_text()).await.ok()?
+}
+
+/// Reads the first message. `failed` hears of a password that is wrong.
+async fn authenticate(app: &App, socket: &mut Socket, failed: impl FnOnce()) -> bool {
+    let Some(first) = first_text(socket).await else { return false };
+    // What is no JSON at all ends the connection without a word, as recorded.
+    let Ok(auth) = serde_json::from_str::<Auth>(&first) else { return false };
+    let refusal = if auth.r#type.as_deref() != Some("auth") {
+        Some("Expected 'auth' message")
+    } else if !app.gate().needs_authentication() {
+        None
+    } else {
+        match auth.token {
+            None => Some("Auth required but no token provided"),
+            Some(token) if !app.gate().accepts_token(&token) => {
+                failed();
+                Some("Invalid token")
+            }
+            Some(_) => None,
+        }
+    };
+    match refusal {
+        Some(reason) => {
+            socket.close(POLICY_VIOLATION, reason).await;
+            false
+        }
+        None => socket.send(Message::Text(r#"{"type":"auth_success"}"#.into())).await.is_ok(),
+    }
+}
+
+/// Reads events until the client has no more. One that is none ends the connection.
+async fn drain(app: App, mut socket: Socket, address: Option<IpAddr>) {
+    while let Some(text) = socket.next_text().await {
+        let Some((event, sent)) = ClientEvent::read(&text) else { return };
+        joins::hear(&app, &event, &sent, address);
+        observe::client_event(&app, event, sent).await;
+    }
+}
+
+/// What a subscriber of logs may ask for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogFilter {
+    #[serde(rename = "operator")]
+    _operator: Option<Value>,
+    #[serde(rename = "level")]
+    _level: Option<Value>,
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<Value>,
+    #[serde(rename = "flow_run_id")]
+    _flow_run_id: Option<Value>,
+    #[serde(rename = "task_run_id")]
+    _task_run_id: Option<Value>,
+}
+
+/// What a subscriber asks for in its first message.
+#[derive(Deserialize)]
+struct Subscription<F> {
+    filter: F,
+    #[serde(default = "wants_backfill")]
+    backfill: bool,
+}
+
+/// Clients rely on it and never say so.
+fn wants_backfill() -> bool {
+    true
+}
+
+impl<F: DeserializeOwned> Subscription<F> {
+    /// Takes a subscription. One that asks for what there is not ends the connection, `None`, and
+    /// its client is told why: from the recorded server it would have to guess.
+    async fn read(socket: &mut Socket) -> Option<Self> {
+        let first: Value = serde_json::from_str(&first_text(socket).await?).ok()?;
+        if first.get("type").and_then(Value::as_str) != Some("filter") {
+            socket.close(PROTOCOL_ERROR, "Expected 'filter' message").await;
+            return None;
+        }
+        match serde_json::from_value(first) {
+            Ok(subscription) => Some(subscription),
+            Err(wrong) => {
+                socket.close(PROTOCOL_ERROR, &format!("Invalid filter: {wrong}")).await;
+                None
+            }
+        }
+    }
+}
+
+/// Takes a subscription and holds it: logs are not kept, so there is nothing to be told.
+async fn stand_by(mut socket: Socket) {
+    if Subscription::<LogFilter>::read(&mut socket).await.is_some() {
+        while socket.next_text().await.is_some() {}
+    }
+}

@@ -1,0 +1,110 @@
+//! One WebSocket: what its client says, what it is told, and how it ends.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+
+use crate::http::sockets::Stopping;
+
+/// A client that does not read by then keeps nothing of ours.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that does not answer a good-bye by then is not waited for.
+pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Close codes of RFC 6455 and of its registry.
+pub(super) const GOING_AWAY: u16 = 1001;
+pub(super) const PROTOCOL_ERROR: u16 = 1002;
+pub(super) const POLICY_VIOLATION: u16 = 1008;
+/// What a Prefect server says when it stops: subscribers connect again. They take 1001 for the
+/// end of all events, and end as well.
+pub(super) const SERVICE_RESTART: u16 = 1012;
+
+/// What a close frame has room for.
+const REASON_BYTES_MAX: usize = 123;
+
+const STOPPING: &str = "the server stops";
+
+/// A WebSocket that says good-bye when the server stops.
+pub(super) struct Socket {
+    socket: WebSocket,
+    stopping: Stopping,
+    /// What it says then.
+    goodbye: u16,
+    has_said_goodbye: bool,
+}
+
+/// A client that is gone, or that reads nothing.
+#[derive(Debug, PartialEq)]
+pub(super) struct Gone;
+
+impl Socket {
+    pub(super) fn new(socket: WebSocket, stopping: Stopping, goodbye: u16) -> Self {
+        Self { socket, stopping, goodbye, has_said_goodbye: false }
+    }
+
+    /// The next text; pings are answered meanwhile, and so is a good-bye: that answer is written
+    /// when the socket is read again. What a client has said before it answers ours is still
+    /// read. `None` when the client is gone.
+    pub(super) async fn next_text(&mut self) -> Option<Utf8Bytes> {
+        loop {
+            let received = tokio::select! {
+                received = self.socket.recv() => received?,
+                () = self.stopping.heard(), if !self.has_said_goodbye => {
+                    self.say_goodbye().await;
+                    continue;
+                }
+            };
+            match received {
+                Ok(Message::Text(text)) => return Some(text),
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => {}
+                Ok(Message::Binary(_)) | Err(_) => return None,
+            }
+        }
+    }
+
+    pub(super) async fn send(&mut self, message: Message) -> Result<(), Gone> {
+        in_time(self.socket.send(message)).await
+    }
+
+    pub(super) async fn close(&mut self, code: u16, reason: &str) {
+        self.has_said_goodbye = true;
+        // A client that is gone already needs no good-bye.
+        let reason = reason.get(..reason.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default();
+        let frame = CloseFrame { code, reason: reason.into() };
+        let _ = self.send(Message::Close(Some(frame))).await;
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, self.next_text()).await;
+    }
+
+    /// Closes it as it is closed when the server stops: nobody is told anything any more.
+    pub(super) async fn end(&mut self) {
+        self.close(self.goodbye, STOPPING).await;
+    }
+
+    async fn say_goodbye(&mut self) {
+        self.has_said_goodbye = true;
+        let frame = CloseFrame { code: self.goodbye, reason: STOPPING.into() };
+        let _ = self.send(Message::Close(Some(frame))).await;
+    }
+}
+
+async fn in_time<E>(sending: impl Future<Output = Result<(), E>>) -> Result<(), Gone> {
+    match tokio::time::timeout(SEND_TIMEOUT, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Gone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscriber_that_never_reads_is_given_up() {
+        let since = tokio::time::Instant::now();
+        let never_read = std::future::pending::<Result<(), Infallible>>();
+        assert_eq!(in_time(never_read).await, Err(Gone));
+        assert_eq!(since.elapsed(), SEND_TIMEOUT);
+    }
+}

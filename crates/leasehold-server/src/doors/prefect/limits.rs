@@ -1,0 +1,271 @@
+//! Global limits: `/api/v2/concurrency_limits`.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use leasehold_api::Body;
+use leasehold_api::limits::{
+    self as wire, CreateLimit, Decrement, Filter, Increment, IncrementWithLease, ReleaseLease,
+    RenewLease, UpdateLimit,
+};
+use leasehold_engine::{
+    Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Missing, Outcome, Query,
+    Refusal, Renewed, Scope, Span, Updated,
+};
+use uuid::Uuid;
+
+use crate::access::origin::Origin;
+use crate::acquire::lease_id;
+use crate::acquire::{self, Door};
+use crate::app::App;
+use crate::coordinator::Undo;
+use crate::doors::prefect::convert;
+use crate::doors::{Routes, otherwise};
+use crate::http::error::{ApiError, json};
+use crate::http::extract::{Raw, Valid};
+use crate::http::grant::granted;
+
+pub(super) fn add(routes: Routes) -> Routes {
+    const BASE: &str = "/api/v2/concurrency_limits";
+    let at = |path: &str| format!("{BASE}{path}");
+    // The recorded server tries `/{id_or_name}` for every method that these do not have.
+    let beside_limits = |methods: MethodRouter<App>| {
+        otherwise("GET", methods.get(read_named).patch(update_named).delete(delete_named))
+    };
+    routes
+        .add(&at("/"), otherwise("POST", post(create)))
+        .add(&at("/filter"), beside_limits(post(filter)))
+        .add(&at("/increment"), beside_limits(post(increment)))
+        .add(&at("/increment-with-lease"), beside_limits(post(increment_with_lease)))
+        .add(&at("/decrement"), beside_limits(post(decrement)))
+        .add(&at("/decrement-with-lease"), beside_limits(post(release)))
+        .add(&at("/leases/{lease_id}/renew"), otherwise("POST", post(renew)))
+        .add(&at("/{id_or_name}"), otherwise("GET", get(read).patch(update).delete(delete)))
+}
+
+async fn create(
+    State(app): State<App>,
+    Valid(body): Valid<CreateLimit>,
+) -> Result<Response, ApiError> {
+    let command = Command::CreateLimit(convert::create(body));
+    match app.ledger().send(command).await?.keep() {
+        Outcome::Created(Created::Made(view)) => {
+            Ok(json(StatusCode::CREATED, &convert::created_limit(&view)))
+        }
+        Outcome::Created(Created::NameTaken) => Err(ApiError::Conflict),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn read(State(app): State<App>, Path(text): Path<String>) -> Result<Response, ApiError> {
+    let limit = super::limit_ref::of_path(&app, &text).await?;
+    match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
+        Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::limit(&view))),
+        Outcome::Limit(None) => Err(ApiError::LimitNotFound),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, ApiError> {
+    let page = convert::page(body.offset, body.limit);
+    match app.ledger().send(Command::Read(Query::Limits(Scope::All, page))).await?.keep() {
+        Outcome::Limits(views) => {
+            let limits: Vec<_> = views.iter().map(convert::limit).collect();
+            Ok(json(StatusCode::OK, &limits))
+        }
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn update(
+    State(app): State<App>,
+    Path(text): Path<String>,
+    Valid(body): Valid<UpdateLimit>,
+) -> Result<StatusCode, ApiError> {
+    let limit = super::limit_ref::of_path(&app, &text).await?;
+    let command = match body.reset() {
+        // Alone in the body it is an operator's reset, not a number in a form (contract C16).
+        Some(slots) => Command::ResetLimit {
+            limit,
+            slots,
+            // Other limits of the same lease are told this too.
+            reason: Some(format!("active_slots of '{text}' was set to {slots}").into()),
+        },
+        None if body.has_null() => return conflict_if_there(&app, limit).await,
+        None => Command::UpdateLimit { limit, patch: convert::patch(&body) },
+    };
+    match app.ledger().send(command).await?.keep() {
+        Outcome::Updated(Updated::Done) => Ok(StatusCode::NO_CONTENT),
+        Outcome::Updated(Updated::NotFound) => Err(ApiError::LimitNotFound),
+        Outcome::Updated(Updated::NameTaken) => Err(ApiError::Conflict),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+/// A `null` conflicts with what is there; with nothing there, there is nothing to conflict.
+async fn conflict_if_there(
+    app: &App,
+    limit: leasehold_engine::LimitRef,
+) -> Result<StatusCode, ApiError> {
+    match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
+        Outcome::Limit(Some(_)) => Err(ApiError::Conflict),
+        Outcome::Limit(None) => Err(ApiError::LimitNotFound),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn delete(State(app): State<App>, Path(text): Path<String>) -> Result<StatusCode, ApiError> {
+    let limit = super::limit_ref::of_path(&app, &text).await?;
+    match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::All }).await?.keep() {
+        Outcome::Deleted(Deleted::Done) => Ok(StatusCode::NO_CONTENT),
+        Outcome::Deleted(Deleted::NotFound) => Err(ApiError::LimitNotFound),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn increment(
+    State(app): State<App>,
+    origin: Origin,
+    Valid(body): Valid<Increment>,
+) -> Result<Response, ApiError> {
+    let acquire = Acquire {
+        wants: convert::wants(body.names, body.slots),
+        mode: convert::mode(body.mode),
+        hold: Hold::Unleased,
+        missing: Missing::Skip,
+        patience: None,
+        origin: None,
+    };
+    let (grant, undo) = acquired(&app, origin, acquire).await?;
+    let limits: Vec<_> = grant.limits.iter().map(convert::minimal).collect();
+    granted(&limits, undo)
+}
+
+async fn increment_with_lease(
+    State(app): State<App>,
+    origin: Origin,
+    Valid(body): Valid<IncrementWithLease>,
+) -> Result<Response, ApiError> {
+    let acquire = Acquire {
+        wants: convert::wants(body.names, body.slots),
+        mode: convert::mode(body.mode),
+        hold: Hold::Lease {
+            id: lease_id::new(),
+            holder: body.holder.as_ref().map(convert::holder),
+            ttl: Span::from_seconds_f64(body.lease_duration),
+            notes: None,
+        },
+        missing: Missing::Skip,
+        patience: None,
+        origin: None,
+    };
+    let (grant, undo) = acquired(&app, origin, acquire).await?;
+    let body = wire::Acquired {
+        lease_id: grant
+            .lease
+            .map_or_else(|| lease_id::empty(None), |lease| Uuid::from_u128(lease.id.0)),
+        limits: grant.limits.iter().map(convert::minimal).collect(),
+        fencing_token: grant.lease.map(|lease| lease.fence.0),
+        deadline: grant.lease.and_then(|lease| lease.deadline).map(convert::timestamp),
+    };
+    granted(&body, undo)
+}
+
+async fn decrement(
+    State(app): State<App>,
+    Valid(body): Valid<Decrement>,
+) -> Result<Response, ApiError> {
+    let give_back = GiveBack {
+        names: convert::names(body.names),
+        slots: body.slots,
+        occupancy: body.occupancy_seconds.map(Span::from_seconds_f64),
+    };
+    match app.ledger().send(Command::GiveBack(give_back)).await?.keep() {
+        Outcome::GivenBack(limits) => {
+            let limits: Vec<_> = limits.iter().map(convert::minimal).collect();
+            Ok(json(StatusCode::OK, &limits))
+        }
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+/// Succeeds for a lease that is gone too: it frees nothing a second time (defects D11, D12).
+async fn release(
+    State(app): State<App>,
+    Valid(body): Valid<ReleaseLease>,
+) -> Result<StatusCode, ApiError> {
+    let lease = convert::lease_id(body.lease_id);
+    match app.ledger().send(Command::Release { lease }).await?.keep() {
+        Outcome::Ended(ended) => {
+            if let Ok(ended) = ended {
+                app.released().note(lease, ended.at);
+            }
+            Ok(StatusCode::NO_CONTENT)
+        }
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn renew(
+    State(app): State<App>,
+    Path(lease_id): Path<String>,
+    raw: Raw,
+) -> Result<StatusCode, ApiError> {
+    let (lease_id, body) = RenewLease::from_parts(
+        "lease_id",
+        &lease_id,
+        raw.content_type(),
+        raw.bytes(),
+        &app.config().bodies,
+    )?;
+    if lease_id::is_empty(lease_id) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let lease = convert::lease_id(lease_id);
+    let ttl = Span::from_seconds_f64(body.lease_duration);
+    match app.ledger().send(Command::Renew { lease, ttl }).await?.keep() {
+        Outcome::Renewed(Renewed::Renewed(_)) => Ok(StatusCode::NO_CONTENT),
+        Outcome::Renewed(Renewed::Gone(gone)) => {
+            Err(ApiError::LeaseGone(app.released().explain(lease, gone)))
+        }
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+/// The grant of an acquire, and what gives it back unless the client gets it.
+async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant, Undo), ApiError> {
+    let locked = |_: &Refusal| leasehold_api::error::LOCKED.into();
+    let (acquired, undo) = acquire::acquire(app, Door::Limits, origin, acquire, locked).await?;
+    match acquired {
+        Acquired::Granted(grant) => Ok((grant, undo)),
+        Acquired::TooManySlots(_) => Err(ApiError::TooManySlots),
+        Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
+        Acquired::Refused(_)
+        | Acquired::Queued(_)
+        | Acquired::Missing(_)
+        | Acquired::Repeated(_) => Err(ApiError::Unexpected),
+    }
+}
+
+// A limit may be named as the paths beside it are: `filter`, `increment`, ….
+
+async fn read_named(app: State<App>, uri: axum::http::Uri) -> Result<Response, ApiError> {
+    read(app, last_segment(&uri)).await
+}
+
+async fn update_named(
+    app: State<App>,
+    uri: axum::http::Uri,
+    body: Valid<UpdateLimit>,
+) -> Result<StatusCode, ApiError> {
+    update(app, last_segment(&uri), body).await
+}
+
+async fn delete_named(app: State<App>, uri: axum::http::Uri) -> Result<StatusCode, ApiError> {
+    delete(app, last_segment(&uri)).await
+}
+
+fn last_segment(uri: &axum::http::Uri) -> Path<String> {
+    Path(uri.path().rsplit('/').next().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,183 @@
+//! Flow runs: `/api/flow_runs`, and the states that they were in.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, patch, post};
+use leasehold_api::Invalid;
+use leasehold_api::runs::{CreateFlowRun, ResumeFlowRun, SetState, UpdateFlowRun};
+use leasehold_records::transition::{Verdict, judge, resumed};
+use leasehold_records::{Identity, Run, RunKind, StateType};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{answer, bear_witness, enter, now_micros, read_id, read_parts, recorder};
+use crate::app::App;
+use crate::doors::prefect::convert::runs as convert;
+use crate::doors::{Routes, otherwise};
+use crate::http::error::{ApiError, json};
+use crate::http::extract::{Raw, Valid};
+use crate::liveness::evidence;
+
+const NOT_FOUND: ApiError = ApiError::RecordNotFound("Flow run not found");
+
+pub(super) fn add(routes: Routes) -> Routes {
+    let one = get(read).patch(update).delete(delete);
+    routes
+        .add("/api/flow_runs/", otherwise("POST", post(create)))
+        .add("/api/flow_runs/{id}", otherwise("GET", one))
+        .add("/api/flow_runs/{id}/set_state", otherwise("POST", post(set_state)))
+        .add("/api/flow_runs/{id}/resume", otherwise("POST", post(resume)))
+        .add("/api/flow_runs/{id}/labels", otherwise("PATCH", patch(update_labels)))
+}
+
+async fn create(
+    State(app): State<App>,
+    Valid(body): Valid<CreateFlowRun>,
+) -> Result<Response, ApiError> {
+    let now = now_micros(&app);
+    let created = recorder(&app)?
+        .write(move |book| {
+            let key = body.idempotency_key.as_ref();
+            let identity = key.map(|key| Identity(format!("{}/{key}", body.flow_id)));
+            if let Some(identity) = identity
+                && let Some(run) = book.run_like(&identity)?
+            {
+                return Ok(Some((run, false)));
+            }
+            if book.flow(body.flow_id)?.is_none() {
+                return Ok(None);
+            }
+            let run = convert::new_flow_run(body, now);
+            book.put(&run)?;
+            Ok(Some((run, true)))
+        })
+        .await?;
+    let (run, is_new) = created.ok_or(ApiError::Conflict)?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(json(status, &convert::flow_run(&run, now)))
+}
+
+async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = read_id(&id)?;
+    let run = recorder(&app)?.write(move |book| book.run(RunKind::FlowRun, id)).await?;
+    Ok(json(StatusCode::OK, &convert::flow_run(&run.ok_or(NOT_FOUND)?, now_micros(&app))))
+}
+
+async fn update(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<StatusCode, ApiError> {
+    let (id, body): (_, UpdateFlowRun) = read_parts(&app, &id, &raw)?;
+    let now = now_micros(&app);
+    change(&app, id, move |run| convert::update(run, &body, now)).await
+}
+
+/// Labels are added to those that there are.
+async fn update_labels(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<StatusCode, ApiError> {
+    let id = read_id(&id)?;
+    let no_object = || Invalid::Detail("Labels must be an object.".to_owned());
+    let labels = leasehold_api::object(raw.bytes())?.ok_or_else(no_object)?;
+    change(&app, id, move |run| {
+        let known = run.details.entry("labels").or_insert_with(|| Map::new().into());
+        if let Value::Object(known) = known {
+            known.extend(labels);
+        }
+    })
+    .await
+}
+
+async fn change(
+    app: &App,
+    id: Uuid,
+    change: impl FnOnce(&mut Run) + Send + 'static,
+) -> Result<StatusCode, ApiError> {
+    let is_there = recorder(app)?
+        .write(move |book| {
+            let Some(mut run) = book.run(RunKind::FlowRun, id)? else { return Ok(false) };
+            change(&mut run);
+            book.put(&run)?;
+            Ok(true)
+        })
+        .await?;
+    if is_there { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
+}
+
+/// What it and what runs in it hold comes back first: once its record is gone, nothing tells any
+/// longer that it was theirs.
+async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    let run = (RunKind::FlowRun, read_id(&id)?);
+    let recorder = recorder(&app)?;
+    let within = recorder.write(move |book| book.within(run.0, run.1)).await?;
+    if within.is_empty() {
+        return Err(NOT_FOUND);
+    }
+    evidence::deleted(app.ledger(), run, &within.into_iter().collect()).await?;
+    recorder.write(move |book| book.delete(run.0, run.1)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_state(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<Response, ApiError> {
+    let (id, body): (_, SetState) = read_parts(&app, &id, &raw)?;
+    let now = now_micros(&app);
+    let (run, verdict) = settle(&app, id, move |run| {
+        let proposed = convert::belonging_to(convert::state(body.state, now), run);
+        match body.force {
+            true => Verdict::Accept(proposed),
+            false => judge(run, proposed, None, now),
+        }
+    })
+    .await?;
+    answer::verdict(&run, &verdict)
+}
+
+/// A paused run goes on; its client looks for that.
+async fn resume(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<Response, ApiError> {
+    let (id, _): (_, ResumeFlowRun) = read_parts(&app, &id, &raw)?;
+    let now = now_micros(&app);
+    let (run, verdict) = settle(&app, id, move |run| {
+        if run.state_type() != Some(StateType::Paused) {
+            return Verdict::Abort("Cannot resume a flow run that is not paused.".to_owned());
+        }
+        judge(run, convert::belonging_to(resumed(now), run), None, now)
+    })
+    .await?;
+    match verdict {
+        Verdict::Abort(reason) => Ok(answer::abort_without_state(&reason)),
+        verdict => answer::verdict(&run, &verdict),
+    }
+}
+
+/// Lets a flow run enter the state that it is judged to enter.
+async fn settle(
+    app: &App,
+    id: Uuid,
+    judge: impl FnOnce(&Run) -> Verdict + Send + 'static,
+) -> Result<(Run, Verdict), ApiError> {
+    let judged = recorder(app)?
+        .write(move |book| {
+            let Some(mut run) = book.run(RunKind::FlowRun, id)? else { return Ok(None) };
+            let verdict = judge(&run);
+            if let Verdict::Accept(state) | Verdict::Reject(Some(state), _) = &verdict {
+                enter(book, &mut run, state.clone())?;
+            }
+            Ok(Some((run, verdict)))
+        })
+        .await?;
+    let (run, verdict) = judged.ok_or(NOT_FOUND)?;
+    bear_witness(app, &run).await;
+    Ok((run, verdict))
+}

@@ -1,0 +1,30 @@
+//! What clients log: `/api/logs`. Taken, so that they do not complain, and not kept.
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::post;
+use leasehold_api::Invalid;
+use serde::de::IgnoredAny;
+
+use super::recorder;
+use crate::app::App;
+use crate::doors::{Routes, otherwise};
+use crate::http::error::{ApiError, json};
+use crate::http::extract::Raw;
+
+/// Clients send batches of up to 4 MB.
+const LOGS_BYTES_MAX: usize = 8 << 20;
+
+pub(super) fn add(routes: Routes) -> Routes {
+    routes.add("/api/logs/", otherwise("POST", post(create)))
+}
+
+async fn create(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    recorder(&app)?;
+    let raw = Raw::read(request, LOGS_BYTES_MAX).await?;
+    match serde_json::from_slice::<Vec<IgnoredAny>>(raw.bytes()) {
+        Ok(_) => Ok(json(StatusCode::CREATED, &())),
+        Err(_) => Err(Invalid::Detail("Logs must be a list.".to_owned()).into()),
+    }
+}

@@ -1,0 +1,89 @@
+//! Runs as clients record them: `/api/flows`, `/api/flow_runs`, `/api/task_runs`,
+//! `/api/logs`, and the one block that old clients cannot run without. Recorded and given back:
+//! nothing here schedules or starts anything.
+
+mod answer;
+mod blocks;
+mod filter;
+mod flow_runs;
+mod flows;
+mod lists;
+mod logs;
+mod task_runs;
+
+use leasehold_api::{Body, path};
+use leasehold_records::{Book, RecordsError, Run, RunKind, State};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::doors::Routes;
+use crate::http::error::ApiError;
+use crate::http::extract::Raw;
+use crate::records::Recorder;
+
+/// Where a path names a run by its id, and what else it may name there.
+pub(super) const BY_ID: [(&str, &[&str]); 3] = [
+    ("/api/flows", &["filter"]),
+    ("/api/flow_runs", &["filter", "count"]),
+    ("/api/task_runs", &["filter", "count"]),
+];
+
+pub(super) fn add(routes: Routes) -> Routes {
+    let routes = flows::add(routes);
+    let routes = blocks::add(routes);
+    let routes = flow_runs::add(routes);
+    let routes = task_runs::add(routes);
+    let routes = lists::add(routes, RunKind::FlowRun);
+    let routes = lists::add(routes, RunKind::TaskRun);
+    logs::add(routes)
+}
+
+/// A server without records has none of these paths.
+fn recorder(app: &App) -> Result<&Recorder, ApiError> {
+    app.recorder().ok_or(ApiError::PathNotFound)
+}
+
+fn now_micros(app: &App) -> i64 {
+    app.ledger().clock().now().as_micros()
+}
+
+/// The id and the body of a request; without such an id, there is no such path.
+fn read_parts<T: Body>(app: &App, id: &str, raw: &Raw) -> Result<(Uuid, T), ApiError> {
+    let id = read_id(id)?;
+    Ok((id, T::from_bytes(raw.content_type(), raw.bytes(), &app.config().bodies)?))
+}
+
+fn read_id(id: &str) -> Result<Uuid, ApiError> {
+    path::route_id(id).ok_or(ApiError::PathNotFound)
+}
+
+/// What the state of a run tells of those who hold leases.
+async fn bear_witness(app: &App, run: &Run) {
+    let (Some(witness), Some(state)) = (app.witness(), &run.state) else { return };
+    if state.kind.is_terminal() {
+        witness.over(run.kind, run.id, &state.name).await;
+    } else {
+        let flow_run = match run.kind {
+            RunKind::FlowRun => Some(run.id),
+            RunKind::TaskRun => run.parent,
+        };
+        if let Some(flow_run) = flow_run {
+            witness.heard(flow_run).await;
+        }
+    }
+}
+
+/// Lets a run enter a state, and the task run that stands for it in its parent, if any.
+fn enter(book: &Book<'_>, run: &mut Run, state: State) -> Result<(), RecordsError> {
+    run.enter(state.clone());
+    book.put(run)?;
+    let Some(parent) = run.parent.filter(|_| run.kind == RunKind::FlowRun) else { return Ok(()) };
+    if let Some(mut parent) = book.run(RunKind::TaskRun, parent)? {
+        let mut mirrored = State { id: Uuid::now_v7(), data: Value::Null, ..state };
+        mirrored.details.insert("child_flow_run_id".to_owned(), run.id.to_string().into());
+        parent.enter(crate::doors::prefect::convert::runs::belonging_to(mirrored, &parent));
+        book.put(&parent)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! Task runs: `/api/task_runs`. Clients before version 3 ask here whether a task may run, and so
+//! the limits of its tags are held and given back here.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use leasehold_api::runs::{CreateTaskRun, SetState, StateType as StateWord, UpdateTaskRun};
+use leasehold_engine::{Acquire, Acquired, Command, Hold, Missing, Mode, Outcome, Want};
+use leasehold_records::transition::{Verdict, judge};
+use leasehold_records::{Run, RunKind, State as RunState, StateType};
+use uuid::Uuid;
+
+use super::{answer, bear_witness, enter, now_micros, read_id, read_parts, recorder};
+use crate::access::origin::Origin;
+use crate::acquire::near_names;
+use crate::acquire::{lease_id, retry};
+use crate::app::App;
+use crate::coordinator::Undo;
+use crate::doors::prefect::convert as engine;
+use crate::doors::prefect::convert::runs as convert;
+use crate::doors::prefect::unserved::Unserved;
+use crate::doors::{Routes, otherwise};
+use crate::http::error::{ApiError, json};
+use crate::http::extract::{Raw, Valid};
+
+const NOT_FOUND: ApiError = ApiError::RecordNotFound("Task run not found");
+
+pub(super) fn add(routes: Routes) -> Routes {
+    routes
+        .add("/api/task_runs/", otherwise("POST", post(create)))
+        .add("/api/task_runs/{id}", otherwise("GET", get(read).patch(update)))
+        .add("/api/task_runs/{id}/set_state", otherwise("POST", post(set_state)))
+}
+
+/// Asked for again, a task's run in a flow run is the same: a flow that is retried finds the
+/// tasks that it has run before.
+async fn create(
+    State(app): State<App>,
+    unserved: Unserved,
+    Valid(body): Valid<CreateTaskRun>,
+) -> Result<Response, ApiError> {
+    if is_for_a_worker(&body) {
+        return Err(unserved.would_never_run(&app));
+    }
+    let now = now_micros(&app);
+    let created = recorder(&app)?
+        .write(move |book| {
+            let run = convert::new_task_run(body, now);
+            let known = match &run.identity {
+                Some(identity) => book.run_like(identity)?,
+                None => None,
+            };
+            if let Some(known) = known.or(book.run(RunKind::TaskRun, run.id)?) {
+                return Ok(Some((known, false)));
+            }
+            if book.run(RunKind::FlowRun, run.id)?.is_some() {
+                return Ok(None);
+            }
+            book.put(&run)?;
+            Ok(Some((run, true)))
+        })
+        .await?;
+    let (run, is_new) = created.ok_or(ApiError::Conflict)?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(json(status, &convert::task_run(&run, now)))
+}
+
+/// Whether a task is left to a task worker, as `task.delay()` does, and none will ever get it.
+fn is_for_a_worker(body: &CreateTaskRun) -> bool {
+    let Some(state) = &body.state else { return false };
+    let is_deferred = || {
+        let details = state.state_details.as_ref();
+        details.and_then(|details| details.get("deferred")) == Some(&true.into())
+    };
+    state.kind == StateWord::Scheduled && (body.flow_run_id.is_none() || is_deferred())
+}
+
+async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = read_id(&id)?;
+    let run = recorder(&app)?.write(move |book| book.run(RunKind::TaskRun, id)).await?;
+    Ok(json(StatusCode::OK, &convert::task_run(&run.ok_or(NOT_FOUND)?, now_micros(&app))))
+}
+
+async fn update(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    raw: Raw,
+) -> Result<StatusCode, ApiError> {
+    let (id, body): (_, UpdateTaskRun) = read_parts(&app, &id, &raw)?;
+    let now = now_micros(&app);
+    let is_there = recorder(&app)?
+        .write(move |book| {
+            let Some(mut run) = book.run(RunKind::TaskRun, id)? else { return Ok(false) };
+            convert::update_task_run(&mut run, &body, now);
+            book.put(&run)?;
+            Ok(true)
+        })
+        .await?;
+    if is_there { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
+}
+
+/// Slots first, then the record. Should the record fail, the slots are given back, or have been
+/// given back by a run that is over in any case; its client asks again.
+async fn set_state(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    origin: Origin,
+    raw: Raw,
+) -> Result<Response, ApiError> {
+    let (id, body) = read_parts(&app, &id, &raw)?;
+    let (run, verdict) = judged(&app, id, body).await?;
+    let (kind, entered) = match &verdict {
+        Verdict::Accept(state) | Verdict::Reject(Some(state), _) => (state.kind, Some(state)),
+        // Its slots were given back if its client did not hear the first time that it may run.
+        Verdict::Repeated if run.state_type() == Some(StateType::Running) => {
+            (StateType::Running, None)
+        }
+        _ => return answer::verdict(&run, &verdict),
+    };
+    let undo = match kind {
+        StateType::Running => match acquire_tags(&app, origin, &run).await? {
+            Held::Granted(undo) => undo,
+            Held::Full { seconds, reason } => return Ok(answer::wait(&run, seconds, &reason)),
+            Held::Never { reason } => return Ok(answer::abort(&run, &reason)),
+        },
+        StateType::Cancelling => None,
+        _ => {
+            release_tags(&app, &run).await?;
+            None
+        }
+    };
+    let Some(state) = entered else { return answer::accepted(&run, undo) };
+    let run = write(&app, id, state.clone()).await?.ok_or(NOT_FOUND)?;
+    bear_witness(&app, &run).await;
+    match undo {
+        Some(undo) => answer::accepted(&run, Some(undo)),
+        None => answer::verdict(&run, &verdict),
+    }
+}
+
+async fn judged(app: &App, id: Uuid, body: SetState) -> Result<(Run, Verdict), ApiError> {
+    let now = now_micros(app);
+    let judged = recorder(app)?
+        .write(move |book| {
+            let Some(run) = book.run(RunKind::TaskRun, id)? else { return Ok(None) };
+            let flow_run = match run.parent {
+                Some(flow_run) => book.run(RunKind::FlowRun, flow_run)?,
+                None => None,
+            };
+            let proposed = convert::belonging_to(convert::state(body.state, now), &run);
+            let verdict = match body.force {
+                true => Verdict::Accept(proposed),
+                false => judge(&run, proposed, flow_run.as_ref(), now),
+            };
+            Ok(Some((run, verdict)))
+        })
+        .await?;
+    judged.ok_or(NOT_FOUND)
+}
+
+async fn write(app: &App, id: Uuid, state: RunState) -> Result<Option<Run>, ApiError> {
+    let written = recorder(app)?.write(move |book| {
+        let Some(mut run) = book.run(RunKind::TaskRun, id)? else { return Ok(None) };
+        if state.kind == StateType::Running
+            && let Some(flow_run) = run.parent
+            && let Some(flow_run) = book.run(RunKind::FlowRun, flow_run)?
+        {
+            run.flow_run_run_count = flow_run.run_count;
+        }
+        enter(book, &mut run, state)?;
+        Ok(Some(run))
+    });
+    Ok(written.await?)
+}
+
+/// What became of the tags of a task that is to run.
+enum Held {
+    Granted(Option<Undo>),
+    Full { seconds: f64, reason: String },
+    Never { reason: String },
+}
+
+async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, ApiError> {
+    if run.tags.is_empty() {
+        return Ok(Held::Granted(None));
+    }
+    let mut tags: Vec<_> = run.tags.iter().map(|tag| engine::tag_name(tag)).collect();
+    tags.sort_unstable();
+    let acquire = Acquire {
+        wants: tags.into_iter().map(|name| Want { name, slots: 1 }).collect(),
+        mode: Mode::Concurrency,
+        hold: Hold::Holder { id: lease_id::new(), holder: engine::task_run(run.id) },
+        missing: Missing::Skip,
+        patience: None,
+        origin: origin.said,
+    };
+    let wants = acquire.wants.clone();
+    let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
+    match outcome {
+        Outcome::Acquired(Acquired::Granted(grant)) => {
+            near_names::look_for(app, &wants, &grant);
+            Ok(Held::Granted(Some(undo)))
+        }
+        Outcome::Acquired(Acquired::Refused(refusal)) => {
+            let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
+            let reason = engine::tag_full(full);
+            Ok(Held::Full { seconds: retry::polling_seconds(&refusal, app.config()), reason })
+        }
+        Outcome::Acquired(Acquired::TooManySlots(limit)) => {
+            Ok(Held::Never { reason: engine::tag_is_0(&limit.name) })
+        }
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn release_tags(app: &App, run: &Run) -> Result<(), ApiError> {
+    if run.tags.is_empty() {
+        return Ok(());
+    }
+    let names = run.tags.iter().map(|tag| engine::tag_name(tag)).collect();
+    let command = Command::ReleaseTags { names, holder: engine::task_run(run.id) };
+    app.ledger().send(command).await?.keep();
+    Ok(())
+}

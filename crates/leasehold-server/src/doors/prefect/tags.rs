@@ -1,0 +1,207 @@
+//! Limits of tags: `/api/concurrency_limits`, a view of the limits named `tag:<tag>`.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use leasehold_api::limits::Filter;
+use leasehold_api::path;
+use leasehold_api::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
+use leasehold_engine::{
+    Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Missing, Mode, Outcome,
+    Query, Refusal, Scope, Updated, Want,
+};
+
+use crate::access::agent::PrefectClient;
+use crate::access::origin::Origin;
+use crate::acquire::lease_id;
+use crate::acquire::{self, Door};
+use crate::app::App;
+use crate::doors::prefect::convert;
+use crate::doors::{Routes, otherwise};
+use crate::http::error::{ApiError, json};
+use crate::http::extract::Valid;
+use crate::http::grant::granted;
+use crate::liveness::introductions;
+
+pub(super) const BASE: &str = "/api/concurrency_limits";
+/// What may follow it where else there is an id.
+pub(super) const NAMED: &[&str] = &["filter", "increment", "decrement"];
+
+pub(super) fn add(routes: Routes) -> Routes {
+    let at = |path: &str| format!("{BASE}{path}");
+    routes
+        .add(&at("/"), otherwise("POST", post(create)))
+        .add(&at("/filter"), otherwise("POST", post(filter)))
+        .add(&at("/increment"), otherwise("POST", post(increment)))
+        .add(&at("/decrement"), otherwise("POST", post(decrement)))
+        .add(&at("/tag/{tag}"), otherwise("GET", get(read_tag).delete(delete_tag)))
+        .add(&at("/tag/{tag}/reset"), otherwise("POST", post(reset)))
+        .add(&at("/{id}"), otherwise("GET", get(read).delete(delete)))
+}
+
+async fn create(
+    State(app): State<App>,
+    Valid(body): Valid<CreateTagLimit>,
+) -> Result<Response, ApiError> {
+    let command = Command::PutTagLimit {
+        id: convert::new_limit_id(),
+        name: convert::tag_name(&body.tag),
+        slots: body.concurrency_limit,
+    };
+    match app.ledger().send(command).await?.keep() {
+        Outcome::Created(Created::Made(view)) => Ok(json(
+            StatusCode::CREATED,
+            &crate::doors::native::convert::unleased::shown_tag_limit(&view),
+        )),
+        Outcome::Created(Created::Changed(view)) => Ok(json(
+            StatusCode::OK,
+            &crate::doors::native::convert::unleased::shown_tag_limit(&view),
+        )),
+        Outcome::Created(Created::NameTaken) => Err(ApiError::Conflict),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    read_limit(&app, by_id(&id)?).await
+}
+
+async fn read_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, ApiError> {
+    read_limit(&app, by_tag(&tag)).await
+}
+
+async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, ApiError> {
+    let page = convert::page(body.offset, body.limit);
+    match app.ledger().send(Command::Read(Query::Limits(Scope::Tags, page))).await?.keep() {
+        Outcome::Limits(views) => {
+            let limits: Vec<_> = views
+                .iter()
+                .map(crate::doors::native::convert::unleased::shown_tag_limit)
+                .collect();
+            Ok(json(StatusCode::OK, &limits))
+        }
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    delete_limit(&app, by_id(&id)?).await
+}
+
+async fn delete_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, ApiError> {
+    delete_limit(&app, by_tag(&tag)).await
+}
+
+async fn reset(
+    State(app): State<App>,
+    Path(tag): Path<String>,
+    Valid(body): Valid<ResetTag>,
+) -> Result<Response, ApiError> {
+    let holders = body.slot_override.unwrap_or_default();
+    let command = Command::ResetTag {
+        name: convert::tag_name(&tag),
+        holders: holders.into_iter().map(|id| (lease_id::new(), convert::task_run(id))).collect(),
+        // The contract has a sentence of its own for its holders.
+        reason: None,
+    };
+    match app.ledger().send(command).await?.keep() {
+        Outcome::Updated(Updated::Done) => Ok(null()),
+        Outcome::Updated(Updated::NotFound) => Err(ApiError::TagLimitNotFound),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn increment(
+    State(app): State<App>,
+    origin: Origin,
+    client: PrefectClient,
+    Valid(body): Valid<TagIncrement>,
+) -> Result<Response, ApiError> {
+    introductions::wait(&app, client, origin.peer, body.task_run_id, &body.names).await?;
+    let wants = body.names.iter().map(|tag| Want { name: convert::tag_name(tag), slots: 1 });
+    let acquire = Acquire {
+        wants: wants.collect(),
+        mode: Mode::Concurrency,
+        hold: Hold::Holder { id: lease_id::new(), holder: convert::task_run(body.task_run_id) },
+        missing: Missing::Skip,
+        patience: None,
+        origin: None,
+    };
+    let locked = |refusal: &Refusal| {
+        let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
+        convert::tag_full(full).into()
+    };
+    let (acquired, undo) = acquire::acquire(&app, Door::Tags, origin, acquire, locked).await?;
+    match acquired {
+        Acquired::Granted(grant) => {
+            let limits: Vec<_> = grant
+                .limits
+                .iter()
+                .map(|limit| convert::minimal_as(limit, convert::bare_tag(&limit.name)))
+                .collect();
+            granted(&limits, undo)
+        }
+        // Without Retry-After: its clients read that as an end, not as a wait.
+        Acquired::TooManySlots(limit) => {
+            Err(ApiError::Locked(convert::tag_is_0(&limit.name).into(), None))
+        }
+        Acquired::Refused(_)
+        | Acquired::Queued(_)
+        | Acquired::NotRateLimits(_)
+        | Acquired::Missing(_)
+        | Acquired::Repeated(_) => Err(ApiError::Unexpected),
+    }
+}
+
+async fn decrement(
+    State(app): State<App>,
+    Valid(body): Valid<TagDecrement>,
+) -> Result<Response, ApiError> {
+    let mut names = body.names;
+    names.sort_unstable();
+    let command = Command::ReleaseTags {
+        names: names.iter().map(|tag| convert::tag_name(tag)).collect(),
+        holder: convert::task_run(body.task_run_id),
+    };
+    match app.ledger().send(command).await?.keep() {
+        Outcome::GivenBack(limits) => {
+            let limits: Vec<_> = limits.iter().map(convert::minimal).collect();
+            Ok(json(StatusCode::OK, &limits))
+        }
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn read_limit(app: &App, limit: LimitRef) -> Result<Response, ApiError> {
+    match app.ledger().send(Command::Read(Query::Limit(limit, Scope::Tags))).await?.keep() {
+        Outcome::Limit(Some(view)) => Ok(json(
+            StatusCode::OK,
+            &crate::doors::native::convert::unleased::shown_tag_limit(&view),
+        )),
+        Outcome::Limit(None) => Err(ApiError::TagLimitNotFound),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+async fn delete_limit(app: &App, limit: LimitRef) -> Result<Response, ApiError> {
+    match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::Tags }).await?.keep() {
+        Outcome::Deleted(Deleted::Done) => Ok(null()),
+        Outcome::Deleted(Deleted::NotFound) => Err(ApiError::TagLimitNotFound),
+        _ => Err(ApiError::Unexpected),
+    }
+}
+
+/// A path whose last part is no UUID is an unknown path here.
+fn by_id(text: &str) -> Result<LimitRef, ApiError> {
+    let id = path::route_id(text).ok_or(ApiError::PathNotFound)?;
+    Ok(LimitRef::Id(LimitId(id.as_u128())))
+}
+
+fn by_tag(tag: &str) -> LimitRef {
+    LimitRef::Name(convert::tag_name(tag))
+}
+
+fn null() -> Response {
+    json(StatusCode::OK, &())
+}

@@ -1,0 +1,263 @@
+//! Connections: accepted, bounded in number and in time, and ended when the server stops.
+//!
+//! A connection counts for as long as it is open, as a WebSocket too. When all others are taken,
+//! some are left for those who renew and release (`serve/admission.rs`).
+
+mod admission;
+mod client_stream;
+mod line;
+mod request_body;
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use futures_util::future::Either;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use self::admission::{Door, asks_for_slots, is_keeping};
+use self::client_stream::{ClientStream, Place};
+use self::line::Line;
+use self::request_body::Heard;
+use crate::access::gate::Gated;
+use crate::coordinator::Unavailable;
+use crate::http::error::ApiError;
+use crate::http::grant::Carried;
+use crate::http::log_throttle::Rarely;
+
+/// How many connections are served at the most, where there are descriptors for so many.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// How long a connection may be idle between two requests, and how long the head of a request may
+/// take. Clients keep idle connections for 25 s, proxies for 60.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a new connection may take to send the head of its first request.
+const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection that was let in to renew or release has for its one request.
+const KEEPING_TIMEOUT: Duration = Duration::from_secs(5);
+/// While all connections are taken, one of those that say nothing goes this often, so that one
+/// that waits outside comes in.
+const ROOM_PERIOD: Duration = Duration::from_millis(10);
+/// How many bytes the system keeps for a client that does not read; it doubles this.
+const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// How long requests and WebSockets that are under way may take when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long to wait when no connection can be accepted, as without file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+/// A host that vanished says no good-bye. A connection on which nothing has come for so long is
+/// asked whether anybody is there, this often, at such intervals.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// Serves connections until `stop` resolves, then lets the requests under way end, and says
+/// good-bye to the WebSockets. More than `connections_max`, or than [`CONNECTIONS_MAX`], wait to be
+/// accepted.
+pub async fn serve(
+    listener: TcpListener,
+    gated: Gated,
+    connections_max: usize,
+    stop: impl Future<Output = ()>,
+) {
+    let stopping = watch::Sender::new(false);
+    let connections_max = connections_max.min(CONNECTIONS_MAX);
+    let slots = Arc::new(Semaphore::new(connections_max));
+    let door = Door::new(connections_max);
+    let complaints = Complaints::default();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots, &door) => accepted,
+            () = &mut stop => break,
+        };
+        let now = gated.app().ledger().clock().now();
+        match accepted {
+            Ok((stream, address, slot)) => match door
+                .admit(gated.app().config().trusted_proxies.peer(address).counted())
+            {
+                Some(pass) => {
+                    if pass.is_for_keeping
+                        && let Some(unsaid) = complaints.for_keeping.is_due(now)
+                    {
+                        tracing::warn!(unsaid, "connections are left to renew and release alone");
+                    }
+                    let line = Arc::<Line>::default();
+                    if pass.is_for_keeping {
+                        door.remember(&line);
+                    }
+                    let place = Place { pass, _slot: slot };
+                    let client = (stream, address, line);
+                    tokio::spawn(connection(client, place, gated.clone(), stopping.subscribe()));
+                }
+                None => {
+                    if let Some(unsaid) = complaints.too_many.is_due(now) {
+                        tracing::warn!(%address, unsaid, "an address has too many connections");
+                    }
+                }
+            },
+            Err(error) => {
+                if let Some(unsaid) = complaints.unaccepted.is_due(now) {
+                    tracing::warn!(%error, unsaid, "a connection could not be accepted");
+                }
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
+            }
+        }
+    }
+    drop(listener);
+    stopping.send_replace(true);
+    let all_ended = slots.acquire_many(u32::try_from(connections_max).unwrap_or(u32::MAX));
+    let all_closed = gated.app().sockets().close();
+    let all_gone = async { tokio::join!(all_ended, all_closed) };
+    if tokio::time::timeout(STOP_TIMEOUT, all_gone).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+    door: &Door,
+) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
+    let slot = loop {
+        match tokio::time::timeout(ROOM_PERIOD, slots.clone().acquire_owned()).await {
+            Ok(slot) => break slot.map_err(io::Error::other)?,
+            Err(_) => door.make_room(),
+        }
+    };
+    let (stream, address) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    Ok((stream, address.ip(), slot))
+}
+
+async fn connection(
+    (stream, connected, line): (TcpStream, IpAddr, Arc<Line>),
+    place: Place,
+    gated: Gated,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let is_for_keeping = place.pass.is_for_keeping;
+    let head_timeout = if is_for_keeping { KEEPING_TIMEOUT } else { HEAD_TIMEOUT };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .keep_alive(!is_for_keeping)
+        .serve_connection(
+            TokioIo::new(ClientStream::new(stream, line.clone(), Some(place))),
+            answers(gated, connected, line.clone(), is_for_keeping),
+        )
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let out_of_time = async {
+        if is_for_keeping {
+            // Whether it has said nothing for too long or is sent away, it ends.
+            let _ = tokio::time::timeout(KEEPING_TIMEOUT, line.is_sent_away()).await;
+            return;
+        }
+        tokio::time::sleep(FIRST_HEAD_TIMEOUT).await;
+        if line.has_asked() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        // Should the sender be gone, the server is stopping as well.
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+        () = out_of_time => return,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // A client that breaks off is no concern of anybody's.
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// Answers the requests of a connection. One that is left for renewals and releases answers
+/// nothing else.
+fn answers(
+    gated: Gated,
+    connected: IpAddr,
+    line: Arc<Line>,
+    is_for_keeping: bool,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response,
+    Error = Infallible,
+    Future: Future<Output = Result<Response, Infallible>> + Send,
+> {
+    let app = gated.app().clone();
+    let gated = TowerToHyperService::new(gated);
+    service_fn(move |mut request: Request<Incoming>| {
+        line.asks();
+        let peer = app.config().trusted_proxies.resolve(connected, request.headers());
+        request.extensions_mut().insert(peer);
+        if !asks_for_slots(request.method(), request.uri().path()) {
+            line.will_owe();
+        }
+        let request = request.map(|body| Heard::new(body, line.clone()));
+        let answer = match is_for_keeping && !is_keeping(request.method(), request.uri().path()) {
+            true => {
+                Either::Left(ready(Ok(ApiError::from(Unavailable::Overloaded).into_response())))
+            }
+            false => Either::Right(gated.call(request)),
+        };
+        let line = line.clone();
+        answer.map(move |answer| {
+            line.is_answered();
+            answer.map(|mut response| {
+                if let Some(grant) = Carried::claim(&mut response) {
+                    line.carry(grant);
+                }
+                response
+            })
+        })
+    })
+}
+
+/// What goes wrong with connections, each said once a second.
+#[derive(Debug, Default)]
+struct Complaints {
+    unaccepted: Rarely,
+    too_many: Rarely,
+    for_keeping: Rarely,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_vanished_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, ..) =
+            accept(&listener, &Arc::new(Semaphore::new(1)), &Door::new(1)).await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,154 @@
+//! The bytes of a connection, whether it carries requests or became a WebSocket. It takes its
+//! place among the connections along, and it ends when its client reads nothing of what waits
+//! for it.
+//!
+//! The HTTP library takes the end of what a client sends for a hang-up, and drops its request. So
+//! the end is kept from it while an answer is due or is being written.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
+
+use super::admission::Pass;
+use super::line::Line;
+
+/// A client that reads nothing for so long, while something waits for it, is cut off.
+const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A connection's place among all connections, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) pass: Pass,
+    pub(super) _slot: OwnedSemaphorePermit,
+}
+
+pub(super) struct ClientStream<S = TcpStream> {
+    stream: S,
+    line: Arc<Line>,
+    /// Runs while something waits to be read by the client.
+    stalled: Option<Pin<Box<Sleep>>>,
+    _place: Option<Place>,
+}
+
+impl<S> ClientStream<S> {
+    pub(super) fn new(stream: S, line: Arc<Line>, place: Option<Place>) -> Self {
+        Self { stream, line, stalled: None, _place: place }
+    }
+
+    /// Looks at how writing went, and ends it if it has waited for too long.
+    fn heed<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match written {
+            Poll::Ready(Ok(_)) => self.stalled = None,
+            Poll::Ready(Err(_)) => self.line.is_unwritten(),
+            Poll::Pending => {
+                let stalled =
+                    self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL_TIMEOUT)));
+                if stalled.as_mut().poll(context).is_ready() {
+                    self.line.is_unwritten();
+                    let error = "the client reads nothing of what waits for it";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, error)));
+                }
+            }
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let free = buffer.remaining();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let is_end = matches!(read, Poll::Ready(Ok(()))) && free > 0 && buffer.remaining() == free;
+        // The connection reads again after its answer, and finds the end again.
+        if is_end && (self.line.owes_at_end() || self.stalled.is_some()) {
+            return Poll::Pending;
+        }
+        match &read {
+            Poll::Ready(Ok(())) => self.line.was_read(),
+            Poll::Ready(Err(_)) => self.line.was_reset(),
+            Poll::Pending => {}
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.heed(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.heed(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl<S> Drop for ClientStream<S> {
+    fn drop(&mut self) {
+        self.line.has_ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_cut_off_and_one_that_reads_slowly_is_not() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let mut stream = ClientStream::new(ours, Arc::default(), None);
+        let since = tokio::time::Instant::now();
+        let slowly = async {
+            for _ in 0..3 {
+                tokio::time::sleep(STALL_TIMEOUT - Duration::from_secs(1)).await;
+                tokio::io::AsyncReadExt::read(&mut theirs, &mut [0; 16]).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        };
+        let error = tokio::select! {
+            written = stream.write_all(&[0; 1_024]) => written.unwrap_err(),
+            () = slowly => unreachable!("it waits for good"),
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let waited = since.elapsed();
+        assert_eq!(waited, 3 * (STALL_TIMEOUT - Duration::from_secs(1)) + STALL_TIMEOUT);
+    }
+}

@@ -1,0 +1,151 @@
+//! Who is waited for, and for how long, by a clock that the tests move.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use leasehold_engine::LimitId;
+use leasehold_journal::MemoryJournal;
+use leasehold_records::{Bounds, Records};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::access::peer::TrustedProxies;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::coordinator;
+use crate::event_log::EventLog;
+use crate::liveness::evidence::Witness;
+use crate::records::Recorder;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_micros(0) + Span::from_seconds(seconds)
+}
+
+fn peer(number: u8) -> Option<Peer> {
+    Some(TrustedProxies::default().peer(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number))))
+}
+
+#[test]
+fn whoever_waits_for_a_task_run_is_told_and_nothing_is_left_of_who_waits_no_longer() {
+    let introductions = Introductions::default();
+    let run = Uuid::from_u128(1);
+    let gone = introductions.wait_for(run);
+    let mut waiting = [introductions.wait_for(run), introductions.wait_for(run)];
+    let mut other = introductions.wait_for(Uuid::from_u128(2));
+    drop(gone);
+    introductions.made(run);
+    for waiting in &mut waiting {
+        assert_eq!(waiting.introduced.try_recv(), Ok(()));
+    }
+    assert!(other.introduced.try_recv().is_err());
+    drop((waiting, other));
+    assert!(introductions.awaited().by_run.is_empty());
+}
+
+#[test]
+fn patience_is_with_an_address_and_not_with_each_who_asks_from_there() {
+    let introductions = Introductions::default();
+    let until =
+        |run, number, now| introductions.patience_with(Uuid::from_u128(run), peer(number), at(now));
+    assert_eq!(until(1, 1, 0), at(5));
+    assert_eq!(until(2, 1, 3), at(5));
+    assert_eq!(until(3, 2, 4), at(9));
+    assert_eq!(until(4, 1, 59), at(5));
+    assert_eq!(until(5, 1, 60), at(65));
+    introductions.heard_from(peer(1));
+    assert_eq!(until(6, 1, 70), at(75));
+    // One was killed while it waited; the next was not waited for, and told of itself.
+    assert_eq!(until(7, 1, 76), at(75));
+    introductions.made(Uuid::from_u128(7));
+    assert_eq!(until(8, 1, 77), at(82));
+    introductions.made(Uuid::from_u128(99));
+    assert_eq!(until(9, 1, 78), at(82));
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let introductions = Introductions::default();
+    let run = |number: usize| Uuid::from_u128(number as u128);
+    for number in 0..STRANGERS_MAX {
+        introductions.patience_with(run(number), peer(1), at(0));
+    }
+    introductions.patience_with(run(STRANGERS_MAX), peer(2), at(1));
+    assert_eq!(introductions.awaited().strangers.len(), 1);
+    assert_eq!(introductions.patience_with(run(1), peer(1), at(20)), at(25));
+}
+
+/// A task run that asks for the tag `db`, and whose client tells.
+struct World {
+    app: App,
+    clock: Clock,
+    _running: coordinator::Running,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (ledger, running) =
+            coordinator::start(MemoryJournal::default(), Clock::manual(at(100))).unwrap();
+        let clock = ledger.clock().clone();
+        let records = Records::in_memory(Bounds::default()).unwrap();
+        let (recorder, _) = Recorder::start(records, clock.clone());
+        let (witness, _) = Witness::start(ledger.clone(), recorder.clone(), SILENCE);
+        let (event_log, _) = EventLog::start(&ledger, recorder.clone(), 0);
+        let id = LimitId(1);
+        let tag = Command::PutTagLimit { id, name: "tag:db".into(), slots: 1 };
+        ledger.send(tag).await.unwrap().keep();
+        let config = Config::default();
+        let app = App::with_records(ledger, recorder, witness, event_log, config);
+        Self { app, clock, _running: running }
+    }
+
+    /// Asks, and answers once it is waited for.
+    async fn ask(&self, run: u128) -> JoinHandle<Result<(), Unavailable>> {
+        let (app, run) = (self.app.clone(), Uuid::from_u128(run));
+        let client = PrefectClient { version: Some([3, 4, 10]), has_suffix: false };
+        let asking =
+            tokio::spawn(async move { wait(&app, client, peer(1), run, &["db".to_owned()]).await });
+        while !self.app.introductions().awaited().strangers.contains_key(&run) {
+            tokio::task::yield_now().await;
+        }
+        asking
+    }
+
+    async fn passes(&self, seconds: f64) {
+        self.clock.advance(Span::from_seconds_f64(seconds));
+        // Whoever is woken by that has had its turn.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_for_longer_than_five_seconds() {
+    let world = World::new().await;
+    let asking = world.ask(1).await;
+    world.passes(4.9).await;
+    assert!(!asking.is_finished());
+    world.passes(0.2).await;
+    assert_eq!(asking.await.unwrap(), Ok(()));
+    // From the same address, nobody is waited for at all.
+    assert_eq!(world.ask(2).await.await.unwrap(), Ok(()));
+    world.app.introductions().made(Uuid::from_u128(2));
+    let asking = world.ask(3).await;
+    world.passes(4.9).await;
+    assert!(!asking.is_finished());
+    world.app.introductions().made(Uuid::from_u128(3));
+    assert_eq!(asking.await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn those_who_give_up_are_not_waited_for_for_ever() {
+    let world = World::new().await;
+    for run in 1..=5 {
+        let asking = world.ask(run).await;
+        world.passes(0.9).await;
+        assert!(!asking.is_finished());
+        asking.abort();
+    }
+    let asking = world.ask(6).await;
+    world.passes(0.6).await;
+    assert_eq!(asking.await.unwrap(), Ok(()));
+}

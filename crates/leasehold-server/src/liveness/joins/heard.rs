@@ -1,0 +1,103 @@
+//! What the events of Prefect clients say of slots that they got.
+
+use std::net::IpAddr;
+
+use leasehold_engine::{Certainty, Command, LimitId, Named, Outcome, TAG_PREFIX, Timestamp};
+use leasehold_records::{EventRow, micros_from_text};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{Acquired, Join};
+use crate::access::origin::clean;
+use crate::app::App;
+use crate::coordinator::Answer;
+use crate::event_log;
+use crate::liveness::observe::{ClientEvent, Sent};
+
+type Fields = Map<String, Value>;
+
+/// How the ids of limits begin in events, and of limits of tags at their own API.
+const LIMIT: &str = "prefect.concurrency-limit.";
+const TAG_LIMIT: &str = "prefect.concurrency-limit.v1.";
+const ACQUIRED: &str = "acquired";
+
+/// Joins an event to the lease that it is about, if it is about slots that its client got. The
+/// client sends its next event meanwhile.
+pub(crate) fn hear(app: &App, event: &ClientEvent, sent: &Sent<'_>, address: Option<IpAddr>) {
+    let id = sent.document.get("id").and_then(|id| id.as_str()?.parse().ok());
+    let now = app.ledger().clock().now();
+    let Some((acquired, limit)) = id.and_then(|id| read(event, id, address, now)) else { return };
+    let Some(join) = app.joins().join(&acquired, now) else { return };
+    let app = app.clone();
+    tokio::spawn(async move { keep(&app, join, limit).await });
+}
+
+/// Keeps with the lease in which runs it was asked for, and logs it. A lease that has ended is in
+/// the log alone.
+async fn keep(app: &App, join: Join, limit: String) {
+    let command = Command::Identify { lease: join.lease, identified: join.identified.clone() };
+    match app.ledger().send(command).await.map(Answer::keep) {
+        Ok(Outcome::Identified(_)) => {}
+        Ok(_) | Err(_) => {
+            tracing::debug!(lease = %Uuid::from_u128(join.lease.0), "could not be identified");
+            return;
+        }
+    }
+    let Some(log) = app.event_log() else { return };
+    let reason = match join.identified.certainty {
+        Certainty::Certain => "certain: its client's event can be about no other lease",
+        Certainty::Likely => "likely: its client's event fits this lease best",
+    };
+    let now = app.ledger().clock().now();
+    log.note_ours(EventRow {
+        limit: Some(limit),
+        holder: join.holder.as_ref().map(event_log::holder),
+        lease: Some(Uuid::from_u128(join.lease.0)),
+        origin: event_log::origin(&join.origin),
+        reason: Some(reason.to_owned()),
+        ..EventRow::new("holder.identified", now.as_micros())
+    });
+}
+
+/// What an event says of slots that its client got, and the limit's name.
+fn read(
+    event: &ClientEvent,
+    id: Uuid,
+    address: Option<IpAddr>,
+    now: Timestamp,
+) -> Option<(Acquired, String)> {
+    if event.event.strip_prefix(LIMIT)?.rsplit('.').next()? != ACQUIRED {
+        return None;
+    }
+    let text = |name: &str| event.resource.get(name).and_then(Value::as_str);
+    let (resource, name) = (text("prefect.resource.id")?, text("prefect.resource.name")?);
+    let (limit, name) = match resource.strip_prefix(TAG_LIMIT) {
+        Some(limit) => (limit, format!("{TAG_PREFIX}{name}")),
+        None => (resource.strip_prefix(LIMIT)?, name.to_owned()),
+    };
+    let related = |kind: &str| {
+        let found = event.related.iter().find_map(|related| named(related, kind));
+        found.unwrap_or_default()
+    };
+    let occurred = micros_from_text(&event.occurred)?;
+    let acquired = Acquired {
+        id,
+        occurred: Timestamp::from_micros(occurred).min(now),
+        address,
+        limit: LimitId(limit.parse::<Uuid>().ok()?.as_u128()),
+        // Each tag has one slot for a task run.
+        slots: text("slots-acquired").map_or(Some(1), |slots| slots.parse().ok())?,
+        flow: related("prefect.flow.").id.map(|id| id.to_string()),
+        flow_run: related("prefect.flow-run."),
+        task_run: related("prefect.task-run."),
+    };
+    Some((acquired, name))
+}
+
+/// The id and the name of a resource of a kind.
+fn named(resource: &Fields, kind: &str) -> Option<Named> {
+    let text = |name: &str| resource.get(name).and_then(Value::as_str);
+    let id = text("prefect.resource.id")?.strip_prefix(kind)?;
+    let name = text("prefect.resource.name").map(clean).filter(|name| !name.is_empty());
+    Some(Named { id: Some(clean(id).into()), name: name.map(Into::into) })
+}

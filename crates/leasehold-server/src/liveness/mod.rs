@@ -1,0 +1,7 @@
+//! Whether the holder of a lease still lives, and which holder it is.
+
+pub mod evidence;
+pub(crate) mod introductions;
+pub(crate) mod joins;
+pub(crate) mod observe;
+pub(crate) mod released;
