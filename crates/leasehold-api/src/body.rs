@@ -4,13 +4,12 @@
 //! interpreted twice: by [`Fields`], which reads a body and notes what is wrong, and by the
 //! writer of JSON Schema in [`crate::schema`].
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use leasehold_python_json::{Json, JsonError, Text};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::json::{self, Broken, Json};
 use crate::path;
 use crate::rule::Rule;
 use crate::validation::{Fault, Findings, Invalid, Loc, MISSING};
@@ -22,6 +21,10 @@ const MODEL_ATTRIBUTES_TYPE: Fault = Fault(
     "model_attributes_type",
     "Input should be a valid dictionary or object to extract fields from",
 );
+
+/// Deeper bodies are refused. No body of this API nests beyond 3 levels by itself; clients nest values of
+/// their own in it. `serde_json` reads the recorded ones again, and refuses more than 127 levels.
+pub(crate) const DEPTH_MAX: usize = 100;
 
 /// What the operator chose and validation depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -240,7 +243,7 @@ pub(crate) fn read<T: Declared>(
     } else if is_json {
         parse(bytes)?
     } else {
-        Json::Text(String::from_utf8_lossy(bytes))
+        Json::Text(String::from_utf8_lossy(bytes).into())
     };
     // Parameters are not looked for in what is not JSON, but what was sent is echoed.
     let readable = match T::STYLE {
@@ -269,9 +272,9 @@ pub(crate) fn read_query<T: Declared>(
     let mut fields = Vec::with_capacity(pairs.len());
     let value = findings.within("query", |findings| {
         for (name, value) in pairs {
-            let value = Json::Text(Cow::Owned(value));
+            let value = Json::Text(value.into());
             if names.insert(name.clone()) {
-                fields.push((Cow::Owned(name), value));
+                fields.push((name.into(), value));
             } else {
                 findings.within(name, |findings| findings.refuse::<()>(REPEATED.at(&value)));
             }
@@ -305,13 +308,13 @@ pub(crate) fn read_declared<T: Declared>(
 fn parse(bytes: &[u8]) -> Result<Json<'_>, Invalid> {
     let text = str::from_utf8(bytes).map_err(|_| Invalid::Unreadable)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    json::read(text).map_err(|broken| match broken {
-        Broken::Unreasonable => Invalid::Unreadable,
-        Broken::Syntax { message, position } => {
+    Json::parse_within(text, DEPTH_MAX).map_err(|error| match error {
+        JsonError::Syntax { message, position } => {
             let mut detail = JSON_INVALID.at(&Json::Object(vec![])).with("error", message);
             detail.loc = vec![Loc::from("body"), Loc::from(position)];
             Invalid::Fields { details: vec![detail], request_body: Json::from(text) }
         }
+        _ => Invalid::Unreadable,
     })
 }
 
@@ -335,7 +338,7 @@ pub fn is_json(content_type: Option<&str>) -> bool {
 /// What there is to read fields from.
 #[derive(Clone, Copy)]
 enum Sent<'a> {
-    Fields(&'a [(Cow<'a, str>, Json<'a>)]),
+    Fields(&'a [(Text<'a>, Json<'a>)]),
     /// A list, a string or a number where parameters were expected: every one of them is
     /// missing, the optional ones too.
     Unusable,
@@ -362,7 +365,7 @@ impl<'a> Fields<'a, '_, '_> {
         let Sent::Fields(fields) = self.sent else {
             return Found::Unusable;
         };
-        let value = fields.iter().find(|(key, _)| key == name);
+        let value = fields.iter().find(|(key, _)| key.as_str() == Some(name));
         match (value, self.style) {
             (Some((_, Json::Null)) | None, Style::Parameters) | (None, Style::Model) => {
                 if self.style == Style::Model {
@@ -402,9 +405,9 @@ impl<'a> Fields<'a, '_, '_> {
         };
         let mut complete = true;
         for (key, value) in fields {
-            if !self.known.contains(&key.as_ref()) {
+            if !key.as_str().is_some_and(|key| self.known.contains(&key)) {
                 complete = false;
-                let step = Loc::Name(Cow::Owned(key.clone().into_owned()));
+                let step = Loc::from(key.to_lossy().into_owned());
                 self.findings
                     .within(step, |findings| findings.refuse::<()>(EXTRA_FORBIDDEN.at(value)));
             }

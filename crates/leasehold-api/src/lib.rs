@@ -12,7 +12,6 @@
 mod body;
 pub mod error;
 pub mod events;
-mod json;
 pub mod leases;
 pub mod limits;
 pub mod origin;
@@ -27,7 +26,7 @@ pub mod unleased;
 pub mod validation;
 
 pub use body::{Body, Patch, Settings, is_json};
-pub use json::Json;
+pub use leasehold_python_json::Json;
 pub use rule::opaque::object;
 pub use schema::schemas;
 pub use timestamp::Timestamp;

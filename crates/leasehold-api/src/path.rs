@@ -1,9 +1,9 @@
 //! Parameters in a path: ids, and names where either may stand. Percent-decoding was done before.
 
+use leasehold_python_json::Json;
 use uuid::Uuid;
 
 use crate::Settings;
-use crate::json::Json;
 use crate::rule::{ID, Rule};
 use crate::validation::{Findings, Invalid};
 

@@ -9,12 +9,12 @@ mod text;
 use std::cmp::Ordering::{Equal, Less};
 use std::marker::PhantomData;
 
+use leasehold_python_json::{Json, Text as JsonText};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Settings;
 use crate::body::{self, Declared};
-use crate::json::Json;
 use crate::validation::{ErrorDetail, Fault, Findings};
 
 pub(crate) use lease::{Distinct, Labels, ListOfAtMost, PRIORITY, TtlSeconds};
@@ -280,7 +280,7 @@ impl Rule for Id {
     type Value = Uuid;
 
     fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<Uuid> {
-        let Json::Text(text) = input else {
+        let Json::Text(JsonText::Whole(text)) = input else {
             return findings.refuse(UUID_TYPE.at(input));
         };
         // The recorded server knows the prefix in small letters only.
@@ -407,7 +407,7 @@ impl<T: Choice> Rule for OneOf<T> {
     type Value = T;
 
     fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<T> {
-        if let Json::Text(text) = input
+        if let Some(text) = input.as_str()
             && let Some(choice) = T::ALL.iter().find(|choice| choice.word() == text)
         {
             return Some(*choice);

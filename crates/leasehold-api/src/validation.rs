@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
+use leasehold_python_json::Json;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::Settings;
-use crate::json::Json;
 
 /// More details than this about one request are counted as said: a body of a megabyte must not
 /// be answered with fifty.

@@ -1,5 +1,7 @@
 //! The old lock's value: an expiry as Python prints and reads it.
 
+use leasehold_python_json::float;
+
 /// The expiry of an old lock without a timeout: one second past the largest 32-bit time.
 pub const LOCK_FOREVER: f64 = 2_147_483_649.0;
 
@@ -20,7 +22,7 @@ impl OldExpiry {
         if value.is_empty() {
             return Self::Until(1.0);
         }
-        let number = std::str::from_utf8(value).ok().and_then(read_python_float);
+        let number = std::str::from_utf8(value).ok().and_then(float);
         match number {
             Some(number) if number < LOCK_FOREVER => Self::Until(number),
             _ => Self::Forever,
@@ -37,72 +39,9 @@ impl OldExpiry {
     }
 }
 
-fn read_python_float(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let digits = without_underscores(text)?.to_ascii_lowercase();
-    let unsigned = digits.strip_prefix(['+', '-']).unwrap_or(&digits);
-    let starts_as_number = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    if !starts_as_number && !matches!(unsigned, "inf" | "infinity") {
-        return None;
-    }
-    digits.parse().ok()
-}
-
-/// Python allows single underscores between digits.
-fn without_underscores(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let is_digit =
-        |index: Option<usize>| index.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
-    for (index, byte) in bytes.iter().enumerate() {
-        if *byte == b'_' && !(is_digit(index.checked_sub(1)) && is_digit(index.checked_add(1))) {
-            return None;
-        }
-    }
-    Some(text.replace('_', ""))
-}
-
-/// A float as Python's `repr` prints it: the shortest digits that read back as the same number, an exponent below
-/// 10⁻⁴ and from 10¹⁶ on, and always a point or an exponent.
-#[must_use]
-pub fn python_float(value: f64) -> String {
-    if value.is_nan() {
-        return "nan".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
-    }
-    let scientific = format!("{value:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if value == 0.0 || (-4..16).contains(&exponent) {
-        return format!("{value:?}");
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.abs())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(value: f64, expected: &str) {
-        assert_eq!(python_float(value), expected);
-    }
-
-    #[test]
-    fn floats_print_as_in_python() {
-        check(1_795_209_900.803_572_7, "1795209900.8035727");
-        check(LOCK_FOREVER, "2147483649.0");
-        check(0.1, "0.1");
-        check(-0.0, "-0.0");
-        check(1e16, "1e+16");
-        check(1e15, "1000000000000000.0");
-        check(123_456_789_012_345_680.0, "1.2345678901234568e+17");
-        check(0.0001, "0.0001");
-        check(0.000_01, "1e-05");
-        check(1.5e300, "1.5e+300");
-        check(5e-324, "5e-324");
-    }
 
     #[test]
     fn values_read_as_in_python() {

@@ -4,8 +4,8 @@ use crate::fault::Fault;
 use crate::fleet::Process;
 use crate::keys::Keys;
 use crate::lock_id::{keyed_lock_id, lock_id};
-use crate::python_json::PythonJson;
 use crate::redis_connection::Redis;
+use leasehold_python_json::Json;
 use redis::Value;
 use std::collections::HashMap;
 use std::fmt;
@@ -125,20 +125,17 @@ async fn task_holders(redis: &Redis, keys: &Keys) -> Result<HashMap<String, Hold
 
 /// The lock id and the function of a task that wants a lock.
 fn lock_of_task(json: &str) -> Option<(String, String)> {
-    let task = PythonJson::parse(json).ok()?;
-    if task.get("lock") != Some(&PythonJson::Bool(true)) {
+    let task = Json::parse(json).ok()?;
+    if task.get("lock") != Some(&Json::Bool(true)) {
         return None;
     }
-    let func = task.get("func")?.as_text()?;
-    let args = task.get("args").cloned().unwrap_or(PythonJson::List(Vec::new()));
-    let kwargs =
-        task.get("kwargs").cloned().unwrap_or(PythonJson::Dict(std::collections::BTreeMap::new()));
+    let func = task.get("func")?.as_str()?;
+    let kwargs = task.get("kwargs").cloned().unwrap_or(Json::Object(Vec::new()));
     let id = match task.get("lock_key") {
-        Some(PythonJson::List(names)) if !names.is_empty() => {
-            let names: Vec<String> = names.iter().filter_map(PythonJson::as_text).collect();
-            keyed_lock_id(&func, &kwargs, names.iter().map(String::as_str)).ok()?
+        Some(Json::List(names)) if !names.is_empty() => {
+            keyed_lock_id(func, &kwargs, names.iter().filter_map(Json::as_str)).ok()?
         }
-        _ => lock_id(&func, &args, &kwargs),
+        _ => lock_id(func, task.get("args").unwrap_or(&Json::List(Vec::new())), &kwargs),
     };
-    Some((id, func))
+    Some((id, func.to_owned()))
 }

@@ -1,8 +1,7 @@
 //! The id of a task's lock: the SHA-256 of what Python's `json.dumps` wrote about the task.
 
-use crate::python_json::PythonJson;
+use leasehold_python_json::{Json, Text};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 
 /// Arguments that make no lock id.
 #[derive(Debug, thiserror::Error)]
@@ -15,14 +14,10 @@ pub enum LockIdError {
 
 /// The id of the lock of a task with `lock=True`.
 #[must_use]
-pub fn lock_id(func: &str, args: &PythonJson, kwargs: &PythonJson) -> String {
-    let entries =
-        [("func", PythonJson::str(func)), ("args", args.clone()), ("kwargs", kwargs.clone())];
-    let dict: BTreeMap<Vec<u32>, PythonJson> = entries
-        .into_iter()
-        .map(|(key, value)| (key.chars().map(u32::from).collect(), value))
-        .collect();
-    let digest = Sha256::digest(PythonJson::Dict(dict).dumps().as_bytes());
+pub fn lock_id(func: &str, args: &Json<'_>, kwargs: &Json<'_>) -> String {
+    let entries = [("func", func.into()), ("args", args.clone()), ("kwargs", kwargs.clone())];
+    let task = Json::Object(entries.map(|(key, value)| (key.into(), value)).into());
+    let digest = Sha256::digest(task.dumps().as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -32,14 +27,17 @@ pub fn lock_id(func: &str, args: &PythonJson, kwargs: &PythonJson) -> String {
 /// When `kwargs` is no object.
 pub fn keyed_lock_id<'a>(
     func: &str,
-    kwargs: &PythonJson,
+    kwargs: &Json<'_>,
     lock_key: impl IntoIterator<Item = &'a str>,
 ) -> Result<String, LockIdError> {
-    let PythonJson::Dict(_) = kwargs else {
+    let Json::Object(_) = kwargs else {
         return Err(LockIdError::KwargsNoObject);
     };
-    let named = lock_key.into_iter().map(|key| {
-        (key.chars().map(u32::from).collect(), kwargs.get(key).cloned().unwrap_or(PythonJson::Null))
-    });
-    Ok(lock_id(func, &PythonJson::Null, &PythonJson::Dict(named.collect())))
+    let mut named: Vec<_> = Vec::new();
+    for key in lock_key {
+        if named.iter().all(|(name, _)| *name != Text::from(key)) {
+            named.push((Text::from(key), kwargs.get(key).cloned().unwrap_or(Json::Null)));
+        }
+    }
+    Ok(lock_id(func, &Json::Null, &Json::Object(named)))
 }

@@ -1,6 +1,7 @@
 //! Lenient readings of a value, as pydantic 2 has them in its lax mode.
 
-use crate::json::Json;
+use leasehold_python_json::{Json, Text};
+
 use crate::validation::Fault;
 
 const INT_TYPE: Fault = Fault("int_type", "Input should be a valid integer");
@@ -34,8 +35,8 @@ pub(super) fn integer(input: &Json<'_>) -> Result<i128, Fault> {
         Json::Float(value) if value.fract() != 0.0 => Err(INT_FROM_FLOAT),
         Json::Float(value) if value.abs() >= FLOAT_MAX => Err(INT_PARSING_SIZE),
         Json::Float(value) => Ok(*value as i128),
-        Json::Text(text) if text.len() > DIGITS_MAX => Err(INT_PARSING_SIZE),
-        Json::Text(text) => integer_text(text).ok_or(INT_PARSING),
+        Json::Text(Text::Whole(text)) if text.len() > DIGITS_MAX => Err(INT_PARSING_SIZE),
+        Json::Text(Text::Whole(text)) => integer_text(text).ok_or(INT_PARSING),
         _ => Err(INT_TYPE),
     }
 }
@@ -64,7 +65,7 @@ pub(super) fn number(input: &Json<'_>) -> Result<f64, Fault> {
         Json::Float(value) => Ok(*value),
         Json::Integer(digits) => digits.parse().map_err(|_| FLOAT_PARSING),
         Json::Bool(value) => Ok(f64::from(*value)),
-        Json::Text(text) => {
+        Json::Text(Text::Whole(text)) => {
             without_underscores(text.trim()).and_then(|text| text.parse().ok()).ok_or(FLOAT_PARSING)
         }
         _ => Err(FLOAT_TYPE),
@@ -85,9 +86,9 @@ pub(super) fn boolean(input: &Json<'_>) -> Result<bool, Fault> {
         |words: [&str; 6], text: &str| words.iter().any(|word| word.eq_ignore_ascii_case(text));
     match input {
         Json::Bool(value) => Ok(*value),
-        Json::Text(text) if among(YES, text) => Ok(true),
-        Json::Text(text) if among(NO, text) => Ok(false),
-        Json::Text(_) => Err(BOOL_PARSING),
+        Json::Text(Text::Whole(text)) if among(YES, text) => Ok(true),
+        Json::Text(Text::Whole(text)) if among(NO, text) => Ok(false),
+        Json::Text(Text::Whole(_)) => Err(BOOL_PARSING),
         Json::Integer(_) | Json::Float(_) => match integer(input).map(i64::try_from) {
             Ok(Ok(0)) => Ok(false),
             Ok(Ok(1)) => Ok(true),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use leasehold_python_json::Json;
 use serde_json::{Value, json};
 
 use super::opaque::DICT_TYPE;
@@ -10,7 +11,6 @@ use super::{
     too_large, too_long,
 };
 use crate::Settings;
-use crate::json::Json;
 use crate::validation::{ErrorDetail, Findings};
 
 /// How urgent a request is: any 32-bit integer.
@@ -83,7 +83,7 @@ impl Rule for Labels {
         }
         let mut labels = BTreeMap::new();
         for (name, value) in fields {
-            let step = name.clone().into_owned();
+            let step = name.to_lossy().into_owned();
             let label = findings.within(step, |findings| {
                 let name = Self::NAME.read(&Json::Text(name.clone()), findings);
                 name.zip(Self::VALUE.read(value, findings))

@@ -1,10 +1,11 @@
 //! What is kept as it came: values that mean something to clients alone.
 
+use leasehold_python_json::{Json, JsonError};
 use serde_json::{Map, Value, json};
 
 use super::Rule;
 use crate::Settings;
-use crate::json::{self, Broken, Json};
+use crate::body::DEPTH_MAX;
 use crate::validation::{Fault, Findings, Invalid};
 
 pub(super) const DICT_TYPE: Fault = Fault("dict_type", "Input should be a valid dictionary");
@@ -49,13 +50,13 @@ impl Rule for Fields {
 /// [`Invalid::Unreadable`], as with every other body.
 pub fn object(bytes: &[u8]) -> Result<Option<Map<String, Value>>, Invalid> {
     let text = std::str::from_utf8(bytes).map_err(|_| Invalid::Unreadable)?;
-    match json::read(text) {
+    match Json::parse_within(text, DEPTH_MAX) {
         Ok(json) => match value(&json) {
             Value::Object(fields) => Ok(Some(fields)),
             _ => Ok(None),
         },
-        Err(Broken::Syntax { .. }) => Ok(None),
-        Err(Broken::Unreasonable) => Err(Invalid::Unreadable),
+        Err(JsonError::Syntax { .. }) => Ok(None),
+        Err(_) => Err(Invalid::Unreadable),
     }
 }
 

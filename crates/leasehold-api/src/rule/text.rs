@@ -1,10 +1,10 @@
 //! Texts: how long they may be, and what may be in them.
 
+use leasehold_python_json::{Json, Text as JsonText};
 use serde_json::{Value, json};
 
 use super::Rule;
 use crate::Settings;
-use crate::json::Json;
 use crate::validation::{ErrorDetail, Fault, Findings};
 
 const STRING_UNICODE: Fault = Fault(
@@ -106,8 +106,8 @@ impl Rule for Text {
 
     fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<String> {
         let text = match input {
-            Json::Text(text) => text,
-            Json::Torn(_) => {
+            Json::Text(JsonText::Whole(text)) => text,
+            Json::Text(JsonText::Torn(_)) => {
                 return findings.refuse(STRING_UNICODE.at(input));
             }
             _ => {

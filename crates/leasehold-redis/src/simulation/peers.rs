@@ -2,8 +2,9 @@
 
 use super::referee::Claim;
 use super::{IDS, World};
-use crate::expiry::{OldExpiry, python_float};
+use crate::expiry::OldExpiry;
 use crate::phase::Mechanism;
+use leasehold_python_json::repr;
 use redis::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +49,7 @@ impl Peer {
         let key = format!("t:lock:{id}");
         let now = self.clock();
         let until = now + self.world.ttl.as_secs_f64();
-        let value = python_float(until);
+        let value = repr(until);
         let mut acquired = self.call(&["SETNX", &key, &value]).await == Value::Int(1);
         if !acquired && is_past(&self.call(&["GET", &key]).await, now) {
             acquired = is_past(&self.call(&["GETSET", &key, &value]).await, now);

@@ -1,7 +1,8 @@
 //! What is in Redis, to the byte: a peer cannot tell that it is ours.
 
 use crate::support::{Peer, RedisServer, STEADY_TTL, Venv, now_ms, wait_for};
-use leasehold_redis::{Keys, Lock, Mechanism, python_float};
+use leasehold_python_json::repr;
+use leasehold_redis::{Keys, Lock, Mechanism};
 use redis::Commands;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ async fn old_lock_is_a_float_then_an_integer_without_ttl() {
     let value: String = raw.get("t:lock:a").unwrap();
     let expiry: f64 = value.parse().unwrap();
     assert!(before + 60.0 <= expiry && expiry <= after + 60.0, "{value}");
-    assert_eq!(value, python_float(expiry));
+    assert_eq!(value, repr(expiry));
     assert_eq!(raw.ttl::<_, i64>("t:lock:a").unwrap(), -1);
     let keys: Vec<String> = raw.keys("*").unwrap();
     assert_eq!(keys, ["t:lock:a"]);
@@ -63,12 +64,12 @@ async fn python_prints_our_old_values_the_same() {
         let guard = lock.try_acquire().await.unwrap().unwrap();
         let value: String = raw.get("t:lock:a").unwrap();
         let number: f64 = value.parse().unwrap();
-        assert_eq!(value, python_float(number));
+        assert_eq!(value, repr(number));
         values.push(number);
         guard.release().await.unwrap();
     }
     let answer = peer.ask(&serde_json::json!({"op": "repr", "cases": values}));
-    let expected: Vec<String> = values.iter().map(|value| python_float(*value)).collect();
+    let expected: Vec<String> = values.iter().map(|value| repr(*value)).collect();
     assert_eq!(answer["ok"], serde_json::json!(expected));
 }
 

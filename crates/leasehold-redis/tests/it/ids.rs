@@ -1,7 +1,8 @@
 //! Lock ids against the real `gen_unique_id`.
 
 use crate::support::{Peer, RedisServer, Venv};
-use leasehold_redis::{PythonJson, keyed_lock_id, lock_id};
+use leasehold_python_json::Json;
+use leasehold_redis::{keyed_lock_id, lock_id};
 use serde_json::{Value, json};
 
 #[test]
@@ -30,13 +31,12 @@ fn ids_are_those_of_tasktiger() {
         let theirs: Vec<String> = serde_json::from_value(answer["ok"].clone()).unwrap();
         for ((func, args, kwargs), theirs) in cases.iter().zip(theirs) {
             let [args_json, kwargs_json] =
-                [args, kwargs].map(|value| PythonJson::parse(&value.to_string()).unwrap());
+                [args, kwargs].map(|value| Json::parse(&value.to_string()).unwrap().into_owned());
             assert_eq!(lock_id(func, &args_json, &kwargs_json), theirs, "{func} {args} {kwargs}");
         }
     }
-    let kwargs = PythonJson::parse(r#"{"user": 7, "rest": "x"}"#).unwrap();
-    let expected =
-        lock_id("m:f", &PythonJson::Null, &PythonJson::parse(r#"{"user":7,"gone":null}"#).unwrap());
+    let kwargs = Json::parse(r#"{"user": 7, "rest": "x"}"#).unwrap();
+    let expected = lock_id("m:f", &Json::Null, &Json::parse(r#"{"user":7,"gone":null}"#).unwrap());
     assert_eq!(keyed_lock_id("m:f", &kwargs, ["gone", "user"]).unwrap(), expected);
 }
 

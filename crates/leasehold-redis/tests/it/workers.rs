@@ -1,9 +1,10 @@
 //! Real TaskTiger workers that run real tasks, while ours holds their locks, waits for them, runs out and crashes.
 
 use crate::support::{PATIENCE, RedisServer, Venv, now_ms, wait_for};
+use leasehold_python_json::Json;
 use leasehold_redis::{
-    Census, CensusOptions, Fleet, Holder, Keys, Lock, Mechanism, PythonJson, Refusal, Semaphore,
-    Wait, keyed_lock_id, lock_id,
+    Census, CensusOptions, Fleet, Holder, Keys, Lock, Mechanism, Refusal, Semaphore, Wait,
+    keyed_lock_id, lock_id,
 };
 use redis::Commands;
 use serde_json::{Value, json};
@@ -82,7 +83,8 @@ fn now() -> f64 {
 }
 
 fn id_of(args: &Value, kwargs: &Value) -> String {
-    let [args, kwargs] = [args, kwargs].map(|value| PythonJson::parse(&value.to_string()).unwrap());
+    let [args, kwargs] =
+        [args, kwargs].map(|value| Json::parse(&value.to_string()).unwrap().into_owned());
     lock_id("tiger_tasks:locked", &args, &kwargs)
 }
 
@@ -128,7 +130,7 @@ async fn lock_keys_name_the_same_lock() {
     let kwargs = json!({"user": 7, "name": "keyed", "seconds": 0.1});
     let id = keyed_lock_id(
         "tiger_tasks:keyed",
-        &PythonJson::parse(&kwargs.to_string()).unwrap(),
+        &Json::parse(&kwargs.to_string()).unwrap(),
         ["user", "absent"],
     );
     let guard =

@@ -1,68 +1,88 @@
-//! Reads JSON as Python's `json` module does: what it accepts (`NaN`, the last of two equal keys)
-//! and where it finds what fault. Clients of the recorded API see both.
+//! Reads JSON as Python's `json` module does: it accepts the same texts (`NaN`, equal keys), and
+//! reports the same faults at the same places.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::Json;
+use crate::{Json, Text};
 
-/// Nesting beyond this is refused, as Python refuses it at about its recursion limit of 1000. No
-/// body of this API nests beyond 3 by itself; the rest is left to clients' own values. What is
-/// recorded of those is read again by `serde_json`, which refuses what nests beyond 127.
-const DEPTH_MAX: usize = 100;
+/// Python nests up to its recursion limit of about 1,000. A thread's stack bears half of that.
+const DEPTH_MAX: usize = 500;
 
-/// Python refuses to read longer integers, for their cost.
+/// Python refuses longer integers, because they cost too much to read.
 const DIGITS_MAX: usize = 4300;
 
 /// Objects with more keys than this are searched for equal keys through an index.
 const KEYS_SEARCHED_LINEARLY_MAX: usize = 16;
 
-/// Why a text is no JSON value.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Broken {
-    /// A fault in the syntax, in Python's words, and its place counted in characters.
-    Syntax { message: &'static str, position: usize },
-    /// Nested too deeply, or an integer too long.
+/// A text that is no JSON value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// A fault in the syntax, in Python's words. Its place is counted in characters.
+    #[error("{message}: char {position}")]
+    Syntax {
+        /// Python's sentence.
+        message: &'static str,
+        /// The character at fault.
+        position: usize,
+    },
+    /// The value nests too deeply, or an integer has more than 4,300 digits.
+    #[error("the value nests too deeply, or an integer has more than {DIGITS_MAX} digits")]
     Unreasonable,
 }
 
-/// Reads one JSON value with nothing but white space around it.
-pub(crate) fn read(text: &str) -> Result<Json<'_>, Broken> {
-    let mut reader = Reader { text, at: 0 };
-    reader.skip_space();
-    let value = reader.value(0).map_err(|fault| fault.located(text))?;
-    reader.skip_space();
-    if reader.at == text.len() {
-        Ok(value)
-    } else {
-        Err(Fault::At("Extra data", reader.at).located(text))
+impl<'a> Json<'a> {
+    /// Reads a text as `json.loads` does. White space may surround the value.
+    ///
+    /// # Errors
+    /// [`JsonError`], also for values that nest beyond 500 levels.
+    pub fn parse(text: &'a str) -> Result<Self, JsonError> {
+        Self::parse_within(text, DEPTH_MAX)
+    }
+
+    /// The same for values that nest up to `depth_max` levels.
+    ///
+    /// # Errors
+    /// [`JsonError`], also for values that nest beyond that.
+    pub fn parse_within(text: &'a str, depth_max: usize) -> Result<Self, JsonError> {
+        let mut reader = Reader { text, at: 0, depth_max };
+        reader.skip_space();
+        let value = reader.value(0).map_err(|fault| fault.located(text))?;
+        reader.skip_space();
+        if reader.at == text.len() {
+            Ok(value)
+        } else {
+            Err(Fault::At("Extra data", reader.at).located(text))
+        }
     }
 }
 
-/// A fault with its place in bytes; it is counted in characters once, when it is certain.
+/// A fault with its place in bytes. The place is counted in characters once reading has ended.
 enum Fault {
     At(&'static str, usize),
     Unreasonable,
 }
 
 impl Fault {
-    fn located(self, text: &str) -> Broken {
+    fn located(self, text: &str) -> JsonError {
         match self {
             Self::At(message, at) => {
-                Broken::Syntax { message, position: text[..at].chars().count() }
+                JsonError::Syntax { message, position: text[..at].chars().count() }
             }
-            Self::Unreasonable => Broken::Unreasonable,
+            Self::Unreasonable => JsonError::Unreasonable,
         }
     }
 }
 
-/// The largest body that is sent all the time has 5.
+/// The largest body that clients send often has 5 fields.
 const FIELDS_EXPECTED: usize = 5;
 
 struct Reader<'a> {
     text: &'a str,
     /// Always on a character boundary: it only passes ASCII, or whole characters.
     at: usize,
+    depth_max: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -82,8 +102,8 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, depth: usize) -> Result<Json<'a>, Fault> {
         match self.peek() {
-            Some(b'"') => self.string(),
-            Some(b'{' | b'[') if depth == DEPTH_MAX => Err(Fault::Unreasonable),
+            Some(b'"') => self.string().map(Json::Text),
+            Some(b'{' | b'[') if depth == self.depth_max => Err(Fault::Unreasonable),
             Some(b'{') => self.object(depth + 1),
             Some(b'[') => self.list(depth + 1),
             _ => self.word(),
@@ -187,15 +207,11 @@ impl<'a> Reader<'a> {
         Ok(Json::Object(last_of_equal_keys(fields)))
     }
 
-    fn field(&mut self, depth: usize) -> Result<(Cow<'a, str>, Json<'a>), Fault> {
+    fn field(&mut self, depth: usize) -> Result<(Text<'a>, Json<'a>), Fault> {
         if self.peek() != Some(b'"') {
             return self.fault("Expecting property name enclosed in double quotes");
         }
-        let key = match self.string()? {
-            Json::Text(key) => key,
-            Json::Torn(key) => Cow::Owned(key),
-            _ => return Err(Fault::Unreasonable),
-        };
+        let key = self.string()?;
         self.skip_space();
         if self.peek() != Some(b':') {
             return self.fault("Expecting ':' delimiter");
@@ -206,28 +222,16 @@ impl<'a> Reader<'a> {
     }
 
     /// A string from its opening quote on. Without escapes it is a slice of the text.
-    fn string(&mut self) -> Result<Json<'a>, Fault> {
+    fn string(&mut self) -> Result<Text<'a>, Fault> {
         let quote = self.at;
         self.at += 1;
-        let plain = self.plain(quote)?;
-        if self.peek() == Some(b'"') {
-            self.at += 1;
-            return Ok(Json::Text(Cow::Borrowed(plain)));
-        }
-        let mut text = plain.to_owned();
-        let mut torn = false;
+        let mut text = Text::from(self.plain(quote)?);
         while self.peek() == Some(b'\\') {
-            match self.escape(quote)? {
-                Some(character) => text.push(character),
-                None => {
-                    text.push(char::REPLACEMENT_CHARACTER);
-                    torn = true;
-                }
-            }
+            text.push(self.escape(quote)?);
             text.push_str(self.plain(quote)?);
         }
         self.at += 1;
-        Ok(if torn { Json::Torn(text) } else { Json::Text(Cow::Owned(text)) })
+        Ok(text)
     }
 
     /// Everything up to the next quote or backslash.
@@ -245,44 +249,44 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One escape sequence. `None` is half of a surrogate pair.
-    fn escape(&mut self, quote: usize) -> Result<Option<char>, Fault> {
+    /// The code point of one escape sequence, which may be half of a surrogate pair.
+    fn escape(&mut self, quote: usize) -> Result<u32, Fault> {
         let backslash = self.at;
         self.at += 1;
         let Some(letter) = self.peek() else {
             return Err(Fault::At("Unterminated string starting at", quote));
         };
-        let character = match letter {
-            b'"' | b'\\' | b'/' => char::from(letter),
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
+        let point = match letter {
+            b'"' | b'\\' | b'/' => letter,
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
             b'u' => return self.unicode_escape(),
             _ => return Err(Fault::At("Invalid \\escape", backslash)),
         };
         self.at += 1;
-        Ok(Some(character))
+        Ok(u32::from(point))
     }
 
-    fn unicode_escape(&mut self) -> Result<Option<char>, Fault> {
+    fn unicode_escape(&mut self) -> Result<u32, Fault> {
         let unit = match self.hex4(self.at + 1) {
-            // Python wants a character after the digits before it looks at them.
+            // Python requires a character after the digits.
             Some(unit) if self.at + 5 < self.text.len() => unit,
             _ => return self.fault("Invalid \\uXXXX escape"),
         };
         self.at += 5;
-        // Again Python wants a character after a whole pair, or it looks at each half by itself.
+        // Python requires a character after a whole pair, too; otherwise it reads each half by itself.
         if let 0xd800..0xdc00 = unit
             && self.at + 6 < self.text.len()
             && self.text[self.at..].starts_with("\\u")
             && let Some(low @ 0xdc00..0xe000) = self.hex4(self.at + 2)
         {
             self.at += 6;
-            return Ok(char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)));
+            return Ok(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
         }
-        Ok(char::from_u32(unit))
+        Ok(unit)
     }
 
     fn hex4(&self, from: usize) -> Option<u32> {
@@ -292,9 +296,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Of equal keys the last value counts, at the place of the first, as in a Python dictionary.
-fn last_of_equal_keys<'a>(
-    mut fields: Vec<(Cow<'a, str>, Json<'a>)>,
-) -> Vec<(Cow<'a, str>, Json<'a>)> {
+fn last_of_equal_keys<'a>(mut fields: Vec<(Text<'a>, Json<'a>)>) -> Vec<(Text<'a>, Json<'a>)> {
     if fields.len() <= KEYS_SEARCHED_LINEARLY_MAX {
         let mut place = 1;
         while place < fields.len() {
@@ -309,8 +311,8 @@ fn last_of_equal_keys<'a>(
         }
         return fields;
     }
-    let mut places: HashMap<Cow<'a, str>, usize> = HashMap::with_capacity(fields.len());
-    let mut distinct: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(fields.len());
+    let mut places: HashMap<Text<'a>, usize> = HashMap::with_capacity(fields.len());
+    let mut distinct: Vec<(Text<'a>, Json<'a>)> = Vec::with_capacity(fields.len());
     for (key, value) in fields {
         match places.get(&key) {
             Some(place) => distinct[*place].1 = value,
@@ -330,14 +332,14 @@ mod tests {
     use serde_json::Value;
 
     fn broken(text: &str) -> (&'static str, usize) {
-        match read(text) {
-            Err(Broken::Syntax { message, position }) => (message, position),
+        match Json::parse(text) {
+            Err(JsonError::Syntax { message, position }) => (message, position),
             other => panic!("{text} is read as {other:?}"),
         }
     }
 
     #[test]
-    fn faults_are_named_and_placed_as_python_does() {
+    fn faults_have_the_names_and_places_that_python_gives_them() {
         assert_eq!(broken(""), ("Expecting value", 0));
         assert_eq!(broken("[1,]"), ("Expecting value", 3));
         assert_eq!(broken("{} x"), ("Extra data", 3));
@@ -361,7 +363,7 @@ mod tests {
         for others in [0, 40] {
             let others: String = (0..others).map(|key| format!(",\"{key}\":0")).collect();
             let text = format!("{{\"a\":1,\"b\":2,\"a\":3{others},\"b\":4}}");
-            let Ok(Json::Object(fields)) = read(&text) else {
+            let Ok(Json::Object(fields)) = Json::parse(&text) else {
                 panic!("{text} is no object");
             };
             assert_eq!(fields[0], ("a".into(), Json::Integer("3".into())));
@@ -386,9 +388,9 @@ mod tests {
         })
     }
 
-    /// Pieces of JSON in no good order: mostly broken, often barely.
+    /// Pieces of JSON in any order: mostly broken, often by one character.
     fn nearly_json() -> impl Strategy<Value = String> {
-        // No exponents: others refuse the numbers that grow too large from them.
+        // No exponents: serde_json refuses numbers that become too large by them.
         let piece = prop::sample::select(vec![
             "{",
             "}",
@@ -419,34 +421,44 @@ mod tests {
         prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
     }
 
+    #[test]
+    fn nesting_has_a_bound() {
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(Json::parse(&nested(500)).is_ok());
+        for depth in [501, 100_000] {
+            assert_eq!(Json::parse(&nested(depth)), Err(JsonError::Unreasonable));
+        }
+        assert_eq!(Json::parse_within(&nested(3), 2), Err(JsonError::Unreasonable));
+    }
+
     proptest! {
         #[test]
-        fn what_was_written_is_read_again(value in any_json()) {
+        fn a_written_value_reads_as_itself(value in any_json()) {
             let pretty = serde_json::to_string_pretty(&value).unwrap();
             let written = serde_json::to_string(&value).unwrap();
             for text in [&pretty, &written] {
-                let json = read(text).unwrap();
+                let json = Json::parse(text).unwrap();
                 prop_assert_eq!(serde_json::to_string(&json).unwrap(), written.clone());
                 prop_assert_eq!(json.clone().into_owned(), json);
             }
         }
 
         #[test]
-        fn json_is_what_others_take_for_json(text in nearly_json()) {
+        fn serde_json_accepts_the_same_texts(text in nearly_json()) {
             let others = serde_json::from_str::<Value>(&text).is_ok();
-            match read(&text) {
+            match Json::parse(&text) {
                 Ok(_) => prop_assert!(others),
-                Err(Broken::Syntax { position, .. }) => {
+                Err(JsonError::Syntax { position, .. }) => {
                     prop_assert!(!others);
                     prop_assert!(position <= text.chars().count());
                 }
-                Err(Broken::Unreasonable) => prop_assert!(false, "short and flat"),
+                Err(JsonError::Unreasonable) => prop_assert!(false, "a short and flat text"),
             }
         }
 
         #[test]
-        fn no_text_makes_it_fail(text in any::<String>()) {
-            let _ = read(&text);
+        fn no_text_panics(text in any::<String>()) {
+            let _ = Json::parse(&text);
         }
     }
 }
