@@ -4,11 +4,13 @@
 //! conformance suite (`tests/conformance.rs`) holds every implementation to the same
 //! promises.
 
+mod faulty;
 mod memory;
 mod sqlite;
 
 use leasehold_engine::{Changes, Snapshot};
 
+pub use faulty::FaultyJournal;
 pub use memory::MemoryJournal;
 pub use sqlite::{Loss, OpenError, Replaced, SqliteJournal};
 

@@ -16,17 +16,23 @@ pub struct MemoryJournal {
     endings: HashMap<Fence, Ending>,
 }
 
-impl Journal for MemoryJournal {
-    fn load(&mut self) -> Result<Snapshot, LoadError> {
+impl MemoryJournal {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let mut endings: Vec<_> = self.endings.values().cloned().collect();
         endings.sort_by_key(|ending| (ending.at, ending.fence));
-        Ok(Snapshot {
+        Snapshot {
             at: self.at,
             next_fence: self.next_fence,
             limits: self.limits.values().cloned().collect(),
             leases: self.leases.values().cloned().collect(),
             endings,
-        })
+        }
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn load(&mut self) -> Result<Snapshot, LoadError> {
+        Ok(self.snapshot())
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<(), CommitError> {

@@ -7,7 +7,7 @@ use leasehold_engine::{
     LeaseId, Ledger, Level, LimitId, LimitRef, Missing, Mode, Named, Notes, Origin, Outcome, Query,
     Rate, RequestDigest, Scope, Snapshot, Span, TakenBy, Timestamp, Unheld, Want,
 };
-use leasehold_journal::{Journal, MemoryJournal, OpenError, SqliteJournal};
+use leasehold_journal::{FaultyJournal, Journal, OpenError, SqliteJournal};
 use smallvec::smallvec;
 
 /// A journal that can be closed and opened again.
@@ -23,35 +23,15 @@ impl Subject for Sqlite {
     }
 }
 
-/// Lives in the process, so "opening again" hands out the same rows.
-struct Memory(std::sync::Arc<std::sync::Mutex<MemoryJournal>>);
-
-struct SharedMemory(std::sync::Arc<std::sync::Mutex<MemoryJournal>>);
-
-impl Subject for Memory {
+/// Its clones share their rows.
+impl Subject for FaultyJournal {
     fn open(&self) -> Box<dyn Journal> {
-        Box::new(SharedMemory(self.0.clone()))
-    }
-}
-
-impl Journal for SharedMemory {
-    fn load(&mut self) -> Result<Snapshot, leasehold_journal::LoadError> {
-        self.0.lock().unwrap().load()
-    }
-
-    fn commit(
-        &mut self,
-        changes: &leasehold_engine::Changes,
-    ) -> Result<(), leasehold_journal::CommitError> {
-        self.0.lock().unwrap().commit(changes)
+        Box::new(self.clone())
     }
 }
 
 fn subjects() -> Vec<Box<dyn Subject>> {
-    vec![
-        Box::new(Sqlite(tempfile::tempdir().unwrap())),
-        Box::new(Memory(std::sync::Arc::default())),
-    ]
+    vec![Box::new(Sqlite(tempfile::tempdir().unwrap())), Box::new(FaultyJournal::default())]
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -1,57 +1,26 @@
 //! What the coordinator does when the journal fails, with a journal that fails on demand and a
 //! clock that moves on demand.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
 use leasehold_engine::{
-    Acquire, Changes, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Missing, Mode, Page, Query,
-    Rate, Scope, Snapshot, Want,
+    Acquire, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Missing, Mode, Page, Query, Rate,
+    Scope, Want,
 };
-use leasehold_journal::{LoadError, MemoryJournal};
+use leasehold_journal::{FaultyJournal, MemoryJournal};
 
 use super::*;
-
-/// What is wrong with a journal at the moment.
-#[derive(Default)]
-struct Trouble {
-    fails_to_commit: AtomicBool,
-    fails_to_load: AtomicBool,
-    commits_tried: AtomicUsize,
-}
-
-struct Troubled(MemoryJournal, Arc<Trouble>);
-
-impl Journal for Troubled {
-    fn load(&mut self) -> Result<Snapshot, LoadError> {
-        if self.1.fails_to_load.load(Ordering::SeqCst) {
-            return Err(LoadError::Storage("it is broken".into()));
-        }
-        self.0.load()
-    }
-
-    fn commit(&mut self, changes: &Changes) -> Result<(), CommitError> {
-        self.1.commits_tried.fetch_add(1, Ordering::SeqCst);
-        if self.1.fails_to_commit.load(Ordering::SeqCst) {
-            return Err(CommitError::Full);
-        }
-        self.0.commit(changes)
-    }
-}
 
 struct Fixture {
     ledger: Handle,
     running: Running,
-    trouble: Arc<Trouble>,
+    journal: FaultyJournal,
 }
 
 impl Fixture {
     /// With one limit, `db`, of three slots.
     async fn new() -> Self {
-        let trouble = Arc::new(Trouble::default());
-        let journal = Troubled(MemoryJournal::default(), trouble.clone());
+        let journal = FaultyJournal::default();
         let clock = Clock::manual(Timestamp::from_micros(1_000_000));
-        let (ledger, running) = start(journal, clock).unwrap();
+        let (ledger, running) = start(journal.clone(), clock).unwrap();
         let limit = CreateLimit {
             id: LimitId(1),
             name: "db".into(),
@@ -62,7 +31,7 @@ impl Fixture {
             denied_slots: 0,
         };
         ledger.send(Command::CreateLimit(limit)).await.unwrap().keep();
-        Self { ledger, running, trouble }
+        Self { ledger, running, journal }
     }
 
     async fn acquire(&self, hold: Hold) -> Result<Answer, Unavailable> {
@@ -87,10 +56,6 @@ impl Fixture {
         }
     }
 
-    fn fails_to_commit(&self, fails: bool) {
-        self.trouble.fails_to_commit.store(fails, Ordering::SeqCst);
-    }
-
     /// Lets the time pass after which the journal is tried again.
     fn pass_pause(&self) {
         self.ledger.clock().advance(PAUSE);
@@ -105,11 +70,11 @@ fn lease(id: u128) -> Hold {
 async fn what_could_not_be_made_durable_has_not_happened() {
     let fixture = Fixture::new().await;
     fixture.acquire(lease(1)).await.unwrap().keep();
-    fixture.fails_to_commit(true);
+    fixture.journal.fail(true);
     assert_eq!(fixture.acquire(lease(2)).await.unwrap_err(), Unavailable::Journal);
     assert_eq!(fixture.taken().await, Ok(1));
 
-    fixture.fails_to_commit(false);
+    fixture.journal.fail(false);
     fixture.pass_pause();
     while fixture.acquire(lease(3)).await.is_err() {
         tokio::task::yield_now().await;
@@ -121,23 +86,23 @@ async fn what_could_not_be_made_durable_has_not_happened() {
 async fn a_journal_that_fails_is_left_alone_until_somebody_wants_a_change() {
     let fixture = Fixture::new().await;
     fixture.acquire(lease(1)).await.unwrap().keep();
-    fixture.fails_to_commit(true);
+    fixture.journal.fail(true);
     assert!(fixture.acquire(lease(2)).await.is_err());
-    let tried = fixture.trouble.commits_tried.load(Ordering::SeqCst);
+    let tried = fixture.journal.commits_begun();
     for _ in 0..10 {
         assert_eq!(fixture.taken().await, Ok(1), "reads go on");
     }
-    assert_eq!(fixture.trouble.commits_tried.load(Ordering::SeqCst), tried);
+    assert_eq!(fixture.journal.commits_begun(), tried);
 }
 
 #[tokio::test]
 async fn a_grant_that_nobody_got_is_given_back_though_the_journal_fails() {
     let fixture = Fixture::new().await;
     let answer = fixture.acquire(Hold::Unleased).await.unwrap();
-    fixture.fails_to_commit(true);
+    fixture.journal.fail(true);
     drop(answer);
     assert!(fixture.acquire(lease(1)).await.is_err(), "by now it was given back in vain");
-    fixture.fails_to_commit(false);
+    fixture.journal.fail(false);
     fixture.pass_pause();
     while fixture.acquire(lease(2)).await.map(Answer::keep).is_err() {
         tokio::task::yield_now().await;
@@ -148,8 +113,8 @@ async fn a_grant_that_nobody_got_is_given_back_though_the_journal_fails() {
 #[tokio::test]
 async fn a_journal_that_cannot_be_read_keeps_nobody_waiting() {
     let fixture = Fixture::new().await;
-    fixture.fails_to_commit(true);
-    fixture.trouble.fails_to_load.store(true, Ordering::SeqCst);
+    fixture.journal.fail(true);
+    fixture.journal.hide(true);
     assert_eq!(fixture.acquire(lease(1)).await.unwrap_err(), Unavailable::Journal);
     assert_eq!(fixture.taken().await, Err(Unavailable::Journal));
     let page = Page { offset: 0, limit: 10 };
