@@ -1,41 +1,40 @@
-//! What a journal makes durable, and what it gives back after a restart.
+//! What a journal makes durable, and what it loads after a restart.
 //!
-//! Changes are rows in their newest state, not a log of commands: however often a limit or a
-//! lease changed since the last time, it is in there once, and a lease that came and went in
-//! between is not in there at all.
+//! Changes are rows in their newest state, not a log of commands. A limit or a lease that changed
+//! many times is one row, and a lease that began and ended in between is none.
 
 use crate::lease::{Ending, Fence, Lease};
 use crate::limit::{Limit, LimitId};
 use crate::time::{Span, Timestamp};
 
-/// Everything that changed in a ledger since its changes were taken last.
+/// Everything that changed in a ledger since the last changes were taken.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
-    /// The ledger's time. Durable with everything else, it tells after a restart for how long
-    /// nobody was there to renew with, and which leases had run out before.
+    /// The ledger's time. After a restart it says how long the downtime was, and which leases had
+    /// expired before.
     pub at: Timestamp,
     /// The fencing token of the next lease.
     pub next_fence: Fence,
-    /// How many limits and leases there are once all of this is durable.
+    /// How many limits and leases there are after these changes.
     pub totals: Totals,
-    /// Comes first of all: deadlines move because of a downtime.
+    /// A downtime moves deadlines. To be applied first.
     pub resumed: Option<Resume>,
-    /// Limits that are no more. Come before `limits`: a name may be used again.
+    /// Deleted limits. To be applied before `limits`: a name may be used again.
     pub deleted_limits: Vec<LimitId>,
-    /// Limits that are new or different.
+    /// New and changed limits.
     pub limits: Vec<Limit>,
-    /// Leases that ended; one that was never taken as a change is not among them.
+    /// Leases that ended, apart from those that were in no changes before.
     pub ended: Vec<Fence>,
-    /// Leases that are new or different.
+    /// New and changed leases.
     pub leases: Vec<Lease>,
     /// Endings to remember.
     pub endings: Vec<Ending>,
-    /// Leases whose endings need not be remembered any longer. Comes after `endings`.
+    /// Leases whose endings are to be forgotten. To be applied after `endings`.
     pub forgotten: Vec<Fence>,
 }
 
-/// How many limits and leases a ledger has. Made durable with every change, it tells a journal that
-/// lost one.
+/// How many limits and leases a ledger has. It is durable with every change, so that a lost row is
+/// noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// How many limits.
@@ -49,11 +48,11 @@ pub struct Totals {
 pub struct Resume {
     /// When the server was last known to be up.
     pub after: Timestamp,
-    /// For how long it was not.
+    /// For how long it was down.
     pub by: Span,
 }
 
-/// Everything that is durable of a ledger.
+/// The durable state of a ledger.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// The time of the last changes.

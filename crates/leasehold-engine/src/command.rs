@@ -1,26 +1,25 @@
-//! What comes in: everything that can be asked of a ledger.
+//! Commands: everything that a ledger can be asked to do.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::decay::Rate;
-use crate::event::Departure;
 use crate::holder::Holder;
 use crate::lease::{LeaseId, Notes, RequestDigest};
 use crate::limit::LimitId;
 use crate::origin::{Identified, Origin};
-use crate::queue::{Ticket, WaiterId};
+use crate::ticket::{Departure, Ticket, WaiterId};
 use crate::time::{Span, Timestamp};
 
-/// One thing asked of the ledger. Each has its own variant of [`Outcome`](crate::Outcome).
+/// One command. Each has its own variant of [`Outcome`](crate::Outcome).
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Makes a limit.
+    /// Creates a limit.
     CreateLimit(CreateLimit),
-    /// Makes the limit of a tag, or changes the slots of the one there is.
+    /// Creates the limit of a tag, or changes its slots if it exists.
     PutTagLimit {
-        /// The id of the limit, should it be made.
+        /// The id of the limit if it is created.
         id: LimitId,
         /// Its full name, `tag:` included.
         name: Arc<str>,
@@ -34,45 +33,44 @@ pub enum Command {
         /// What to change.
         patch: LimitPatch,
     },
-    /// An operator's reset: exactly `slots` slots are taken afterwards, if leases can be cut
-    /// that fine. Leases are revoked, oldest first, until no more than that are held; slots
-    /// that no lease holds make up the rest.
+    /// An operator's reset: `slots` slots are taken afterwards. Leases are revoked, oldest first,
+    /// until they hold no more than that; slots without a lease make up the rest.
     ResetLimit {
         /// Which limit.
         limit: LimitRef,
         /// How many slots are to be taken.
         slots: u64,
-        /// What the holders of revoked leases are told.
+        /// The reason that holders of revoked leases get.
         reason: Option<Arc<str>>,
     },
-    /// An operator's reset of a tag: everything on it is freed, then each of `holders` gets
-    /// one slot, even beyond the limit. Leases on other limits too lose this one alone.
+    /// An operator's reset of a tag: all its slots are freed, then each of `holders` gets one, even
+    /// beyond the limit. A lease that is on other limits, too, keeps those.
     ResetTag {
         /// The limit's full name, `tag:` included.
         name: Arc<str>,
-        /// Who holds the tag from now on, and under which lease. An id that is a live lease's
-        /// already is skipped.
+        /// The holders from now on, each with the id of its lease. Ids of live leases are skipped.
         holders: Vec<(LeaseId, Holder)>,
-        /// What the holders of revoked leases are told.
+        /// The reason that holders of revoked leases get.
         reason: Option<Arc<str>>,
     },
     /// Deletes a limit. Leases lose this limit and keep their others.
     DeleteLimit {
         /// Which limit.
         limit: LimitRef,
-        /// Where to look for it. On a tag, leases that held nothing else are revoked; else
-        /// those with a deadline live on empty, so that their holders' renewals succeed.
+        /// Where to look for it. Among tags, leases that held nothing else are revoked. Among all
+        /// limits, those with a deadline stay without slots, so that their holders' renewals
+        /// succeed.
         scope: Scope,
     },
     /// Takes slots.
     Acquire(Acquire),
-    /// Gives back slots that were taken without a lease; at most what there is.
+    /// Returns slots that were taken without a lease; at most as many as are taken.
     GiveBack(GiveBack),
-    /// Gives back the tags named, and no others, that this holder holds.
+    /// Releases the named tags, and no others, that this holder holds.
     ReleaseTags {
         /// The limits' full names, `tag:` included.
         names: Vec<Arc<str>>,
-        /// Who gives them back.
+        /// The holder.
         holder: Holder,
     },
     /// Moves a lease's deadline to `ttl` from now.
@@ -89,13 +87,13 @@ pub enum Command {
         /// How long they live from now on.
         ttl: Span,
     },
-    /// Gives back everything that a lease holds.
+    /// Ends a lease at its holder's request, and frees what it holds.
     Release {
         /// Which lease.
         lease: LeaseId,
     },
-    /// A lease was granted, and its holder never heard of it: gives back what it holds, unless the
-    /// holder has asked again meanwhile and was told that it has it.
+    /// Releases a lease whose grant did not reach its holder, unless the holder has asked again since
+    /// and was answered this lease.
     TakeBack {
         /// Which lease.
         lease: LeaseId,
@@ -104,36 +102,36 @@ pub enum Command {
     Revoke {
         /// Which lease.
         lease: LeaseId,
-        /// What its holder is told.
+        /// The reason that its holder gets.
         reason: Option<Arc<str>>,
-        /// Who does it, as its holder is told.
+        /// The operator's name, for its holder.
         by: Option<Arc<str>>,
     },
-    /// Whoever sent a request that waits is gone.
+    /// The client of a waiting request hung up.
     Abandon(WaiterId),
-    /// Nobody waits any longer.
+    /// Refuses all waiting requests.
     SendWaitersAway(Departure),
-    /// Ends leases of a holder that is known to be gone: its run is over, or its process gives
-    /// no sign of life. Without leases it changes nothing (defect D07).
+    /// Ends leases of a holder that is known to be gone: its run is over, or its process gives no
+    /// sign of life. Without leases it changes nothing (defect D07).
     Repossess {
-        /// Who is gone.
+        /// The holder.
         holder: Holder,
-        /// Whether leases with a deadline end too: they would end by themselves, and their
-        /// holder proves by each renewal that it lives.
+        /// Whether leases with a deadline end, too: their holder proves by each renewal that it
+        /// lives, and without renewals they end by themselves.
         with_deadline: bool,
-        /// From what it is known.
+        /// How it is known.
         evidence: Arc<str>,
     },
-    /// The client's own event says in which runs it asked for a lease.
+    /// Records in which runs a lease was asked for, as its client's own event says.
     Identify {
         /// Which lease.
         lease: LeaseId,
         /// The runs.
         identified: Arc<Identified>,
     },
-    /// Looks, and changes nothing.
+    /// Reads, and changes nothing.
     Read(Query),
-    /// Nothing but that time has passed: what is due expires.
+    /// Lets time pass: overdue leases expire.
     Tick,
 }
 
@@ -146,16 +144,16 @@ pub enum LimitRef {
     Name(Arc<str>),
 }
 
-/// Which limits a command is about.
+/// Among which limits a command looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of them, those of tags included.
+    /// All limits, those of tags included.
     All,
-    /// Those of tags only.
+    /// The limits of tags.
     Tags,
 }
 
-/// The limit to make.
+/// A limit to create.
 #[derive(Clone, Debug)]
 pub struct CreateLimit {
     /// Its id.
@@ -164,17 +162,17 @@ pub struct CreateLimit {
     pub name: Arc<str>,
     /// How many slots it has.
     pub slots: u64,
-    /// Whether it refuses anybody.
+    /// Whether it limits anything.
     pub active: bool,
     /// How fast taken slots drain.
     pub decay: Rate,
-    /// How many slots are taken from the start, by nobody in particular.
+    /// How many slots are taken without a lease from the start.
     pub unleased: u64,
     /// How many slots were refused before.
     pub denied_slots: u64,
 }
 
-/// What to change of a limit; `None` stays as it is.
+/// Changes of a limit. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct LimitPatch {
     /// A new name; unique.
@@ -185,9 +183,9 @@ pub struct LimitPatch {
     pub active: Option<bool>,
     /// A new rate of decay.
     pub decay: Option<Rate>,
-    /// How many slots are to be taken at most. It only lowers what no lease holds, down to nothing,
-    /// and the level of a rate limit: who sends it may have read it long ago, so it never takes a
-    /// slot that nobody took, and live leases stay (contract C16).
+    /// How many slots are taken at most. It only lowers the slots without a lease, and the level of
+    /// a rate limit: its sender may have read the number long ago, so it never takes a slot, and live
+    /// leases stay (contract C16).
     pub taken_max: Option<u64>,
     /// A new number of slots refused.
     pub denied_slots: Option<u64>,
@@ -196,48 +194,48 @@ pub struct LimitPatch {
 /// Slots wanted on one limit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Want {
-    /// The limit's full name. A name that no limit has is skipped.
+    /// The limit's full name.
     pub name: Arc<str>,
     /// How many slots.
     pub slots: u64,
 }
 
-/// Slots wanted: all of them, or none.
+/// A request for slots: it gets all of them or none.
 #[derive(Clone, Debug)]
 pub struct Acquire {
-    /// On which limits. A limit that is named twice counts once.
+    /// The limits. A limit that is named twice counts once.
     pub wants: SmallVec<[Want; 1]>,
     /// What the limits are used for.
     pub mode: Mode,
     /// How the slots are held.
     pub hold: Hold,
-    /// What to do about names that no limit has.
+    /// What to do about unknown names.
     pub missing: Missing,
-    /// How it waits, if it cannot be granted at once. `None`: it is refused.
+    /// How it waits if it cannot be granted at once. `None`: it does not.
     pub patience: Option<Patience>,
-    /// Where the request comes from, if that is known. No rule depends on it.
+    /// Where the request comes from, if it is known. No rule depends on it.
     pub origin: Option<Arc<Origin>>,
 }
 
 /// How a request waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// What the request is called by when its wait is over.
+    /// Identifies the request in [`Step::answered`](crate::Step).
     pub waiter: WaiterId,
-    /// Until when it waits. With no time to wait, its refusal gives it a place to come back to.
+    /// Until when it waits. With no time to wait, its refusal has a place to come back to.
     pub until: Timestamp,
     /// Higher goes first.
     pub priority: i32,
-    /// A place that it was given at an earlier refusal, to be kept.
+    /// The place that an earlier refusal gave it.
     pub place: Option<Ticket>,
 }
 
-/// What becomes of a request that names limits which do not exist.
+/// What happens to a request that names limits which do not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Missing {
-    /// They are skipped.
+    /// These limits are skipped.
     Skip,
-    /// It is refused, and told all of them; also if they are deleted while it waits.
+    /// The request is refused with their names, also if they are deleted while it waits.
     Refuse,
 }
 
@@ -253,34 +251,79 @@ pub enum Mode {
 /// How slots are held.
 #[derive(Clone, Debug)]
 pub enum Hold {
-    /// By a lease with a deadline. An id that is a live lease's already is answered as that
-    /// lease was. With a digest of the request in the notes, the id stands for an idempotency
-    /// key: see [`Repeated`](crate::Repeated).
+    /// By a lease with a deadline. If a live lease has this id, that lease is the answer. With a
+    /// digest of the request in the notes, the id stands for an idempotency key: see
+    /// [`Repeated`](crate::Repeated).
     Lease {
         /// The lease's id.
         id: LeaseId,
-        /// Who holds it, if it was said.
+        /// Its holder, if the request names one.
         holder: Option<Holder>,
         /// How long it lives unless it is renewed.
         ttl: Span,
-        /// What else is said of it.
+        /// What else the request says of it.
         notes: Option<Arc<Notes>>,
     },
-    /// By a lease without a deadline, for a holder that cannot renew. What this holder holds
-    /// already is not taken again (contract C5).
+    /// By a lease without a deadline, for a holder that cannot renew. A limit that this holder holds
+    /// is not taken again (contract C5).
     Holder {
         /// The lease's id.
         id: LeaseId,
-        /// Who holds it.
+        /// Its holder.
         holder: Holder,
     },
-    /// By nobody in particular: slots that only [`Command::GiveBack`], decay or a reset free.
-    /// The same number on each limit.
+    /// Without a lease: only [`Command::GiveBack`], decay or a reset frees the slots. The same number
+    /// on each limit.
     Unleased,
 }
 
+impl CreateLimit {
+    /// An active limit with all its slots free, and without decay.
+    pub fn new(id: LimitId, name: impl Into<Arc<str>>, slots: u64) -> Self {
+        let (decay, unleased, denied_slots) = (Rate::NONE, 0, 0);
+        Self { id, name: name.into(), slots, active: true, decay, unleased, denied_slots }
+    }
+}
+
+impl Patience {
+    /// Waits with priority 0, and has no place yet.
+    pub fn new(waiter: WaiterId, until: Timestamp) -> Self {
+        Self { waiter, until, priority: 0, place: None }
+    }
+}
+
+impl Acquire {
+    /// A request that skips unknown names and does not wait, for any limits.
+    pub fn new<Name: Into<Arc<str>>>(
+        wants: impl IntoIterator<Item = (Name, u64)>,
+        hold: Hold,
+    ) -> Self {
+        let want = |(name, slots): (Name, u64)| Want { name: name.into(), slots };
+        Self {
+            wants: wants.into_iter().map(want).collect(),
+            mode: Mode::Concurrency,
+            hold,
+            missing: Missing::Skip,
+            patience: None,
+            origin: None,
+        }
+    }
+
+    /// The parties for which a request waits: its holder, and the runs in which it is made.
+    pub(crate) fn parties(&self) -> SmallVec<[Holder; 1]> {
+        let holder = self.hold.holder();
+        let runs = self.origin.iter().flat_map(|origin| origin.runs());
+        holder.cloned().into_iter().chain(runs.filter(|run| Some(run) != holder)).collect()
+    }
+}
+
 impl Hold {
-    /// The lease that holds the slots, once they are granted.
+    /// A lease with a deadline, without a holder or notes.
+    pub fn for_ttl(id: LeaseId, ttl: Span) -> Self {
+        Self::Lease { id, holder: None, ttl, notes: None }
+    }
+
+    /// The lease that will hold the slots.
     pub fn lease(&self) -> Option<LeaseId> {
         match self {
             Self::Lease { id, .. } | Self::Holder { id, .. } => Some(*id),
@@ -288,7 +331,7 @@ impl Hold {
         }
     }
 
-    /// Who holds the slots, if it was said.
+    /// The holder, if the request names one.
     pub fn holder(&self) -> Option<&Holder> {
         match self {
             Self::Lease { holder, .. } => holder.as_ref(),
@@ -297,7 +340,7 @@ impl Hold {
         }
     }
 
-    /// Who holds the slots, if it is one who cannot hold a limit twice.
+    /// The holder, if it cannot hold a limit twice.
     pub(crate) fn only_once(&self) -> Option<&Holder> {
         match self {
             Self::Holder { holder, .. } => Some(holder),
@@ -305,7 +348,7 @@ impl Hold {
         }
     }
 
-    /// What else is said of the lease.
+    /// The notes of the lease.
     pub(crate) fn notes(&self) -> Option<&Arc<Notes>> {
         match self {
             Self::Lease { notes, .. } => notes.as_ref(),
@@ -313,7 +356,7 @@ impl Hold {
         }
     }
 
-    /// The lease that stands for the request's idempotency key, and what is asked for with it.
+    /// The lease that stands for the request's idempotency key, and the request's digest.
     pub(crate) fn key(&self) -> Option<(LeaseId, RequestDigest)> {
         match self {
             Self::Lease { id, notes: Some(notes), .. } => Some((*id, notes.request?)),
@@ -322,18 +365,18 @@ impl Hold {
     }
 }
 
-/// Slots given back that were taken without a lease.
+/// Slots to return that were taken without a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GiveBack {
     /// The limits' full names.
     pub names: SmallVec<[Arc<str>; 1]>,
     /// How many slots on each.
     pub slots: u64,
-    /// For how long they were held, if it was said.
+    /// For how long they were held, if it is known.
     pub occupancy: Option<Span>,
 }
 
-/// A question that changes nothing.
+/// A query. It changes nothing.
 #[derive(Clone, Debug)]
 pub enum Query {
     /// One limit.
@@ -342,21 +385,21 @@ pub enum Query {
     Limits(Scope, Page),
     /// The leases on a limit, oldest first.
     Leases(LimitRef, Page),
-    /// What holds the slots of a limit: its leases, oldest first, and then its slots without one.
+    /// The leases on a limit, oldest first, and then its slots without a lease.
     Held(LimitRef, Page),
     /// All leases that match, oldest first.
     FindLeases(LeaseFilter, Page),
     /// One lease.
     Lease(LeaseId),
-    /// Who waits for a limit, in the order in which they are next.
+    /// The waiting requests for a limit, the next one first.
     Waiters(LimitRef, Page),
-    /// Which of these names no limit has, though a limit has nearly the same.
+    /// Those of these names that no limit has, though a limit has nearly the same name.
     Near(Vec<Arc<str>>),
-    /// Everybody who holds a lease and said who they are, in order.
+    /// All holders of leases, in order.
     Holders,
 }
 
-/// Which leases; what is not said does not matter.
+/// Which leases. `None` matches all.
 #[derive(Clone, Debug, Default)]
 pub struct LeaseFilter {
     /// The name of a limit on which they are.

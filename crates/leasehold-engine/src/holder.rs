@@ -1,20 +1,20 @@
-//! Who holds a lease.
+//! Holders of leases.
 
 use std::sync::Arc;
 
-/// Who holds a lease: a kind (`task_run`, `flow_run`, `process`, …) and an id within it.
+/// A holder of leases: a kind (`task_run`, `flow_run`, `process`, …) and an id within it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Holder {
-    /// What kind of thing holds the lease.
+    /// Its kind.
     pub kind: Arc<str>,
-    /// Which one of its kind.
+    /// Its id within its kind.
     pub id: Arc<str>,
 }
 
 impl Holder {
-    /// The kind of the holders that the tag API knows.
+    /// The kind of holders in the API of tags.
     pub const TASK_RUN: &str = "task_run";
-    /// The kind of the flow runs that clients' own events name.
+    /// The kind of the flow runs that clients' events name.
     pub const FLOW_RUN: &str = "flow_run";
 
     /// A holder of this kind with this id.

@@ -15,8 +15,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(pub u128);
 
-/// A fencing token: greater than that of every earlier lease, across restarts. Whoever
-/// guards a resource refuses a token lower than the greatest it has seen.
+/// A fencing token: greater than that of every earlier lease, across restarts. A guarded resource
+/// refuses a token lower than the greatest that it has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(pub u64);
 
@@ -27,88 +27,85 @@ pub struct Holding {
     pub limit: LimitId,
     /// How many slots were taken.
     pub slots: u64,
-    /// What of them has not drained yet, as it was when the limit was last settled. Without
-    /// decay that is all of them.
+    /// How much of them had not drained when the limit was last settled. Without decay: all.
     pub level: Level,
 }
 
-/// What a lease holds; most leases are on one limit.
+/// What a lease holds. Most leases are on one limit.
 pub type Holdings = SmallVec<[Holding; 1]>;
 
 /// Slots held for a holder until a deadline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lease {
-    /// Chosen by whoever asked for the lease.
+    /// The caller chose it.
     pub id: LeaseId,
-    /// Its fencing token; also the age of leases: the lower, the older.
+    /// Its fencing token, and its age: the lower, the older.
     pub fence: Fence,
-    /// Who holds it, if it was said.
+    /// Its holder, if the request named one.
     pub holder: Option<Holder>,
-    /// Only the limits that were active when the lease was made.
+    /// Only limits that were active when the lease was granted.
     pub holdings: Holdings,
     /// When it was granted.
     pub created: Timestamp,
-    /// When it dies unless it is renewed. `None` for holders that cannot renew.
+    /// When it expires unless it is renewed. `None` for holders that cannot renew.
     pub deadline: Option<Timestamp>,
-    /// What else was said of it. Most leases are made without a word.
+    /// What else the request said of it.
     pub notes: Option<Arc<Notes>>,
-    /// Where the request for it came from, if that is known.
+    /// Where the request for it came from, if it is known.
     pub origin: Option<Arc<Origin>>,
 }
 
-/// What was said of a lease when it was asked for, beyond who holds it. Where a lease has notes,
-/// its holder may ask later what became of it: even that it was given back is remembered.
+/// What a request says of its lease, apart from the holder. If a lease has notes, its release is
+/// remembered: its holder may ask later how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Words for people who look at the lease. They are no part of who holds it.
+    /// Labels for people. They are not part of the holder.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
-    /// What was asked for, if the request had an idempotency key. The lease's id stands for
-    /// the key.
+    /// The request's digest, if it had an idempotency key. The lease's id stands for the key.
     pub request: Option<RequestDigest>,
 }
 
-/// What a request with an idempotency key asked for, as a digest: the same key with another
-/// digest is another request.
+/// A digest of a request with an idempotency key: the same key with another digest is another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestDigest(pub u128);
 
 impl Lease {
-    /// What was asked for, if the request had an idempotency key.
+    /// The request's digest, if it had an idempotency key.
     pub fn request(&self) -> Option<RequestDigest> {
         self.notes.as_ref().and_then(|notes| notes.request)
     }
 }
 
-/// How a lease ended.
+/// Why a lease ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum EndReason {
     /// Its deadline passed.
     Expired,
-    /// An operator took it away.
+    /// An operator revoked it.
     Revoked {
-        /// Why, if it was said.
+        /// Why, if a reason was given.
         reason: Option<Arc<str>>,
-        /// Who did it, if it was said.
+        /// The operator's name, if it was given.
         by: Option<Arc<str>>,
     },
     /// Its holder was known to be gone.
     Repossessed {
-        /// From what it was known.
+        /// How it was known.
         evidence: Arc<str>,
     },
-    /// Its holder gave it back.
+    /// Its holder released it.
     Released,
 }
 
-/// The end of a lease, kept so that its holder can be told.
+/// The end of a lease, remembered for its holder's next request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// The lease that ended.
     pub lease: LeaseId,
-    /// Its fencing token. Endings are in the order of their times, then of their fences.
+    /// Its fencing token. Endings are in the order of their times, then of their tokens.
     pub fence: Fence,
     /// When it ended.
     pub at: Timestamp,
-    /// How it ended.
-    pub how: How,
+    /// Why it ended.
+    pub how: EndReason,
 }

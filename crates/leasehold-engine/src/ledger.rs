@@ -1,13 +1,13 @@
-//! The ledger: all state, and `step`, the only way it changes.
+//! The ledger: all limits, leases and waiting requests, with the indices that find them.
 //!
-//! `books` keeps the books: which lease holds what, who holds which leases, which deadline
-//! comes next, and what has changed. The rules that use them are in `admission` (who gets
-//! slots), `expiry` (who loses them), `limits` and `tags` (what operators do).
+//! `entries` adds, changes and removes limits and leases, and keeps every index in step with them.
+//! The rules change a ledger by these functions alone.
 
-mod books;
+mod by_age;
 mod downtime;
+mod emit;
 mod endings;
-mod roll;
+mod entries;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,86 +15,69 @@ use std::sync::Arc;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
-pub(crate) use self::books::Room;
-use self::books::{Entry, Pending};
+use self::by_age::LeasesByAge;
 use self::endings::Endings;
-use self::roll::Roll;
+pub(crate) use self::entries::LimitEntry;
+use self::entries::{LeaseEntry, Pending};
 use crate::changes::{Changes, Resume, Snapshot, Totals};
-use crate::command::Command;
 use crate::event::Event;
 use crate::holder::Holder;
-use crate::lease::{Fence, How, LeaseId};
+use crate::lease::{EndReason, Fence, LeaseId};
 use crate::limit::LimitId;
-use crate::outcome::Outcome;
-use crate::queue::{Answered, Queue};
+use crate::queue::Queue;
 use crate::time::{Span, Timestamp};
 
-/// All limits and leases. Changes by [`Ledger::step`] alone.
+/// All limits, leases and waiting requests. Changes by [`Ledger::step`] alone.
 #[derive(Debug)]
 pub struct Ledger {
     pub(crate) now: Timestamp,
-    /// When the step is taken that is under way. What happens by itself happened before; but
-    /// whoever is granted a lease learns of it only now, and has its full time from now on.
-    pub(crate) looked: Timestamp,
-    pub(crate) rooms: FxHashMap<LimitId, Room>,
+    /// The time of the current step. A timer of the ledger may have been due before: then `now` is
+    /// that earlier time. But a lease's time begins here, for its holder is answered only now.
+    pub(crate) stepped_at: Timestamp,
+    pub(crate) limits: FxHashMap<LimitId, LimitEntry>,
     pub(crate) names: BTreeMap<Arc<str>, LimitId>,
-    leases: FxHashMap<LeaseId, Entry>,
+    leases: FxHashMap<LeaseId, LeaseEntry>,
     deadlines: BTreeSet<(Timestamp, LeaseId)>,
     by_holder: BTreeMap<Holder, SmallVec<[LeaseId; 1]>>,
-    pub(crate) roll: Roll,
+    pub(crate) by_age: LeasesByAge,
     endings: Endings,
-    /// Leases that were given back. Not durable: a holder that asks again does so soon.
+    /// Released leases. Not durable: a holder that asks again does so soon.
     releases: Endings,
     next_fence: Fence,
     pending: Pending,
     pub(crate) queue: Queue,
-    /// In the step that is under way.
+    /// The events of the current step.
     pub(crate) events: Vec<Event>,
 }
 
-/// What a step did.
-#[derive(Debug)]
-pub struct Step {
-    /// What became of the command.
-    pub outcome: Outcome,
-    /// The leases that were found past their deadline, before the command was looked at.
-    pub expired: Vec<LeaseId>,
-    /// The requests whose wait is over.
-    pub answered: Vec<Answered>,
-    /// What happened, in order: for whoever keeps a record.
-    pub events: Vec<Event>,
-    /// How often somebody who waits was looked at: what the line costs, apart from any clock.
-    pub looks: usize,
-}
-
 impl Ledger {
-    /// How many endings are remembered, and how many releases beside them.
+    /// How many endings are remembered, and as many releases.
     pub const ENDINGS_MAX: usize = 10_000;
     /// Half of the integers that a double holds exactly: 2⁵² more tokens are still exact.
     const FENCE_OF_CLOCK_MAX: u64 = 1 << 52;
 
-    /// The ledger that a journal kept, at `now`, after a time in which nobody was there.
+    /// The ledger that a journal kept, at `now`, after a downtime.
     ///
-    /// A lease that was alive when the server was last known to be up has the time left that
-    /// it had then: nobody could renew it in between. One that had run out by then is dead.
-    /// Rate limits have drained meanwhile, as the time has passed.
+    /// A lease that was alive when the server was last known to be up has the time left that it had
+    /// then: its holder could not renew it in between. A lease that had run out by then is dead.
+    /// Rate limits have drained during the downtime.
     ///
-    /// A journal that is ahead of `now` was written by a clock that was wrong: everything in it
-    /// moves back, so that the ledger's time is the clock's again.
+    /// A journal that is ahead of `now` was written by a wrong clock: everything in it moves back, so
+    /// that the ledger's time is the clock's again.
     pub fn restore(mut snapshot: Snapshot, now: Timestamp) -> Self {
         let ahead = snapshot.at.since(now);
         snapshot.set_back(ahead);
         let mut ledger = Self {
             now,
-            looked: now,
-            // No lease has token 0: who guards a resource can begin there.
+            stepped_at: now,
+            // No lease has token 0: a guarded resource can begin there.
             next_fence: snapshot.next_fence.max(Fence(1)),
-            rooms: HashMap::with_capacity_and_hasher(snapshot.limits.len(), FxBuildHasher),
+            limits: HashMap::with_capacity_and_hasher(snapshot.limits.len(), FxBuildHasher),
             names: BTreeMap::new(),
             leases: HashMap::with_capacity_and_hasher(snapshot.leases.len(), FxBuildHasher),
             deadlines: BTreeSet::new(),
             by_holder: BTreeMap::new(),
-            roll: Roll::default(),
+            by_age: LeasesByAge::default(),
             endings: Endings::default(),
             releases: Endings::default(),
             pending: Pending::default(),
@@ -104,7 +87,7 @@ impl Ledger {
         let downtime = ledger.now.since(snapshot.at);
         for limit in snapshot.limits {
             ledger.names.insert(limit.name.clone(), limit.id);
-            ledger.rooms.insert(limit.id, Room::new(limit));
+            ledger.limits.insert(limit.id, LimitEntry::new(limit));
         }
         for mut lease in snapshot.leases {
             if let Some(deadline) = lease.deadline.as_mut()
@@ -112,7 +95,7 @@ impl Ledger {
             {
                 *deadline = *deadline + downtime;
             }
-            ledger.enter(Entry::new(lease, true));
+            ledger.enter(LeaseEntry::new(lease, true));
         }
         for ending in snapshot.endings {
             let forgotten = ledger.endings.remember(ending, true, Self::ENDINGS_MAX);
@@ -127,97 +110,40 @@ impl Ledger {
         ledger
     }
 
-    /// Lets fencing tokens go on from a clock's microseconds, if these are greater: at the start
-    /// of a server, before its first grant.
+    /// Raises the next fencing token to a clock's microseconds, if these are greater: at the start of
+    /// a server, before its first grant.
     ///
     /// A journal that was restored from a backup, or copied, does not know the tokens that were
     /// granted after it was written. Each start goes on from the time, and each grant takes the next
-    /// number: so an earlier token is greater than the time now only if more than 10⁶ tokens a second
-    /// were granted, or if the clock is behind the one from which those went on. Times after 2112 are
-    /// not believed, so that a token stays exact as a JSON number.
+    /// number. So an earlier token can be greater only if more than 10⁶ tokens a second were granted,
+    /// or if the clock went back. Times after 2112 are ignored, so that a token stays exact as a JSON
+    /// number.
     pub fn raise_fences(&mut self, now: Timestamp) {
         let micros = u64::try_from(now.as_micros()).unwrap_or(0);
         self.next_fence = self.next_fence.max(Fence(micros.min(Self::FENCE_OF_CLOCK_MAX)));
     }
 
-    /// Forgets what did not become durable: everything is again as a journal kept it. Nobody waits
-    /// any longer, and no place in line is taken twice. No token is granted twice either, though
-    /// the journal may know nothing of this start.
+    /// Drops what did not become durable: the ledger is again as a journal kept it. The queue is
+    /// empty. Neither a ticket nor a fencing token is given out twice, though the journal may not
+    /// know the tokens of this start.
     pub fn reload(&mut self, snapshot: Snapshot, now: Timestamp) {
         let queue = self.queue.emptied();
         let next_fence = self.next_fence.max(snapshot.next_fence);
         *self = Self { queue, next_fence, ..Self::restore(snapshot, now) };
     }
 
-    /// Does what a command asks, at a point in time. Time never runs backwards here: an
-    /// earlier `now` counts as the latest that was seen.
-    pub fn step(&mut self, command: Command, now: Timestamp) -> Step {
-        self.looked = self.now.max(now);
-        // Whoever is gone is gone before time passes: nothing that came free is theirs any more.
-        let gone = self.take_out_of_line(&command);
-        let mut answered = Vec::new();
-        let expired = self.pass_until(self.looked, &mut answered);
-        // Whoever waits for what has come free by now was here before this command.
-        answered.extend(self.serve_lines());
-        let outcome = match command {
-            Command::CreateLimit(create) => Outcome::Created(self.create_limit(create)),
-            Command::PutTagLimit { id, name, slots } => {
-                Outcome::Created(self.put_tag_limit(id, &name, slots))
-            }
-            Command::UpdateLimit { limit, patch } => {
-                Outcome::Updated(self.update_limit(&limit, patch))
-            }
-            Command::ResetLimit { limit, slots, reason } => {
-                Outcome::Updated(self.reset_limit(&limit, slots, reason.as_ref()))
-            }
-            Command::ResetTag { name, holders, reason } => {
-                Outcome::Updated(self.reset_tag(&name, holders, reason.as_ref()))
-            }
-            Command::DeleteLimit { limit, scope } => {
-                Outcome::Deleted(self.delete_limit(&limit, scope))
-            }
-            Command::Acquire(acquire) => Outcome::Acquired(self.acquire(acquire)),
-            Command::GiveBack(give_back) => Outcome::GivenBack(self.give_back(&give_back)),
-            Command::ReleaseTags { names, holder } => {
-                Outcome::GivenBack(self.release_tags(&names, &holder))
-            }
-            Command::Renew { lease, ttl } => Outcome::Renewed(self.renew(lease, ttl)),
-            Command::RenewMany { leases, ttl } => {
-                Outcome::RenewedMany(self.renew_many(&leases, ttl))
-            }
-            Command::Release { lease } => Outcome::Ended(self.release(lease)),
-            Command::TakeBack { lease } => Outcome::TakenBack(self.take_back(lease)),
-            Command::Revoke { lease, reason, by } => Outcome::Ended(self.revoke(lease, reason, by)),
-            Command::Repossess { holder, with_deadline, evidence } => {
-                Outcome::Repossessed(self.repossess(&holder, with_deadline, &evidence))
-            }
-            Command::Identify { lease, identified } => {
-                Outcome::Identified(self.identify(lease, identified))
-            }
-            Command::Read(query) => self.read(query),
-            Command::Abandon(_) | Command::SendWaitersAway(_) => {
-                self.left_the_line(&gone);
-                Outcome::Ticked
-            }
-            Command::Tick => Outcome::Ticked,
-        };
-        answered.extend(self.serve_lines());
-        let (events, looks) = (std::mem::take(&mut self.events), self.queue.take_looks());
-        Step { outcome, expired, answered, events, looks }
-    }
-
-    /// When something happens by itself next: a lease dies, a rate limit has drained enough for
-    /// somebody who waits, or somebody has waited long enough.
+    /// When the next timer is due: a deadline passes, a rate limit has drained enough for a waiter,
+    /// or a waiter's time is over.
     pub fn next_wake_up(&self) -> Option<Timestamp> {
         self.next_deadline().into_iter().chain(self.queue.next_wake_up()).min()
     }
 
-    /// When the next lease dies unless it is renewed.
+    /// The next deadline of a lease.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.first().map(|&(deadline, _)| deadline)
     }
 
-    /// The latest time that the ledger has seen.
+    /// The ledger's time.
     pub fn now(&self) -> Timestamp {
         self.now
     }
@@ -229,16 +155,16 @@ impl Ledger {
 
     /// How many limits there are.
     pub fn limit_count(&self) -> usize {
-        self.rooms.len()
+        self.limits.len()
     }
 
-    /// Takes what has changed since the last time, to make it durable.
+    /// Takes what has changed since the last call, to make it durable.
     pub fn take_changes(&mut self) -> Changes {
         let pending = std::mem::take(&mut self.pending);
         let mut changes = Changes {
             at: self.now,
             next_fence: self.next_fence,
-            totals: Totals { limits: self.rooms.len() as u64, leases: self.leases.len() as u64 },
+            totals: Totals { limits: self.limits.len() as u64, leases: self.leases.len() as u64 },
             resumed: pending.resumed,
             deleted_limits: pending.deleted_limits,
             ended: pending.ended,
@@ -246,23 +172,26 @@ impl Ledger {
             ..Changes::default()
         };
         for id in pending.limits {
-            if let Some(room) = self.rooms.get_mut(&id).filter(|room| room.dirty) {
-                room.dirty = false;
-                changes.limits.push(room.limit.clone());
+            if let Some(entry) = self.limits.get_mut(&id).filter(|entry| entry.dirty) {
+                entry.dirty = false;
+                changes.limits.push(entry.limit.clone());
             }
         }
         for id in pending.leases {
-            if let Some(entry) = self.leases.get_mut(&id).filter(|entry| entry.dirty) {
-                entry.dirty = false;
-                entry.durable = true;
-                changes.leases.push(entry.lease.clone());
+            if let Some(lease_entry) =
+                self.leases.get_mut(&id).filter(|lease_entry| lease_entry.dirty)
+            {
+                lease_entry.dirty = false;
+                lease_entry.durable = true;
+                changes.leases.push(lease_entry.lease.clone());
             }
         }
-        // As long as more leases end than fit, those that merely expired are not worth a row each:
-        // most will be forgotten by the time that the last has ended.
-        let is_behind = self.now < self.looked;
+        // While more leases expire than fit into one commit, their endings get no rows yet: most of
+        // these would be forgotten before the last lease has expired.
+        let is_behind = self.now < self.stepped_at;
         for id in pending.endings {
-            let expired = self.endings.get(id).is_some_and(|ending| ending.how == How::Expired);
+            let expired =
+                self.endings.get(id).is_some_and(|ending| ending.how == EndReason::Expired);
             if is_behind && expired {
                 self.pending.endings.push(id);
             } else {
@@ -272,11 +201,12 @@ impl Ledger {
         changes
     }
 
-    /// Everything there is, as a journal would give it back.
+    /// The durable state, as a journal would load it.
     pub fn snapshot(&self) -> Snapshot {
-        let mut limits: Vec<_> = self.rooms.values().map(|room| room.limit.clone()).collect();
+        let mut limits: Vec<_> = self.limits.values().map(|entry| entry.limit.clone()).collect();
         limits.sort_by_key(|limit| limit.id);
-        let mut leases: Vec<_> = self.leases.values().map(|entry| entry.lease.clone()).collect();
+        let mut leases: Vec<_> =
+            self.leases.values().map(|lease_entry| lease_entry.lease.clone()).collect();
         leases.sort_by_key(|lease| lease.fence);
         Snapshot {
             at: self.now,

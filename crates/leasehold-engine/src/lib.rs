@@ -8,31 +8,31 @@
 //!   Command, now ──▶ Ledger::step ──▶ Step { outcome, expired }
 //!                        │
 //!                        └─ Ledger::take_changes ──▶ Changes, to be made durable
-//!                                                       before any outcome is told
+//!                                                       before any outcome is sent
 //! ```
 //!
 //! The crate is deterministic: ids and time arrive as arguments, so the same commands give
 //! the same ledger on every machine. It knows nothing of files, sockets, clocks, random
 //! numbers, SQL or JSON.
+//!
+//! Modules go from the bottom up: the vocabulary (`time`, `decay`, `limit`, `lease`, `holder`,
+//! `ticket`, `command`, `outcome`, `event`, `changes`), then the `queue` as plain data, the `ledger`
+//! with its indices, and the `rules`. A module imports lower ones only.
 
-mod admission;
 mod changes;
 mod command;
 mod decay;
 mod event;
-mod expiry;
 mod holder;
-mod keys;
 mod lease;
 mod ledger;
 mod limit;
-mod limits;
 mod origin;
 mod outcome;
 mod queue;
-mod reads;
+mod rules;
 mod snapshot;
-mod tags;
+mod ticket;
 mod time;
 mod unleased;
 
@@ -42,17 +42,22 @@ pub use command::{
     Mode, Page, Patience, Query, Scope, Want,
 };
 pub use decay::{Level, Rate};
-pub use event::{Departure, Event, EventKind, Loss};
+pub use event::{Event, EventKind, Loss};
 pub use holder::Holder;
-pub use lease::{Ending, Fence, Holding, Holdings, How, Lease, LeaseId, Notes, RequestDigest};
-pub use ledger::{Ledger, Step};
+pub use lease::{
+    EndReason, Ending, Fence, Holding, Holdings, Lease, LeaseId, Notes, RequestDigest,
+};
+pub use ledger::Ledger;
 pub use limit::{Limit, LimitId, TAG_PREFIX};
 pub use origin::{Certainty, Identified, Named, Origin};
 pub use outcome::{
-    Acquired, Blocker, Created, Deleted, Ended, Gone, Grant, Granted, HeldView, LeaseView,
-    LimitView, MinimalLimit, Outcome, Refusal, Renewed, Repeated, StuckOn, Updated, Wait,
+    Acquired, Answered, Blocker, Created, Deleted, Ended, Gone, Grant, Granted, HeldView,
+    LeaseView, LimitView, MinimalLimit, Outcome, Refusal, Renewed, Repeated, StuckOn, Updated,
+    Wait, WaiterView,
 };
-pub use queue::{Answered, OVERTAKES_MAX, Ticket, WaiterId, WaiterView};
+pub use queue::OVERTAKES_MAX;
+pub use rules::Step;
 pub use snapshot::Inconsistent;
+pub use ticket::{Departure, Ticket, WaiterId};
 pub use time::{Span, Timestamp};
 pub use unleased::{TakenBy, Unheld, Unleased};

@@ -13,7 +13,7 @@ pub const TAG_PREFIX: &str = "tag:";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LimitId(pub u128);
 
-/// A limit as it is made durable. Which leases hold its slots stands in the leases alone.
+/// A limit as it is stored. The leases say which of them hold its slots.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
     /// Never changes.
@@ -22,28 +22,26 @@ pub struct Limit {
     pub name: Arc<str>,
     /// How many slots there are.
     pub slots: u64,
-    /// An inactive limit refuses nobody, and nothing is taken from it.
+    /// An inactive limit refuses nothing, and no slots are taken from it.
     pub active: bool,
-    /// How fast taken slots drain: more than none makes the limit a rate limit.
+    /// How fast taken slots drain. A limit with decay is a rate limit.
     pub decay: Rate,
-    /// When the limit was made.
+    /// When the limit was created.
     pub created: Timestamp,
-    /// When anything about it changed last, its slots included.
+    /// When it last changed, its slots included.
     pub updated: Timestamp,
-    /// Slots that were refused, as the limit's maker gave it. Kept, and used by no rule.
+    /// How many slots were refused, as its operator set it. No rule reads or changes it.
     pub denied_slots: u64,
-    /// For how long a slot is held on average, in seconds; it tells refused clients when to
-    /// come back.
+    /// For how long a slot is held on average, in seconds: refused clients come back after it.
     pub occupancy_seconds_average: f64,
-    /// Slots that no lease holds: one anonymous holding that nobody renews. As it was at
-    /// `settled`.
+    /// Slots that are taken without a lease, as of `settled`.
     pub unleased: Unleased,
-    /// Up to when the decay of `unleased`, and of the leases on this limit, has been applied.
+    /// Until when the decay of `unleased`, and of the leases on this limit, is applied.
     pub settled: Timestamp,
 }
 
 impl Limit {
-    /// The average of a limit that nobody has given a slot back to yet.
+    /// The average before the first release.
     pub const OCCUPANCY_SECONDS_AT_FIRST: f64 = 2.0;
     const OCCUPANCY_SECONDS_MIN: f64 = 0.1;
 
@@ -52,12 +50,12 @@ impl Limit {
         self.name.strip_prefix(TAG_PREFIX)
     }
 
-    /// Moves the average by one sample: `slots` slots were held for `occupancy` in all.
+    /// Adds one sample to the average: `slots` slots were held for `occupancy` in all.
     ///
-    /// A weighted average over about the last 2 · limit samples, none of them below a tenth
-    /// of a second (contract of `Retry-After`).
+    /// The average is weighted over about the last 2 · limit samples, none below a tenth of a second
+    /// (contract of `Retry-After`).
     pub(crate) fn sample_occupancy(&mut self, occupancy: Span, slots: u64) {
-        // A limit of 0 has no samples to weigh by; it must not become a division by zero.
+        // A limit of 0 slots must not divide by zero.
         if self.slots == 0 || slots == 0 {
             return;
         }

@@ -1,14 +1,13 @@
-//! Where a request came from, as far as that is known. Words for people who look at a lease: no
-//! rule depends on them, and they are no part of who holds it.
+//! Where a request came from, as far as it is known. It is for people who look at a lease: no rule
+//! depends on it, and it is not part of the holder.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::lease::LeaseId;
-use crate::ledger::Ledger;
+use crate::holder::Holder;
 
-/// Where a request came from. Unlike [`Notes`](crate::Notes) it does not make the ledger remember
-/// that a lease was released.
+/// Where a request came from. Unlike with [`Notes`](crate::Notes), the ledger does not remember the
+/// release of its lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The address of the client.
@@ -21,11 +20,11 @@ pub struct Origin {
     pub deployment: Named,
     /// The worker that started the client.
     pub worker: Named,
-    /// The runs in which the lease was asked for, if the client's own event says it.
+    /// The runs in which the lease was asked for, if the client's own event names them.
     pub identified: Option<Arc<Identified>>,
 }
 
-/// Something with an id and a name, each if it is known.
+/// An id and a name, each if it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
     /// Its id.
@@ -41,16 +40,16 @@ pub struct Identified {
     pub flow_run: Named,
     /// The task run within it.
     pub task_run: Named,
-    /// How sure it is that they are the runs of this lease.
+    /// How certain it is that these are the runs of this lease.
     pub certainty: Certainty,
 }
 
-/// How sure it is that an event is about a lease.
+/// How certain it is that an event is about a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Certainty {
-    /// It can be about no other.
+    /// It cannot be about another lease.
     Certain,
-    /// It can be about others, which fit worse.
+    /// It can be about other leases, which match less well.
     Likely,
 }
 
@@ -59,21 +58,20 @@ impl Origin {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The runs as holders of their kinds: the task run, and the flow run.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Holder> {
+        let runs = self.identified.as_deref().map(|it| {
+            [(Holder::TASK_RUN, it.task_run.id.clone()), (Holder::FLOW_RUN, it.flow_run.id.clone())]
+        });
+        let runs = runs.into_iter().flatten();
+        runs.filter_map(|(kind, id)| Some(Holder::new(kind, id?)))
+    }
 }
 
 impl Named {
     /// Whether neither its id nor its name is known.
     pub fn is_empty(&self) -> bool {
         self.id.is_none() && self.name.is_none()
-    }
-}
-
-impl Ledger {
-    /// Keeps with a lease in which runs it was asked for. Answers whether the lease lives.
-    pub(crate) fn identify(&mut self, id: LeaseId, identified: Arc<Identified>) -> bool {
-        let Some(lease) = self.lease_mut(id) else { return false };
-        let origin = lease.origin.as_deref().cloned().unwrap_or_default();
-        lease.origin = Some(Arc::new(Origin { identified: Some(identified), ..origin }));
-        true
     }
 }

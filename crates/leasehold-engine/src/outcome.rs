@@ -1,4 +1,4 @@
-//! What goes out: one outcome for each command. A refusal is an outcome, not an error.
+//! Outcomes: the answer to each command. A refusal is an outcome, not an error.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use smallvec::SmallVec;
 use crate::command::GiveBack;
 use crate::decay::Rate;
 use crate::holder::Holder;
-use crate::lease::{Ending, Fence, Holdings, Lease, LeaseId};
+use crate::lease::{Ending, Fence, Holdings, Lease, LeaseId, Notes};
 use crate::limit::{Limit, LimitId};
 use crate::origin::Origin;
-use crate::queue::{Ticket, WaiterView};
+use crate::ticket::{Ticket, WaiterId};
 use crate::time::{Span, Timestamp};
 use crate::unleased::{Unheld, Unleased};
 
-/// What became of a [`Command`](crate::Command).
+/// The answer to a [`Command`](crate::Command).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Of `CreateLimit` and `PutTagLimit`.
@@ -25,16 +25,16 @@ pub enum Outcome {
     Deleted(Deleted),
     /// Of `Acquire`.
     Acquired(Acquired),
-    /// Of `GiveBack` and `ReleaseTags`: the limits that were named and exist.
+    /// Of `GiveBack` and `ReleaseTags`: the named limits that exist.
     GivenBack(SmallVec<[MinimalLimit; 1]>),
     /// Of `Renew`.
     Renewed(Renewed),
     /// Of `RenewMany`, in its order.
     RenewedMany(Vec<Renewed>),
-    /// Of `Release` and `Revoke`: the lease as it was, or how it had ended before.
+    /// Of `Release` and `Revoke`: the lease as it was, or how it ended before.
     Ended(Result<Ended, Gone>),
-    /// Of `TakeBack`: the lease as it was. `None` if it had ended before, or stays with its holder,
-    /// who asked again.
+    /// Of `TakeBack`: the lease as it was. `None` if it ended before, or if it stays because its
+    /// holder asked again.
     TakenBack(Option<Ended>),
     /// Of `Repossess`: the leases as they were, oldest first.
     Repossessed(Vec<Lease>),
@@ -60,21 +60,21 @@ pub enum Outcome {
     Ticked,
 }
 
-/// What became of a limit to be made.
+/// The answer to the creation of a limit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Created {
-    /// It is there now.
+    /// It was created.
     Made(LimitView),
-    /// The tag had a limit; it has the new number of slots now.
+    /// The tag had a limit, which has the new number of slots now.
     Changed(LimitView),
     /// Another limit has this name.
     NameTaken,
 }
 
-/// What became of a limit to be changed.
+/// The answer to a change of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Updated {
-    /// It is as asked.
+    /// It was changed.
     Done,
     /// There is no such limit.
     NotFound,
@@ -82,56 +82,65 @@ pub enum Updated {
     NameTaken,
 }
 
-/// What became of a limit to be deleted.
+/// The answer to the deletion of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// It is gone.
+    /// It was deleted.
     Done,
     /// There is no such limit.
     NotFound,
 }
 
-/// What became of slots wanted.
+/// The answer to a request for slots.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Acquired {
-    /// All of them are held now.
+    /// It holds all of them.
     Granted(Grant),
     /// Not all of them are free. Nothing has changed.
     Refused(Refusal),
-    /// Not all of them are free. It waits; the outcome comes with a later step.
+    /// Not all of them are free. It waits: a later step answers it.
     Queued(Ticket),
-    /// More slots than this limit, which is active, will ever have.
+    /// It wants more slots than this active limit has.
     TooManySlots(MinimalLimit),
-    /// To be used as rate limits, but these have no decay.
+    /// It wants rate limits, but these limits have no decay.
     NotRateLimits(Vec<Arc<str>>),
-    /// Names that no limit has, of a request that insists on all of them.
+    /// It insists on all its limits, but these do not exist.
     Missing(Vec<Arc<str>>),
-    /// Asked for before with the same idempotency key.
+    /// Its idempotency key was used before.
     Repeated(Repeated),
 }
 
-/// What becomes of a request whose idempotency key was used before. Slots are not taken again.
+/// The answer to a request whose idempotency key was used before. No slots are taken again.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Repeated {
-    /// The lease that the same request was granted lives.
+    /// The same request was granted this lease, which lives.
     Same(Box<LeaseView>),
-    /// Another request has the key.
+    /// Another request used the key.
     Different,
-    /// The lease that was granted then has ended.
+    /// The same request was granted a lease that has ended.
     Ended(Gone),
 }
 
-/// Slots that are held now.
+/// A waiting request that a step answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// Which request.
+    pub waiter: WaiterId,
+    /// Granted; or refused, because its time is over or its limits have changed.
+    pub outcome: Acquired,
+}
+
+/// Granted slots.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
-    /// The lease that holds them. `None` if there is nothing to hold: no name matched, or no
-    /// limit that matched is active; and for slots taken without a lease.
+    /// The lease that holds them. `None` if they were taken without a lease, or if no named limit is
+    /// active.
     pub lease: Option<Granted>,
-    /// What gives the slots back, if they were taken without a lease.
+    /// The command that returns the slots, if they were taken without a lease.
     pub unleased: Option<GiveBack>,
-    /// What it holds on each limit.
+    /// The slots on each limit.
     pub holdings: Holdings,
-    /// The limits that were named and exist, the inactive ones included, as they were named.
+    /// The named limits that exist, inactive ones included, in the order of their names in the request.
     pub limits: SmallVec<[MinimalLimit; 1]>,
 }
 
@@ -144,79 +153,78 @@ pub struct Granted {
     pub fence: Fence,
     /// When it was granted.
     pub created: Timestamp,
-    /// When it dies unless it is renewed.
+    /// When it expires unless it is renewed.
     pub deadline: Option<Timestamp>,
-    /// Whether it was asked for with an idempotency key. Then it stays though its client has
-    /// gone: the client comes back for it with the key, or its deadline ends it.
+    /// Whether the request had an idempotency key. Then the lease stays when its client hangs up: the
+    /// client asks for it again with the key, or its deadline ends it.
     pub has_key: bool,
 }
 
 /// Why slots were not granted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
-    /// The limits without room for what was wanted, or kept for somebody who came before.
+    /// The limits that lack free slots, or reserve them for an older request.
     pub blockers: SmallVec<[Blocker; 1]>,
-    /// The place in line that it keeps, should it come back to wait. `None` if it did not say
-    /// that it waits.
+    /// The place that it keeps if it comes back to wait. `None` if it does not wait.
     pub place: Option<Ticket>,
-    /// How many go before it, plus one: in that one of the blockers' lines which is longest.
+    /// Its position, from 1, in the longest line among those of the blockers.
     pub position: u64,
-    /// The leases for which it waits, or would wait, in vain: see [`StuckOn`].
+    /// The leases that it is stuck on, or would be if it waited: see [`StuckOn`].
     pub stuck: Vec<StuckOn>,
 }
 
-/// A lease that does not come back as long as all go on to wait: a request waits for its slots, and
-/// its holder is that of the request itself, or waits for slots of that one, directly or through
-/// others. Another thread of the holder may give it back all the same.
+/// A lease that a request is stuck on: its holder holds the lease itself, or waits for slots of the
+/// request's holder, directly or through others. The lease is not released as long as all of them
+/// wait. Another thread of its holder may release it all the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StuckOn {
-    /// The name of the limit that both are about.
+    /// The name of the limit.
     pub limit: Arc<str>,
     /// The lease.
     pub lease: LeaseId,
-    /// Who holds it, if it was said.
+    /// Its holder, if it has one.
     pub holder: Option<Holder>,
-    /// Where it comes from, if that is known.
+    /// Where the request for it came from, if it is known.
     pub origin: Option<Arc<Origin>>,
-    /// Whether it is held by the one that waits for it.
+    /// Whether the waiting request has the same holder.
     pub is_own: bool,
     /// The names of the limits that its holder waits for.
     pub waits_for: SmallVec<[Arc<str>; 1]>,
 }
 
-/// A limit without room.
+/// A limit that lacks free slots for a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Blocker {
     /// The limit.
     pub limit: MinimalLimit,
-    /// How many slots were wanted on it.
+    /// How many of its slots the request wants.
     pub wanted: u64,
-    /// What a client can know of when there will be room.
+    /// When slots may come free, as far as that is known.
     pub wait: Wait,
-    /// Whether the limit is kept for somebody who was overtaken too often.
+    /// Whether it has free slots, but reserves them for a request that was overtaken too often.
     pub is_kept: bool,
-    /// Its slots that no lease holds: nobody will renew them, or fail to.
+    /// Its slots that are taken without a lease: no deadline frees them.
     pub unleased: Unleased,
 }
 
-/// What can be known of when there will be room.
+/// When slots may come free.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wait {
-    /// When somebody gives slots back; on average they are held this long, in seconds.
+    /// When a holder releases some.
     Release {
-        /// Average occupancy in seconds.
+        /// For how long a slot is held on average, in seconds.
         occupancy_seconds_average: f64,
     },
-    /// When enough has drained: in this time, unless somebody else comes first.
+    /// When enough has drained: after this time, unless another request comes first.
     Drain(Span),
 }
 
-/// What became of a lease to be renewed.
+/// The answer to a renewal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Renewed {
-    /// It lives until its new deadline; a lease without one needs no renewal.
+    /// The lease lives until this deadline. A lease without one needs no renewal.
     Renewed(Option<Timestamp>),
-    /// It is dead.
+    /// The lease has ended.
     Gone(Gone),
 }
 
@@ -229,11 +237,11 @@ pub struct Ended {
     pub at: Timestamp,
 }
 
-/// A lease that is not there: how it ended, if that is still known.
+/// A lease that does not exist: how it ended, if that is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone(pub Option<Ending>);
 
-/// A limit in few words.
+/// A limit in short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MinimalLimit {
     /// Its id.
@@ -251,23 +259,23 @@ pub struct LimitView {
     pub limit: Limit,
     /// How many of its slots are taken, leased or not.
     pub taken: u64,
-    /// Those of them that no lease holds. What stands in `limit` may have drained since.
+    /// Those of them that no lease holds. Unlike those in `limit`, they have drained until now.
     pub unleased: Unleased,
-    /// Who holds leases on it, oldest first; known of the limits of tags only.
+    /// The holders of its leases, oldest first. Only for limits of tags.
     pub holders: Vec<Holder>,
 }
 
-/// A part of what holds the slots of a limit: leases, oldest first, and after the last of them
-/// the slots that no lease holds.
+/// A page of what holds the slots of a limit: leases, oldest first, and after the last of them the
+/// slots without a lease.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldView {
-    /// The limit in few words.
+    /// The limit.
     pub limit: MinimalLimit,
     /// How fast its slots drain.
     pub decay: Rate,
     /// The leases.
     pub leases: Vec<LeaseView>,
-    /// The slots that no lease holds, by what took them.
+    /// The slots without a lease, by what took them.
     pub unleased: Vec<Unheld>,
 }
 
@@ -278,6 +286,41 @@ pub struct LeaseView {
     pub lease: Lease,
     /// The names of the limits in `lease.holdings`, in their order.
     pub names: Vec<Arc<str>>,
+}
+
+/// A waiting request as it is at a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaiterView {
+    /// Its place.
+    pub ticket: Ticket,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Its holder, if it has one.
+    pub holder: Option<Holder>,
+    /// How many slots it wants of the limit in question.
+    pub slots: u64,
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// The limits that keep it from running.
+    pub blockers: SmallVec<[Blocker; 1]>,
+    /// The leases that it is stuck on.
+    pub stuck: Vec<StuckOn>,
+    /// The notes of the lease that it asks for.
+    pub notes: Option<Arc<Notes>>,
+    /// Where the request came from, if it is known.
+    pub origin: Option<Arc<Origin>>,
+}
+
+impl From<&Lease> for Granted {
+    fn from(lease: &Lease) -> Self {
+        Self {
+            id: lease.id,
+            fence: lease.fence,
+            created: lease.created,
+            deadline: lease.deadline,
+            has_key: lease.request().is_some(),
+        }
+    }
 }
 
 impl From<&Limit> for MinimalLimit {

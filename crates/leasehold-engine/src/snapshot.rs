@@ -1,5 +1,5 @@
-//! What a ledger assumes of a snapshot: a journal that was damaged may break it without breaking any
-//! row.
+//! Checks a snapshot before a ledger is built of it: a damaged journal can break what the ledger assumes
+//! without breaking a row.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::decay::Level;
 use crate::lease::Lease;
 use crate::limit::Limit;
 
-/// Something that cannot be in a snapshot that a ledger has made.
+/// Something that no ledger's own snapshot contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inconsistent {
     /// Of limits, leases or endings.
@@ -20,9 +20,9 @@ pub struct Inconsistent {
 }
 
 impl Snapshot {
-    /// Checks everything that [`Ledger::restore`](crate::Ledger::restore) relies on: ids and names
-    /// are unique, leases hold slots of limits that exist, no more than they took, and tokens are
-    /// lower than the next one.
+    /// Checks what [`Ledger::restore`](crate::Ledger::restore) relies on: ids and names are unique,
+    /// leases hold slots of limits that exist, no more than they took, and tokens are lower than the
+    /// next one.
     ///
     /// # Errors
     ///

@@ -1,50 +1,50 @@
-//! Slots that no lease holds: how many, by what they were taken, and since when.
+//! Slots that are taken without a lease: how many, what took them, and since when.
 //!
-//! They are one anonymous holding for each limit. Nobody renews it, so nothing ends it but
-//! somebody who gives slots back, decay, or an operator.
+//! They have no holder and no deadline. Only a client that returns slots, decay, or an operator frees
+//! them.
 
 use smallvec::SmallVec;
 
 use crate::decay::Level;
 use crate::time::{Span, Timestamp};
 
-/// By what slots were taken that no lease holds.
+/// What took slots without a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TakenBy {
-    /// The limit was made with them.
+    /// The limit was created with them.
     Created,
-    /// A client took them without a lease, and is to give them back.
+    /// A client took them without a lease, and should return them.
     Incremented,
-    /// A client used a rate limit. Nobody gives these back: they drain.
+    /// A client used a rate limit. They drain; the client does not return them.
     Spent,
-    /// An operator said how many are taken.
+    /// An operator set how many are taken.
     Reset,
-    /// They were taken before this was recorded.
+    /// They were taken before the cause was recorded.
     Unknown,
 }
 
-/// Slots that were taken by one thing.
+/// Slots that one cause took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unheld {
-    /// By what they were taken.
+    /// What took them.
     pub taken_by: TakenBy,
-    /// Since when there are some taken by it without a break; `None` if it was not recorded.
+    /// Since when there are such slots without a break. `None` if it was not recorded.
     pub since: Option<Timestamp>,
-    /// How many there are, with the fraction that has not drained.
+    /// How many, with the fraction that has not drained.
     pub level: Level,
 }
 
-/// The slots of a limit that no lease holds: each [`TakenBy`] once, the one that came first foremost.
+/// The slots of a limit that are taken without a lease: each [`TakenBy`] once, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Unleased(SmallVec<[Unheld; 1]>);
 
 impl Unleased {
-    /// What a journal kept.
+    /// As a journal stored them.
     pub fn from_parts(parts: impl IntoIterator<Item = Unheld>) -> Self {
         Self(parts.into_iter().filter(|part| part.level > Level::ZERO).collect())
     }
 
-    /// By what took them, in the order in which they came.
+    /// By what took them, the oldest first.
     pub fn parts(&self) -> &[Unheld] {
         &self.0
     }
@@ -54,12 +54,12 @@ impl Unleased {
         self.0.iter().map(|part| part.level).sum()
     }
 
-    /// All of them in whole slots: one that has drained in part is still taken.
+    /// All of them in whole slots: a slot that has drained in part is still taken.
     pub fn slots_taken(&self) -> u64 {
         self.level().slots_taken()
     }
 
-    /// What is left of them when so much has drained.
+    /// What is left of them after so much has drained.
     pub fn after(&self, drained: Level) -> Self {
         let mut left = self.clone();
         left.drain(drained);
@@ -76,7 +76,7 @@ impl Unleased {
         }
     }
 
-    /// Takes away what clients took, which is theirs to give back, and then the rest.
+    /// Frees what clients took, and then the rest.
     pub(crate) fn give_back(&mut self, level: Level) {
         let mut left = level;
         for taken_by in [TakenBy::Incremented, TakenBy::Spent] {
@@ -88,18 +88,18 @@ impl Unleased {
         self.0.retain(|part| part.level > Level::ZERO);
     }
 
-    /// Leaves so much of it at most.
+    /// Leaves at most `level`.
     pub(crate) fn lower_to(&mut self, level: Level) {
         self.drain(self.level().saturating_sub(level));
     }
 
-    /// An operator says how much there is.
+    /// An operator sets the level.
     pub(crate) fn set(&mut self, level: Level, now: Timestamp) {
         self.lower_to(level);
         self.take(TakenBy::Reset, level.saturating_sub(self.level()), now);
     }
 
-    /// Takes so much away, of what came first foremost.
+    /// Frees so much, the oldest first.
     pub(crate) fn drain(&mut self, level: Level) {
         if level == Level::ZERO {
             return;
@@ -109,15 +109,15 @@ impl Unleased {
         self.0.retain(|part| part.level > Level::ZERO);
     }
 
-    /// Moves all times back: the clock that they are from was ahead.
+    /// Moves all times back: the clock that wrote them was ahead.
     pub(crate) fn set_back(&mut self, by: Span) {
         for part in &mut self.0 {
             part.since = part.since.map(|since| since - by);
         }
     }
 
-    /// The limit is no rate limit from now on. What was spent of its rate is held by nobody, and
-    /// nobody will come to give a fraction back.
+    /// The limit is no rate limit from now on. Frees what was spent of its rate, and fractions: no
+    /// client will return them.
     pub(crate) fn stop_draining(&mut self) {
         self.0.retain(|part| part.taken_by != TakenBy::Spent);
         self.lower_to(self.level().floor());

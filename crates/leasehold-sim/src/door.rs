@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use leasehold_engine::{
-    Acquire, Acquired, Command, CreateLimit, Created, Deleted, Ending, GiveBack, Hold, Holder, How,
-    LeaseId, Ledger, LimitId, LimitPatch, LimitRef, Missing, Mode, Notes, Outcome, Page, Patience,
-    Query, Rate, Renewed, Repeated, RequestDigest, Scope, Span, Ticket, Timestamp, Updated,
-    WaiterId, Want,
+    Acquire, Acquired, Command, CreateLimit, Created, Deleted, EndReason, Ending, GiveBack, Hold,
+    Holder, LeaseId, Ledger, LimitId, LimitPatch, LimitRef, Missing, Mode, Notes, Outcome, Page,
+    Patience, Query, Rate, Renewed, Repeated, RequestDigest, Scope, Span, Ticket, Timestamp,
+    Updated, WaiterId, Want,
 };
 
 use crate::wire::{Gone, Granted, Lease, Limit, Reply, Request};
@@ -294,9 +294,9 @@ fn look(ledger: &mut Ledger, now: Timestamp) -> Reply {
 
 fn how(ending: &Ending) -> Option<Gone> {
     match ending.how {
-        How::Expired => Some(Gone::Expired),
-        How::Revoked { .. } | How::Repossessed { .. } => Some(Gone::Revoked),
-        How::Released => None,
+        EndReason::Expired => Some(Gone::Expired),
+        EndReason::Revoked { .. } | EndReason::Repossessed { .. } => Some(Gone::Revoked),
+        EndReason::Released => None,
     }
 }
 

@@ -10,7 +10,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("columns", "crates/leasehold-records/", "to be changed"),
     ("circles", "crates/leasehold/", "to be changed"),
     ("circles", "crates/leasehold-api/", "to be changed"),
-    ("circles", "crates/leasehold-engine/", "to be changed"),
     ("circles", "crates/leasehold-records/", "to be changed"),
     ("circles", "crates/leasehold-redis/", "to be changed"),
     ("circles", "crates/leasehold-server/", "to be changed"),

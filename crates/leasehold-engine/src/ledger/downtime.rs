@@ -1,5 +1,4 @@
-//! Times in which no holder could renew: the server was down, or it stood still. No lease loses
-//! time by them.
+//! Downtimes and standstills: no holder could renew, so no lease loses time by them.
 
 use super::Ledger;
 use crate::changes::{Resume, Snapshot};
@@ -9,10 +8,10 @@ use crate::time::{Span, Timestamp};
 
 impl Ledger {
     /// The server stood still from `after` until `now`: it was stopped, its machine was frozen, or
-    /// its disk took that long. Each lease that was alive at `after` keeps the time that it had
-    /// left then. Answers by how much the deadlines moved: not at all if there are none.
+    /// its disk took that long. Each lease that was alive at `after` keeps the time that it had left
+    /// then. Returns by how much the deadlines moved: zero if there are none.
     ///
-    /// To be called before anything else is asked of the ledger at `now`.
+    /// Call this before the first step at `now`.
     pub fn resume(&mut self, after: Timestamp, now: Timestamp) -> Span {
         let by = now.since(after);
         let first = (after + Span::from_micros(1), LeaseId(0));
@@ -21,13 +20,13 @@ impl Ledger {
             self.deadlines.extend(moved);
             return Span::ZERO;
         }
-        // One such move stands for all rows. A second one before the next commit does not.
+        // A commit can carry one such move for all rows. A second one has to write the rows.
         let writes_rows = self.pending.resumed.is_some();
         for (deadline, id) in moved {
-            let Some(entry) = self.leases.get_mut(&id) else { continue };
-            entry.lease.deadline = Some(deadline + by);
+            let Some(lease_entry) = self.leases.get_mut(&id) else { continue };
+            lease_entry.lease.deadline = Some(deadline + by);
             if writes_rows {
-                entry.touch(&mut self.pending);
+                lease_entry.touch(&mut self.pending);
             }
             self.deadlines.insert((deadline + by, id));
         }
@@ -35,23 +34,22 @@ impl Ledger {
         by
     }
 
-    /// After a restart with a clock that is behind the journal's, everything is due to be written:
-    /// all of it has moved.
+    /// Writes all rows with the next changes: after a restart with a clock that is behind the
+    /// journal's, all times have moved.
     pub(super) fn touch_everything(&mut self) {
-        let Self { rooms, leases, endings, pending, now, .. } = self;
-        for room in rooms.values_mut() {
-            room.touch(*now, pending);
+        let Self { limits, leases, endings, pending, now, .. } = self;
+        for entry in limits.values_mut() {
+            entry.touch(*now, pending);
         }
-        for entry in leases.values_mut() {
-            entry.touch(pending);
+        for lease_entry in leases.values_mut() {
+            lease_entry.touch(pending);
         }
         pending.endings.extend(endings.iter().map(|ending| ending.lease));
     }
 }
 
 impl Snapshot {
-    /// Moves everything back by `by`: the clock that wrote it was ahead by so much. Spans stay as
-    /// they were, and so does what is promised to holders.
+    /// Moves all times back by `by`: the clock that wrote them was ahead by so much. Spans stay.
     pub(super) fn set_back(&mut self, by: Span) {
         self.at = self.at - by;
         for limit in &mut self.limits {
@@ -71,7 +69,7 @@ impl Snapshot {
 }
 
 impl Outcome {
-    /// Moves the deadlines in an answer that was not given yet as [`Ledger::resume`] moved those of
+    /// Moves the deadlines in an answer that was not sent yet, as [`Ledger::resume`] moved those of
     /// the leases: all that are later than `after`, by `by`.
     pub fn resume(&mut self, after: Timestamp, by: Span) {
         let shift = |deadline: &mut Option<Timestamp>| {

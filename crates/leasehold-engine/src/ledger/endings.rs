@@ -19,7 +19,7 @@ pub(super) struct Endings {
 #[derive(Debug)]
 struct Remembered {
     ending: Ending,
-    /// It was among changes: a journal has to forget it, too.
+    /// A journal keeps it, and has to forget it, too.
     durable: bool,
 }
 
@@ -28,7 +28,7 @@ impl Endings {
         self.by_lease.get(&lease).map(|remembered| &remembered.ending)
     }
 
-    /// As [`get`](Self::get), for a journal, which knows it from now on.
+    /// As [`get`](Self::get), for a journal, which keeps it from now on.
     pub(super) fn take(&mut self, lease: LeaseId) -> Option<Ending> {
         let remembered = self.by_lease.get_mut(&lease)?;
         remembered.durable = true;
@@ -40,8 +40,8 @@ impl Endings {
         self.order.values().filter_map(|lease| self.get(*lease))
     }
 
-    /// Remembers one more. If that is one too many, forgets one, and answers it if a journal has
-    /// to forget it, too.
+    /// Remembers an ending. If there are more than `max`, forgets the oldest, and returns it if a
+    /// journal keeps it.
     pub(super) fn remember(&mut self, ending: Ending, durable: bool, max: usize) -> Option<Fence> {
         self.order.insert((ending.at, ending.fence), ending.lease);
         self.by_lease.insert(ending.lease, Remembered { ending, durable });
@@ -53,8 +53,7 @@ impl Endings {
         forgotten.durable.then_some(forgotten.ending.fence)
     }
 
-    /// Forgets how a lease ended: its id lives again. Answers it as [`remember`](Self::remember)
-    /// does.
+    /// Forgets how a lease ended, for its id lives again. Returns it if a journal keeps it.
     pub(super) fn forget(&mut self, lease: LeaseId) -> Option<Fence> {
         let Remembered { ending, durable } = self.by_lease.remove(&lease)?;
         self.order.remove(&(ending.at, ending.fence));

@@ -1,38 +1,39 @@
-//! Who was sent away and comes back in a moment: the clients that poll.
+//! Clients that poll, between two requests.
 //!
-//! A waiter that is away stands in no line. How often it was overtaken is remembered, and what is kept
-//! for it stays, for two seconds. For ten seconds it is the same waiter when it comes back.
+//! An absent waiter is in no line. For two seconds its count of overtakes is kept, and so are the slots
+//! that are reserved for it. For ten seconds it is the same waiter when it comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{OVERTAKES_MAX, Queue, Ticket, Waiter, WaiterId};
+use super::{OVERTAKES_MAX, Queue, Waiter};
 use crate::command::Patience;
+use crate::ticket::{Ticket, WaiterId};
 use crate::time::{Span, Timestamp};
 
-/// How long slots stay kept for a waiter that was sent away to come back.
+/// How long slots stay reserved for an absent waiter.
 const ABSENCE_MAX: Span = Span::from_seconds(2);
-/// How much longer it counts as the same waiter when it comes back.
+/// How much longer it is the same waiter when it comes back.
 const MEMORY: Span = Span::from_seconds(8);
 
-/// Everybody who is expected back.
+/// All absent waiters.
 #[derive(Debug, Default)]
 pub(super) struct Absentees {
     absent: BTreeMap<Ticket, Absent>,
-    /// When they are no longer expected.
+    /// When each absence ends.
     ends: BTreeSet<(Timestamp, Ticket)>,
 }
 
 #[derive(Debug)]
 struct Absent {
     until: Timestamp,
-    /// Whether slots may be kept for it.
+    /// Whether slots may be reserved for it.
     is_expected: bool,
     overtaken: u64,
     waiter: Waiter,
 }
 
 impl Absentees {
-    /// When somebody is no longer expected, if nobody comes back before.
+    /// When the next absence ends, unless its waiter comes back before.
     pub(super) fn next_end(&self) -> Option<Timestamp> {
         self.ends.first().map(|(at, _)| *at)
     }
@@ -54,26 +55,22 @@ impl Absentees {
 }
 
 impl Queue {
-    /// The place that somebody comes back to, unless it is none or somebody stands there.
+    /// The place that a request comes back to, if there is one and it is free.
     pub(crate) fn place_of(&self, patience: &Patience) -> Option<Ticket> {
         let is_free =
             |place: &Ticket| place.0 < self.next_ticket && !self.waiters.contains_key(place);
         patience.place.filter(is_free)
     }
 
-    /// Sends a waiter away that comes back in a moment. Answers its id and its priority.
-    pub(super) fn send_to_come_back(
-        &mut self,
-        ticket: Ticket,
-        now: Timestamp,
-    ) -> Option<(WaiterId, i32)> {
+    /// Removes a waiter that comes back. Returns its id and its priority.
+    pub(crate) fn send_away(&mut self, ticket: Ticket, now: Timestamp) -> Option<(WaiterId, i32)> {
         let wanted = &self.waiters.get(&ticket)?.wanted;
         let lines = wanted.iter().filter_map(|want| self.lines.get(&want.limit));
         let overtaken = lines.map(|line| line.overtaken(ticket)).max().unwrap_or(0);
         let waiter = self.leave(ticket)?;
         if overtaken >= OVERTAKES_MAX {
             for want in &waiter.wanted {
-                self.lines.entry(want.limit).or_default().keep(ticket, want.slots);
+                self.lines.entry(want.limit).or_default().reserve(ticket, want.slots);
             }
         }
         let sent_away = (waiter.id, waiter.priority);
@@ -82,28 +79,29 @@ impl Queue {
         Some(sent_away)
     }
 
-    /// A waiter is back, or it does not matter any longer: nothing is kept for it while it is
-    /// away. Answers how often it had been overtaken, and the waiter as it was.
-    pub(crate) fn expect_no_longer(&mut self, ticket: Ticket) -> Option<(u64, Waiter)> {
+    /// Ends an absence: no slots are reserved for it. Returns how often the waiter had been overtaken,
+    /// and the waiter.
+    pub(crate) fn end_absence(&mut self, ticket: Ticket) -> Option<(u64, Waiter)> {
         let absent = self.absentees.remove(ticket)?;
         if absent.is_expected {
-            self.keep_nothing_for(ticket, &absent.waiter);
+            self.release_all_for(ticket, &absent.waiter);
         }
         Some((absent.overtaken, absent.waiter))
     }
 
-    fn keep_nothing_for(&mut self, ticket: Ticket, waiter: &Waiter) {
+    fn release_all_for(&mut self, ticket: Ticket, waiter: &Waiter) {
         for want in &waiter.wanted {
             if let Some(line) = self.lines.get_mut(&want.limit) {
-                line.keep_no_longer(ticket);
+                line.release(ticket);
                 self.remove_if_empty(want.limit);
                 self.touch(want.limit);
             }
         }
     }
 
-    /// Keeps nothing more for those who are not back by now. Answers those that are forgotten.
-    pub(super) fn give_up_the_overdue(&mut self, now: Timestamp) -> Vec<Waiter> {
+    /// Ends the absences that are over by `now`: first the reservation, later the memory. Returns the
+    /// waiters that are forgotten.
+    pub(crate) fn end_absences(&mut self, now: Timestamp) -> Vec<Waiter> {
         let mut forgotten = Vec::new();
         while let Some(ticket) = self.absentees.overdue(now)
             && let Some(absent) = self.absentees.remove(ticket)
@@ -112,19 +110,19 @@ impl Queue {
                 forgotten.push(absent.waiter);
                 continue;
             }
-            self.keep_nothing_for(ticket, &absent.waiter);
+            self.release_all_for(ticket, &absent.waiter);
             let until = absent.until + MEMORY;
-            // Its count is forgotten: it is as if it came anew, in its place.
+            // Its count starts again; its place and its age stay.
             self.absentees
                 .add(ticket, Absent { until, is_expected: false, overtaken: 0, ..absent });
         }
         forgotten
     }
 
-    /// Forgets all who are away.
-    pub(super) fn forget_the_absent(&mut self) -> Vec<Waiter> {
+    /// Forgets all absent waiters.
+    pub(crate) fn forget_absent(&mut self) -> Vec<Waiter> {
         let absent: Vec<_> = self.absentees.absent.keys().copied().collect();
-        let forgotten = absent.into_iter().filter_map(|ticket| self.expect_no_longer(ticket));
+        let forgotten = absent.into_iter().filter_map(|ticket| self.end_absence(ticket));
         forgotten.map(|(_, waiter)| waiter).collect()
     }
 }

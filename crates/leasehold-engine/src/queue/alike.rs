@@ -1,37 +1,39 @@
-//! Those in line who want the same. When the first of them cannot run, none of them can: they
-//! need the same room, and for whoever came later nothing less is kept before it. So a step looks
-//! at one of them, however many they are.
+//! Waiters that want the same. If the first of them cannot run, none of them can: they need the same
+//! slots, and no fewer slots are reserved before a younger one. So a step looks at the first alone.
 
 use std::cmp::Reverse;
 
 use smallvec::SmallVec;
 
-use super::{Queue, Ticket};
-use crate::admission::Wanted;
+use super::{Queue, Wanted};
 use crate::command::{Acquire, Missing, Mode};
 use crate::holder::Holder;
-use crate::ledger::Ledger;
 use crate::limit::LimitId;
+use crate::ticket::Ticket;
 
-/// Everything but the ticket that decides whether somebody in line can run.
+/// Everything that decides whether a waiter can run, apart from its ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Wish {
-    /// By limit: in which order they were named makes no difference.
+pub(crate) struct Wish {
+    /// Sorted by limit: the order in which a request names them makes no difference.
     slots: SmallVec<[(LimitId, u64); 1]>,
     priority: i32,
     mode: Mode,
     missing: Missing,
-    /// Of whoever holds something already: what it holds, it does not need again.
+    /// A holder that holds something already does not need that again.
     holder: Option<Holder>,
 }
 
-impl Ledger {
-    pub(super) fn wish(&self, acquire: &Acquire, wanted: &[Wanted], priority: i32) -> Wish {
+impl Wish {
+    /// `holder` is a holder that holds a limit only once, if it holds anything.
+    pub(crate) fn new(
+        acquire: &Acquire,
+        wanted: &[Wanted],
+        priority: i32,
+        holder: Option<Holder>,
+    ) -> Self {
         let mut slots: SmallVec<_> = wanted.iter().map(|want| (want.limit, want.slots)).collect();
         slots.sort_unstable();
-        let holds = |holder: &&Holder| !self.leases_of(holder).is_empty();
-        let holder = acquire.hold.only_once().filter(holds).cloned();
-        Wish { slots, priority, mode: acquire.mode, missing: acquire.missing, holder }
+        Self { slots, priority, mode: acquire.mode, missing: acquire.missing, holder }
     }
 }
 
@@ -48,8 +50,8 @@ impl Queue {
         self.put_first(wish, before);
     }
 
-    /// A holder holds something from now on. What it waits for is less than others who asked for
-    /// the same.
+    /// A holder was granted a lease. From now on its waiters may want less than others that asked
+    /// for the same.
     pub(crate) fn set_apart(&mut self, holder: &Holder) {
         let tickets: SmallVec<[Ticket; 1]> = self.of_holder.group(holder).collect();
         for ticket in tickets {
@@ -61,8 +63,7 @@ impl Queue {
         }
     }
 
-    /// The first of those with a wish stands for all of them in their lines, and may be another
-    /// one than before.
+    /// Puts the first waiter with a wish into `firsts` of its lines, in place of `before`.
     fn put_first(&mut self, wish: &Wish, before: Option<Ticket>) {
         let first = self.alike.first(wish);
         if first == before {

@@ -5,9 +5,9 @@ use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
-use super::Ticket;
+use crate::ticket::Ticket;
 
-/// Those in line, by what they have in common. No group is empty.
+/// Tickets by what they have in common. No group is empty.
 #[derive(Debug)]
 pub(super) struct Groups<K>(FxHashMap<K, BTreeSet<Ticket>>);
 

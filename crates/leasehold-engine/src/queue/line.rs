@@ -1,35 +1,37 @@
-//! The line of one limit: who is before whom, who was overtaken, and who wants how much.
+//! The line of one limit: the order of its waiters, how often each was overtaken, and how many slots
+//! each wants.
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::SubAssign;
 
-use super::{OVERTAKES_MAX, Ticket};
+use super::OVERTAKES_MAX;
+use crate::ticket::Ticket;
 use crate::time::Timestamp;
 
-/// Everybody who waits for one limit.
+/// The waiters for one limit.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     pub(super) order: BTreeSet<(Reverse<i32>, Ticket)>,
-    /// Of `order`, the first of those who want the same.
+    /// Of `order`, the first one of those that want the same.
     pub(super) firsts: BTreeSet<(Reverse<i32>, Ticket)>,
-    /// How many of `order` there are in each block of tickets, so that a position in a long
-    /// line need not be counted one by one.
+    /// How many of `order` are in each block of tickets, so that a position in a long line is not
+    /// counted one by one.
     blocks: BTreeMap<(Reverse<i32>, u64), usize>,
-    /// By age, each with what `overtakes` was when it joined, or whoever is behind it. So the
-    /// numbers rise with the tickets, and those overtaken most stand first.
+    /// Each waiter with the value of `overtakes` when it joined, or when the next younger one
+    /// joined. So the values rise with the tickets, and the most overtaken are first.
     patient: BTreeMap<Ticket, u64>,
-    /// Overtaken too often: so many slots are kept for each of them, the oldest first.
-    starving: BTreeMap<Ticket, u64>,
-    /// What is kept for all in each block of tickets.
-    starving_blocks: BTreeMap<u64, u128>,
-    /// All that is kept.
-    starving_slots: u128,
-    /// How many grants there were here while somebody older waited.
+    /// Waiters that were overtaken too often, with the slots that are reserved for each.
+    reserved: BTreeMap<Ticket, u64>,
+    /// The slots that are reserved in each block of tickets.
+    reserved_blocks: BTreeMap<u64, u128>,
+    /// All slots that are reserved.
+    reserved_slots: u128,
+    /// How many grants here overtook an older waiter.
     pub(super) overtakes: u64,
-    /// How many want how many slots.
-    pub(super) sizes: BTreeMap<u64, usize>,
+    /// How many waiters want this many slots.
+    sizes: BTreeMap<u64, usize>,
     pub(super) alarm: Option<Timestamp>,
 }
 
@@ -40,10 +42,10 @@ impl Default for Line {
             firsts: BTreeSet::new(),
             blocks: BTreeMap::new(),
             patient: BTreeMap::new(),
-            starving: BTreeMap::new(),
-            starving_blocks: BTreeMap::new(),
-            starving_slots: 0,
-            // So that whoever comes back has been overtaken before by no more than this.
+            reserved: BTreeMap::new(),
+            reserved_blocks: BTreeMap::new(),
+            reserved_slots: 0,
+            // A waiter that comes back was overtaken no more often than this before.
             overtakes: OVERTAKES_MAX,
             sizes: BTreeMap::new(),
             alarm: None,
@@ -62,17 +64,18 @@ impl Line {
         Ticket(block * Self::BLOCK)
     }
 
-    /// Somebody joins who wants so many slots, and was overtaken so often before.
+    /// Adds a waiter that was overtaken so often before.
     pub(super) fn insert(&mut self, priority: i32, (ticket, overtaken): (Ticket, u64), slots: u64) {
         self.order.insert((Reverse(priority), ticket));
         *self.blocks.entry((Reverse(priority), Self::block(ticket))).or_default() += 1;
         *self.sizes.entry(slots).or_default() += 1;
         if overtaken >= OVERTAKES_MAX {
-            self.keep(ticket, slots);
+            self.reserve(ticket, slots);
             return;
         }
-        // Who comes back to an old place counts as overtaken like whoever came next: behind one
-        // that begins to count anew, others would starve unseen. And so do those before it.
+        // A waiter that comes back to an old place counts as overtaken no less often than the next
+        // younger one, and so do those before it. Otherwise the values would not rise with the
+        // tickets, and `overtaken_too_often` would miss some.
         let own = self.overtakes - overtaken;
         let behind = self.patient.range(ticket..).next();
         let joined = behind.map_or(own, |(_, joined)| own.min(*joined));
@@ -81,22 +84,22 @@ impl Line {
         self.patient.insert(ticket, joined);
     }
 
-    /// Somebody leaves who joined with the same.
+    /// Removes a waiter that was added with the same values.
     pub(super) fn remove(&mut self, priority: i32, ticket: Ticket, slots: u64) {
         self.order.remove(&(Reverse(priority), ticket));
         take(&mut self.blocks, (Reverse(priority), Self::block(ticket)), 1);
         self.patient.remove(&ticket);
-        self.keep_no_longer(ticket);
+        self.release(ticket);
         take(&mut self.sizes, slots, 1);
     }
 
-    /// How often somebody in line has been overtaken.
+    /// How often a waiter in this line has been overtaken.
     pub(super) fn overtaken(&self, ticket: Ticket) -> u64 {
         let joined = self.patient.get(&ticket);
         joined.map_or(OVERTAKES_MAX, |joined| self.overtakes - joined)
     }
 
-    /// Those that have been overtaken too often.
+    /// The waiters that have been overtaken too often and have no slots reserved yet.
     pub(super) fn overtaken_too_often(&self) -> impl Iterator<Item = Ticket> {
         let patient = self.patient.iter();
         patient
@@ -104,52 +107,57 @@ impl Line {
             .map(|(ticket, _)| *ticket)
     }
 
-    /// Somebody starves from now on.
-    pub(super) fn starve(&mut self, ticket: Ticket, slots: u64) {
+    /// Reserves slots for a waiter from now on.
+    pub(super) fn reserve_if_patient(&mut self, ticket: Ticket, slots: u64) {
         if self.patient.remove(&ticket).is_some() {
-            self.keep(ticket, slots);
+            self.reserve(ticket, slots);
         }
     }
 
-    pub(super) fn keep(&mut self, ticket: Ticket, slots: u64) {
-        self.keep_no_longer(ticket);
-        self.starving.insert(ticket, slots);
-        self.starving_slots += u128::from(slots);
-        *self.starving_blocks.entry(Self::block(ticket)).or_default() += u128::from(slots);
+    pub(super) fn reserve(&mut self, ticket: Ticket, slots: u64) {
+        self.release(ticket);
+        self.reserved.insert(ticket, slots);
+        self.reserved_slots += u128::from(slots);
+        *self.reserved_blocks.entry(Self::block(ticket)).or_default() += u128::from(slots);
     }
 
-    pub(super) fn keep_no_longer(&mut self, ticket: Ticket) {
-        if let Some(slots) = self.starving.remove(&ticket) {
-            self.starving_slots -= u128::from(slots);
-            take(&mut self.starving_blocks, Self::block(ticket), u128::from(slots));
+    pub(super) fn release(&mut self, ticket: Ticket) {
+        if let Some(slots) = self.reserved.remove(&ticket) {
+            self.reserved_slots -= u128::from(slots);
+            take(&mut self.reserved_blocks, Self::block(ticket), u128::from(slots));
         }
     }
 
-    /// How many slots are kept for those that are older than `ticket`.
-    pub(super) fn kept_before(&self, ticket: Ticket) -> u128 {
-        match self.starving.last_key_value() {
+    /// How many slots are reserved for waiters older than `ticket`.
+    pub(super) fn reserved_before(&self, ticket: Ticket) -> u128 {
+        match self.reserved.last_key_value() {
             None => 0,
-            Some((youngest, _)) if *youngest < ticket => self.starving_slots,
+            Some((youngest, _)) if *youngest < ticket => self.reserved_slots,
             Some(_) => {
                 let block = Self::block(ticket);
-                let whole: u128 = self.starving_blocks.range(..block).map(|(_, slots)| slots).sum();
-                let rest = self.starving.range(Self::first_of(block)..ticket);
+                let whole: u128 = self.reserved_blocks.range(..block).map(|(_, slots)| slots).sum();
+                let rest = self.reserved.range(Self::first_of(block)..ticket);
                 whole + rest.map(|(_, slots)| u128::from(*slots)).sum::<u128>()
             }
         }
     }
 
-    /// The youngest of those that slots are kept for.
-    pub(super) fn youngest_starving(&self) -> Option<Ticket> {
-        self.starving.last_key_value().map(|(ticket, _)| *ticket)
+    /// The fewest and the most slots that a waiter here wants.
+    pub(crate) fn sizes(&self) -> Option<(u64, u64)> {
+        Some((*self.sizes.first_key_value()?.0, *self.sizes.last_key_value()?.0))
     }
 
-    /// Whether nobody is here, nor expected back.
+    /// The youngest waiter that slots are reserved for.
+    pub(crate) fn youngest_reserved(&self) -> Option<Ticket> {
+        self.reserved.last_key_value().map(|(ticket, _)| *ticket)
+    }
+
+    /// Whether it has no waiters and no reservations.
     pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty() && self.starving.is_empty()
+        self.order.is_empty() && self.reserved.is_empty()
     }
 
-    /// How many are before whoever has this priority and ticket.
+    /// How many waiters are before this priority and ticket.
     pub(super) fn count_before(&self, priority: i32, ticket: Ticket) -> u64 {
         let block = Self::block(ticket);
         let first = Self::first_of(block);
@@ -161,11 +169,11 @@ impl Line {
 
     pub(super) fn oldest(&self) -> Option<Ticket> {
         let patient = self.patient.keys().next().copied();
-        patient.into_iter().chain(self.starving.keys().next().copied()).min()
+        patient.into_iter().chain(self.reserved.keys().next().copied()).min()
     }
 }
 
-/// Counts so much less, and nothing any longer where nothing is left.
+/// Subtracts from a count, and removes it at zero.
 fn take<K: Ord, N: SubAssign + Default + PartialEq>(counts: &mut BTreeMap<K, N>, key: K, less: N) {
     if let Entry::Occupied(mut count) = counts.entry(key) {
         *count.get_mut() -= less;
@@ -182,25 +190,24 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Counted in blocks, but the same as counted one by one.
         #[test]
-        fn what_is_kept_before_a_ticket_is_what_is_kept_for_each_before_it(
-            moves in prop::collection::vec((0..1_000_u64, 1..5_u64, any::<bool>()), 0..300),
+        fn slots_reserved_before_a_ticket_are_the_sum_of_all_older_reservations(
+            changes in prop::collection::vec((0..1_000_u64, 1..5_u64, any::<bool>()), 0..300),
         ) {
             let mut line = Line::default();
-            let mut kept = BTreeMap::new();
-            for (ticket, slots, is_kept) in moves {
-                if is_kept {
-                    line.keep(Ticket(ticket), slots);
-                    kept.insert(ticket, slots);
+            let mut reserved = BTreeMap::new();
+            for (ticket, slots, is_reserved) in changes {
+                if is_reserved {
+                    line.reserve(Ticket(ticket), slots);
+                    reserved.insert(ticket, slots);
                 } else {
-                    line.keep_no_longer(Ticket(ticket));
-                    kept.remove(&ticket);
+                    line.release(Ticket(ticket));
+                    reserved.remove(&ticket);
                 }
             }
             for ticket in (0..1_100).step_by(7) {
-                let sum: u64 = kept.range(..ticket).map(|(_, slots)| slots).sum();
-                prop_assert_eq!(line.kept_before(Ticket(ticket)), u128::from(sum));
+                let sum: u64 = reserved.range(..ticket).map(|(_, slots)| slots).sum();
+                prop_assert_eq!(line.reserved_before(Ticket(ticket)), u128::from(sum));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What is told of the requests that wait, and of the limits that leases lose.
 
 use leasehold_engine::{
-    Acquire, Command, Departure, Event, EventKind, Hold, LeaseId, LimitPatch, Loss, Missing, Mode,
-    Patience, Scope, Span, Step, WaiterId, Want,
+    Acquire, Command, Departure, Event, EventKind, Hold, LeaseId, LimitPatch, Loss, Mode, Patience,
+    Scope, Span, Step, WaiterId,
 };
 
 use crate::fixture::{World, lease_hold, named, task_run};
@@ -18,17 +18,8 @@ fn waiting(hold: Hold) -> (World, Step) {
 }
 
 fn ask(world: &mut World, hold: Hold, patience: Span) -> Step {
-    let until = world.now + patience;
-    let patience = Patience { waiter: WaiterId(7), until, priority: 0, place: None };
-    let wants = [Want { name: "db".into(), slots: 1 }].into_iter().collect();
-    let acquire = Acquire {
-        wants,
-        mode: Mode::Concurrency,
-        hold,
-        missing: Missing::Skip,
-        patience: Some(patience),
-        origin: None,
-    };
+    let patience = Some(Patience::new(WaiterId(7), world.now + patience));
+    let acquire = Acquire { patience, ..Acquire::new([("db", 1)], hold) };
     world.ledger.step(Command::Acquire(acquire), world.now)
 }
 
@@ -116,16 +107,9 @@ fn what_was_kept_for_one_who_is_sent_away_is_granted_to_nobody_who_is_sent_away_
     let mut world = World::with("db", 2);
     world.take(1, "db");
     let wait = |world: &mut World, waiter: u64, slots| {
-        let until = world.now + PATIENCE;
-        let patience = Patience { waiter: WaiterId(waiter), until, priority: 0, place: None };
-        let acquire = Acquire {
-            wants: [Want { name: "db".into(), slots }].into_iter().collect(),
-            mode: Mode::Concurrency,
-            hold: lease_hold(100 + u128::from(waiter), None),
-            missing: Missing::Skip,
-            patience: Some(patience),
-            origin: None,
-        };
+        let patience = Some(Patience::new(WaiterId(waiter), world.now + PATIENCE));
+        let hold = lease_hold(100 + u128::from(waiter), None);
+        let acquire = Acquire { patience, ..Acquire::new([("db", slots)], hold) };
         world.ledger.step(Command::Acquire(acquire), world.now)
     };
     // By the last of them the limit is kept for the first, and whoever comes waits behind it.

@@ -1,4 +1,4 @@
-use leasehold_engine::{Command, Ending, Gone, Holder, How, Lease, Outcome, Query, Renewed};
+use leasehold_engine::{Command, EndReason, Ending, Gone, Holder, Lease, Outcome, Query, Renewed};
 
 use crate::fixture::{World, granted, lease_hold, task_run};
 
@@ -72,7 +72,7 @@ fn a_repossessed_lease_is_remembered_with_its_evidence_across_a_restart() {
     world.repossess("run-1");
     world.restart(5.0);
     let Renewed::Gone(Gone(Some(Ending { how, .. }))) = world.renew(1) else { panic!("alive") };
-    assert_eq!(how, How::Repossessed { evidence: "it failed".into() });
+    assert_eq!(how, EndReason::Repossessed { evidence: "it failed".into() });
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Deleted, GiveBack, Gone, Grant, Granted, Hold, Holder,
-    Lease, LeaseId, Ledger, LimitId, LimitPatch, LimitRef, LimitView, Missing, Mode, Outcome, Page,
-    Query, Rate, Refusal, Renewed, Scope, Snapshot, Span, Timestamp, Updated, Want,
+    Lease, LeaseId, Ledger, LimitId, LimitPatch, LimitRef, LimitView, Mode, Outcome, Page, Query,
+    Rate, Refusal, Renewed, Scope, Snapshot, Span, Timestamp, Updated,
 };
 use leasehold_journal::{Journal, MemoryJournal};
 
@@ -75,27 +75,14 @@ impl World {
 
     pub(crate) fn create(&mut self, name: &str, slots: u64, slots_per_second: f64) -> Outcome {
         self.limits_made += 1;
-        self.step(Command::CreateLimit(CreateLimit {
-            id: LimitId(self.limits_made),
-            name: name.into(),
-            slots,
-            active: true,
-            decay: Rate::from_slots_per_second(slots_per_second),
-            unleased: 0,
-            denied_slots: 0,
-        }))
+        let decay = Rate::from_slots_per_second(slots_per_second);
+        let limit = CreateLimit::new(LimitId(self.limits_made), name, slots);
+        self.step(Command::CreateLimit(CreateLimit { decay, ..limit }))
     }
 
     pub(crate) fn ask(&mut self, mode: Mode, wants: &[(&str, u64)], hold: Hold) -> Acquired {
-        let wants = wants.iter().map(|&(name, slots)| Want { name: name.into(), slots }).collect();
-        match self.step(Command::Acquire(Acquire {
-            wants,
-            mode,
-            hold,
-            missing: Missing::Skip,
-            patience: None,
-            origin: None,
-        })) {
+        let acquire = Acquire { mode, ..Acquire::new(wants.iter().copied(), hold) };
+        match self.step(Command::Acquire(acquire)) {
             Outcome::Acquired(acquired) => acquired,
             other => panic!("no answer to an acquire: {other:?}"),
         }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use leasehold_engine::{
-    Acquire, Acquired, Answered, Command, Ending, Gone, Hold, How, LeaseId, LeaseView, Missing,
-    Mode, Notes, Outcome, Patience, Query, Repeated, RequestDigest, Scope, Span, Step, WaiterId,
-    Want,
+    Acquire, Acquired, Answered, Command, EndReason, Ending, Gone, Hold, LeaseId, LeaseView,
+    Missing, Mode, Notes, Outcome, Patience, Query, Repeated, RequestDigest, Scope, Span, Step,
+    WaiterId,
 };
 use proptest::prelude::*;
 
@@ -23,24 +23,10 @@ fn ask(world: &mut World, key: u128, waiter: u64) -> Step {
 
 fn ask_with(world: &mut World, key: u128, waiter: u64, request: u128, missing: Missing) -> Step {
     let notes = Notes { request: Some(RequestDigest(request)), ..Notes::default() };
-    let acquire = Acquire {
-        wants: [Want { name: "db".into(), slots: 1 }].into_iter().collect(),
-        mode: Mode::Concurrency,
-        hold: Hold::Lease {
-            id: LeaseId(key),
-            holder: None,
-            ttl: Span::from_seconds(60),
-            notes: Some(notes.into()),
-        },
-        missing,
-        patience: Some(Patience {
-            waiter: WaiterId(waiter),
-            until: world.now + Span::from_seconds(30),
-            priority: 0,
-            place: None,
-        }),
-        origin: None,
-    };
+    let (id, ttl, notes) = (LeaseId(key), Span::from_seconds(60), Some(notes.into()));
+    let hold = Hold::Lease { id, holder: None, ttl, notes };
+    let patience = Some(Patience::new(WaiterId(waiter), world.now + Span::from_seconds(30)));
+    let acquire = Acquire { missing, patience, ..Acquire::new([("db", 1)], hold) };
     world.ledger.step(Command::Acquire(acquire), world.now)
 }
 
@@ -110,11 +96,11 @@ fn a_key_of_another_request_is_refused_while_that_holds_or_waits() {
 
 #[test]
 fn a_key_whose_lease_has_ended_says_how_and_takes_no_slot() {
-    let by = || How::Revoked { reason: Some("moved".into()), by: None };
-    let ends: [(End, How); 3] = [
-        (|world| drop(world.release(1)), How::Released),
+    let by = || EndReason::Revoked { reason: Some("moved".into()), by: None };
+    let ends: [(End, EndReason); 3] = [
+        (|world| drop(world.release(1)), EndReason::Released),
         (|world| drop(world.revoke(1, "moved")), by()),
-        (|world| world.wait(60.0), How::Expired),
+        (|world| world.wait(60.0), EndReason::Expired),
     ];
     for (end, how) in ends {
         let mut world = World::with("db", 1);
@@ -182,14 +168,8 @@ fn all_names_that_are_missing_are_told_before_any_slot_is_looked_for() {
     let mut world = World::with("db", 1);
     world.take(100, "db");
     let names = ["nope", "db", "neither"];
-    let acquire = Acquire {
-        wants: names.map(|name| Want { name: name.into(), slots: 5 }).into_iter().collect(),
-        mode: Mode::RateLimit,
-        hold: Hold::Unleased,
-        missing: Missing::Refuse,
-        patience: None,
-        origin: None,
-    };
+    let acquire = Acquire::new(names.map(|name| (name, 5)), Hold::Unleased);
+    let acquire = Acquire { mode: Mode::RateLimit, missing: Missing::Refuse, ..acquire };
     let outcome = world.step(Command::Acquire(acquire));
     let missing = vec!["nope".into(), "neither".into()];
     assert_eq!(outcome, Outcome::Acquired(Acquired::Missing(missing)));

@@ -1,6 +1,6 @@
 use leasehold_engine::{
-    Acquire, Command, CreateLimit, Ending, Gone, Hold, How, LeaseId, Ledger, LimitId, Missing,
-    Mode, Outcome, Query, Rate, Renewed, Snapshot, Span, Timestamp, Want,
+    Acquire, Command, CreateLimit, EndReason, Ending, Gone, Hold, LeaseId, Ledger, LimitId,
+    Outcome, Query, Renewed, Snapshot, Span, Timestamp,
 };
 
 use crate::fixture::{World, granted, lease_hold, task_run};
@@ -41,15 +41,7 @@ fn a_step_tells_which_leases_it_found_overdue_in_the_order_of_their_deadlines() 
 fn crowd(leases: u128) -> (Ledger, Timestamp) {
     let mut now = Timestamp::from_micros(1_000_000);
     let mut ledger = Ledger::restore(Snapshot::default(), now);
-    let limit = CreateLimit {
-        id: LimitId(1),
-        name: "db".into(),
-        slots: 100_000,
-        active: true,
-        decay: Rate::from_slots_per_second(0.0),
-        unleased: 0,
-        denied_slots: 0,
-    };
+    let limit = CreateLimit::new(LimitId(1), "db", 100_000);
     ledger.step(Command::CreateLimit(limit), now);
     for lease in 1..=leases {
         take(&mut ledger, lease, now);
@@ -60,16 +52,7 @@ fn crowd(leases: u128) -> (Ledger, Timestamp) {
 }
 
 fn take(ledger: &mut Ledger, lease: u128, now: Timestamp) -> Option<Timestamp> {
-    let wants = [Want { name: "db".into(), slots: 1 }].into_iter().collect();
-    let hold = lease_hold(lease, None);
-    let acquire = Acquire {
-        wants,
-        mode: Mode::Concurrency,
-        hold,
-        missing: Missing::Skip,
-        patience: None,
-        origin: None,
-    };
+    let acquire = Acquire::new([("db", 1)], lease_hold(lease, None));
     match ledger.step(Command::Acquire(acquire), now).outcome {
         Outcome::Acquired(acquired) => granted(acquired).lease.unwrap().deadline,
         other => panic!("{other:?}"),
@@ -146,7 +129,7 @@ fn an_expired_lease_cannot_be_renewed() {
     };
     assert_eq!(
         ending,
-        Ending { lease: LeaseId(1), fence: lease.fence, at: world.now, how: How::Expired }
+        Ending { lease: LeaseId(1), fence: lease.fence, at: world.now, how: EndReason::Expired }
     );
     world.take(2, "db");
 }
@@ -194,7 +177,7 @@ fn d12_a_release_after_the_expiry_frees_nobody_elses_slot() {
     world.take(1, "db");
     world.wait(60.0);
     world.take(2, "db");
-    assert!(matches!(world.release(1), Err(Gone(Some(Ending { how: How::Expired, .. })))));
+    assert!(matches!(world.release(1), Err(Gone(Some(Ending { how: EndReason::Expired, .. })))));
     assert_eq!(world.leases("db"), [2]);
 }
 
@@ -230,7 +213,7 @@ fn d28_a_holder_is_told_that_an_operator_took_its_lease_when_and_why() {
         panic!("renewed");
     };
     assert_eq!(ending.at, revoked_at);
-    assert_eq!(ending.how, How::Revoked { reason: Some("maintenance".into()), by: None });
+    assert_eq!(ending.how, EndReason::Revoked { reason: Some("maintenance".into()), by: None });
     assert_eq!(world.taken("db"), 0);
 }
 
@@ -242,7 +225,7 @@ fn a_lease_that_was_revoked_is_not_revoked_again() {
     let Err(Gone(Some(ending))) = world.revoke(1, "second") else {
         panic!("revoked twice");
     };
-    assert_eq!(ending.how, How::Revoked { reason: Some("first".into()), by: None });
+    assert_eq!(ending.how, EndReason::Revoked { reason: Some("first".into()), by: None });
 }
 
 #[test]
@@ -282,17 +265,7 @@ fn the_last_endings_are_remembered_and_no_more() {
     let mut changes = 0;
     for lease in 0..max + 5 {
         let ttl = Span::from_micros(1);
-        let hold = Hold::Lease { id: LeaseId(lease), holder: None, ttl, notes: None };
-        let wants = [leasehold_engine::Want { name: "db".into(), slots: 1 }].into();
-        let mode = Mode::Concurrency;
-        let acquire = leasehold_engine::Acquire {
-            wants,
-            mode,
-            hold,
-            missing: Missing::Skip,
-            patience: None,
-            origin: None,
-        };
+        let acquire = Acquire::new([("db", 1)], Hold::for_ttl(LeaseId(lease), ttl));
         world.ledger.step(Command::Acquire(acquire), world.now);
         world.now = world.now + ttl;
         changes += world.ledger.take_changes().forgotten.len();

@@ -1,5 +1,5 @@
 use leasehold_engine::{
-    Command, CreateLimit, Created, Deleted, Ending, Gone, How, LimitId, LimitPatch, LimitRef,
+    Command, CreateLimit, Created, Deleted, EndReason, Ending, Gone, LimitId, LimitPatch, LimitRef,
     Outcome, Rate, Renewed, Scope, Updated,
 };
 
@@ -37,15 +37,7 @@ fn a_name_is_given_once() {
 fn an_id_is_given_once() {
     let mut world = World::with("db", 1);
     let id = world.view("db").limit.id;
-    let again = world.step(Command::CreateLimit(CreateLimit {
-        id,
-        name: "other".into(),
-        slots: 5,
-        active: true,
-        decay: Rate::NONE,
-        unleased: 0,
-        denied_slots: 0,
-    }));
+    let again = world.step(Command::CreateLimit(CreateLimit::new(id, "other", 5)));
     assert_eq!(again, Outcome::Created(Created::NameTaken));
     assert_eq!(world.ledger.limit_count(), 1);
 }
@@ -139,7 +131,7 @@ fn c16_a_reset_revokes_the_oldest_first_until_few_enough_are_held() {
     let Renewed::Gone(Gone(Some(Ending { how, .. }))) = world.renew(1) else {
         panic!("renewed");
     };
-    assert_eq!(how, How::Revoked { reason: Some("reset".into()), by: None });
+    assert_eq!(how, EndReason::Revoked { reason: Some("reset".into()), by: None });
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use leasehold_engine::{
-    Acquire, Certainty, Command, Event, Gone, Identified, LeaseId, LimitRef, Missing, Mode, Named,
-    Origin, Outcome, Page, Patience, Query, Span, WaiterId, Want,
+    Acquire, Certainty, Command, Event, Gone, Identified, LeaseId, LimitRef, Named, Origin,
+    Outcome, Page, Patience, Query, Span, WaiterId,
 };
 
 use crate::fixture::{World, lease_hold};
@@ -15,14 +15,8 @@ fn origin() -> Arc<Origin> {
 }
 
 fn ask(world: &mut World, lease: u128, patience: Option<Patience>) -> Vec<Event> {
-    let acquire = Acquire {
-        wants: [Want { name: "db".into(), slots: 1 }].into_iter().collect(),
-        mode: Mode::Concurrency,
-        hold: lease_hold(lease, None),
-        missing: Missing::Skip,
-        patience,
-        origin: Some(origin()),
-    };
+    let acquire = Acquire::new([("db", 1)], lease_hold(lease, None));
+    let acquire = Acquire { patience, origin: Some(origin()), ..acquire };
     world.ledger.step(Command::Acquire(acquire), world.now).events
 }
 
@@ -54,8 +48,7 @@ fn a_lease_keeps_the_origin_of_its_request() {
 fn a_waiter_shows_the_origin_of_its_request_and_its_lease_keeps_it() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
-    let until = world.now + Span::from_seconds(30);
-    let patience = Patience { waiter: WaiterId(7), until, priority: 0, place: None };
+    let patience = Patience::new(WaiterId(7), world.now + Span::from_seconds(30));
     let queued = ask(&mut world, 2, Some(patience));
     assert_eq!(queued[0].origin, Some(origin()));
     let page = Page { offset: 0, limit: 9 };

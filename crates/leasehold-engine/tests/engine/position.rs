@@ -1,32 +1,18 @@
 //! A refusal says how many go before.
 
 use leasehold_engine::{
-    Acquire, Acquired, Command, Hold, LeaseId, Missing, Mode, Outcome, Patience, Query, Refusal,
-    Span, Step, WaiterId, Want,
+    Acquire, Acquired, Command, Hold, LeaseId, Outcome, Patience, Query, Refusal, Span, Step,
+    WaiterId,
 };
 use proptest::prelude::*;
 
 use crate::fixture::{EVERYTHING, World, named, refused};
 
 fn ask(world: &mut World, waiter: u64, names: &[&str], priority: i32, patience: u64) -> Step {
-    let acquire = Acquire {
-        wants: names.iter().map(|name| Want { name: (*name).into(), slots: 1 }).collect(),
-        mode: Mode::Concurrency,
-        hold: Hold::Lease {
-            id: LeaseId(1_000 + u128::from(waiter)),
-            holder: None,
-            ttl: Span::from_seconds(60),
-            notes: None,
-        },
-        missing: Missing::Skip,
-        patience: Some(Patience {
-            waiter: WaiterId(waiter),
-            until: world.now + Span::from_seconds(patience),
-            priority,
-            place: None,
-        }),
-        origin: None,
-    };
+    let until = world.now + Span::from_seconds(patience);
+    let patience = Some(Patience { priority, ..Patience::new(WaiterId(waiter), until) });
+    let hold = Hold::for_ttl(LeaseId(1_000 + u128::from(waiter)), Span::from_seconds(60));
+    let acquire = Acquire { patience, ..Acquire::new(names.iter().map(|name| (*name, 1)), hold) };
     world.ledger.step(Command::Acquire(acquire), world.now)
 }
 

@@ -5,8 +5,7 @@ mod random;
 
 use leasehold_engine::{
     Acquire, Acquired, Answered, Command, Departure, EventKind, Hold, LeaseId, LimitPatch,
-    LimitRef, Missing, Mode, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step,
-    Ticket, WaiterId, Want,
+    LimitRef, OVERTAKES_MAX, Outcome, Patience, Query, Rate, Refusal, Span, Step, Ticket, WaiterId,
 };
 
 use crate::fixture::{EVERYTHING, World, task_run};
@@ -22,29 +21,14 @@ fn wait_with(
     wants: &[(&str, u64)],
     change: impl FnOnce(Patience) -> Patience,
 ) -> Step {
-    let patience = change(Patience {
-        waiter: WaiterId(id),
-        until: world.now + Span::from_seconds(30),
-        priority: 0,
-        place: None,
-    });
-    let acquire = Acquire {
-        wants: wants
-            .iter()
-            .map(|(name, slots)| Want { name: (*name).into(), slots: *slots })
-            .collect(),
-        mode: Mode::Concurrency,
-        hold: Hold::Lease {
-            id: lease(id),
-            holder: None,
-            ttl: Span::from_seconds(3_600),
-            notes: None,
-        },
-        missing: Missing::Skip,
-        patience: Some(patience),
-        origin: None,
-    };
+    let patience = Some(change(half_a_minute(world, id)));
+    let hold = Hold::for_ttl(lease(id), Span::from_seconds(3_600));
+    let acquire = Acquire { patience, ..Acquire::new(wants.iter().copied(), hold) };
     world.ledger.step(Command::Acquire(acquire), world.now)
+}
+
+fn half_a_minute(world: &World, id: u64) -> Patience {
+    Patience::new(WaiterId(id), world.now + Span::from_seconds(30))
 }
 
 /// Asks as a client that polls, and is refused at first. Answers the place that it is given.
@@ -447,19 +431,10 @@ fn who_leaves_from_before_the_others_leaves_them_their_turn() {
 
 /// Asks for tags for a run that cannot renew, as the waiter `id`.
 fn wait_for_tags(world: &mut World, id: u64, run: &str, names: &[&str]) -> Step {
-    let acquire = Acquire {
-        wants: names.iter().map(|name| Want { name: (*name).into(), slots: 1 }).collect(),
-        mode: Mode::Concurrency,
-        hold: Hold::Holder { id: lease(id), holder: task_run(run) },
-        missing: Missing::Skip,
-        patience: Some(Patience {
-            waiter: WaiterId(id),
-            until: world.now + Span::from_seconds(30),
-            priority: 0,
-            place: None,
-        }),
-        origin: None,
-    };
+    let hold = Hold::Holder { id: lease(id), holder: task_run(run) };
+    let wants = names.iter().map(|name| (*name, 1));
+    let patience = Some(half_a_minute(world, id));
+    let acquire = Acquire { patience, ..Acquire::new(wants, hold) };
     step(world, Command::Acquire(acquire))
 }
 

@@ -1,5 +1,5 @@
 use leasehold_engine::{
-    Command, Fence, Gone, Hold, How, LeaseId, Ledger, Missing, Mode, Outcome, Renewed, Snapshot,
+    Acquire, Command, EndReason, Fence, Gone, LeaseId, Ledger, Mode, Outcome, Renewed, Snapshot,
     Span, Timestamp,
 };
 use leasehold_journal::{Journal, MemoryJournal};
@@ -58,7 +58,9 @@ fn a_lease_that_had_run_out_before_the_stop_is_dead_after_it() {
     let mut snapshot = world.ledger.snapshot();
     snapshot.at = world.now;
     world.ledger = leasehold_engine::Ledger::restore(snapshot, world.now);
-    assert!(matches!(world.release(1), Err(Gone(Some(ending))) if ending.how == How::Expired));
+    assert!(
+        matches!(world.release(1), Err(Gone(Some(ending))) if ending.how == EndReason::Expired)
+    );
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn an_ending_is_told_after_a_restart() {
     let Renewed::Gone(Gone(Some(ending))) = world.renew(1) else {
         panic!("renewed");
     };
-    assert_eq!(ending.how, How::Revoked { reason: Some("maintenance".into()), by: None });
+    assert_eq!(ending.how, EndReason::Revoked { reason: Some("maintenance".into()), by: None });
 }
 
 #[test]
@@ -284,19 +286,7 @@ fn d09_nothing_is_stored_for_names_that_no_limit_has() {
 #[test]
 fn what_came_and_went_between_two_commits_is_not_made_durable() {
     let mut world = World::with("db", 1);
-    let acquire = leasehold_engine::Acquire {
-        wants: [leasehold_engine::Want { name: "db".into(), slots: 1 }].into(),
-        mode: Mode::Concurrency,
-        hold: Hold::Lease {
-            id: LeaseId(1),
-            holder: Some(task_run("r")),
-            ttl: Span::from_seconds(60),
-            notes: None,
-        },
-        missing: Missing::Skip,
-        patience: None,
-        origin: None,
-    };
+    let acquire = Acquire::new([("db", 1)], lease_hold(1, Some(task_run("r"))));
     world.ledger.step(Command::Acquire(acquire), world.now);
     world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);
     let changes = world.ledger.take_changes();

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use leasehold_engine::{
     Acquire, Acquired, Certainty, Command, EventKind, Hold, Holder, Identified, LeaseId, LimitRef,
-    Missing, Mode, Named, Origin, Outcome, Patience, Query, Span, Step, StuckOn, WaiterId,
-    WaiterView, Want,
+    Named, Origin, Outcome, Patience, Query, Span, Step, StuckOn, WaiterId, WaiterView,
 };
 
 use crate::fixture::{EVERYTHING, World, lease_hold};
@@ -32,19 +31,8 @@ fn ask(
 
 fn acquire(world: &World, number: u32, limit: &str, patience: Option<Span>) -> Acquire {
     let now = world.now;
-    Acquire {
-        wants: [Want { name: limit.into(), slots: 1 }].into_iter().collect(),
-        mode: Mode::Concurrency,
-        hold: lease_hold(number.into(), None),
-        missing: Missing::Skip,
-        patience: patience.map(|span| Patience {
-            waiter: WaiterId(number.into()),
-            until: now + span,
-            priority: 0,
-            place: None,
-        }),
-        origin: None,
-    }
+    let patience = patience.map(|span| Patience::new(WaiterId(number.into()), now + span));
+    Acquire { patience, ..Acquire::new([(limit, 1)], lease_hold(number.into(), None)) }
 }
 
 /// What a step tells of waits in vain: by which lease, and for which leases.

@@ -1,6 +1,6 @@
 use leasehold_engine::{
-    Acquired, Command, Created, Deleted, Ending, Gone, How, LeaseId, LimitId, LimitRef, Outcome,
-    Query, Renewed, Scope, Updated,
+    Acquired, Command, Created, Deleted, EndReason, Ending, Gone, LeaseId, LimitId, LimitRef,
+    Outcome, Query, Renewed, Scope, Updated,
 };
 
 use crate::fixture::{World, granted, refused, task_run};
@@ -161,7 +161,7 @@ fn a_lease_on_a_deleted_tag_alone_is_revoked_and_its_holder_told() {
         panic!("renewed");
     };
     // Without a reason: the contract has words of its own for this.
-    assert_eq!(how, How::Revoked { reason: None, by: None });
+    assert_eq!(how, EndReason::Revoked { reason: None, by: None });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use leasehold_engine::{
     Acquired, Command, CreateLimit, GiveBack, Hold, Level, LimitId, Mode, Outcome, Page, Query,
-    Rate, Scope, Span, TakenBy,
+    Scope, Span, TakenBy,
 };
 
 use crate::fixture::{World, granted, named, refused, seconds};
@@ -97,15 +97,8 @@ fn parts(world: &mut World, name: &str) -> Vec<(TakenBy, f64, u64)> {
 }
 
 fn made_with(world: &mut World, unleased: u64) {
-    world.step(Command::CreateLimit(CreateLimit {
-        id: LimitId(7),
-        name: "db".into(),
-        slots: 9,
-        active: true,
-        decay: Rate::NONE,
-        unleased,
-        denied_slots: 0,
-    }));
+    let limit = CreateLimit::new(LimitId(7), "db", 9);
+    world.step(Command::CreateLimit(CreateLimit { unleased, ..limit }));
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leasehold_engine::{
-    Changes, Ending, Fence, Holder, Holding, Holdings, How, Inconsistent, Lease, LeaseId, Level,
-    Limit, LimitId, Notes, Rate, RequestDigest, Snapshot, TakenBy, Timestamp, Totals, Unheld,
-    Unleased,
+    Changes, EndReason, Ending, Fence, Holder, Holding, Holdings, Inconsistent, Lease, LeaseId,
+    Level, Limit, LimitId, Notes, Rate, RequestDigest, Snapshot, TakenBy, Timestamp, Totals,
+    Unheld, Unleased,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Transaction, params};
@@ -137,10 +137,10 @@ fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite:
     let mut put = transaction.prepare_cached(statements::PUT_ENDING)?;
     for ending in endings {
         let (how, reason, by) = match &ending.how {
-            How::Expired => ("expired", None, None),
-            How::Revoked { reason, by } => ("revoked", reason.as_deref(), by.as_deref()),
-            How::Repossessed { evidence } => ("repossessed", Some(&**evidence), None),
-            How::Released => ("released", None, None),
+            EndReason::Expired => ("expired", None, None),
+            EndReason::Revoked { reason, by } => ("revoked", reason.as_deref(), by.as_deref()),
+            EndReason::Repossessed { evidence } => ("repossessed", Some(&**evidence), None),
+            EndReason::Released => ("released", None, None),
         };
         put.execute(params![
             integer(ending.fence.0),
@@ -266,10 +266,10 @@ fn read_lease(row: &Row<'_>, origins: &mut Origins) -> rusqlite::Result<Lease> {
 fn read_ending(row: &Row<'_>) -> rusqlite::Result<Ending> {
     check_sum(row, 6)?;
     let how = match row.get_ref(3)?.as_str()? {
-        "expired" => How::Expired,
-        "repossessed" => How::Repossessed { evidence: row.get(4)? },
-        "released" => How::Released,
-        _ => How::Revoked { reason: row.get(4)?, by: row.get(5)? },
+        "expired" => EndReason::Expired,
+        "repossessed" => EndReason::Repossessed { evidence: row.get(4)? },
+        "released" => EndReason::Released,
+        _ => EndReason::Revoked { reason: row.get(4)?, by: row.get(5)? },
     };
     Ok(Ending {
         fence: Fence(natural(row, 0)?),

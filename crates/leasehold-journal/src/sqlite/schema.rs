@@ -121,7 +121,7 @@ const STEPS: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use leasehold_engine::{How, Level, TakenBy, Timestamp, Unheld};
+    use leasehold_engine::{EndReason, Level, TakenBy, Timestamp, Unheld};
     use rusqlite::Connection;
 
     use super::*;
@@ -194,10 +194,10 @@ mod tests {
         assert_eq!(leases, [(8, true), (9, false)]);
         assert!(kept.leases.iter().all(|lease| lease.notes.is_none() && lease.origin.is_none()));
         let how: Vec<_> = kept.endings.into_iter().map(|ending| ending.how).collect();
-        let repossessed = How::Repossessed { evidence: "its run is over".into() };
+        let repossessed = EndReason::Repossessed { evidence: "its run is over".into() };
         assert_eq!(
             how,
-            [repossessed, How::Revoked { reason: Some("maintenance".into()), by: None }]
+            [repossessed, EndReason::Revoked { reason: Some("maintenance".into()), by: None }]
         );
     }
 }

@@ -104,7 +104,7 @@ mod tests {
         };
         assert!(!budget.admits(&event(EventKind::Granted)));
         assert!(!budget.admits(&event(EventKind::Queued)));
-        assert!(budget.admits(&event(EventKind::Ended(leasehold_engine::How::Expired))));
+        assert!(budget.admits(&event(EventKind::Ended(leasehold_engine::EndReason::Expired))));
         assert!(budget.admits(&event(EventKind::LimitReset {
             taken: 0,
             unleased: 0,

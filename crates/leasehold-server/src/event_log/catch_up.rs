@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use leasehold_engine::{Ending, EventKind, How, Lease, LeaseId, LimitId, Snapshot};
+use leasehold_engine::{EndReason, Ending, EventKind, Lease, LeaseId, LimitId, Snapshot};
 use leasehold_records::{Book, EventRow, Records, RecordsError, ToldUntil};
 use uuid::Uuid;
 
@@ -144,7 +144,7 @@ fn of_one_that_lives(
 /// The end of a lease on a limit of which was told last that it holds it.
 fn ended(last: EventRow, ending: Option<&Ending>, durable_at: i64) -> EventRow {
     let (kind, reason) = match ending {
-        Some(ending) => kind_and_reason(&EventKind::Ended(How::clone(&ending.how))),
+        Some(ending) => kind_and_reason(&EventKind::Ended(EndReason::clone(&ending.how))),
         None => ("lease.ended", Some(LACKED.to_owned())),
     };
     let at_micros = ending.map_or(durable_at, |ending| ending.at.as_micros());

@@ -1,6 +1,6 @@
 //! What happened, in words: what kind of event it is, and why it happened.
 
-use leasehold_engine::{Departure, EventKind, How, Limit, Loss};
+use leasehold_engine::{Departure, EndReason, EventKind, Limit, Loss};
 
 use crate::stuck;
 
@@ -25,9 +25,11 @@ pub(super) fn kind_and_reason(what: &EventKind) -> (&'static str, Option<String>
             let seconds = left.as_seconds_f64();
             ("lease.renewed_late", Some(format!("{seconds:.3} seconds were left")))
         }
-        EventKind::Released | EventKind::Ended(How::Released) => ("lease.released", None),
-        EventKind::Ended(How::Expired) => ("lease.expired", Some("it was not renewed".to_owned())),
-        EventKind::Ended(How::Revoked { reason, by }) => {
+        EventKind::Released | EventKind::Ended(EndReason::Released) => ("lease.released", None),
+        EventKind::Ended(EndReason::Expired) => {
+            ("lease.expired", Some("it was not renewed".to_owned()))
+        }
+        EventKind::Ended(EndReason::Revoked { reason, by }) => {
             let reason = match (reason, by) {
                 (Some(reason), Some(by)) => Some(format!("by {by}: {reason}")),
                 (None, Some(by)) => Some(format!("by {by}")),
@@ -35,7 +37,7 @@ pub(super) fn kind_and_reason(what: &EventKind) -> (&'static str, Option<String>
             };
             ("lease.revoked", reason)
         }
-        EventKind::Ended(How::Repossessed { evidence }) => {
+        EventKind::Ended(EndReason::Repossessed { evidence }) => {
             ("lease.repossessed", Some(evidence.to_string()))
         }
         EventKind::Lost(loss) => ("lease.revoked", Some(why_lost(loss).to_owned())),

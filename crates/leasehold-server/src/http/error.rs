@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use leasehold_api::Invalid;
 use leasehold_api::error::{self as bodies, Detail, Exception};
 use leasehold_api::leases::EndedLease;
-use leasehold_engine::{Ending, Gone, How};
+use leasehold_engine::{EndReason, Ending, Gone};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -275,17 +275,18 @@ pub(crate) fn with_header(
 /// contract covers them.
 fn lease_gone(gone: Gone) -> Cow<'static, str> {
     match gone.0 {
-        Some(Ending { how: How::Revoked { reason: Some(reason), by }, at, .. }) => {
+        Some(Ending { how: EndReason::Revoked { reason: Some(reason), by }, at, .. }) => {
             let (by, at) = (by.as_deref().unwrap_or("an operator"), convert::timestamp(at));
             format!("Lease not found - it was revoked by {by} at {at}: {reason}").into()
         }
-        Some(Ending { how: How::Released, at, .. }) => {
+        Some(Ending { how: EndReason::Released, at, .. }) => {
             format!("Lease not found - it was released at {}", convert::timestamp(at)).into()
         }
-        Some(Ending { how: How::Revoked { reason: None, .. } | How::Expired, .. }) | None => {
-            bodies::LEASE_NOT_FOUND.into()
-        }
-        Some(Ending { how: How::Repossessed { evidence }, at, .. }) => {
+        Some(Ending {
+            how: EndReason::Revoked { reason: None, .. } | EndReason::Expired, ..
+        })
+        | None => bodies::LEASE_NOT_FOUND.into(),
+        Some(Ending { how: EndReason::Repossessed { evidence }, at, .. }) => {
             let at = convert::timestamp(at);
             format!("Lease not found - it was repossessed at {at}: {evidence}").into()
         }
@@ -296,16 +297,16 @@ fn lease_gone(gone: Gone) -> Cow<'static, str> {
 fn lease_not_found(gone: Gone) -> Cow<'static, str> {
     match &gone.0 {
         None => "Lease not found".into(),
-        Some(Ending { how: How::Released, .. }) => lease_gone(gone),
-        Some(Ending { how: How::Expired, at, .. }) => {
+        Some(Ending { how: EndReason::Released, .. }) => lease_gone(gone),
+        Some(Ending { how: EndReason::Expired, at, .. }) => {
             format!("Lease not found - it expired at {}", convert::timestamp(*at)).into()
         }
-        Some(Ending { how: How::Revoked { reason: None, .. }, at, .. }) => {
+        Some(Ending { how: EndReason::Revoked { reason: None, .. }, at, .. }) => {
             let at = convert::timestamp(*at);
             format!("Lease not found - its tag was reset or deleted at {at}").into()
         }
         Some(Ending {
-            how: How::Revoked { reason: Some(_), .. } | How::Repossessed { .. },
+            how: EndReason::Revoked { reason: Some(_), .. } | EndReason::Repossessed { .. },
             ..
         }) => lease_gone(gone),
     }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use leasehold_engine::{Ending, Fence, Gone, How, LeaseId, Span, Timestamp};
+use leasehold_engine::{EndReason, Ending, Fence, Gone, LeaseId, Span, Timestamp};
 use rustc_hash::FxHashMap;
 
 /// How long a release is remembered.
@@ -44,7 +44,7 @@ impl Released {
             return gone;
         }
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ending = |at| Ending { lease, fence: Fence(0), at, how: How::Released };
+        let ending = |at| Ending { lease, fence: Fence(0), at, how: EndReason::Released };
         Gone(recent.at.get(&lease).copied().map(ending))
     }
 }

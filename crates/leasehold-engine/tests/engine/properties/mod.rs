@@ -9,8 +9,8 @@ mod rates;
 mod story;
 
 use leasehold_engine::{
-    Acquired, Command, Created, Deleted, Ending, Gone, How, Ledger, MinimalLimit, Outcome, Page,
-    Query, Renewed, Repeated, Scope, Timestamp, Updated, Wait,
+    Acquired, Command, Created, Deleted, EndReason, Ending, Gone, Ledger, MinimalLimit, Outcome,
+    Page, Query, Renewed, Repeated, Scope, Timestamp, Updated, Wait,
 };
 
 /// An outcome in the words of the model.
@@ -108,10 +108,10 @@ fn names(limits: &[MinimalLimit]) -> Vec<&str> {
 
 fn how(ending: &Ending) -> String {
     let how = match &ending.how {
-        How::Expired => "expired".to_owned(),
-        How::Revoked { reason, .. } => format!("revoked {reason:?}"),
-        How::Repossessed { evidence } => format!("repossessed {evidence:?}"),
-        How::Released => "released".to_owned(),
+        EndReason::Expired => "expired".to_owned(),
+        EndReason::Revoked { reason, .. } => format!("revoked {reason:?}"),
+        EndReason::Repossessed { evidence } => format!("repossessed {evidence:?}"),
+        EndReason::Released => "released".to_owned(),
     };
     format!("{how} at {}", ending.at.as_micros())
 }

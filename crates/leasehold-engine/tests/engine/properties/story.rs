@@ -4,7 +4,7 @@
 use leasehold_engine::{
     Acquire, Command, CreateLimit, GiveBack, Hold, Holder, LeaseFilter, LeaseId, Ledger, LimitId,
     LimitPatch, LimitRef, Missing, Mode, Notes, Page, Query, Rate, RequestDigest, Scope, Snapshot,
-    Span, Timestamp, Want,
+    Span, Timestamp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -125,12 +125,12 @@ fn acquire_with_notes() -> impl Strategy<Value = Command> {
         Some(Notes { labels, request: request.map(RequestDigest) }.into())
     });
     let missing = prop_oneof![Just(Missing::Skip), Just(Missing::Refuse)];
-    (acquire(), notes, missing).prop_map(|(command, said, refuse)| match command {
-        Command::Acquire(Acquire { wants, mode, mut hold, patience, .. }) => {
-            if let Hold::Lease { notes, .. } = &mut hold {
+    (acquire(), notes, missing).prop_map(|(command, said, missing)| match command {
+        Command::Acquire(mut acquire) => {
+            if let Hold::Lease { notes, .. } = &mut acquire.hold {
                 *notes = said;
             }
-            Command::Acquire(Acquire { wants, mode, hold, missing: refuse, patience, origin: None })
+            Command::Acquire(Acquire { missing, ..acquire })
         }
         other => other,
     })
@@ -174,16 +174,7 @@ fn acquire() -> impl Strategy<Value = Command> {
     ];
     let mode = prop_oneof![5 => Just(Mode::Concurrency), 1 => Just(Mode::RateLimit)];
     (wants, mode, hold).prop_map(|(wants, mode, hold)| {
-        let want = |(name, slots): (&str, u64)| Want { name: name.into(), slots };
-        let wants = wants.into_iter().map(want).collect();
-        Command::Acquire(Acquire {
-            wants,
-            mode,
-            hold,
-            missing: Missing::Skip,
-            patience: None,
-            origin: None,
-        })
+        Command::Acquire(Acquire { mode, ..Acquire::new(wants, hold) })
     })
 }
 
@@ -213,15 +204,9 @@ fn create(
     active: bool,
     unleased: u64,
 ) -> Command {
-    Command::CreateLimit(CreateLimit {
-        id: LimitId(id),
-        name: name.into(),
-        slots,
-        active,
-        decay: Rate::from_slots_per_second(slots_per_second),
-        unleased,
-        denied_slots: 0,
-    })
+    let decay = Rate::from_slots_per_second(slots_per_second);
+    let limit = CreateLimit::new(LimitId(id), name, slots);
+    Command::CreateLimit(CreateLimit { active, decay, unleased, ..limit })
 }
 
 fn name() -> impl Strategy<Value = &'static str> {

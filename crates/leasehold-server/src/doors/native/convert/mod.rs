@@ -10,8 +10,8 @@ use leasehold_api::leases::{
     NewLease, NoRoom, ReleasedLease, Renewal, RenewedLease, Status, Why,
 };
 use leasehold_engine::{
-    Acquire, Blocker, Ending, Gone, Grant, Hold, Holder, How, LeaseView, Missing, Notes, Origin,
-    Refusal, Renewed, RequestDigest, Span, StuckOn, Timestamp, Wait, Want,
+    Acquire, Blocker, EndReason, Ending, Gone, Grant, Hold, Holder, LeaseView, Missing, Notes,
+    Origin, Refusal, Renewed, RequestDigest, Span, StuckOn, Timestamp, Wait, Want,
 };
 use uuid::Uuid;
 
@@ -146,22 +146,22 @@ pub(crate) fn ended(id: Uuid, gone: &Gone) -> EndedLease {
     let when = timestamp(*at);
     let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let (status, detail, reason, by) = match how {
-        How::Expired => (
+        EndReason::Expired => (
             Status::Expired,
             format!("The lease expired at {when}: it was not renewed."),
             None,
             None,
         ),
-        How::Released => {
+        EndReason::Released => {
             (Status::Released, format!("The lease was released at {when}."), None, None)
         }
-        How::Revoked { reason, by } => {
+        EndReason::Revoked { reason, by } => {
             let who = by.as_deref().unwrap_or("an operator");
             let why = reason.as_deref().unwrap_or("its tag was reset or deleted");
             let detail = format!("The lease was revoked by {who} at {when}: {why}");
             (Status::Revoked, detail, owned(reason), owned(by))
         }
-        How::Repossessed { evidence } => {
+        EndReason::Repossessed { evidence } => {
             let detail = format!("The lease was repossessed at {when}: {evidence}");
             (Status::Repossessed, detail, Some((**evidence).to_owned()), None)
         }

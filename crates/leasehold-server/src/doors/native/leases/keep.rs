@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use leasehold_api::Body;
 use leasehold_api::leases::{LeaseRenewal, LeaseRenewals, Renewal, Renewals, RevokeLease};
 use leasehold_api::path;
-use leasehold_engine::{Command, Ending, Gone, How, Outcome, Renewed, Span};
+use leasehold_engine::{Command, EndReason, Ending, Gone, Outcome, Renewed, Span};
 use uuid::Uuid;
 
 use crate::acquire::lease_id;
@@ -83,7 +83,7 @@ async fn release(app: &App, id: Uuid) -> Result<Response, ApiError> {
             app.released().note(convert::lease_id(id), ended.at);
             ended.at
         }
-        Outcome::Ended(Err(Gone(Some(Ending { how: How::Released, at, .. })))) => at,
+        Outcome::Ended(Err(Gone(Some(Ending { how: EndReason::Released, at, .. })))) => at,
         Outcome::Ended(Err(gone)) => {
             return Err(DoorError::LeaseEnded(leases::ended(id, &gone)).into());
         }

@@ -1,4 +1,4 @@
-//! Who waits for slots of whom: the computation, apart from the ledger.
+//! Which parties wait for slots of which others: the search for deadlocks, apart from the ledger.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
@@ -7,7 +7,7 @@ use crate::holder::Holder;
 use crate::lease::LeaseId;
 use crate::limit::LimitId;
 
-/// What a party holds of a limit by one lease.
+/// What a party holds of a limit with one lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) party: usize,
@@ -16,15 +16,15 @@ pub(super) struct Held {
     pub(super) lease: LeaseId,
 }
 
-/// A request that waits for parties, until it has all that it needs.
+/// A waiting request of some parties, and the slots that it needs.
 #[derive(Debug)]
 pub(super) struct Wait {
     pub(super) parties: SmallVec<[usize; 1]>,
     pub(super) needs: SmallVec<[(LimitId, u64); 1]>,
 }
 
-/// The requests that wait, and what their parties hold of the limits that they wait for. The first
-/// request is the one that is asked about.
+/// Waiting requests, and what their parties hold of the limits that they wait for. The first request
+/// is the one in question.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     numbers: FxHashMap<Holder, usize>,
@@ -34,7 +34,7 @@ pub(super) struct Picture {
     slots: FxHashMap<LimitId, u64>,
 }
 
-/// The parties that cannot go on, and how many slots they hold of each limit.
+/// The parties that are stuck, and how many slots they hold of each limit.
 struct Stuck {
     parties: Vec<bool>,
     slots: FxHashMap<LimitId, u64>,
@@ -64,7 +64,7 @@ impl Picture {
         number
     }
 
-    /// Adds a limit. Answers whether it is new.
+    /// Adds a limit. Returns whether it is new.
     pub(super) fn add_limit(&mut self, limit: LimitId, slots: u64) -> bool {
         self.slots.insert(limit, slots).is_none()
     }
@@ -90,9 +90,9 @@ impl Picture {
         limits
     }
 
-    /// What keeps the first request: slots of its own parties, or of parties that wait for these.
-    /// Empty unless it can never be granted as long as all go on to wait.
-    pub(super) fn keeps_the_first(&self) -> Vec<Held> {
+    /// What blocks the first request: slots of its own parties, or of parties that wait for these.
+    /// Empty if it can be granted while all of them wait.
+    pub(super) fn blocks_the_first(&self) -> Vec<Held> {
         let Some(first) = self.waits.first() else { return Vec::new() };
         let stuck = self.stuck();
         let leads = self.lead_to_first(&stuck);
@@ -101,8 +101,8 @@ impl Picture {
         held.filter(|held| stuck.parties[held.party] && leads[held.party]).copied().collect()
     }
 
-    /// All who wait, less those who can go on: who gets what it needs even if those who cannot go
-    /// on keep what they hold. That frees what it holds for the next.
+    /// All waiting parties except those that can go on: a party can go on if it gets what it needs
+    /// even if all stuck parties keep what they hold. That frees what it holds for the others.
     fn stuck(&self) -> Stuck {
         let mut parties = vec![false; self.holders.len()];
         for party in self.waits.iter().flat_map(|wait| &wait.parties) {
@@ -130,7 +130,7 @@ impl Picture {
         }
     }
 
-    /// Whether a limit lacks slots as long as those who cannot go on keep theirs.
+    /// Whether a limit lacks slots as long as the stuck parties keep theirs.
     fn lacks(&self, (limit, wanted): (LimitId, u64), stuck: &Stuck) -> bool {
         let kept = stuck.slots.get(&limit).copied().unwrap_or(0);
         let slots = self.slots.get(&limit).copied().unwrap_or(0);
@@ -169,8 +169,8 @@ mod tests {
 
     type Needs<'a> = &'a [(u128, u64)];
 
-    /// Who waits for what, the first one being asked about, and who holds what of which limit, by
-    /// leases with the numbers 0, 1, …. Limits have the slots that are said.
+    /// `waits`: the parties of each request and its needs; the first is the one in question. `held`:
+    /// party, limit and slots of the leases with the numbers 0, 1, ….
     fn check(
         slots: Needs<'_>,
         waits: &[(&[&str], Needs<'_>)],
@@ -193,29 +193,29 @@ mod tests {
             picture.hold(Held { party, limit, slots: *slots, lease });
         }
         let mut found: Vec<_> =
-            picture.keeps_the_first().into_iter().map(|held| held.lease.0).collect();
+            picture.blocks_the_first().into_iter().map(|held| held.lease.0).collect();
         found.sort_unstable();
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn a_party_that_wants_what_it_holds_waits_for_itself() {
+    fn a_party_that_wants_what_it_holds_is_stuck_on_itself() {
         check(&[(1, 1)], &[(&["a"], &[(1, 1)])], &[("a", 1, 1)], &[0]);
     }
 
     #[test]
-    fn a_task_that_wants_what_its_flow_run_holds_waits_for_its_own() {
+    fn a_task_that_wants_what_its_flow_run_holds_is_stuck() {
         check(&[(1, 1)], &[(&["task", "flow"], &[(1, 1)])], &[("flow", 1, 1)], &[0]);
     }
 
     #[test]
-    fn a_party_that_could_have_another_slot_waits_for_nobody() {
+    fn a_party_that_could_get_another_slot_is_not_stuck() {
         check(&[(1, 2)], &[(&["a"], &[(1, 1)])], &[("a", 1, 1)], &[]);
         check(&[(1, 2)], &[(&["a"], &[(1, 2)])], &[("a", 1, 1)], &[0]);
     }
 
     #[test]
-    fn two_that_want_what_the_other_holds_wait_for_each_other() {
+    fn two_parties_that_want_what_the_other_holds_are_stuck() {
         check(
             &[(1, 1), (2, 1)],
             &[(&["a"], &[(2, 1)]), (&["b"], &[(1, 1)])],
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn three_in_a_ring_wait_for_each_other() {
+    fn three_parties_in_a_ring_are_stuck() {
         check(
             &[(1, 1), (2, 1), (3, 1)],
             &[(&["a"], &[(2, 1)]), (&["b"], &[(3, 1)]), (&["c"], &[(1, 1)])],
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_is_open_where_one_that_does_not_wait_gives_a_slot_back() {
+    fn a_ring_is_open_if_a_party_that_does_not_wait_holds_a_slot_in_it() {
         let waits: [(&[&str], Needs<'_>); 2] = [(&["a"], &[(2, 1)]), (&["b"], &[(1, 1)])];
         let held = [("a", 1, 1), ("b", 2, 1)];
         check(&[(1, 1), (2, 2)], &waits, &held, &[]);
@@ -247,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_behind_a_ring_is_no_part_of_it() {
+    fn a_party_that_waits_behind_a_ring_is_not_part_of_it() {
         let ring: [(&[&str], Needs<'_>); 3] =
             [(&["z"], &[(1, 1)]), (&["a"], &[(2, 1)]), (&["b"], &[(1, 1)])];
         check(&[(1, 1), (2, 1), (3, 1)], &ring, &[("a", 1, 1), ("b", 2, 1), ("z", 3, 1)], &[]);
     }
 
     #[test]
-    fn a_party_with_another_request_that_can_be_granted_goes_on() {
+    fn a_party_with_another_request_that_can_be_granted_is_not_stuck() {
         check(
             &[(1, 1), (2, 1), (3, 1)],
             &[(&["a"], &[(2, 1)]), (&["b"], &[(1, 1)]), (&["b"], &[(3, 1)])],

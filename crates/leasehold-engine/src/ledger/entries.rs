@@ -1,5 +1,5 @@
-//! The books of a ledger: what each entry must be beside when it is written, changed or
-//! struck out. The rules, in the modules around, see nothing of a lease but through these.
+//! The entries of a ledger: limits and leases are added, changed and removed here, together with
+//! every index and with what becomes durable.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::command::{LimitRef, Scope};
 use crate::decay::Level;
 use crate::event::EventKind;
 use crate::holder::Holder;
-use crate::lease::{Ending, Fence, How, Lease, LeaseId};
+use crate::lease::{EndReason, Ending, Fence, Lease, LeaseId};
 use crate::limit::{Limit, LimitId};
 use crate::outcome::Gone;
 use crate::time::{Span, Timestamp};
@@ -19,9 +19,9 @@ use crate::unleased::Unleased;
 
 /// A limit and what the leases hold on it.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct LimitEntry {
     pub(crate) limit: Limit,
-    /// The sum of what the leases below hold, as it was when the limit was last settled.
+    /// The sum of what `leases` hold, as it was when the limit was last settled.
     pub(crate) leased: Level,
     /// Oldest first.
     pub(crate) leases: BTreeMap<Fence, LeaseId>,
@@ -30,19 +30,19 @@ pub(crate) struct Room {
     pub(super) dirty: bool,
 }
 
-/// A lease, and what a journal knows of it.
+/// A lease and its state in the journal.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct LeaseEntry {
     pub(super) lease: Lease,
-    /// It is among the next changes.
+    /// It is part of the next changes.
     pub(super) dirty: bool,
-    /// It was among changes before: its end will have to be, too.
+    /// It was part of changes before, so its end has to be, too.
     pub(super) durable: bool,
-    /// Its holder asked for the same again, and was told that it has it.
+    /// Its holder asked for the same again and was answered this lease.
     asked_again: bool,
 }
 
-/// Which rows changes will be made of.
+/// The rows of the next changes.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) resumed: Option<Resume>,
@@ -52,7 +52,7 @@ pub(super) struct Pending {
     pub(super) leases: Vec<LeaseId>,
     pub(super) endings: Vec<LeaseId>,
     pub(super) forgotten: Vec<Fence>,
-    /// How many leases ended by themselves.
+    /// How many leases expired.
     pub(super) expired: usize,
 }
 
@@ -62,111 +62,118 @@ impl Ledger {
             LimitRef::Id(id) => *id,
             LimitRef::Name(name) => *self.names.get(name)?,
         };
-        let room = self.rooms.get(&id)?;
-        (scope == Scope::All || room.limit.tag().is_some()).then_some(id)
+        let entry = self.limits.get(&id)?;
+        (scope == Scope::All || entry.limit.tag().is_some()).then_some(id)
     }
 
     pub(crate) fn lease(&self, id: LeaseId) -> Option<&Lease> {
-        self.leases.get(&id).map(|entry| &entry.lease)
+        self.leases.get(&id).map(|lease_entry| &lease_entry.lease)
     }
 
-    /// A lease to be changed; it is among the next changes.
+    /// A lease to change. It becomes part of the next changes.
     pub(crate) fn lease_mut(&mut self, id: LeaseId) -> Option<&mut Lease> {
-        let entry = self.leases.get_mut(&id)?;
-        entry.touch(&mut self.pending);
-        Some(&mut entry.lease)
+        let lease_entry = self.leases.get_mut(&id)?;
+        lease_entry.touch(&mut self.pending);
+        Some(&mut lease_entry.lease)
     }
 
     pub(crate) fn leases_of(&self, holder: &Holder) -> &[LeaseId] {
         self.by_holder.get(holder).map_or(&[], |ids| ids)
     }
 
+    /// The leases on a limit, oldest first.
+    pub(crate) fn leases_on(&self, limit: LimitId) -> Vec<LeaseId> {
+        self.limits
+            .get(&limit)
+            .map_or_else(Vec::new, |entry| entry.leases.values().copied().collect())
+    }
+
     pub(crate) fn holders(&self) -> impl Iterator<Item = &Holder> {
         self.by_holder.keys()
     }
 
-    /// The room of a limit to be changed, settled; it is among the next changes.
+    /// The entry of a limit to change, settled. It becomes part of the next changes.
     ///
-    /// Settling applies the decay up to now: what nobody holds drains first, then the oldest
-    /// lease. Only then can a lease give back exactly what has not drained yet.
-    pub(crate) fn settled_room(&mut self, id: LimitId) -> Option<&mut Room> {
-        let Self { rooms, leases, pending, now, queue, .. } = self;
-        let room = rooms.get_mut(&id)?;
+    /// Settling applies the decay up to now: slots without a lease drain first, then those of the
+    /// oldest lease. Only then can a lease release exactly what has not drained yet.
+    pub(crate) fn settle(&mut self, id: LimitId) -> Option<&mut LimitEntry> {
+        let Self { limits, leases, pending, now, queue, .. } = self;
+        let entry = limits.get_mut(&id)?;
         queue.touch(id);
-        room.touch(*now, pending);
-        let mut drained = room.limit.decay.drained(room.limit.settled, *now);
-        room.limit.settled = *now;
-        let unleased = room.limit.unleased.level();
-        room.limit.unleased.drain(drained.min(unleased));
-        drained = drained.saturating_sub(unleased).min(room.leased);
+        entry.touch(*now, pending);
+        let mut drained = entry.limit.decay.drained(entry.limit.settled, *now);
+        entry.limit.settled = *now;
+        let unleased = entry.limit.unleased.level();
+        entry.limit.unleased.drain(drained.min(unleased));
+        drained = drained.saturating_sub(unleased).min(entry.leased);
         while drained > Level::ZERO {
-            let Some((&fence, lease)) = room.leases.range(room.drained_before..).next() else {
+            let Some((&fence, lease)) = entry.leases.range(entry.drained_before..).next() else {
                 break;
             };
-            if let Some(entry) = leases.get_mut(lease)
+            if let Some(lease_entry) = leases.get_mut(lease)
                 && let Some(holding) =
-                    entry.lease.holdings.iter_mut().find(|holding| holding.limit == id)
+                    lease_entry.lease.holdings.iter_mut().find(|holding| holding.limit == id)
             {
                 let from_lease = drained.min(holding.level);
                 holding.level -= from_lease;
-                room.leased -= from_lease;
+                entry.leased -= from_lease;
                 drained -= from_lease;
                 if holding.level > Level::ZERO {
-                    entry.touch(pending);
+                    lease_entry.touch(pending);
                     break;
                 }
                 if from_lease > Level::ZERO {
-                    entry.touch(pending);
+                    lease_entry.touch(pending);
                 }
             }
-            room.drained_before = Fence(fence.0 + 1);
+            entry.drained_before = Fence(fence.0 + 1);
         }
-        Some(room)
+        Some(entry)
     }
 
     pub(crate) fn insert_limit(&mut self, limit: Limit) {
         let id = limit.id;
         self.names.insert(limit.name.clone(), id);
-        let mut room = Room::new(limit);
-        room.touch(self.now, &mut self.pending);
-        let made = Box::new(room.limit.clone());
-        self.rooms.insert(id, room);
+        let mut entry = LimitEntry::new(limit);
+        entry.touch(self.now, &mut self.pending);
+        let made = Box::new(entry.limit.clone());
+        self.limits.insert(id, entry);
         self.emit_for_limit(EventKind::LimitCreated(made), id);
     }
 
-    pub(crate) fn remove_limit(&mut self, id: LimitId) -> Option<Room> {
-        let gone = Box::new(self.rooms.get(&id)?.limit.clone());
+    pub(crate) fn remove_limit(&mut self, id: LimitId) -> Option<LimitEntry> {
+        let gone = Box::new(self.limits.get(&id)?.limit.clone());
         self.emit_for_limit(EventKind::LimitDeleted(gone), id);
-        let room = self.rooms.remove(&id)?;
-        self.names.remove(&room.limit.name);
+        let entry = self.limits.remove(&id)?;
+        self.names.remove(&entry.limit.name);
         self.pending.deleted_limits.push(id);
         self.queue.touch(id);
-        Some(room)
+        Some(entry)
     }
 
-    /// Puts a lease that was just granted into the books. Its limits are settled.
+    /// Adds a lease that was just granted. Its limits are settled.
     pub(crate) fn insert_lease(&mut self, lease: Lease) {
         debug_assert!(!self.leases.contains_key(&lease.id), "{:?} exists", lease.id);
         self.pending.forgotten.extend(self.endings.forget(lease.id));
         self.releases.forget(lease.id);
         self.emit_for_lease(EventKind::Granted, &lease);
-        let mut entry = Entry::new(lease, false);
-        entry.touch(&mut self.pending);
-        self.enter(entry);
+        let mut lease_entry = LeaseEntry::new(lease, false);
+        lease_entry.touch(&mut self.pending);
+        self.enter(lease_entry);
     }
 
-    /// A holder has asked for limits that it holds already.
+    /// A holder asked for limits that it holds already.
     pub(crate) fn ask_again(&mut self, holder: &Holder, limits: impl Fn(LimitId) -> bool) {
         for id in self.by_holder.get(holder).into_iter().flatten() {
-            if let Some(entry) = self.leases.get_mut(id) {
-                let held = entry.lease.holdings.iter().any(|holding| limits(holding.limit));
-                entry.asked_again |= held;
+            if let Some(lease_entry) = self.leases.get_mut(id) {
+                let held = lease_entry.lease.holdings.iter().any(|holding| limits(holding.limit));
+                lease_entry.asked_again |= held;
             }
         }
     }
 
     pub(crate) fn was_asked_for_again(&self, id: LeaseId) -> bool {
-        self.leases.get(&id).is_some_and(|entry| entry.asked_again)
+        self.leases.get(&id).is_some_and(|lease_entry| lease_entry.asked_again)
     }
 
     pub(crate) fn next_fence(&mut self) -> Fence {
@@ -185,24 +192,24 @@ impl Ledger {
         }
     }
 
-    /// Takes a lease out of the books and frees what it holds. Answers it as it was.
+    /// Removes a lease and frees what it holds. Returns it as it was.
     pub(crate) fn remove_lease(&mut self, id: LeaseId) -> Option<Lease> {
         let limits: SmallVec<[LimitId; 1]> =
             self.lease(id)?.holdings.iter().map(|holding| holding.limit).collect();
         for limit in limits {
-            self.settled_room(limit);
+            self.settle(limit);
         }
-        let entry = self.leases.remove(&id)?;
-        for holding in &entry.lease.holdings {
-            if let Some(room) = self.rooms.get_mut(&holding.limit) {
-                room.leased -= holding.level;
-                room.leases.remove(&entry.lease.fence);
+        let lease_entry = self.leases.remove(&id)?;
+        for holding in &lease_entry.lease.holdings {
+            if let Some(entry) = self.limits.get_mut(&holding.limit) {
+                entry.leased -= holding.level;
+                entry.leases.remove(&lease_entry.lease.fence);
             }
         }
-        if let Some(deadline) = entry.lease.deadline {
+        if let Some(deadline) = lease_entry.lease.deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        if let Some(holder) = &entry.lease.holder
+        if let Some(holder) = &lease_entry.lease.holder
             && let Some(ids) = self.by_holder.get_mut(holder)
         {
             ids.retain(|held| *held != id);
@@ -210,43 +217,43 @@ impl Ledger {
                 self.by_holder.remove(holder);
             }
         }
-        self.roll.remove(&entry.lease);
-        if entry.durable {
-            self.pending.ended.push(entry.lease.fence);
+        self.by_age.remove(&lease_entry.lease);
+        if lease_entry.durable {
+            self.pending.ended.push(lease_entry.lease.fence);
         }
-        Some(entry.lease)
+        Some(lease_entry.lease)
     }
 
-    /// Takes one limit out of a lease, which keeps its others; frees what it held there.
-    /// Answers whether the lease is empty now.
+    /// Removes one limit from a lease, which keeps its others, and frees what it held there. Returns
+    /// whether the lease is empty now.
     pub(crate) fn remove_holding(&mut self, id: LeaseId, limit: LimitId) -> bool {
-        self.settled_room(limit);
-        let Some(entry) = self.leases.get_mut(&id) else {
+        self.settle(limit);
+        let Some(lease_entry) = self.leases.get_mut(&id) else {
             return false;
         };
-        if let Some(at) = entry.lease.holdings.iter().position(|held| held.limit == limit) {
-            let holding = entry.lease.holdings.remove(at);
-            entry.touch(&mut self.pending);
-            if let Some(room) = self.rooms.get_mut(&limit) {
-                room.leased -= holding.level;
-                room.leases.remove(&entry.lease.fence);
+        if let Some(at) = lease_entry.lease.holdings.iter().position(|held| held.limit == limit) {
+            let holding = lease_entry.lease.holdings.remove(at);
+            lease_entry.touch(&mut self.pending);
+            if let Some(entry) = self.limits.get_mut(&limit) {
+                entry.leased -= holding.level;
+                entry.leases.remove(&lease_entry.lease.fence);
             }
         }
-        entry.lease.holdings.is_empty()
+        lease_entry.lease.holdings.is_empty()
     }
 
-    /// Remembers how a lease ended, so that its holder can be told.
-    pub(crate) fn remember(&mut self, lease: &Lease, how: How) {
+    /// Remembers how a lease ended, for its holder's next request.
+    pub(crate) fn remember(&mut self, lease: &Lease, how: EndReason) {
         self.emit_for_lease(EventKind::Ended(how.clone()), lease);
         let ending = Ending { lease: lease.id, fence: lease.fence, at: self.now, how };
         self.pending.endings.push(lease.id);
         self.pending.forgotten.extend(self.endings.remember(ending, false, Self::ENDINGS_MAX));
     }
 
-    /// Remembers that a lease was given back, so that its holder can be told once more.
+    /// Remembers that a lease was released, for its holder's next request.
     pub(crate) fn remember_release(&mut self, lease: &Lease) {
         let (lease, fence) = (lease.id, lease.fence);
-        let ending = Ending { lease, fence, at: self.now, how: How::Released };
+        let ending = Ending { lease, fence, at: self.now, how: EndReason::Released };
         self.releases.remember(ending, false, Self::ENDINGS_MAX);
     }
 
@@ -254,7 +261,7 @@ impl Ledger {
         Gone(self.endings.get(id).or_else(|| self.releases.get(id)).cloned())
     }
 
-    /// How many leases have ended by themselves since the changes were taken.
+    /// How many leases have expired since the changes were taken.
     pub(crate) fn expired_since_taken(&self) -> usize {
         self.pending.expired
     }
@@ -263,17 +270,17 @@ impl Ledger {
         self.pending.expired += 1;
     }
 
-    /// The lease that dies first unless it is renewed, and when.
+    /// The first deadline, and its lease.
     pub(crate) fn first_deadline(&self) -> Option<(Timestamp, LeaseId)> {
         self.deadlines.first().copied()
     }
 
-    pub(super) fn enter(&mut self, entry: Entry) {
-        let lease = &entry.lease;
+    pub(super) fn enter(&mut self, lease_entry: LeaseEntry) {
+        let lease = &lease_entry.lease;
         for holding in &lease.holdings {
-            if let Some(room) = self.rooms.get_mut(&holding.limit) {
-                room.leased += holding.level;
-                room.leases.insert(lease.fence, lease.id);
+            if let Some(entry) = self.limits.get_mut(&holding.limit) {
+                entry.leased += holding.level;
+                entry.leases.insert(lease.fence, lease.id);
             }
         }
         if let Some(deadline) = lease.deadline {
@@ -282,12 +289,12 @@ impl Ledger {
         if let Some(holder) = &lease.holder {
             self.by_holder.entry(holder.clone()).or_default().push(lease.id);
         }
-        self.roll.add(lease);
-        self.leases.insert(lease.id, entry);
+        self.by_age.add(lease);
+        self.leases.insert(lease.id, lease_entry);
     }
 }
 
-impl Room {
+impl LimitEntry {
     pub(super) fn new(limit: Limit) -> Self {
         Self {
             limit,
@@ -298,29 +305,29 @@ impl Room {
         }
     }
 
-    /// What is taken at `now`: slots of leases and slots that no lease holds.
+    /// What is taken at `now`, with and without a lease.
     pub(crate) fn occupied(&self, now: Timestamp) -> Level {
         let drained = self.limit.decay.drained(self.limit.settled, now);
         (self.leased + self.limit.unleased.level()).saturating_sub(drained)
     }
 
-    /// The slots that no lease holds at `now`.
+    /// The slots that are taken without a lease at `now`.
     pub(crate) fn unleased(&self, now: Timestamp) -> Unleased {
         self.limit.unleased.after(self.limit.decay.drained(self.limit.settled, now))
     }
 
-    /// By how much `slots` more would exceed the limit at `now`.
+    /// By how much the limit would be exceeded at `now` with `slots` more.
     pub(crate) fn excess(&self, slots: u64, now: Timestamp) -> Level {
         let after = self.occupied(now) + Level::from_slots(slots);
         after.saturating_sub(Level::from_slots(self.limit.slots))
     }
 
-    /// How long it takes until so much has drained. Never, if there is not so much to drain.
+    /// How long it takes until so much has drained. `None` if there is not so much to drain.
     pub(crate) fn time_to_drain(&self, excess: Level, now: Timestamp) -> Option<Span> {
         if excess > self.occupied(now) { None } else { self.limit.decay.time_to_drain(excess) }
     }
 
-    /// Lets every lease be drained again, from the oldest on.
+    /// Lets decay begin again with the oldest lease.
     pub(crate) fn refill(&mut self) {
         self.drained_before = Fence(0);
     }
@@ -334,8 +341,8 @@ impl Room {
     }
 }
 
-impl Entry {
-    /// A lease that a journal knows, or not yet.
+impl LeaseEntry {
+    /// `durable`: whether a journal keeps it.
     pub(super) fn new(lease: Lease, durable: bool) -> Self {
         Self { lease, dirty: false, durable, asked_again: false }
     }

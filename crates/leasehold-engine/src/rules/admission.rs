@@ -1,4 +1,4 @@
-//! Who gets slots: all that were wanted, or none.
+//! A request for slots gets all of them or none.
 
 use std::sync::Arc;
 
@@ -6,25 +6,16 @@ use smallvec::SmallVec;
 
 use crate::command::{Acquire, GiveBack, Hold, Missing, Mode};
 use crate::decay::Level;
-use crate::event::{Departure, EventKind};
 use crate::holder::Holder;
 use crate::lease::{Holding, Holdings, Lease, LeaseId, Notes};
-use crate::ledger::{Ledger, Room};
+use crate::ledger::{Ledger, LimitEntry};
 use crate::limit::LimitId;
 use crate::origin::Origin;
 use crate::outcome::{Acquired, Blocker, Grant, Granted, MinimalLimit, Refusal, Wait};
-use crate::queue::Ticket;
+use crate::queue::Wanted;
+use crate::ticket::{Departure, Ticket};
 use crate::time::Timestamp;
 use crate::unleased::TakenBy;
-
-/// A limit that was named and exists, and what is wanted of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) limit: LimitId,
-    pub(crate) slots: u64,
-    /// Which of the wants it comes from.
-    pub(crate) nth: usize,
-}
 
 impl Ledger {
     pub(crate) fn acquire(&mut self, acquire: Acquire) -> Acquired {
@@ -32,13 +23,13 @@ impl Ledger {
             return answered;
         }
         let wanted = self.wanted(&acquire);
-        // Whoever comes back to its place is judged as who stands there.
+        // A request that comes back is judged at its place in the queue.
         let place = acquire.patience.and_then(|patience| self.queue.place_of(&patience));
         let ticket = place.unwrap_or(Ticket::NONE);
         match (self.refuses(&wanted, &acquire, ticket), acquire.patience) {
             (None, _) => {
                 let leases_out = self.leases_out(&wanted, &acquire.hold);
-                self.ends_its_wait(ticket, (!leases_out).then_some(Departure::Served));
+                self.end_wait(ticket, (!leases_out).then_some(Departure::Served));
                 self.grant(&wanted, (acquire.hold, acquire.mode, acquire.origin), ticket)
             }
             (Some(Acquired::Refused(refusal)), Some(patience)) => {
@@ -49,21 +40,13 @@ impl Ledger {
                 Acquired::Refused(self.queue.with_position(refusal, 0, Ticket::NONE))
             }
             (Some(refused), _) => {
-                self.ends_its_wait(ticket, Some(Departure::LimitsChanged));
+                self.end_wait(ticket, Some(Departure::LimitsChanged));
                 refused
             }
         }
     }
 
-    /// A waiter that came back has its answer. It is told to have left if no lease tells so.
-    fn ends_its_wait(&mut self, ticket: Ticket, why: Option<Departure>) {
-        let back = self.queue.expect_no_longer(ticket);
-        if let (Some((_, waiter)), Some(why)) = (back, why) {
-            self.emit_for_waiter(EventKind::Left(why), &waiter);
-        }
-    }
-
-    /// Grants what was found grantable, to whoever has this ticket.
+    /// Grants slots that [`refuses`](Self::refuses) found free for this ticket.
     pub(crate) fn grant(
         &mut self,
         wanted: &[Wanted],
@@ -87,7 +70,7 @@ impl Ledger {
         let mut unleased = None;
         let lease = match hold {
             Hold::Lease { id, holder, ttl, notes } => {
-                let deadline = Some(self.looked + ttl);
+                let deadline = Some(self.stepped_at + ttl);
                 self.lease_out(id, holder, holdings.clone(), deadline, notes, origin)
             }
             Hold::Holder { id, holder } => {
@@ -101,8 +84,8 @@ impl Ledger {
         Acquired::Granted(Grant { lease, unleased, holdings, limits })
     }
 
-    /// Whether a grant makes a lease: not for whoever wants none, has it already, or wants slots of
-    /// limits that limit nothing by now.
+    /// Whether granting creates a lease. It does not for unleased or repeated requests, or if no
+    /// wanted limit is active.
     pub(crate) fn leases_out(&self, wanted: &[Wanted], hold: &Hold) -> bool {
         hold.lease().is_some()
             && self.answered_before(hold).is_none()
@@ -110,12 +93,12 @@ impl Ledger {
             && !self.take(wanted, hold).is_empty()
     }
 
-    /// The lease that an acquire asks for, should it be there already.
+    /// The lease that a request asks for, if it exists already.
     fn lease_of(&self, hold: &Hold) -> Option<&Lease> {
         self.lease(hold.lease()?)
     }
 
-    /// Gives back slots that no lease holds. What leases hold is theirs to give back.
+    /// Returns slots that were taken without a lease.
     pub(crate) fn give_back(&mut self, back: &GiveBack) -> SmallVec<[MinimalLimit; 1]> {
         let mut ids = SmallVec::<[LimitId; 1]>::new();
         for id in back.names.iter().filter_map(|name| self.names.get(name)) {
@@ -125,21 +108,21 @@ impl Ledger {
         }
         let mut limits = SmallVec::new();
         for id in ids {
-            if let Some(room) = self.settled_room(id) {
-                let before = room.limit.unleased.level();
-                room.limit.unleased.give_back(Level::from_slots(back.slots));
+            if let Some(entry) = self.settle(id) {
+                let before = entry.limit.unleased.level();
+                entry.limit.unleased.give_back(Level::from_slots(back.slots));
                 if let Some(occupancy) = back.occupancy {
-                    room.limit.sample_occupancy(occupancy, back.slots);
+                    entry.limit.sample_occupancy(occupancy, back.slots);
                 }
-                limits.push(MinimalLimit::from(&room.limit));
+                limits.push(MinimalLimit::from(&entry.limit));
                 self.emit_unleased_change(id, before);
             }
         }
         limits
     }
 
-    /// Grants slots to a new lease, whether there is room or not. Without slots, no lease:
-    /// a lease that holds nothing is not kept.
+    /// Creates a lease that holds these slots, free or not. Without slots there is no lease: the ledger
+    /// keeps none that holds nothing.
     pub(crate) fn lease_out(
         &mut self,
         id: LeaseId,
@@ -153,10 +136,10 @@ impl Ledger {
             return None;
         }
         for holding in &holdings {
-            self.settled_room(holding.limit);
+            self.settle(holding.limit);
         }
         let fence = self.next_fence();
-        let created = self.looked;
+        let created = self.stepped_at;
         let lease = Lease { id, fence, holder, holdings, created, deadline, notes, origin };
         let granted = Granted::from(&lease);
         if let Some(holder) = &lease.holder {
@@ -169,7 +152,7 @@ impl Ledger {
         Some(granted)
     }
 
-    /// Takes slots that no lease holds; answers what would give them back.
+    /// Takes slots without a lease. Returns the command that returns them.
     fn take_unleased(&mut self, holdings: &Holdings, mode: Mode) -> Option<GiveBack> {
         let slots = holdings.first()?.slots;
         let now = self.now;
@@ -179,32 +162,32 @@ impl Ledger {
         };
         let mut names = SmallVec::new();
         for holding in holdings {
-            if let Some(room) = self.settled_room(holding.limit) {
-                let before = room.limit.unleased.level();
-                room.limit.unleased.take(taken_by, holding.level, now);
-                names.push(room.limit.name.clone());
+            if let Some(entry) = self.settle(holding.limit) {
+                let before = entry.limit.unleased.level();
+                entry.limit.unleased.take(taken_by, holding.level, now);
+                names.push(entry.limit.name.clone());
                 self.emit_unleased_change(holding.limit, before);
             }
         }
         Some(GiveBack { names, slots, occupancy: None })
     }
 
-    /// The limits that exist, once each, in the order in which they were named.
+    /// The wanted limits that exist, once each, in the order of the request.
     fn wanted(&self, acquire: &Acquire) -> SmallVec<[Wanted; 1]> {
         let mut wanted = SmallVec::<[Wanted; 1]>::new();
         for (nth, want) in acquire.wants.iter().enumerate() {
-            let Some(room) = self.names.get(&want.name).and_then(|id| self.rooms.get(id)) else {
+            let Some(entry) = self.names.get(&want.name).and_then(|id| self.limits.get(id)) else {
                 continue;
             };
-            if wanted.iter().all(|known| known.limit != room.limit.id) {
-                wanted.push(Wanted { limit: room.limit.id, slots: want.slots, nth });
+            if wanted.iter().all(|known| known.limit != entry.limit.id) {
+                wanted.push(Wanted { limit: entry.limit.id, slots: want.slots, nth });
             }
         }
         wanted
     }
 
-    /// Why slots cannot be had by whoever has this ticket, if they cannot. Looks, and changes
-    /// nothing: a refused attempt must not move a rate limit's level.
+    /// Why a request cannot be granted at this ticket. `None` if it can. It changes nothing: a refusal
+    /// must not move a rate limit's level.
     pub(crate) fn refuses(
         &self,
         wanted: &[Wanted],
@@ -221,33 +204,33 @@ impl Ledger {
             wanted
                 .iter()
                 .filter(|want| !self.is_held_already(want.limit, &acquire.hold))
-                .filter_map(|want| Some((self.rooms.get(&want.limit)?, want.slots)))
-                .filter(|(room, _)| room.limit.active)
+                .filter_map(|want| Some((self.limits.get(&want.limit)?, want.slots)))
+                .filter(|(entry, _)| entry.limit.active)
         };
-        if let Some((room, _)) = active().find(|(room, slots)| *slots > room.limit.slots) {
-            return Some(Acquired::TooManySlots(MinimalLimit::from(&room.limit)));
+        if let Some((entry, _)) = active().find(|(entry, slots)| *slots > entry.limit.slots) {
+            return Some(Acquired::TooManySlots(MinimalLimit::from(&entry.limit)));
         }
         if acquire.mode == Mode::RateLimit {
             let without_decay: Vec<_> = active()
-                .filter(|(room, _)| room.limit.decay.is_none())
-                .map(|(room, _)| room.limit.name.clone())
+                .filter(|(entry, _)| entry.limit.decay.is_none())
+                .map(|(entry, _)| entry.limit.name.clone())
                 .collect();
             if !without_decay.is_empty() {
                 return Some(Acquired::NotRateLimits(without_decay));
             }
         }
         let blockers: SmallVec<[Blocker; 1]> =
-            active().filter_map(|(room, slots)| self.blocks(room, slots, ticket)).collect();
+            active().filter_map(|(entry, slots)| self.blocks(entry, slots, ticket)).collect();
         let refusal = Refusal { blockers, place: None, position: 1, stuck: Vec::new() };
         (!refusal.blockers.is_empty()).then_some(Acquired::Refused(refusal))
     }
 
-    /// The names that no limit has, or has any longer, if that is not to be passed over.
+    /// The names of limits that do not exist now, if the request insists on all of them.
     fn missing(&self, wanted: &[Wanted], acquire: &Acquire) -> Option<Acquired> {
         if acquire.missing == Missing::Skip {
             return None;
         }
-        let is_there = |want: &Wanted| self.rooms.contains_key(&want.limit);
+        let is_there = |want: &Wanted| self.limits.contains_key(&want.limit);
         if wanted.len() == acquire.wants.len() && wanted.iter().all(is_there) {
             return None;
         }
@@ -262,19 +245,20 @@ impl Ledger {
         (!missing.is_empty()).then_some(Acquired::Missing(missing))
     }
 
-    /// Whether an active limit has no room for slots, beside what is kept for those who came before.
-    fn blocks(&self, room: &Room, slots: u64, ticket: Ticket) -> Option<Blocker> {
+    /// The blocker that an active limit is, if it lacks free slots that are not reserved for older
+    /// waiters.
+    fn blocks(&self, entry: &LimitEntry, slots: u64, ticket: Ticket) -> Option<Blocker> {
         let release =
-            Wait::Release { occupancy_seconds_average: room.limit.occupancy_seconds_average };
-        let excess = self.excess_beside(room, slots, ticket);
+            Wait::Release { occupancy_seconds_average: entry.limit.occupancy_seconds_average };
+        let excess = self.excess_beside(entry, slots, ticket);
         if excess == Level::ZERO {
             return None;
         }
-        let is_kept = room.excess(slots, self.now) == Level::ZERO;
-        let wait = room.time_to_drain(excess, self.now).map_or(release, Wait::Drain);
-        let unleased = room.unleased(self.now);
+        let is_kept = entry.excess(slots, self.now) == Level::ZERO;
+        let wait = entry.time_to_drain(excess, self.now).map_or(release, Wait::Drain);
+        let unleased = entry.unleased(self.now);
         Some(Blocker {
-            limit: MinimalLimit::from(&room.limit),
+            limit: MinimalLimit::from(&entry.limit),
             wanted: slots,
             wait,
             is_kept,
@@ -282,12 +266,12 @@ impl Ledger {
         })
     }
 
-    /// What a grant holds: of the limits wanted, the active ones.
+    /// The holdings of a grant: slots of the wanted limits that are active.
     fn take(&self, wanted: &[Wanted], hold: &Hold) -> Holdings {
         wanted
             .iter()
             .filter(|want| !self.is_held_already(want.limit, hold))
-            .filter(|want| self.rooms.get(&want.limit).is_some_and(|room| room.limit.active))
+            .filter(|want| self.limits.get(&want.limit).is_some_and(|entry| entry.limit.active))
             .map(|want| Holding {
                 limit: want.limit,
                 slots: want.slots,
@@ -296,7 +280,7 @@ impl Ledger {
             .collect()
     }
 
-    /// Whether a holder that can hold a limit only once holds it.
+    /// Whether a holder that can hold a limit only once holds it already.
     pub(crate) fn is_held_already(&self, limit: LimitId, hold: &Hold) -> bool {
         hold.only_once().is_some_and(|holder| self.holds(holder, limit))
     }
@@ -304,20 +288,8 @@ impl Ledger {
     fn minimal(&self, wanted: &[Wanted]) -> SmallVec<[MinimalLimit; 1]> {
         wanted
             .iter()
-            .filter_map(|want| self.rooms.get(&want.limit))
-            .map(|room| MinimalLimit::from(&room.limit))
+            .filter_map(|want| self.limits.get(&want.limit))
+            .map(|entry| MinimalLimit::from(&entry.limit))
             .collect()
-    }
-}
-
-impl From<&Lease> for Granted {
-    fn from(lease: &Lease) -> Self {
-        Self {
-            id: lease.id,
-            fence: lease.fence,
-            created: lease.created,
-            deadline: lease.deadline,
-            has_key: lease.request().is_some(),
-        }
     }
 }

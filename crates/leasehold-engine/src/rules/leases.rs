@@ -1,36 +1,36 @@
-//! Who loses slots: leases end by their deadline, by their holder, by an operator,
-//! or because their holder is known to be gone.
+//! Leases are renewed and end: by their deadline, their holder, an operator, or because their holder
+//! is known to be gone.
 //!
-//! A lease past its deadline is dead the moment anyone looks: every step begins by ending
-//! what is overdue. Ending is a compare-and-remove on that very lease, so a renewal that came
-//! first wins, and a lease that has ended gives nothing back a second time.
+//! A lease past its deadline is dead at the next step: every step begins by ending what is overdue.
+//! Ending is a compare-and-remove on that lease, so a renewal that came first wins, and a lease frees
+//! its slots once.
 //!
-//! When thousands end at once, time itself passes in slices, so that no commit and nobody who
-//! waits for one takes long: until the changes are taken, the ledger lives a moment in the past.
+//! When thousands expire at once, time passes in slices, so that no commit takes long: until the changes
+//! are taken, the ledger is a moment in the past.
 
 use std::sync::Arc;
 
 use crate::event::{EventKind, Loss};
 use crate::holder::Holder;
-use crate::lease::{How, Lease, LeaseId};
+use crate::lease::{EndReason, Lease, LeaseId};
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
-use crate::outcome::{Ended, Gone, Renewed};
-use crate::queue::Answered;
+use crate::origin::{Identified, Origin};
+use crate::outcome::{Answered, Ended, Gone, Renewed};
 use crate::time::{Span, Timestamp};
 
-/// A renewal is late when less than this part of a lease's time is left: clients renew when a
-/// quarter is.
+/// A renewal is late when less than this part of a lease's time is left. Clients renew when a quarter
+/// is left.
 const LATE_SHARE: u64 = 8;
-/// How many leases end by themselves, at the most, before the changes are taken; all that end at
-/// the same moment count as one.
+/// How many leases expire at most before the changes are taken. All that expire at the same moment
+/// count as one.
 const EXPIRED_MAX: usize = 2_048;
 
 impl Ledger {
-    /// Moves the time on to `now`. What happens by itself until then happens at its own time,
-    /// however late it is that anyone looks: a lease ends at its deadline, and a rate limit
-    /// grants to whoever waits at the moment when it has drained enough. A timer that is late
-    /// by a millisecond must not cost a limit of twenty a second two percent of its rate.
+    /// Moves the time on to `now`. A timer that is due by then runs at its own time, however late the
+    /// step is: a lease ends at its deadline, and a rate limit grants to a waiter when it has drained
+    /// enough. A step that is late by a millisecond must not cost a limit of twenty a second two
+    /// percent of its rate.
     pub(crate) fn pass_until(
         &mut self,
         now: Timestamp,
@@ -46,7 +46,7 @@ impl Ledger {
                         return expired;
                     }
                     self.now = self.now.max(deadline);
-                    self.end(id, How::Expired);
+                    self.end(id, EndReason::Expired);
                     self.note_expired();
                     expired.push(id);
                 }
@@ -71,7 +71,7 @@ impl Ledger {
             let lease = lease.clone();
             self.emit_for_lease(EventKind::RenewedLate { left }, &lease);
         }
-        let deadline = self.looked + ttl;
+        let deadline = self.stepped_at + ttl;
         self.set_deadline(id, deadline);
         Renewed::Renewed(Some(deadline))
     }
@@ -88,15 +88,14 @@ impl Ledger {
         self.emit_for_lease(EventKind::Released, &lease);
         let occupancy = self.now.since(lease.created);
         for holding in &lease.holdings {
-            if let Some(room) = self.rooms.get_mut(&holding.limit) {
-                room.limit.sample_occupancy(occupancy, holding.slots);
+            if let Some(entry) = self.limits.get_mut(&holding.limit) {
+                entry.limit.sample_occupancy(occupancy, holding.slots);
             }
         }
         Ok(Ended { lease, at: self.now })
     }
 
-    /// Gives back what its holder never heard of. It may have ended by itself meanwhile, or the
-    /// holder has heard of it by now.
+    /// Releases a lease whose grant did not reach its holder, unless the holder asked again since.
     pub(crate) fn take_back(&mut self, id: LeaseId) -> Option<Ended> {
         if self.was_asked_for_again(id) { None } else { self.release(id).ok() }
     }
@@ -107,11 +106,11 @@ impl Ledger {
         reason: Option<Arc<str>>,
         by: Option<Arc<str>>,
     ) -> Result<Ended, Gone> {
-        let lease = self.end(id, How::Revoked { reason, by }).ok_or_else(|| self.gone(id))?;
+        let lease = self.end(id, EndReason::Revoked { reason, by }).ok_or_else(|| self.gone(id))?;
         Ok(Ended { lease, at: self.now })
     }
 
-    /// Ends leases of a holder that is gone, oldest first.
+    /// Ends the leases of a holder that is gone, oldest first.
     pub(crate) fn repossess(
         &mut self,
         holder: &Holder,
@@ -126,17 +125,25 @@ impl Ledger {
             .map(|lease| (lease.fence, lease.id))
             .collect();
         ids.sort_unstable();
-        let how = || How::Repossessed { evidence: evidence.clone() };
+        let how = || EndReason::Repossessed { evidence: evidence.clone() };
         ids.into_iter().filter_map(|(_, id)| self.end(id, how())).collect()
     }
 
-    /// Takes one limit away from a lease, which keeps its others. Answers whether it is empty now.
+    /// Records in which runs a lease was asked for. Returns whether the lease lives.
+    pub(crate) fn identify(&mut self, id: LeaseId, identified: Arc<Identified>) -> bool {
+        let Some(lease) = self.lease_mut(id) else { return false };
+        let origin = lease.origin.as_deref().cloned().unwrap_or_default();
+        lease.origin = Some(Arc::new(Origin { identified: Some(identified), ..origin }));
+        true
+    }
+
+    /// Takes one limit away from a lease, which keeps its others. Returns whether it is empty now.
     pub(crate) fn lose(&mut self, id: LeaseId, limit: LimitId, why: Loss) -> bool {
         self.emit_for_lease_on(EventKind::Lost(why), limit, id);
         self.remove_holding(id, limit)
     }
 
-    fn end(&mut self, id: LeaseId, how: How) -> Option<Lease> {
+    fn end(&mut self, id: LeaseId, how: EndReason) -> Option<Lease> {
         let lease = self.remove_lease(id)?;
         self.remember(&lease, how);
         Some(lease)

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use crate::lease::{Fence, Lease, LeaseId};
 
-/// All leases, apart by the kind of their holders. There are few kinds, so the oldest of all
-/// are as quickly found as the oldest of one.
+/// All leases by the kind of their holder, and by age. There are few kinds, so the oldest lease of
+/// all is found as fast as the oldest of one kind.
 #[derive(Debug, Default)]
-pub(crate) struct Roll(BTreeMap<Option<Arc<str>>, BTreeMap<Fence, LeaseId>>);
+pub(crate) struct LeasesByAge(BTreeMap<Option<Arc<str>>, BTreeMap<Fence, LeaseId>>);
 
-impl Roll {
+impl LeasesByAge {
     pub(super) fn add(&mut self, lease: &Lease) {
         self.0.entry(kind(lease)).or_default().insert(lease.fence, lease.id);
     }
@@ -26,17 +26,17 @@ impl Roll {
         }
     }
 
-    /// The kinds of holders that there are.
+    /// The kinds of holders.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.keys().flatten()
     }
 
-    /// How many leases are held by holders of this kind.
+    /// How many leases have a holder of this kind.
     pub(crate) fn count_of(&self, kind: &Arc<str>) -> usize {
         self.0.get(&Some(kind.clone())).map_or(0, BTreeMap::len)
     }
 
-    /// The leases of holders of this kind, oldest first.
+    /// The leases that have a holder of this kind, oldest first.
     pub(crate) fn of_kind(&self, kind: &Arc<str>) -> impl Iterator<Item = LeaseId> {
         self.0.get(&Some(kind.clone())).into_iter().flat_map(BTreeMap::values).copied()
     }

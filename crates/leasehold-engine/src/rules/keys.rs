@@ -1,16 +1,15 @@
-//! Requests with an idempotency key: sent twice, answered once.
+//! Requests with an idempotency key: sent twice, granted once.
 //!
-//! Whoever takes a request in makes the lease's id of its key, so a lease that lives is found
-//! by the key, after a restart too, and one that has ended for as long as its ending is
-//! remembered. Two requests with the same key may wait at the same time: when one is granted,
-//! the other is answered the same lease in the same step.
+//! The caller derives the lease's id from the key. So the key finds a lease that lives, after a restart
+//! too, and a lease that has ended as long as its ending is remembered. Two requests with the same key
+//! may wait at the same time: when one is granted, the other gets the same lease in the same step.
 
 use crate::command::Hold;
 use crate::ledger::Ledger;
 use crate::outcome::{Acquired, Gone, Repeated};
 
 impl Ledger {
-    /// What a request is answered because of its idempotency key, if that was used before.
+    /// The answer to a request whose idempotency key was used before.
     pub(crate) fn answered_before(&self, hold: &Hold) -> Option<Acquired> {
         let (id, request) = hold.key()?;
         let repeated = match (self.lease(id), self.gone(id)) {

@@ -1,30 +1,28 @@
-//! Who is served: when something has changed about a limit, whoever can run of those in its line.
+//! Waiters are granted slots, in their order, whenever one of their limits has changed.
 
-use super::{Answered, Ticket, WaiterId};
 use crate::command::Acquire;
 use crate::decay::Level;
-use crate::event::{Departure, EventKind};
-use crate::ledger::{Ledger, Room};
+use crate::event::EventKind;
+use crate::ledger::{Ledger, LimitEntry};
 use crate::limit::LimitId;
-use crate::outcome::{Acquired, Refusal, Wait};
+use crate::outcome::{Acquired, Answered, Refusal, Wait};
+use crate::ticket::{Departure, Ticket, WaiterId};
 use crate::time::{Span, Timestamp};
 
 impl Ledger {
-    /// Looks at the lines of all limits that have changed, and grants to whoever can run. Then
-    /// those whose patience is over are sent away.
+    /// Looks at the lines of all limits that have changed, and grants to the waiters that can run.
+    /// Then refuses the waiters whose time is over.
     pub(crate) fn serve_lines(&mut self) -> Vec<Answered> {
         let mut answered = Vec::new();
-        for waiter in self.queue.give_up_the_overdue(self.now) {
+        for waiter in self.queue.end_absences(self.now) {
             self.emit_for_waiter(EventKind::Left(Departure::NotBack), &waiter);
         }
         self.serve_touched(&mut answered);
-        while let Some(&(until, ticket)) = self.queue.patience.first()
-            && until <= self.now
-        {
-            self.queue.looks += 1;
+        while let Some(ticket) = self.queue.next_impatient(self.now) {
+            self.queue.count_look();
             match self.judge(ticket) {
-                // It needs no room by now: its holder was granted another request meanwhile.
-                None => answered.extend(self.call(ticket)),
+                // It needs no slots now: another request of its holder was granted meanwhile.
+                None => answered.extend(self.grant_waiter(ticket)),
                 Some(refused) => {
                     let refused = self.with_stuck(refused, ticket);
                     let left = self.leave(ticket, Departure::OutOfPatience);
@@ -41,17 +39,17 @@ impl Ledger {
 
     pub(crate) fn serve_touched(&mut self, answered: &mut Vec<Answered>) {
         loop {
-            while let Some(ticket) = self.queue.answered.pop() {
-                answered.extend(self.call(ticket));
+            while let Some(ticket) = self.queue.next_with_granted_key() {
+                answered.extend(self.grant_waiter(ticket));
             }
             let Some(limit) = self.queue.next_touched(self.now) else { break };
             self.serve_line(limit, answered);
         }
     }
 
-    /// A refusal of somebody in line that says for what it waits in vain.
+    /// The refusal of a waiter with the leases that it is stuck on.
     fn with_stuck(&self, refused: Acquired, ticket: Ticket) -> Acquired {
-        match (refused, self.queue.waiters.get(&ticket)) {
+        match (refused, self.queue.waiter(ticket)) {
             (Acquired::Refused(refusal), Some(waiter)) => {
                 let stuck = self.stuck(&waiter.acquire, &waiter.wanted);
                 Acquired::Refused(Refusal { stuck, ..refusal })
@@ -60,7 +58,7 @@ impl Ledger {
         }
     }
 
-    /// What somebody is told who has waited long enough.
+    /// The answer to a waiter whose time is over.
     fn sent_away(&self, refused: Acquired, priority: i32, ticket: Ticket) -> Acquired {
         match refused {
             Acquired::Refused(refusal) => {
@@ -85,9 +83,9 @@ impl Ledger {
             let Some(next) = self.queue.next_in_line(limit, last, youngest) else { break };
             last = Some(next);
             let (_, ticket) = next;
-            self.queue.looks += 1;
+            self.queue.count_look();
             match self.judge(ticket) {
-                None => answered.extend(self.call(ticket)),
+                None => answered.extend(self.grant_waiter(ticket)),
                 Some(Acquired::Refused(refusal)) => {
                     let at = refusal.drained_after().map(|span| self.now + span);
                     alarm = alarm.into_iter().chain(at).min();
@@ -101,50 +99,49 @@ impl Ledger {
         self.queue.set_alarm(limit, alarm);
     }
 
-    /// Whether a limit has no room even for the least that anybody in its line wants; and if
-    /// so, when it will have drained enough for that.
+    /// Whether a limit has fewer free slots than any waiter in its line wants. If so, when it will
+    /// have drained enough for one of them.
     fn is_full_for_all(&self, limit: LimitId) -> Option<Option<Timestamp>> {
-        let room = self.rooms.get(&limit).filter(|room| room.limit.active)?;
-        let sizes = &self.queue.lines.get(&limit)?.sizes;
-        let (least, _) = sizes.first_key_value()?;
-        if sizes.last_key_value().is_some_and(|(most, _)| *most > room.limit.slots) {
-            // Somebody wants more than there will ever be, and is to be told.
+        let entry = self.limits.get(&limit).filter(|entry| entry.limit.active)?;
+        let (least, most) = self.queue.line(limit)?.sizes()?;
+        if most > entry.limit.slots {
+            // A waiter wants more slots than the limit has, and is to be refused.
             return None;
         }
-        let excess = room.excess(*least, self.now);
+        let excess = entry.excess(least, self.now);
         (excess > Level::ZERO)
-            .then(|| room.time_to_drain(excess, self.now).map(|span| self.now + span))
+            .then(|| entry.time_to_drain(excess, self.now).map(|span| self.now + span))
     }
 
-    /// Whether a limit has no room beside what is kept, even for the least that anybody wants: then
-    /// only those come into question that are no younger than the youngest that it is kept for.
-    /// And when it will have drained enough for the others.
+    /// Whether a limit has fewer free slots, apart from those that it reserves, than any waiter
+    /// wants. If so, the youngest waiter that it reserves slots for: no younger one can run. And when
+    /// it will have drained enough for the others.
     fn shut_out(&self, limit: LimitId) -> Option<(Ticket, Option<Timestamp>)> {
-        let line = self.queue.lines.get(&limit)?;
-        let youngest = line.youngest_starving()?;
-        let room = self.rooms.get(&limit).filter(|room| room.limit.active)?;
-        let (least, _) = line.sizes.first_key_value()?;
-        let excess = self.excess_beside(room, *least, Ticket::NONE);
-        let until = || room.time_to_drain(excess, self.now).map(|span| self.now + span);
+        let line = self.queue.line(limit)?;
+        let youngest = line.youngest_reserved()?;
+        let entry = self.limits.get(&limit).filter(|entry| entry.limit.active)?;
+        let (least, _) = line.sizes()?;
+        let excess = self.excess_beside(entry, least, Ticket::NONE);
+        let until = || entry.time_to_drain(excess, self.now).map(|span| self.now + span);
         (excess > Level::ZERO).then(|| (youngest, until()))
     }
 
-    /// By how much slots exceed what a limit has beside what is kept for those before `ticket`.
-    pub(crate) fn excess_beside(&self, room: &Room, slots: u64, ticket: Ticket) -> Level {
-        let kept = self.queue.kept_before(room.limit.id, ticket);
-        let both = u64::try_from(kept + u128::from(slots)).unwrap_or(u64::MAX);
-        room.excess(both, self.now)
+    /// By how much `slots` exceed the free slots that are not reserved for waiters before `ticket`.
+    pub(crate) fn excess_beside(&self, entry: &LimitEntry, slots: u64, ticket: Ticket) -> Level {
+        let reserved = self.queue.reserved_before(entry.limit.id, ticket);
+        let both = u64::try_from(reserved + u128::from(slots)).unwrap_or(u64::MAX);
+        entry.excess(both, self.now)
     }
 
-    /// Why somebody in line cannot run now, if so.
-    pub(super) fn judge(&self, ticket: Ticket) -> Option<Acquired> {
-        let waiter = self.queue.waiters.get(&ticket)?;
+    /// Why a waiter cannot run now. `None` if it can.
+    pub(crate) fn judge(&self, ticket: Ticket) -> Option<Acquired> {
+        let waiter = self.queue.waiter(ticket)?;
         self.refuses(&waiter.wanted, &waiter.acquire, ticket)
     }
 
-    fn call(&mut self, ticket: Ticket) -> Option<Answered> {
+    fn grant_waiter(&mut self, ticket: Ticket) -> Option<Answered> {
         let waiter = self.queue.leave(ticket)?;
-        // A lease that is granted is told of by itself.
+        // A lease that is granted has an event of its own.
         if !self.leases_out(&waiter.wanted, &waiter.acquire.hold) {
             self.emit_for_waiter(EventKind::Left(Departure::Served), &waiter);
         }
@@ -153,13 +150,13 @@ impl Ledger {
         Some(Answered { waiter: waiter.id, outcome })
     }
 
-    /// Takes a waiter out of line. It is told to have left unless it comes back: its wait goes on.
-    /// Answers its id and its priority.
+    /// Removes a waiter. Emits that it left, unless it comes back: then its wait goes on. Returns its
+    /// id and its priority.
     fn leave(&mut self, ticket: Ticket, why: Departure) -> Option<(WaiterId, i32)> {
         let comes_back = why == Departure::OutOfPatience
-            && self.queue.waiters.get(&ticket).is_some_and(|waiter| waiter.comes_back);
+            && self.queue.waiter(ticket).is_some_and(|waiter| waiter.comes_back);
         if comes_back {
-            return self.queue.send_to_come_back(ticket, self.now);
+            return self.queue.send_away(ticket, self.now);
         }
         let waiter = self.queue.leave(ticket)?;
         self.emit_for_waiter(EventKind::Left(why), &waiter);
@@ -168,8 +165,7 @@ impl Ledger {
 }
 
 impl Refusal {
-    /// When everything that stands in the way will have drained; never, if something waits to
-    /// be given back.
+    /// When all blockers will have drained enough. `None` if one of them waits for a release.
     fn drained_after(&self) -> Option<Span> {
         self.blockers
             .iter()

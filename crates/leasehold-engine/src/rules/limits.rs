@@ -1,4 +1,4 @@
-//! What operators do to limits: make, change, reset and delete them.
+//! Operators create, change, reset and delete limits.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::unleased::{TakenBy, Unleased};
 
 impl Ledger {
     pub(crate) fn create_limit(&mut self, create: CreateLimit) -> Created {
-        if self.names.contains_key(&create.name) || self.rooms.contains_key(&create.id) {
+        if self.names.contains_key(&create.name) || self.limits.contains_key(&create.id) {
             return Created::NameTaken;
         }
         let id = create.id;
@@ -40,14 +40,14 @@ impl Ledger {
         let Some(id) = self.find(limit, Scope::All) else {
             return Updated::NotFound;
         };
-        let Some(old) = self.rooms.get(&id).map(|room| &room.limit) else {
+        let Some(old) = self.limits.get(&id).map(|entry| &entry.limit) else {
             return Updated::NotFound;
         };
         let name = patch.name.filter(|name| *name != old.name);
         if name.as_ref().is_some_and(|name| self.names.contains_key(name)) {
             return Updated::NameTaken;
         }
-        let Some(was) = self.settled_room(id).map(|room| room.limit.clone()) else {
+        let Some(was) = self.settle(id).map(|entry| entry.limit.clone()) else {
             return Updated::NotFound;
         };
         if let Some(name) = name {
@@ -56,12 +56,12 @@ impl Ledger {
         if let Some(decay) = patch.decay {
             self.change_decay(id, decay);
         }
-        if let Some(room) = self.settled_room(id) {
-            let limit = &mut room.limit;
+        if let Some(entry) = self.settle(id) {
+            let limit = &mut entry.limit;
             limit.slots = patch.slots.unwrap_or(limit.slots);
             limit.active = patch.active.unwrap_or(limit.active);
             if let Some(taken_max) = patch.taken_max.map(Level::from_slots) {
-                limit.unleased.lower_to(taken_max.saturating_sub(room.leased));
+                limit.unleased.lower_to(taken_max.saturating_sub(entry.leased));
             }
             limit.denied_slots = patch.denied_slots.unwrap_or(limit.denied_slots);
         }
@@ -79,22 +79,22 @@ impl Ledger {
             return Updated::NotFound;
         };
         let target = Level::from_slots(slots);
-        self.settled_room(id);
+        self.settle(id);
         for lease in self.leases_on(id) {
-            if self.rooms.get(&id).is_none_or(|room| room.leased <= target) {
+            if self.limits.get(&id).is_none_or(|entry| entry.leased <= target) {
                 break;
             }
-            // One that has drained to nothing has nothing to give.
+            // A lease that has drained to nothing frees nothing.
             if self.level_on(lease, id) > Level::ZERO {
-                // Revoking a lease that is there cannot fail.
+                // Revoking a lease that exists cannot fail.
                 let _ = self.revoke(lease, reason.cloned(), None);
             }
         }
         let now = self.now;
-        if let Some(room) = self.settled_room(id) {
-            room.limit.unleased.set(target.saturating_sub(room.leased), now);
-            let unleased = room.limit.unleased.slots_taken();
-            let edited = Some(Box::new(room.limit.clone()));
+        if let Some(entry) = self.settle(id) {
+            entry.limit.unleased.set(target.saturating_sub(entry.leased), now);
+            let unleased = entry.limit.unleased.slots_taken();
+            let edited = Some(Box::new(entry.limit.clone()));
             self.emit_for_limit(EventKind::LimitReset { taken: slots, unleased, edited }, id);
         }
         Updated::Done
@@ -106,11 +106,10 @@ impl Ledger {
         };
         for lease in self.leases_on(id) {
             let is_empty = self.lose(lease, id, Loss::Deleted);
-            // A client that renews a lease is not to be disturbed; one that cannot would leave
-            // the empty lease behind for good.
+            // The renewals of a client go on. A lease without a deadline would stay empty for ever.
             let renews = self.lease(lease).is_some_and(|lease| lease.deadline.is_some());
             if is_empty && (scope == Scope::Tags || !renews) {
-                // Revoking a lease that is there cannot fail.
+                // Revoking a lease that exists cannot fail.
                 let _ = self.revoke(lease, None, None);
             }
         }
@@ -119,38 +118,33 @@ impl Ledger {
     }
 
     fn rename_limit(&mut self, id: LimitId, name: Arc<str>) {
-        if let Some(room) = self.settled_room(id) {
-            let old = std::mem::replace(&mut room.limit.name, name.clone());
+        if let Some(entry) = self.settle(id) {
+            let old = std::mem::replace(&mut entry.limit.name, name.clone());
             self.names.remove(&old);
             self.names.insert(name, id);
         }
     }
 
-    /// The leases on a limit, oldest first.
-    pub(crate) fn leases_on(&self, limit: LimitId) -> Vec<LeaseId> {
-        self.rooms.get(&limit).map_or_else(Vec::new, |room| room.leases.values().copied().collect())
-    }
-
-    /// What of a lease's slots on a limit had not drained when the limit was last settled.
+    /// How much of a lease's slots had not drained when the limit was last settled.
     fn level_on(&self, lease: LeaseId, limit: LimitId) -> Level {
         let holdings = self.lease(lease).map(|lease| &lease.holdings);
         let holding = holdings.and_then(|held| held.iter().find(|held| held.limit == limit));
         holding.map_or(Level::ZERO, |holding| holding.level)
     }
 
-    /// Changes how fast a limit drains. Where decay begins or ends, live leases hold all
-    /// their slots again: a holder that is still there counts in full.
+    /// Changes how fast a limit drains. When decay begins or ends, live leases hold all their slots
+    /// again.
     fn change_decay(&mut self, id: LimitId, decay: Rate) {
-        let Some(room) = self.settled_room(id) else {
+        let Some(entry) = self.settle(id) else {
             return;
         };
-        let old = std::mem::replace(&mut room.limit.decay, decay);
+        let old = std::mem::replace(&mut entry.limit.decay, decay);
         if old.is_none() == decay.is_none() {
             return;
         }
-        room.refill();
+        entry.refill();
         if decay.is_none() {
-            room.limit.unleased.stop_draining();
+            entry.limit.unleased.stop_draining();
         }
         let mut leased = Level::ZERO;
         for lease in self.leases_on(id) {
@@ -161,8 +155,8 @@ impl Ledger {
                 }
             }
         }
-        if let Some(room) = self.settled_room(id) {
-            room.leased = leased;
+        if let Some(entry) = self.settle(id) {
+            entry.leased = leased;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Tag-based limits: limits named `tag:<tag>`, whose holders are task runs.
 //!
-//! Their clients cannot renew, so a lease has no deadline; and they name the holder instead
+//! Their clients cannot renew, so their leases have no deadline. Their clients name the holder instead
 //! of the lease, so a holder holds a tag once, however often it asks (contract C5).
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use crate::command::{CreateLimit, LimitPatch, LimitRef, Scope};
-use crate::decay::{Level, Rate};
+use crate::decay::Level;
 use crate::event::{EventKind, Loss};
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId};
@@ -20,15 +20,7 @@ use crate::unleased::Unleased;
 impl Ledger {
     pub(crate) fn put_tag_limit(&mut self, id: LimitId, name: &Arc<str>, slots: u64) -> Created {
         let Some(known) = self.find(&LimitRef::Name(name.clone()), Scope::Tags) else {
-            return self.create_limit(CreateLimit {
-                id,
-                name: name.clone(),
-                slots,
-                active: true,
-                decay: Rate::NONE,
-                unleased: 0,
-                denied_slots: 0,
-            });
+            return self.create_limit(CreateLimit::new(id, name.clone(), slots));
         };
         let patch = LimitPatch { slots: Some(slots), ..LimitPatch::default() };
         self.update_limit(&LimitRef::Id(known), patch);
@@ -46,12 +38,12 @@ impl Ledger {
         };
         for lease in self.leases_on(id) {
             if self.lose(lease, id, Loss::Reset { reason: reason.cloned() }) {
-                // Revoking a lease that is there cannot fail.
+                // Revoking a lease that exists cannot fail.
                 let _ = self.revoke(lease, reason.cloned(), None);
             }
         }
-        if let Some(room) = self.settled_room(id) {
-            room.limit.unleased = Unleased::default();
+        if let Some(entry) = self.settle(id) {
+            entry.limit.unleased = Unleased::default();
         }
         self.emit_for_limit(EventKind::LimitReset { taken: 0, unleased: 0, edited: None }, id);
         for (lease, holder) in holders {
@@ -84,14 +76,14 @@ impl Ledger {
                 }
                 let alone = self.lease(lease).is_some_and(|lease| lease.holdings.len() == 1);
                 if alone {
-                    // The whole lease, so that its occupancy counts as given back.
+                    // Releasing the whole lease samples its occupancy.
                     let _ = self.release(lease);
                 } else {
                     self.emit_for_lease_on(EventKind::Released, id, lease);
                     self.remove_holding(lease, id);
                 }
             }
-            limits.extend(self.rooms.get(&id).map(|room| MinimalLimit::from(&room.limit)));
+            limits.extend(self.limits.get(&id).map(|entry| MinimalLimit::from(&entry.limit)));
         }
         limits
     }

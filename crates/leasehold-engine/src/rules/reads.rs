@@ -1,4 +1,4 @@
-//! What can be seen of a ledger. Looking changes nothing.
+//! Queries. They change nothing.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::command::{LeaseFilter, LimitRef, Page, Query, Scope};
 use crate::holder::Holder;
 use crate::lease::{Lease, LeaseId};
-use crate::ledger::{Ledger, Room};
+use crate::ledger::{Ledger, LimitEntry};
 use crate::limit::{LimitId, TAG_PREFIX};
 use crate::outcome::{HeldView, LeaseView, LimitView, MinimalLimit, Outcome};
 
@@ -18,10 +18,10 @@ impl Ledger {
             }
             Query::Limits(scope, page) => Outcome::Limits(self.page(scope, page)),
             Query::Leases(limit, page) => {
-                Outcome::Leases(self.room_of(&limit).map(|room| self.leases_in(room, page)))
+                Outcome::Leases(self.entry_of(&limit).map(|entry| self.leases_in(entry, page)))
             }
             Query::Held(limit, page) => {
-                Outcome::Held(self.room_of(&limit).map(|room| self.held(room, page)))
+                Outcome::Held(self.entry_of(&limit).map(|entry| self.held(entry, page)))
             }
             Query::FindLeases(filter, page) => Outcome::Leases(self.find_leases(&filter, page)),
             Query::Waiters(limit, page) => Outcome::Waiters(
@@ -36,43 +36,43 @@ impl Ledger {
         }
     }
 
-    fn room_of(&self, limit: &LimitRef) -> Option<&Room> {
-        self.rooms.get(&self.find(limit, Scope::All)?)
+    fn entry_of(&self, limit: &LimitRef) -> Option<&LimitEntry> {
+        self.limits.get(&self.find(limit, Scope::All)?)
     }
 
-    fn leases_in(&self, room: &Room, page: Page) -> Vec<LeaseView> {
-        let ids = room.leases.values().skip(page.offset).take(page.limit);
+    fn leases_in(&self, entry: &LimitEntry, page: Page) -> Vec<LeaseView> {
+        let ids = entry.leases.values().skip(page.offset).take(page.limit);
         ids.filter_map(|id| self.lease(*id)).map(|lease| self.lease_view(lease)).collect()
     }
 
-    fn held(&self, room: &Room, page: Page) -> HeldView {
-        let leases = self.leases_in(room, page);
-        let unleased = room.unleased(self.now);
-        let skipped = page.offset.saturating_sub(room.leases.len());
+    fn held(&self, entry: &LimitEntry, page: Page) -> HeldView {
+        let leases = self.leases_in(entry, page);
+        let unleased = entry.unleased(self.now);
+        let skipped = page.offset.saturating_sub(entry.leases.len());
         let parts = unleased.parts().iter().skip(skipped).take(page.limit - leases.len());
         HeldView {
-            limit: MinimalLimit::from(&room.limit),
-            decay: room.limit.decay,
+            limit: MinimalLimit::from(&entry.limit),
+            decay: entry.limit.decay,
             unleased: parts.copied().collect(),
             leases,
         }
     }
 
     pub(crate) fn view(&self, id: LimitId, scope: Scope) -> Option<LimitView> {
-        let room = self.rooms.get(&id)?;
+        let entry = self.limits.get(&id)?;
         let holders = match scope {
             Scope::All => Vec::new(),
             Scope::Tags => {
-                let leases = room.leases.values().filter_map(|id| self.lease(*id));
+                let leases = entry.leases.values().filter_map(|id| self.lease(*id));
                 leases.filter_map(|lease| lease.holder.clone()).collect()
             }
         };
-        let taken = room.occupied(self.now).slots_taken();
-        let unleased = room.unleased(self.now);
-        Some(LimitView { limit: room.limit.clone(), taken, unleased, holders })
+        let taken = entry.occupied(self.now).slots_taken();
+        let unleased = entry.unleased(self.now);
+        Some(LimitView { limit: entry.limit.clone(), taken, unleased, holders })
     }
 
-    /// Those of the scope are picked first, and the page is cut from them (contract C3).
+    /// The page is cut from the limits of the scope, not the other way round (contract C3).
     fn page(&self, scope: Scope, page: Page) -> Vec<LimitView> {
         let from = match scope {
             Scope::All => "",
@@ -87,25 +87,25 @@ impl Ledger {
             .collect()
     }
 
-    /// The leases that match, oldest first; `None` without such a limit. Looks at those of the
-    /// narrowest of what is asked for.
+    /// The leases that match, oldest first. `None` if the filter names no limit that exists. Searches
+    /// by the narrowest condition.
     fn find_leases(&self, filter: &LeaseFilter, page: Page) -> Option<Vec<LeaseView>> {
         let LeaseFilter { limit, holder_kind, holder_id } = filter;
-        let room = match limit {
-            Some(name) => Some(self.rooms.get(self.names.get(name)?)?),
+        let entry = match limit {
+            Some(name) => Some(self.limits.get(self.names.get(name)?)?),
             None => None,
         };
-        let candidates: Box<dyn Iterator<Item = LeaseId>> = match (holder_id, holder_kind, room) {
+        let candidates: Box<dyn Iterator<Item = LeaseId>> = match (holder_id, holder_kind, entry) {
             (Some(id), _, _) => Box::new(self.leases_of_any(id).into_iter()),
-            (None, Some(kind), Some(room)) if room.leases.len() > self.roll.count_of(kind) => {
-                Box::new(self.roll.of_kind(kind))
+            (None, Some(kind), Some(entry)) if entry.leases.len() > self.by_age.count_of(kind) => {
+                Box::new(self.by_age.of_kind(kind))
             }
-            (None, _, Some(room)) => Box::new(room.leases.values().copied()),
-            (None, Some(kind), None) => Box::new(self.roll.of_kind(kind)),
-            (None, None, None) => Box::new(self.roll.all()),
+            (None, _, Some(entry)) => Box::new(entry.leases.values().copied()),
+            (None, Some(kind), None) => Box::new(self.by_age.of_kind(kind)),
+            (None, None, None) => Box::new(self.by_age.all()),
         };
         let matches = |lease: &&Lease| {
-            room.is_none_or(|room| room.leases.contains_key(&lease.fence))
+            entry.is_none_or(|entry| entry.leases.contains_key(&lease.fence))
                 && holder_kind.as_ref().is_none_or(|kind| {
                     lease.holder.as_ref().is_some_and(|holder| holder.kind == *kind)
                 })
@@ -114,9 +114,9 @@ impl Ledger {
         Some(leases.skip(page.offset).take(page.limit).map(|l| self.lease_view(l)).collect())
     }
 
-    /// The leases of the holders with this id, of whatever kind, oldest first.
+    /// The leases of the holders with this id, of any kind, oldest first.
     fn leases_of_any(&self, id: &Arc<str>) -> Vec<LeaseId> {
-        let holders = self.roll.kinds().map(|kind| Holder::new(kind.clone(), id.clone()));
+        let holders = self.by_age.kinds().map(|kind| Holder::new(kind.clone(), id.clone()));
         let mut leases: Vec<_> = holders
             .flat_map(|holder| self.leases_of(&holder))
             .filter_map(|id| Some((self.lease(*id)?.fence, *id)))
@@ -125,8 +125,8 @@ impl Ledger {
         leases.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Of names that no limit has, those that are nearly a limit's: but for the prefix of tags, or
-    /// for capitals. Each with the limit's name.
+    /// Of names that no limit has, those that equal a limit's apart from the prefix of tags or from
+    /// upper and lower case. Each with the limit's name.
     fn near(&self, names: Vec<Arc<str>>) -> Vec<(Arc<str>, Arc<str>)> {
         let near = names.into_iter().map(|name| (self.twin(&name), name));
         near.filter_map(|(twin, name)| Some((name, twin?))).collect()
@@ -148,10 +148,10 @@ impl Ledger {
     }
 
     pub(crate) fn lease_view(&self, lease: &Lease) -> LeaseView {
-        let names = lease.holdings.iter().filter_map(|held| self.rooms.get(&held.limit));
+        let names = lease.holdings.iter().filter_map(|held| self.limits.get(&held.limit));
         LeaseView {
             lease: lease.clone(),
-            names: names.map(|room| room.limit.name.clone()).collect(),
+            names: names.map(|entry| entry.limit.name.clone()).collect(),
         }
     }
 }
