@@ -81,7 +81,7 @@ fn an_idle_rate_limit_does_not_save_more_than_its_burst() {
 }
 
 #[test]
-fn d16_a_lease_gives_back_only_what_has_not_drained() {
+fn d16_a_lease_releases_only_what_has_not_drained() {
     let mut world = World::draining("api", 4, 1.0);
     granted(world.acquire(1, &[("api", 4)]));
     world.wait(3.0);
@@ -103,7 +103,7 @@ fn a_lease_that_has_drained_gives_nothing_back() {
 }
 
 #[test]
-fn what_nobody_holds_drains_first_then_the_oldest_lease() {
+fn slots_without_a_lease_drain_first_then_those_of_the_oldest_lease() {
     let mut world = World::draining("api", 10, 1.0);
     granted(world.acquire(1, &[("api", 3)]));
     granted(world.acquire(2, &[("api", 3)]));
@@ -132,7 +132,7 @@ fn the_share_of_others_is_untouched_when_a_lease_ends() {
 }
 
 #[test]
-fn an_expired_lease_gives_back_only_what_has_not_drained() {
+fn an_expired_lease_releases_only_what_has_not_drained() {
     let mut world = World::draining("api", 100, 1.0);
     granted(world.acquire(1, &[("api", 80)]));
     granted(world.acquire(2, &[("api", 10)]));
@@ -143,7 +143,7 @@ fn an_expired_lease_gives_back_only_what_has_not_drained() {
 }
 
 #[test]
-fn what_a_lease_gives_back_does_not_depend_on_when_its_expiry_is_noticed() {
+fn what_a_lease_releases_does_not_depend_on_when_its_expiry_is_noticed() {
     let taken = |looks: u32| {
         let mut world = World::draining("api", 20, 0.1);
         granted(world.acquire(1, &[("api", 10)]));
@@ -183,7 +183,7 @@ fn decay_that_ends_while_slots_are_held_counts_live_holders_in_full() {
 }
 
 #[test]
-fn decay_that_ends_leaves_no_fraction_that_nobody_could_give_back() {
+fn decay_that_ends_leaves_no_fraction_of_a_slot() {
     let mut world = World::draining("api", 5, 1.0);
     granted(world.increment("api", 3));
     world.wait(0.5);

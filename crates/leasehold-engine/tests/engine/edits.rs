@@ -50,7 +50,7 @@ fn c16_the_same_edit_sent_again_and_again_changes_nothing() {
 }
 
 #[test]
-fn c16_an_edit_lowers_what_no_lease_holds_and_leases_stay() {
+fn c16_an_edit_lowers_slots_without_a_lease_and_leases_stay() {
     let mut world = World::with("db", 9);
     granted(world.acquire(1, &[("db", 2)]));
     granted(world.increment("db", 4));
@@ -88,7 +88,7 @@ fn c16_an_edit_brings_no_drained_slot_back() {
 }
 
 #[test]
-fn c16_an_edit_with_what_was_just_read_leaves_the_level_alone() {
+fn c16_an_edit_with_the_number_just_read_changes_no_level() {
     let mut world = World::draining("api", 10, 1.0);
     granted(world.increment("api", 10));
     world.wait(3.5);

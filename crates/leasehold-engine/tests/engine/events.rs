@@ -48,7 +48,7 @@ fn check(command: Command, passed: Span, expected: &[EventKind]) {
 }
 
 #[test]
-fn a_request_that_waits_is_told_and_so_is_why_it_left() {
+fn a_waiting_request_is_logged_and_so_is_why_it_left() {
     let left = |why| [EventKind::Left(why)];
     let lowered = LimitPatch { slots: Some(0), ..LimitPatch::default() };
     let lower = Command::UpdateLimit { limit: named("db"), patch: lowered };
@@ -66,7 +66,7 @@ fn a_request_that_is_granted_tells_no_more_than_its_lease_does() {
 }
 
 #[test]
-fn a_request_that_needs_no_lease_any_longer_tells_that_it_left() {
+fn a_waiter_that_needs_no_lease_is_logged_as_served() {
     let disable = LimitPatch { active: Some(false), ..LimitPatch::default() };
     let left = [EventKind::Left(Departure::Served)];
     check(Command::UpdateLimit { limit: named("db"), patch: disable }, Span::ZERO, &left);
@@ -94,7 +94,7 @@ fn a_request_that_is_refused_or_granted_at_once_never_waited() {
 }
 
 #[test]
-fn who_is_gone_already_does_not_leave_again() {
+fn a_waiter_leaves_once() {
     let (mut world, _) = waiting(lease_two());
     for expected in [1, 0] {
         let step = world.ledger.step(Command::Abandon(WaiterId(7)), world.now);
@@ -103,7 +103,7 @@ fn who_is_gone_already_does_not_leave_again() {
 }
 
 #[test]
-fn what_was_kept_for_one_who_is_sent_away_is_granted_to_nobody_who_is_sent_away_too() {
+fn stopping_grants_no_slots_that_were_reserved_for_a_waiter() {
     let mut world = World::with("db", 2);
     world.take(1, "db");
     let wait = |world: &mut World, waiter: u64, slots| {
@@ -155,7 +155,7 @@ fn deletion_of(name: &str) -> Command {
 }
 
 #[test]
-fn a_lease_that_loses_a_limit_is_told_of_under_that_limit_with_the_reason() {
+fn a_lease_that_loses_a_limit_is_logged_under_that_limit_with_the_reason() {
     let mut world = with_two_tags();
     let reset = EventKind::Lost(Loss::Reset { reason: None });
     assert_eq!(told_of_lease(&mut world, reset_of("tag:p")), [(vec!["tag:p".into()], reset)]);
@@ -164,7 +164,7 @@ fn a_lease_that_loses_a_limit_is_told_of_under_that_limit_with_the_reason() {
 }
 
 #[test]
-fn a_lease_that_holds_nothing_any_more_is_told_of_no_more() {
+fn a_lease_without_limits_has_no_events() {
     let mut world = World::with("db", 1);
     world.ask(Mode::Concurrency, &[("db", 1)], lease_hold(1, Some(task_run("run-1"))));
     assert_eq!(told_of_lease(&mut world, deletion_of("db")).len(), 1);
@@ -172,7 +172,7 @@ fn a_lease_that_holds_nothing_any_more_is_told_of_no_more() {
 }
 
 #[test]
-fn a_lease_whose_limit_is_renamed_is_told_of_under_both_names() {
+fn a_lease_whose_limit_is_renamed_is_logged_under_both_names() {
     let mut world = with_two_tags();
     let patch = LimitPatch { name: Some("tag:r".into()), ..LimitPatch::default() };
     let rename = Command::UpdateLimit { limit: named("tag:p"), patch };
@@ -182,7 +182,7 @@ fn a_lease_whose_limit_is_renamed_is_told_of_under_both_names() {
 }
 
 #[test]
-fn a_change_is_told_with_what_it_was_under_both_names_and_no_change_is_not_told() {
+fn a_change_is_logged_with_both_states_and_an_edit_without_changes_is_not() {
     let mut world = World::with("db", 1);
     let patch = LimitPatch {
         name: Some("db2".into()),
@@ -205,7 +205,7 @@ fn a_change_is_told_with_what_it_was_under_both_names_and_no_change_is_not_told(
 }
 
 #[test]
-fn who_waits_for_a_limit_that_is_deleted_leaves_it_under_its_name() {
+fn a_waiter_for_a_deleted_limit_is_logged_under_the_name_of_the_limit() {
     let (mut world, _) = waiting(Hold::Unleased);
     let step = world.ledger.step(deletion_of("db"), world.now);
     let left = step.events.last().unwrap();

@@ -27,7 +27,7 @@ fn d07_a_lease_without_a_deadline_ends_when_its_holder_is_known_to_be_gone() {
 }
 
 #[test]
-fn d15_all_leases_of_a_holder_end_and_nobody_else_s() {
+fn d15_all_leases_of_a_holder_end_and_no_others() {
     let mut world = World::with("tag:db", 3);
     world.limit("tag:gpu", 3);
     world.limit("api", 3);

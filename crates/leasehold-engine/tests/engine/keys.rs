@@ -95,7 +95,7 @@ fn a_key_of_another_request_is_refused_while_that_holds_or_waits() {
 }
 
 #[test]
-fn a_key_whose_lease_has_ended_says_how_and_takes_no_slot() {
+fn a_key_whose_lease_has_ended_returns_the_reason_and_takes_no_slot() {
     let by = || EndReason::Revoked { reason: Some("moved".into()), by: None };
     let ends: [(End, EndReason); 3] = [
         (|world| drop(world.release(1)), EndReason::Released),
@@ -113,7 +113,7 @@ fn a_key_whose_lease_has_ended_says_how_and_takes_no_slot() {
 }
 
 #[test]
-fn who_waits_with_the_same_key_is_answered_the_same_lease_in_the_same_step() {
+fn waiters_with_the_same_key_get_the_same_lease_in_the_same_step() {
     let mut world = World::with("db", 1);
     world.take(100, "db");
     for waiter in 1..=3 {
@@ -134,7 +134,7 @@ fn who_waits_with_the_same_key_is_answered_the_same_lease_in_the_same_step() {
 }
 
 #[test]
-fn who_waits_for_a_limit_that_is_deleted_is_told_its_name() {
+fn a_waiter_for_a_deleted_limit_gets_its_name() {
     let mut world = World::with("db", 1);
     world.take(100, "db");
     ask_with(&mut world, 1, 1, REQUEST, Missing::Refuse);
@@ -150,7 +150,7 @@ fn who_waits_for_a_limit_that_is_deleted_is_told_its_name() {
 }
 
 #[test]
-fn who_waits_for_a_limit_that_is_renamed_waits_on() {
+fn a_waiter_for_a_renamed_limit_waits_on() {
     let mut world = World::with("db", 1);
     world.take(100, "db");
     ask_with(&mut world, 1, 1, REQUEST, Missing::Refuse);
@@ -164,7 +164,7 @@ fn who_waits_for_a_limit_that_is_renamed_waits_on() {
 }
 
 #[test]
-fn all_names_that_are_missing_are_told_before_any_slot_is_looked_for() {
+fn all_missing_names_are_refused_before_slots_are_counted() {
     let mut world = World::with("db", 1);
     world.take(100, "db");
     let names = ["nope", "db", "neither"];
@@ -179,7 +179,7 @@ proptest! {
     /// Whatever is asked, given back, given up or left alone: a key is granted one lease, and
     /// nobody waits with a key whose lease lives.
     #[test]
-    fn a_key_is_one_lease_and_nobody_waits_for_what_is_there(
+    fn a_key_is_one_lease_and_no_request_waits_for_a_lease_that_lives(
         moves in prop::collection::vec((0..5_u8, 0..4_u128, 1..40_u64), 0..120),
     ) {
         let mut world = World::with("db", 2);

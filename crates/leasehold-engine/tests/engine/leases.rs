@@ -16,7 +16,7 @@ fn a_lease_lives_until_its_deadline_and_not_a_microsecond_longer() {
 }
 
 #[test]
-fn whoever_looks_first_finds_an_overdue_lease_dead() {
+fn an_overdue_lease_is_dead_at_the_next_step() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     world.wait(60.0);
@@ -80,7 +80,7 @@ fn thousands_that_end_at_once_end_in_slices_and_in_order() {
 }
 
 #[test]
-fn who_is_granted_or_renewed_while_others_still_end_has_the_full_time_from_then_on() {
+fn a_lease_that_is_granted_or_renewed_while_others_expire_has_its_full_time() {
     let (mut ledger, now) = crowd(5_000);
     let kept = take(&mut ledger, 5_001, now).unwrap();
     ledger.take_changes();
@@ -172,7 +172,7 @@ fn d07_c11_four_releases_of_one_lease_free_one_slot() {
 }
 
 #[test]
-fn d12_a_release_after_the_expiry_frees_nobody_elses_slot() {
+fn d12_a_release_after_the_expiry_frees_no_other_leases_slot() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     world.wait(60.0);
@@ -203,7 +203,7 @@ fn a_release_moves_the_average_occupancy() {
 }
 
 #[test]
-fn d28_a_holder_is_told_that_an_operator_took_its_lease_when_and_why() {
+fn d28_the_holder_of_a_revoked_lease_gets_the_time_and_the_reason() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     world.revoke(1, "maintenance").unwrap();

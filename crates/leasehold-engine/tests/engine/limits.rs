@@ -43,7 +43,7 @@ fn an_id_is_given_once() {
 }
 
 #[test]
-fn a_patch_changes_what_it_names_and_nothing_else() {
+fn a_patch_changes_only_the_fields_that_it_names() {
     let mut world = World::with("db", 5);
     granted(world.acquire(1, &[("db", 2)]));
     let before = world.view("db").limit;
@@ -135,7 +135,7 @@ fn c16_a_reset_revokes_the_oldest_first_until_few_enough_are_held() {
 }
 
 #[test]
-fn a_reset_makes_up_what_leases_do_not_hold() {
+fn a_reset_fills_up_with_slots_without_a_lease() {
     let mut world = World::with("db", 9);
     granted(world.acquire(1, &[("db", 4)]));
     granted(world.acquire(2, &[("db", 3)]));
@@ -158,7 +158,7 @@ fn a_lease_revoked_by_a_reset_frees_its_other_limits_too() {
 }
 
 #[test]
-fn a_reset_leaves_leases_alone_that_have_drained_to_nothing() {
+fn a_reset_revokes_no_lease_that_has_drained_to_nothing() {
     let mut world = World::draining("api", 10, 1.0);
     granted(world.acquire(1, &[("api", 3)]));
     granted(world.acquire(2, &[("api", 3)]));
@@ -182,7 +182,7 @@ fn a_lease_loses_a_deleted_limit_and_keeps_its_others() {
 }
 
 #[test]
-fn a_lease_whose_only_limit_was_deleted_is_renewed_until_its_holder_gives_it_back() {
+fn a_lease_whose_only_limit_was_deleted_is_renewed_until_its_release() {
     let mut world = World::with("a", 1);
     world.take(1, "a");
     world.delete("a", Scope::All);

@@ -24,7 +24,7 @@ fn refusal(step: Step) -> Refusal {
 }
 
 #[test]
-fn who_does_not_wait_is_told_how_many_go_before() {
+fn a_refusal_without_waiting_has_its_position() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     assert_eq!(refusal(ask(&mut world, 0, &["db"], 0, 0)).position, 1);
@@ -54,7 +54,7 @@ fn of_several_limits_the_longest_line_counts_and_only_where_there_is_no_room() {
 }
 
 #[test]
-fn who_has_waited_long_enough_is_told_the_position_that_it_had() {
+fn a_waiter_whose_time_is_over_gets_its_position() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     for (waiter, patience) in [(1, 50), (2, 50), (3, 10)] {

@@ -89,7 +89,7 @@ fn a_freed_slot_goes_to_the_next_in_line_in_the_same_step() {
 }
 
 #[test]
-fn who_waits_is_granted_by_an_expiry_a_raise_a_disable_and_a_reset() {
+fn a_waiter_is_granted_by_an_expiry_a_raise_a_disable_and_a_reset() {
     let enough = |change: &dyn Fn(&mut World) -> Step| {
         let mut world = World::with("db", 1);
         world.take(1, "db");
@@ -164,7 +164,7 @@ fn timers_that_are_late_cost_a_rate_limit_nothing() {
 }
 
 #[test]
-fn who_has_waited_long_enough_is_told_what_stood_in_the_way_and_keeps_the_place() {
+fn a_waiter_whose_time_is_over_gets_its_blockers_and_keeps_its_place() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     wait(&mut world, 1, &[("db", 1)]);
@@ -195,7 +195,7 @@ fn a_first_refusal_gives_a_place_that_is_kept_on_the_way_back() {
 }
 
 #[test]
-fn nobody_is_granted_who_has_left() {
+fn a_waiter_that_left_is_not_granted() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     wait(&mut world, 1, &[("db", 1)]);
@@ -205,7 +205,7 @@ fn nobody_is_granted_who_has_left() {
 }
 
 #[test]
-fn who_leaves_gets_nothing_of_what_came_free_meanwhile() {
+fn a_waiter_that_leaves_gets_no_slot_that_came_free_before() {
     for command in [Command::Abandon(WaiterId(1)), Command::SendWaitersAway(Departure::Stopping)] {
         let mut world = World::with("db", 1);
         world.take(1, "db");
@@ -223,7 +223,7 @@ fn who_leaves_gets_nothing_of_what_came_free_meanwhile() {
 }
 
 #[test]
-fn a_higher_priority_goes_first_and_within_one_who_came_first() {
+fn a_higher_priority_goes_first_and_then_the_older_request() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     for (id, priority) in [(1, 0), (2, 5), (3, 0), (4, 5)] {
@@ -238,7 +238,7 @@ fn a_higher_priority_goes_first_and_within_one_who_came_first() {
 }
 
 #[test]
-fn who_can_run_overtakes_who_cannot_but_not_for_ever() {
+fn a_waiter_that_can_run_overtakes_one_that_cannot_but_not_for_ever() {
     let mut world = World::with("db", 2);
     world.take(1, "db");
     // Wants both slots, and one is held throughout.
@@ -258,7 +258,7 @@ fn who_can_run_overtakes_who_cannot_but_not_for_ever() {
 }
 
 #[test]
-fn who_comes_back_to_an_old_place_does_not_make_others_wait_longer() {
+fn a_waiter_that_comes_back_to_an_old_place_does_not_make_others_wait_longer() {
     let mut world = World::with("db", 2);
     world.take(1, "db");
     let both = [("db", 2)];
@@ -275,7 +275,7 @@ fn who_comes_back_to_an_old_place_does_not_make_others_wait_longer() {
 }
 
 #[test]
-fn what_is_kept_for_one_leaves_the_rest_of_a_limit_to_others() {
+fn slots_that_are_not_reserved_are_granted_to_others() {
     let mut world = World::with("db", 5);
     world.create("nightly", 1, 0.0);
     world.take(1, "nightly");
@@ -342,7 +342,7 @@ fn places_go_on_when_everything_is_loaded_again() {
 }
 
 #[test]
-fn what_was_kept_for_somebody_who_leaves_goes_to_the_others() {
+fn slots_reserved_for_a_waiter_that_leaves_go_to_the_others() {
     let mut world = World::with("db", 2);
     world.take(1, "db");
     wait(&mut world, 1, &[("db", 2)]);
@@ -368,7 +368,7 @@ fn a_request_over_several_limits_is_granted_when_the_last_of_them_has_room() {
 }
 
 #[test]
-fn who_waits_for_more_than_a_lowered_limit_will_ever_have_is_told() {
+fn a_waiter_that_wants_more_than_a_lowered_limit_has_is_refused() {
     let mut world = World::with("db", 3);
     world.take(1, "db");
     wait(&mut world, 1, &[("db", 3)]);
@@ -379,7 +379,7 @@ fn who_waits_for_more_than_a_lowered_limit_will_ever_have_is_told() {
 }
 
 #[test]
-fn those_who_wait_can_be_seen_with_what_they_wait_for() {
+fn waiters_are_listed_with_their_blockers() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     wait(&mut world, 1, &[("db", 1)]);
@@ -393,7 +393,7 @@ fn those_who_wait_can_be_seen_with_what_they_wait_for() {
 }
 
 #[test]
-fn of_all_who_want_the_same_a_step_looks_at_one() {
+fn a_step_looks_at_one_of_the_waiters_that_want_the_same() {
     let mut world = World::with("db", 1);
     world.create("api", 3, 0.0);
     world.take(1, "db");
@@ -416,7 +416,7 @@ fn of_all_who_want_the_same_a_step_looks_at_one() {
 }
 
 #[test]
-fn who_leaves_from_before_the_others_leaves_them_their_turn() {
+fn the_others_move_up_when_the_first_waiter_leaves() {
     let mut world = World::with("db", 1);
     world.create("api", 1, 0.0);
     world.take(1, "db");
@@ -439,7 +439,7 @@ fn wait_for_tags(world: &mut World, id: u64, run: &str, names: &[&str]) -> Step 
 }
 
 #[test]
-fn who_holds_a_tag_already_does_not_wait_behind_those_who_want_it_too() {
+fn a_holder_of_a_tag_does_not_wait_behind_others_that_want_it() {
     for holds_it_before in [true, false] {
         let mut world = World::with("tag:db", 1);
         world.limit("tag:api", 1);

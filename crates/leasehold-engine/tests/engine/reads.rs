@@ -31,7 +31,7 @@ fn d27_c3_tags_are_picked_before_the_page_is_cut() {
 }
 
 #[test]
-fn d26_who_holds_what_since_when_and_until_when_can_be_seen() {
+fn d26_leases_are_listed_with_holder_start_and_deadline() {
     let mut world = World::with("a", 5);
     world.limit("b", 5);
     granted(world.acquire(1, &[("b", 2), ("a", 3)]));
@@ -60,7 +60,7 @@ fn leases_come_oldest_first_and_in_pages() {
 }
 
 #[test]
-fn what_is_not_there_cannot_be_seen() {
+fn unknown_limits_and_leases_are_not_found() {
     let mut world = World::new();
     let limit = world.step(Command::Read(Query::Limit(named("x"), Scope::All)));
     assert_eq!(limit, Outcome::Limit(None));
@@ -88,7 +88,7 @@ fn looking_changes_nothing_but_the_time() {
 }
 
 #[test]
-fn all_leases_come_oldest_first_whoever_holds_them() {
+fn all_leases_are_listed_oldest_first() {
     let mut world = World::with("db", 9);
     let kinds = [None, Some("process"), Some("task_run"), Some("process"), None, Some("pod")];
     for (id, kind) in (1..).zip(kinds) {

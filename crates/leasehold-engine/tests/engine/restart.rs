@@ -156,7 +156,7 @@ fn fences_rise_across_restarts_even_when_no_lease_is_left() {
 }
 
 #[test]
-fn an_ending_is_told_after_a_restart() {
+fn an_ending_is_remembered_after_a_restart() {
     let mut world = World::with("db", 1);
     world.take(1, "db");
     world.revoke(1, "maintenance").unwrap();
@@ -284,7 +284,7 @@ fn d09_nothing_is_stored_for_names_that_no_limit_has() {
 }
 
 #[test]
-fn what_came_and_went_between_two_commits_is_not_made_durable() {
+fn a_lease_that_began_and_ended_between_two_commits_is_not_made_durable() {
     let mut world = World::with("db", 1);
     let acquire = Acquire::new([("db", 1)], lease_hold(1, Some(task_run("r"))));
     world.ledger.step(Command::Acquire(acquire), world.now);

@@ -57,7 +57,7 @@ fn leases(stuck: &[StuckOn]) -> Vec<u128> {
 }
 
 #[test]
-fn a_holder_that_waits_for_itself_is_told_once_and_shown_as_long_as_it_waits() {
+fn a_holder_that_waits_for_itself_is_logged_once_and_shown_as_long_as_it_waits() {
     let mut world = World::with("x", 1);
     ask(&mut world, 1, pod("a"), "x", None);
     let asked = ask(&mut world, 2, pod("a"), "x", Some(MINUTE));
@@ -81,7 +81,7 @@ fn a_holder_that_waits_for_itself_is_told_once_and_shown_as_long_as_it_waits() {
 }
 
 #[test]
-fn a_holder_that_would_wait_for_itself_is_told_in_its_refusal() {
+fn the_refusal_of_a_holder_that_would_wait_for_itself_names_its_lease() {
     let mut world = World::with("x", 1);
     ask(&mut world, 1, pod("a"), "x", None);
     for patience in [None, Some(Span::ZERO)] {
@@ -96,7 +96,7 @@ fn a_holder_that_would_wait_for_itself_is_told_in_its_refusal() {
 }
 
 #[test]
-fn a_ring_of_three_is_told_when_it_closes_and_each_of_them_shows_whom_it_waits_for() {
+fn a_ring_of_three_is_logged_when_it_closes_and_each_waiter_shows_the_next() {
     let mut world = World::with("x", 1);
     world.limit("y", 1);
     world.limit("z", 1);
@@ -164,7 +164,7 @@ fn waits_in_vain(of_lease: Arc<Identified>, of_waiter: Arc<Identified>) -> Vec<u
 }
 
 #[test]
-fn a_flow_run_that_waits_for_itself_is_told_and_so_is_a_task_in_it() {
+fn a_flow_run_that_waits_for_itself_is_logged_and_so_is_a_task_in_it() {
     let flow = || of_run("f", None);
     assert_eq!(waits_in_vain(flow(), flow()), [1]);
     assert_eq!(waits_in_vain(flow(), of_run("f", Some("t"))), [1]);
@@ -172,7 +172,7 @@ fn a_flow_run_that_waits_for_itself_is_told_and_so_is_a_task_in_it() {
 }
 
 #[test]
-fn a_task_run_that_waits_for_itself_is_told_and_one_that_waits_for_another_of_its_flow_is_not() {
+fn a_task_run_that_waits_for_itself_is_logged_and_one_that_waits_for_another_task_is_not() {
     let task = |id| of_run("f", Some(id));
     assert_eq!(waits_in_vain(task("t"), task("t")), [1]);
     assert_eq!(waits_in_vain(task("t"), task("u")), []);
@@ -180,7 +180,7 @@ fn a_task_run_that_waits_for_itself_is_told_and_one_that_waits_for_another_of_it
 }
 
 #[test]
-fn a_client_that_polls_is_told_to_be_stuck_once() {
+fn a_polling_client_is_logged_as_stuck_once() {
     let mut world = World::with("x", 1);
     ask(&mut world, 1, pod("a"), "x", None);
     let refused = ask(&mut world, 2, pod("a"), "x", Some(Span::ZERO));

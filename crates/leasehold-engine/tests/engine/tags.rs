@@ -89,7 +89,7 @@ fn d14_c6_only_the_tags_named_are_released() {
 }
 
 #[test]
-fn releasing_a_tag_again_frees_nobody_elses_slot() {
+fn releasing_a_tag_again_frees_no_other_holders_slot() {
     let mut world = two_tags();
     granted(world.tag(1, "run", &["tag:a"]));
     granted(world.tag(2, "other", &["tag:a"]));
@@ -153,7 +153,7 @@ fn d03_c7_a_lease_over_two_tags_loses_the_deleted_one_alone() {
 }
 
 #[test]
-fn a_lease_on_a_deleted_tag_alone_is_revoked_and_its_holder_told() {
+fn a_lease_on_a_deleted_tag_alone_is_revoked() {
     let mut world = World::with("tag:a", 1);
     world.take(1, "tag:a");
     world.delete("tag:a", Scope::Tags);
@@ -186,7 +186,7 @@ fn a_holder_named_in_an_override_with_a_lease_on_another_tag_keeps_it() {
 }
 
 #[test]
-fn a_lease_of_an_override_whose_id_lives_already_is_not_made_twice() {
+fn a_reset_skips_an_id_of_a_live_lease() {
     let mut world = two_tags();
     granted(world.tag(1, "run", &["tag:b"]));
     world.reset_tag("tag:a", &[(1, "other"), (2, "x")]);
@@ -196,7 +196,7 @@ fn a_lease_of_an_override_whose_id_lives_already_is_not_made_twice() {
 }
 
 #[test]
-fn a_grant_that_was_never_heard_of_is_taken_back_unless_its_holder_asked_again() {
+fn a_grant_that_did_not_arrive_is_taken_back_unless_its_holder_asked_again() {
     for asks_again in [true, false] {
         let mut world = World::with("tag:db", 2);
         assert!(matches!(world.tag(1, "run", &["tag:db"]), Acquired::Granted(_)));

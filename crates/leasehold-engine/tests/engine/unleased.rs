@@ -6,7 +6,7 @@ use leasehold_engine::{
 use crate::fixture::{World, granted, named, refused, seconds};
 
 #[test]
-fn slots_without_a_lease_count_beside_leases() {
+fn slots_without_a_lease_count_together_with_leases() {
     let mut world = World::with("db", 3);
     let grant = granted(world.increment("db", 2));
     assert_eq!(grant.lease, None);
@@ -17,7 +17,7 @@ fn slots_without_a_lease_count_beside_leases() {
 }
 
 #[test]
-fn slots_without_a_lease_are_held_until_somebody_gives_them_back() {
+fn slots_without_a_lease_are_held_until_they_are_returned() {
     let mut world = World::with("db", 1);
     granted(world.increment("db", 1));
     world.wait(1e9);
@@ -54,7 +54,7 @@ fn c15_giving_back_on_a_limit_of_zero_is_fine() {
 }
 
 #[test]
-fn an_occupancy_that_was_said_moves_the_average() {
+fn the_occupancy_of_a_return_moves_the_average() {
     let mut world = World::with("db", 1);
     let back = |occupancy| GiveBack {
         names: ["db".into()].into(),
@@ -118,7 +118,7 @@ fn slots_without_a_lease_say_what_took_them_and_since_when() {
 }
 
 #[test]
-fn what_clients_took_is_given_back_before_anything_else() {
+fn slots_that_clients_took_are_returned_first() {
     let mut world = World::new();
     made_with(&mut world, 2);
     granted(world.increment("db", 2));
@@ -139,7 +139,7 @@ fn what_clients_took_is_given_back_before_anything_else() {
 }
 
 #[test]
-fn a_reset_and_an_edit_leave_what_was_there_first_the_shortest() {
+fn a_reset_and_an_edit_free_the_oldest_slots_first() {
     let mut world = World::new();
     made_with(&mut world, 2);
     granted(world.increment("db", 2));
@@ -153,7 +153,7 @@ fn a_reset_and_an_edit_leave_what_was_there_first_the_shortest() {
 }
 
 #[test]
-fn what_was_spent_of_a_rate_drains_and_is_held_by_nobody_when_the_rate_ends() {
+fn spent_slots_drain_and_are_free_when_the_rate_ends() {
     let mut world = World::draining("api", 9, 1.0);
     granted(world.ask(Mode::RateLimit, &[("api", 4)], Hold::Unleased));
     granted(world.increment("api", 2));
@@ -177,7 +177,7 @@ fn a_rate_limit_that_has_drained_has_no_slots_without_a_lease() {
 }
 
 #[test]
-fn what_holds_a_limit_is_listed_with_its_leases_first() {
+fn the_leases_on_a_limit_are_listed_before_its_slots_without_a_lease() {
     let mut world = World::new();
     made_with(&mut world, 2);
     world.take(1, "db");

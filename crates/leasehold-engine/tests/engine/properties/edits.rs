@@ -77,7 +77,7 @@ fn edit(name: &str, slots: u64, taken_max: u64) -> LimitPatch {
 
 proptest! {
     #[test]
-    fn c16_no_sequence_of_edits_leaves_a_slot_that_nobody_holds(
+    fn c16_no_sequence_of_edits_leaves_a_slot_taken_without_a_holder(
         acts in vec((0..NAMES.len(), act()), 0..80),
     ) {
         let mut world = World::new();

@@ -68,7 +68,7 @@ impl Log {
 
 proptest! {
     #[test]
-    fn whoever_reads_what_was_told_of_limits_knows_what_is_taken_without_a_lease(
+    fn the_events_of_limits_say_how_many_slots_are_taken_without_a_lease(
         events in story(by_all()),
     ) {
         let (mut ledger, mut log) = (opening(), Unleased::default());
@@ -86,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_reads_what_was_told_of_leases_knows_who_holds_what(
+    fn the_events_of_leases_say_which_leases_hold_each_limit(
         events in story(by_all_with_notes()),
     ) {
         let (mut ledger, mut log) = (opening(), Log::default());

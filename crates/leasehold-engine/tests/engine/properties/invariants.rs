@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn i4_what_operators_did_meanwhile_leaks_no_slot_and_frees_no_foreign_one(
+    fn i4_no_operators_command_leaks_a_slot_or_frees_another_leases_slot(
         events in story(by_all()),
     ) {
         let mut ledger = opening();
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn i5_nobody_sees_a_lease_past_its_deadline(events in story(by_all())) {
+    fn i5_no_read_shows_a_lease_past_its_deadline(events in story(by_all())) {
         let mut ledger = opening();
         for event in events {
             let now = event.pace.time(&ledger);
@@ -262,7 +262,7 @@ proptest! {
     }
 
     #[test]
-    fn i10_a_lease_gives_back_what_has_not_drained_and_no_more(
+    fn i10_a_lease_releases_exactly_what_has_not_drained(
         slots in prop::collection::vec(1..5_u64, 1..6),
         gaps in prop::collection::vec(0..900_000_i64, 6),
         units in 1..3_000_000_000_u64,

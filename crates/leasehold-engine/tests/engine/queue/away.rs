@@ -14,7 +14,7 @@ fn overtake_until_kept(world: &mut World, ids: std::ops::Range<u64>) -> u64 {
 }
 
 #[test]
-fn who_comes_back_to_a_place_from_before_the_one_that_slots_are_kept_for_runs_at_once() {
+fn a_waiter_that_comes_back_before_a_reservation_runs_at_once() {
     let mut world = World::with("db", 2);
     world.take(1, "db");
     world.take(2, "db");
@@ -47,7 +47,7 @@ fn how_often_a_polling_client_was_overtaken_is_not_forgotten_while_it_is_away() 
 }
 
 #[test]
-fn what_is_kept_for_a_polling_client_stays_while_it_is_away_for_a_moment() {
+fn slots_reserved_for_a_polling_client_stay_reserved_while_it_is_away_for_a_moment() {
     for is_back in [true, false] {
         let mut world = World::with("db", 2);
         world.take(1, "db");
@@ -72,7 +72,7 @@ fn what_is_kept_for_a_polling_client_stays_while_it_is_away_for_a_moment() {
 }
 
 #[test]
-fn nothing_is_kept_any_longer_for_who_came_back_and_was_granted() {
+fn nothing_is_reserved_for_a_client_that_came_back_and_was_granted() {
     let mut world = World::with("db", 3);
     world.take(1, "db");
     world.take(2, "db");

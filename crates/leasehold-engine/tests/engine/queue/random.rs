@@ -35,7 +35,7 @@ proptest! {
     /// After every step: nobody waits who could run, but for whom a limit is kept; nobody is
     /// called who has left or was called before; and in the end nobody is left behind.
     #[test]
-    fn no_wake_up_is_lost_and_nobody_starves(events in prop::collection::vec(event(), 1..120)) {
+    fn no_wake_up_is_lost_and_no_waiter_starves(events in prop::collection::vec(event(), 1..120)) {
         let mut world = World::with("a", 2);
         world.create("b", 2, 0.0);
         world.create("r", 2, 0.5);
