@@ -1,5 +1,6 @@
 //! Why records cannot be opened, read or written.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -54,30 +55,53 @@ pub enum OpenError {
     },
 }
 
-/// Why records could not be read or written. Nothing of the book is durable then.
+/// Why records could not be read or written. The transaction changes nothing then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordsError {
     /// The disk is full.
     #[error("the records' disk is full")]
     Full,
-    /// The disk has no more room than what is left for the journal.
-    #[error("the disk has no room for records: {reserve} bytes of it are left for the journal")]
+    /// The disk has no more space than the reserve of the journal.
+    #[error("the disk has no space for records: its last {reserve} bytes are the journal's")]
     Reserved {
-        /// How many bytes are left for the journal.
+        /// How many bytes are reserved for the journal.
         reserve: u64,
     },
     /// The storage failed.
     #[error("the records could not be read or written")]
     Storage(#[source] rusqlite::Error),
-    /// A document does not say what a document says.
-    #[error("a document in the records is damaged")]
-    Damaged(#[from] serde_json::Error),
+    /// A row does not hold what a row of its table holds.
+    #[error("a row of the records is damaged")]
+    Damaged(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl RecordsError {
+    /// A row is damaged, for this reason.
+    pub(crate) fn damaged(reason: String) -> Self {
+        Self::Damaged(reason.into())
+    }
+}
+
+impl From<serde_json::Error> for RecordsError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Damaged(error.into())
+    }
 }
 
 impl From<rusqlite::Error> for RecordsError {
     fn from(error: rusqlite::Error) -> Self {
-        if leasehold_sqlite::is_full(&error) { Self::Full } else { Self::Storage(error) }
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+        };
+        match error {
+            FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..) => Self::Damaged(error.into()),
+            error if leasehold_sqlite::is_full(&error) => Self::Full,
+            error => Self::Storage(error),
+        }
     }
 }
 

@@ -1,24 +1,24 @@
-//! What Prefect clients record of their runs: flows, flow runs, task runs and their states.
+//! What Prefect clients record of their runs: flows, flow runs, task runs and their states; and the
+//! log of events.
 //!
-//! This is a record, not an orchestrator: nothing here starts anything. A [`Run`] enters a
-//! [`State`] when its client says so and the rules of [`transition`] let it, and that is
-//! durable when the [`Book`] that it was written in is [closed](Book::close). Points in time
-//! arrive as arguments, in microseconds since the Unix epoch.
+//! This is a record, not an orchestrator: it starts no run. A [`Run`] enters a [`State`] when its
+//! client proposes the state and the rules of [`transition`] accept it. The state is durable when the
+//! [`Transaction`] that wrote it is [committed](Transaction::commit). Points in time arrive as
+//! arguments, in microseconds since the Unix epoch.
 //!
-//! Knows nothing of limits, and limits know nothing of it: a ledger without records is whole.
+//! This crate knows nothing of limits and leases, and the ledger works without it.
 
 mod error;
 mod event;
-mod room;
-mod rows;
+mod flow;
 mod run;
-mod schema;
 mod state;
 mod store;
 pub mod transition;
 
 pub use error::{OpenError, RecordsError};
-pub use event::{EventFilter, EventRow, Found, ToldUntil};
-pub use run::{Flow, Identity, Run, RunKind};
+pub use event::{EventFilter, EventPage, EventRow, LoggedUntil};
+pub use flow::{Flow, FlowSort};
+pub use run::{Identity, Run, RunKind};
 pub use state::{State, StateType, micros_from_text};
-pub use store::{Book, Bounds, Filter, FlowSort, Order, Records, Sort};
+pub use store::{Bounds, Filter, Order, Records, Sort, Transaction};

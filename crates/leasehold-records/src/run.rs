@@ -1,4 +1,4 @@
-//! Flows, and the runs of flows and tasks.
+//! Runs of flows and tasks.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,19 +6,6 @@ use uuid::Uuid;
 
 use crate::state::{State, StateType};
 use crate::transition;
-
-/// A flow: a name under which runs are recorded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Flow {
-    /// Its id.
-    pub id: Uuid,
-    /// Its name; no other flow has it.
-    pub name: String,
-    /// When it was first heard of.
-    pub created_micros: i64,
-    /// What its client said of it: tags and labels.
-    pub details: Map<String, Value>,
-}
 
 /// What runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,9 +25,14 @@ impl RunKind {
             Self::TaskRun => "task_run",
         }
     }
+
+    /// The kind with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::FlowRun, Self::TaskRun].into_iter().find(|kind| kind.as_str() == word)
+    }
 }
 
-/// What makes a run the same one when its client asks for it again.
+/// What makes a run the same one when its client creates it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity(pub String);
 
@@ -53,7 +45,7 @@ pub struct Run {
     pub kind: RunKind,
     /// Its name.
     pub name: String,
-    /// When it was first heard of.
+    /// When a client first created it.
     pub created_micros: i64,
     /// When it last changed.
     pub updated_micros: i64,
@@ -62,11 +54,11 @@ pub struct Run {
     /// What it runs in: a task run in its flow run, a subflow's run in the task run that stands
     /// for it in its parent.
     pub parent: Option<Uuid>,
-    /// What makes it the same run when it is asked for again.
+    /// What makes it the same run when a client creates it again.
     pub identity: Option<Identity>,
     /// Its tags.
     pub tags: Vec<String>,
-    /// What its client said of it besides.
+    /// What its client sent with it.
     pub details: Map<String, Value>,
     /// The state that it is in.
     pub state: Option<State>,
@@ -75,23 +67,23 @@ pub struct Run {
     /// Of a task run: how often its flow run had begun when it last began.
     #[serde(default)]
     pub flow_run_run_count: u64,
-    /// When it was to begin, if that is not when it was first heard of.
+    /// When it was to begin, if that is not when it was created.
     #[serde(default)]
     pub expected_micros: Option<i64>,
     /// When it first began to run.
     pub start_micros: Option<i64>,
-    /// When it was over.
+    /// When it ended.
     pub end_micros: Option<i64>,
     /// For how long it has run, all attempts together.
     #[serde(default)]
     pub total_run_micros: i64,
-    /// Of a flow run: when it last gave a sign of life, if it ever did.
+    /// Of a flow run: when it last sent a heartbeat, if it ever did.
     #[serde(default)]
     pub heartbeat_micros: Option<i64>,
 }
 
 impl Run {
-    /// One of which no more is known yet.
+    /// A run with an id, a kind and a name; its other fields are empty.
     pub fn new(id: Uuid, kind: RunKind, name: String, now_micros: i64) -> Self {
         Self {
             id,

@@ -17,7 +17,7 @@ mod writer;
 use std::sync::Arc;
 
 use leasehold_engine::{Event, Holder, Origin};
-use leasehold_records::{EventFilter, EventRow, Found};
+use leasehold_records::{EventFilter, EventPage, EventRow};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -107,7 +107,7 @@ impl EventLog {
     }
 
     /// The events that pass a filter, in its order: all that happened before it was asked.
-    pub(crate) async fn find(&self, filter: EventFilter) -> Result<Found, Unavailable> {
+    pub(crate) async fn find(&self, filter: EventFilter) -> Result<EventPage, Unavailable> {
         self.flush().await;
         self.read(filter).await
     }
@@ -115,15 +115,15 @@ impl EventLog {
     /// The number of the last event in the log.
     pub(crate) async fn last(&self) -> Result<u64, Unavailable> {
         self.flush().await;
-        let read = self.recorder.write(|book| {
-            let last = book.last_event()?;
+        let read = self.recorder.write(|records| {
+            let last = records.last_event()?;
             Ok(last)
         });
         read.await
     }
 
-    async fn read(&self, filter: EventFilter) -> Result<Found, Unavailable> {
-        self.recorder.write(move |book| book.events(&filter)).await
+    async fn read(&self, filter: EventFilter) -> Result<EventPage, Unavailable> {
+        self.recorder.write(move |records| records.events(&filter)).await
     }
 
     /// Waits until what has happened is written.

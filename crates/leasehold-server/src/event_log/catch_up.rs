@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use leasehold_engine::{EndReason, Ending, EventKind, Lease, LeaseId, LimitId, Snapshot};
-use leasehold_records::{Book, EventRow, Records, RecordsError, ToldUntil};
+use leasehold_records::{EventRow, LoggedUntil, Records, RecordsError, Transaction};
 use uuid::Uuid;
 
 use super::words::{HOLDS, kind_and_reason};
@@ -39,11 +39,11 @@ pub fn catch_up(records: &mut Records, durable: &Snapshot) {
 
 /// Answers how many events that are.
 fn tell_untold(records: &mut Records, durable: &Snapshot) -> Result<usize, RecordsError> {
-    let book = records.book()?;
-    let (mut events, mut granted) = untold(&book, durable)?;
+    let records = records.begin()?;
+    let (mut events, mut granted) = untold(&records, durable)?;
     let mut too_many = keep_newest(&mut granted, GRANTS_MAX);
     events.extend(granted);
-    let room = usize::try_from(book.events_max() / SHARE).unwrap_or(usize::MAX);
+    let room = usize::try_from(records.events_max() / SHARE).unwrap_or(usize::MAX);
     too_many += keep_newest(&mut events, room);
     if too_many > 0 {
         let reason = format!("{too_many} events that the log lacked were too many to be told");
@@ -51,10 +51,8 @@ fn tell_untold(records: &mut Records, durable: &Snapshot) -> Result<usize, Recor
     }
     // What was freed at a moment is told before what was granted then.
     events.sort_by_key(|event| (event.at_micros, holds(event), event.number));
-    for event in &events {
-        book.add_event(event)?;
-    }
-    book.close()?;
+    records.add_events(&mut events)?;
+    records.commit()?;
     Ok(events.len())
 }
 
@@ -71,21 +69,21 @@ fn keep_newest(events: &mut Vec<EventRow>, max: usize) -> usize {
 /// What is told of leases of which the log tells something, and grants of those of which it tells
 /// nothing.
 fn untold(
-    book: &Book<'_>,
+    records: &Transaction<'_>,
     durable: &Snapshot,
 ) -> Result<(Vec<EventRow>, Vec<EventRow>), RecordsError> {
     let mut told: HashMap<LeaseId, Vec<EventRow>> = HashMap::new();
-    for event in book.last_events_of_leases()? {
+    for event in records.last_events_of_leases()? {
         if let Some(lease) = event.lease {
             told.entry(LeaseId(lease.as_u128())).or_default().push(event);
         }
     }
-    let told_since = match book.told_until()? {
-        ToldUntil::Never => i64::MIN,
+    let told_since = match records.logged_until()? {
+        LoggedUntil::Never => i64::MIN,
         // Nothing is told before what happened earlier.
-        ToldUntil::At(at_micros) => at_micros,
+        LoggedUntil::At(at_micros) => at_micros,
         // It may have told of all of them.
-        ToldUntil::Forgotten => i64::MAX,
+        LoggedUntil::Pruned => i64::MAX,
     };
     let names: HashMap<LimitId, &str> =
         durable.limits.iter().map(|limit| (limit.id, &*limit.name)).collect();

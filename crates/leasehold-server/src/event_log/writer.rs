@@ -170,11 +170,9 @@ impl LogWriter {
 
     async fn write(&mut self, batch: Vec<EventRow>) {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-        let written = self.recorder.write_in_turn(move |book| {
+        let written = self.recorder.write_in_turn(move |records| {
             let mut batch = batch;
-            for event in &mut batch {
-                event.number = book.add_event(event)?;
-            }
+            records.add_events(&mut batch)?;
             Ok(batch)
         });
         let telling = self.telling.take();

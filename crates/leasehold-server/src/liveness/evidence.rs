@@ -150,8 +150,8 @@ impl Watcher {
 
     /// After a start, those that gave signs of life before have all their time again.
     async fn remember_hearts(&mut self) {
-        let alive = self.recorder.write(|book| {
-            let runs = book.with_heartbeat()?;
+        let alive = self.recorder.write(|records| {
+            let runs = records.runs_with_heartbeat()?;
             Ok(runs.into_iter().map(|run| run.id).collect::<Vec<_>>())
         });
         let Ok(alive) = alive.await else { return };
@@ -253,7 +253,8 @@ impl Watcher {
         }
         let runs: Vec<_> = due.keys().map(|(_, run)| *run).collect();
         let over_before_micros = (now - GRACE).as_micros();
-        let alive = self.recorder.write(move |book| holders::alive(book, runs, over_before_micros));
+        let alive =
+            self.recorder.write(move |records| holders::alive(records, runs, over_before_micros));
         let alive = alive.await?;
         while let Some(((at, run), state)) = due.pop_first() {
             if alive.contains(&run) {
@@ -285,9 +286,9 @@ impl Watcher {
             quiet_before_micros: (now - self.silence_max.max(GRACE)).as_micros(),
         };
         let said_over = self.said_over.clone();
-        let read = self
-            .recorder
-            .write(move |book| Ok((holders::over(book, said_over)?, known.gone(book, holders)?)));
+        let read = self.recorder.write(move |records| {
+            Ok((holders::over(records, said_over)?, known.gone(records, holders)?))
+        });
         let (over, gone) = read.await?;
         for holders::Gone { holder, evidence, is_own_end } in gone {
             repossess(&self.ledger, holder, is_own_end, evidence).await?;

@@ -158,7 +158,7 @@ async fn introduction(
     // Before it is looked for: it may be put on record meanwhile.
     let mut waiting = introductions.wait_for(run);
     let is_on_record =
-        recorder.write_in_turn(move |book| Ok(book.run(RunKind::TaskRun, run)?.is_some()));
+        recorder.write_in_turn(move |records| Ok(records.run(RunKind::TaskRun, run)?.is_some()));
     match is_on_record.await {
         Ok(false) => {}
         Ok(true) => {

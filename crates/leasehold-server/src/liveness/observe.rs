@@ -2,7 +2,9 @@
 //! over, and which still give signs of life. Clients from version 3 on say so here alone.
 
 use leasehold_engine::Span;
-use leasehold_records::{Book, RecordsError, Run, RunKind, State, StateType, micros_from_text};
+use leasehold_records::{
+    RecordsError, Run, RunKind, State, StateType, Transaction, micros_from_text,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -135,12 +137,12 @@ pub(crate) async fn client_event(app: &App, event: ClientEvent, sent: Sent<'_>) 
         recorder
             .write_behind(
                 bytes,
-                move |book| {
-                    if book.heard_of(id, now)? {
+                move |records| {
+                    if records.record_heartbeat(id, now)? {
                         return Ok(());
                     }
                     let run = Run::new(id, RunKind::FlowRun, name, now);
-                    book.put(&Run { heartbeat_micros: Some(now), ..run })
+                    records.put_run(&Run { heartbeat_micros: Some(now), ..run })
                 },
                 || {},
             )
@@ -154,7 +156,7 @@ pub(crate) async fn client_event(app: &App, event: ClientEvent, sent: Sent<'_>) 
     recorder
         .write_behind(
             bytes,
-            move |book| record(book, (kind, id), &event, state, now),
+            move |records| record(records, (kind, id), &event, state, now),
             move || introductions.made(id),
         )
         .await;
@@ -165,13 +167,13 @@ pub(crate) async fn client_event(app: &App, event: ClientEvent, sent: Sent<'_>) 
 
 /// Events may come twice, and late.
 fn record(
-    book: &Book<'_>,
+    records: &Transaction<'_>,
     (kind, id): (RunKind, Uuid),
     event: &ClientEvent,
     state: State,
     now: i64,
 ) -> Result<(), RecordsError> {
-    let known = book.run(kind, id)?;
+    let known = records.run(kind, id)?;
     let mut run = match known {
         Some(run) => run,
         None => Run::new(id, kind, name_of(event), now),
@@ -186,7 +188,7 @@ fn record(
             describe(&mut run, event, now);
         }
     }
-    book.put(&run)
+    records.put_run(&run)
 }
 
 /// What an event says of its task run besides its state. The client's engine counts and times it,

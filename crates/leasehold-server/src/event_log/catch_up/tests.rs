@@ -55,22 +55,20 @@ impl World {
 
     /// And is in the log.
     fn told(&mut self, command: Command) {
-        let happened = self.untold(command);
-        let book = self.records.book().unwrap();
-        for event in happened {
-            book.add_event(&event).unwrap();
-        }
-        book.close().unwrap();
+        let mut happened = self.untold(command);
+        let records = self.records.begin().unwrap();
+        records.add_events(&mut happened).unwrap();
+        records.commit().unwrap();
     }
 
     /// What is told at the next start.
     fn caught_up(&mut self) -> Vec<Line> {
-        let book = self.records.book().unwrap();
-        let after = book.last_event().unwrap();
-        book.close().unwrap();
+        let records = self.records.begin().unwrap();
+        let after = records.last_event().unwrap();
+        records.commit().unwrap();
         let count = tell_untold(&mut self.records, &self.journal.load().unwrap()).unwrap();
         let filter = EventFilter { after, limit_count: 100_000, ..EventFilter::default() };
-        let told = self.records.book().unwrap().events(&filter).unwrap().events;
+        let told = self.records.begin().unwrap().events(&filter).unwrap().events;
         assert_eq!(told.len(), count);
         let now = self.now.as_micros();
         told.into_iter()
@@ -198,9 +196,9 @@ fn a_log_that_has_forgotten_what_it_told_is_not_told_again() {
     let bounds = Bounds { events_max: 0, ..Bounds::default() };
     world.records = Records::in_memory(bounds).unwrap();
     world.told(take(1, &["db"], 60));
-    let book = world.records.book().unwrap();
-    book.prune(0).unwrap();
-    book.close().unwrap();
+    let records = world.records.begin().unwrap();
+    records.prune(0).unwrap();
+    records.commit().unwrap();
     assert_eq!(world.caught_up(), []);
 }
 

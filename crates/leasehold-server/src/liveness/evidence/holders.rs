@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use leasehold_engine::Holder;
-use leasehold_records::{Book, RecordsError, Run, RunKind, State, StateType};
+use leasehold_records::{RecordsError, Run, RunKind, State, StateType, Transaction};
 use uuid::Uuid;
 
 /// Subflows in subflows: nobody goes deeper, and nobody goes round in circles.
@@ -35,13 +35,13 @@ impl Known {
     /// their own run.
     pub(super) fn gone(
         &self,
-        book: &Book<'_>,
+        records: &Transaction<'_>,
         holders: Vec<Holder>,
     ) -> Result<Vec<Gone>, RecordsError> {
         let mut gone = Vec::new();
         for holder in holders {
             let Some((kind, id)) = run_of(&holder) else { continue };
-            if let Some((evidence, is_own_end)) = self.evidence(book, kind, id)? {
+            if let Some((evidence, is_own_end)) = self.evidence(records, kind, id)? {
                 gone.push(Gone { holder, evidence, is_own_end });
             }
         }
@@ -52,7 +52,7 @@ impl Known {
     /// the search: it lives, whatever became of what it was called from.
     fn evidence(
         &self,
-        book: &Book<'_>,
+        records: &Transaction<'_>,
         kind: RunKind,
         id: Uuid,
     ) -> Result<Option<(String, bool)>, RecordsError> {
@@ -63,7 +63,7 @@ impl Known {
             if kind == RunKind::FlowRun && self.silent.contains(&id) {
                 return Ok(Some((format!("flow run {id} gives no sign of life"), false)));
             }
-            let run = recorded(book, kind, id)?;
+            let run = recorded(records, kind, id)?;
             let over = run.as_ref().filter(|run| run.is_over());
             if let Some(state) = over.and_then(|run| run.state.as_ref()) {
                 let ended_well = matches!(state.kind, StateType::Completed | StateType::Failed);
@@ -92,13 +92,13 @@ impl Known {
 /// Those of some task runs that are not over, or were over so late that they still have time to
 /// give back what they hold. Who is in no record is not among them.
 pub(super) fn alive(
-    book: &Book<'_>,
+    records: &Transaction<'_>,
     task_runs: Vec<Uuid>,
     over_before_micros: i64,
 ) -> Result<HashSet<Uuid>, RecordsError> {
     let mut alive = HashSet::new();
     for id in task_runs {
-        let state = recorded(book, RunKind::TaskRun, id)?.and_then(|run| run.state);
+        let state = recorded(records, RunKind::TaskRun, id)?.and_then(|run| run.state);
         let is_over =
             |state: &State| state.kind.is_terminal() && state.at_micros <= over_before_micros;
         if state.is_some_and(|state| !is_over(&state)) {
@@ -109,10 +109,13 @@ pub(super) fn alive(
 }
 
 /// Those of some flow runs that are over.
-pub(super) fn over(book: &Book<'_>, flow_runs: Vec<Uuid>) -> Result<Vec<Uuid>, RecordsError> {
+pub(super) fn over(
+    records: &Transaction<'_>,
+    flow_runs: Vec<Uuid>,
+) -> Result<Vec<Uuid>, RecordsError> {
     let mut over = Vec::new();
     for id in flow_runs {
-        if recorded(book, RunKind::FlowRun, id)?.is_some_and(|run| run.is_over()) {
+        if recorded(records, RunKind::FlowRun, id)?.is_some_and(|run| run.is_over()) {
             over.push(id);
         }
     }
@@ -121,8 +124,12 @@ pub(super) fn over(book: &Book<'_>, flow_runs: Vec<Uuid>) -> Result<Vec<Uuid>, R
 
 /// What is known of a run. A record that is damaged tells nothing, and must not keep the watch from
 /// all others.
-fn recorded(book: &Book<'_>, kind: RunKind, id: Uuid) -> Result<Option<Run>, RecordsError> {
-    match book.run(kind, id) {
+fn recorded(
+    records: &Transaction<'_>,
+    kind: RunKind,
+    id: Uuid,
+) -> Result<Option<Run>, RecordsError> {
+    match records.run(kind, id) {
         Err(RecordsError::Damaged(_)) => Ok(None),
         read => read,
     }

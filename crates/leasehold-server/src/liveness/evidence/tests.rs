@@ -65,7 +65,7 @@ impl World {
 
     async fn record(&self, run: &Run) -> Uuid {
         let recorded = run.clone();
-        self.recorder.write(move |book| book.put(&recorded)).await.unwrap();
+        self.recorder.write(move |records| records.put_run(&recorded)).await.unwrap();
         run.id
     }
 
@@ -107,10 +107,10 @@ impl World {
     /// Records that a run has entered a state.
     async fn write(&self, run: Uuid, kind: RunKind, entered: StateType) {
         let now = self.clock.now().as_micros();
-        let written = self.recorder.write(move |book| {
-            let mut run = book.run(kind, run)?.unwrap();
+        let written = self.recorder.write(move |records| {
+            let mut run = records.run(kind, run)?.unwrap();
             run.enter(state(entered, now));
-            book.put(&run)
+            records.put_run(&run)
         });
         written.await.unwrap();
     }

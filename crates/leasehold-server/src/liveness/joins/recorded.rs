@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leasehold_engine::{Acquire, Certainty, Holder, Identified, Named, Origin};
-use leasehold_records::{Book, Filter, RecordsError, Run, RunKind, StateType};
+use leasehold_records::{Filter, RecordsError, Run, RunKind, StateType, Transaction};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -24,7 +24,7 @@ pub(crate) async fn identify(app: &App, acquire: &mut Acquire) {
     let Some(origin) = acquire.origin.as_ref().filter(|it| it.identified.is_none()) else { return };
     let (Some(known), Some(recorder)) = (known(acquire, origin), app.recorder()) else { return };
     // Where records are overloaded, a report is not worth a wait.
-    let found = recorder.write(move |book| find(book, known)).await;
+    let found = recorder.write(move |records| find(records, known)).await;
     if let Ok(Some(identified)) = found {
         let identified = Some(Arc::new(identified));
         acquire.origin = Some(Arc::new(Origin { identified, ..Origin::clone(origin) }));
@@ -41,12 +41,12 @@ fn known(acquire: &Acquire, origin: &Origin) -> Option<Known> {
     }
 }
 
-fn find(book: &Book<'_>, known: Known) -> Result<Option<Identified>, RecordsError> {
+fn find(records: &Transaction<'_>, known: Known) -> Result<Option<Identified>, RecordsError> {
     Ok(match known {
         Known::TaskRun(id) => {
-            let Some(task_run) = book.run(RunKind::TaskRun, id)? else { return Ok(None) };
+            let Some(task_run) = records.run(RunKind::TaskRun, id)? else { return Ok(None) };
             let Some(parent) = task_run.parent else { return Ok(None) };
-            book.run(RunKind::FlowRun, parent)?.map(|flow_run| Identified {
+            records.run(RunKind::FlowRun, parent)?.map(|flow_run| Identified {
                 flow_run: named(&flow_run),
                 task_run: named(&task_run),
                 certainty: Certainty::Certain,
@@ -59,7 +59,7 @@ fn find(book: &Book<'_>, known: Known) -> Result<Option<Identified>, RecordsErro
                 limit: 2,
                 ..Filter::default()
             };
-            match &book.runs(RunKind::FlowRun, &filter)?[..] {
+            match &records.runs(RunKind::FlowRun, &filter)?[..] {
                 [only] => Some(Identified {
                     flow_run: named(only),
                     task_run: Named::default(),
@@ -99,15 +99,15 @@ mod tests {
 
     fn records(runs: &[Run]) -> Records {
         let mut records = Records::in_memory(Bounds::default()).unwrap();
-        let book = records.book().unwrap();
-        runs.iter().for_each(|run| book.put(run).unwrap());
-        book.close().unwrap();
+        let transaction = records.begin().unwrap();
+        runs.iter().for_each(|run| transaction.put_run(run).unwrap());
+        transaction.commit().unwrap();
         records
     }
 
     fn found(records: &mut Records, known: Known) -> Option<(String, Certainty)> {
-        let book = records.book().unwrap();
-        let found = find(&book, known).unwrap()?;
+        let records = records.begin().unwrap();
+        let found = find(&records, known).unwrap()?;
         Some((found.flow_run.name.unwrap().to_string(), found.certainty))
     }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::ws::{Message, Utf8Bytes};
 use leasehold_api::Timestamp;
-use leasehold_records::{EventFilter, EventRow, Found, micros_from_text};
+use leasehold_records::{EventFilter, EventPage, EventRow, micros_from_text};
 use serde_json::{Map, Value, json};
 
 use super::wanted::Wanted;
@@ -43,7 +43,7 @@ pub(super) async fn serve(app: App, mut socket: Socket) {
         let earliest = app.ledger().clock().now().as_micros() - BACKFILL_MICROS;
         let mut past = EventFilter { since_micros: Some(earliest), ..filter.clone() };
         loop {
-            let Ok(Found { mut events, .. }) = log.find(past.clone()).await else { return };
+            let Ok(EventPage { mut events, .. }) = log.find(past.clone()).await else { return };
             events.retain(|event| event.number <= last);
             let Some(newest) = events.last() else { break };
             past.after = newest.number;

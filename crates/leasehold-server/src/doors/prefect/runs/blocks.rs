@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, patch, post};
 use leasehold_api::{Invalid, Timestamp};
-use leasehold_records::{Book, RecordsError};
+use leasehold_records::{RecordsError, Transaction};
 use serde_json::{Map, Value, json as value};
 use uuid::Uuid;
 
@@ -56,7 +56,7 @@ async fn read_type(
     if slug != SLUG {
         return Err(unserved.refuse(&app, NOT_FOUND));
     }
-    let known = recorder(&app)?.write(move |book| book.block_by_key(TYPE_KEY)).await?;
+    let known = recorder(&app)?.write(move |records| records.block_by_key(TYPE_KEY)).await?;
     let known = known.ok_or(NOT_FOUND)?;
     Ok(json(StatusCode::OK, &known))
 }
@@ -67,7 +67,7 @@ async fn update_type(
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let id = read_id(&id)?;
-    let known = recorder(&app)?.write(move |book| book.block(id)).await?;
+    let known = recorder(&app)?.write(move |records| records.block(id)).await?;
     known.map(|_| StatusCode::NO_CONTENT).ok_or(NOT_FOUND)
 }
 
@@ -76,7 +76,7 @@ async fn create_schema(State(app): State<App>, raw: Raw) -> Result<Response, Api
     let key = format!("schema/{}", Value::from(body.clone()));
     // Clients compute it by rules of their own, and ask by it before they create.
     body.insert("checksum".to_owned(), "unknown".into());
-    create(&app, body, key, |book, body| embed(book, body, &["block_type"])).await
+    create(&app, body, key, |records, body| embed(records, body, &["block_type"])).await
 }
 
 /// Never found: a client then creates it, and is answered with the one there is.
@@ -96,7 +96,8 @@ async fn create_document(
     }
     let key = format!("document/{}", Value::from(body.clone()));
     body.insert("block_document_references".to_owned(), value!({}));
-    create(&app, body, key, |book, body| embed(book, body, &["block_type", "block_schema"])).await
+    create(&app, body, key, |records, body| embed(records, body, &["block_type", "block_schema"]))
+        .await
 }
 
 async fn read_document(
@@ -104,7 +105,7 @@ async fn read_document(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = read_id(&id)?;
-    let known = recorder(&app)?.write(move |book| book.block(id)).await?;
+    let known = recorder(&app)?.write(move |records| records.block(id)).await?;
     Ok(json(StatusCode::OK, &known.ok_or(NOT_FOUND)?))
 }
 
@@ -114,14 +115,14 @@ async fn create(
     app: &App,
     mut body: Fields,
     key: String,
-    complete: impl FnOnce(&Book<'_>, &mut Fields) -> Result<bool, RecordsError> + Send + 'static,
+    complete: impl FnOnce(&Transaction<'_>, &mut Fields) -> Result<bool, RecordsError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let now = Timestamp(now_micros(app)).to_string();
-    let created = recorder(app)?.write(move |book| {
-        if let Some(known) = book.block_by_key(&key)? {
+    let created = recorder(app)?.write(move |records| {
+        if let Some(known) = records.block_by_key(&key)? {
             return Ok(Some(known));
         }
-        if !complete(book, &mut body)? {
+        if !complete(records, &mut body)? {
             return Ok(None);
         }
         let id = Uuid::now_v7();
@@ -129,7 +130,7 @@ async fn create(
         body.insert("created".to_owned(), now.clone().into());
         body.insert("updated".to_owned(), now.into());
         let block = Value::from(body);
-        book.put_block(id, &key, &block)?;
+        records.add_block(id, &key, &block)?;
         Ok(Some(block))
     });
     let block = created.await?.ok_or(ApiError::Conflict)?;
@@ -137,11 +138,15 @@ async fn create(
 }
 
 /// Puts what `<name>_id` refers to beside it. Answers whether all of it is there.
-fn embed(book: &Book<'_>, body: &mut Fields, names: &[&str]) -> Result<bool, RecordsError> {
+fn embed(
+    records: &Transaction<'_>,
+    body: &mut Fields,
+    names: &[&str],
+) -> Result<bool, RecordsError> {
     for name in names {
         let id = body.get(&format!("{name}_id")).and_then(Value::as_str);
         let Some(id) = id.and_then(|id| id.parse().ok()) else { return Ok(false) };
-        let Some(part) = book.block(id)? else { return Ok(false) };
+        let Some(part) = records.block(id)? else { return Ok(false) };
         body.insert((*name).to_owned(), part);
     }
     Ok(true)

@@ -3,7 +3,7 @@
 
 use leasehold_api::Invalid;
 use leasehold_api::runs::FilterRuns;
-use leasehold_records::{Book, Filter, Flow, RecordsError, RunKind, Sort, StateType};
+use leasehold_records::{Filter, Flow, RecordsError, RunKind, Sort, StateType, Transaction};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -26,19 +26,19 @@ pub(super) struct Runs {
 }
 
 impl Flows {
-    pub(super) fn find(self, book: &Book<'_>) -> Result<Vec<Flow>, RecordsError> {
-        let by_id = self.ids.into_iter().map(|id| book.flow(id));
-        let by_name = self.names.iter().map(|name| book.flow_by_name(name));
+    pub(super) fn find(self, records: &Transaction<'_>) -> Result<Vec<Flow>, RecordsError> {
+        let by_id = self.ids.into_iter().map(|id| records.flow(id));
+        let by_name = self.names.iter().map(|name| records.flow_by_name(name));
         by_id.chain(by_name).filter_map(Result::transpose).collect()
     }
 }
 
 impl Runs {
     /// The filter with the flows that there are.
-    pub(super) fn resolve(self, book: &Book<'_>) -> Result<Filter, RecordsError> {
+    pub(super) fn resolve(self, records: &Transaction<'_>) -> Result<Filter, RecordsError> {
         let Self { mut filter, flows } = self;
         if let Some(flows) = flows {
-            filter.flows = Some(flows.find(book)?.into_iter().map(|flow| flow.id).collect());
+            filter.flows = Some(flows.find(records)?.into_iter().map(|flow| flow.id).collect());
         }
         Ok(filter)
     }

@@ -37,19 +37,19 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let now = now_micros(&app);
     let created = recorder(&app)?
-        .write(move |book| {
+        .write(move |records| {
             let key = body.idempotency_key.as_ref();
             let identity = key.map(|key| Identity(format!("{}/{key}", body.flow_id)));
             if let Some(identity) = identity
-                && let Some(run) = book.run_like(&identity)?
+                && let Some(run) = records.run_with_identity(&identity)?
             {
                 return Ok(Some((run, false)));
             }
-            if book.flow(body.flow_id)?.is_none() {
+            if records.flow(body.flow_id)?.is_none() {
                 return Ok(None);
             }
             let run = convert::new_flow_run(body, now);
-            book.put(&run)?;
+            records.put_run(&run)?;
             Ok(Some((run, true)))
         })
         .await?;
@@ -60,7 +60,7 @@ async fn create(
 
 async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = read_id(&id)?;
-    let run = recorder(&app)?.write(move |book| book.run(RunKind::FlowRun, id)).await?;
+    let run = recorder(&app)?.write(move |records| records.run(RunKind::FlowRun, id)).await?;
     Ok(json(StatusCode::OK, &convert::flow_run(&run.ok_or(NOT_FOUND)?, now_micros(&app))))
 }
 
@@ -98,10 +98,10 @@ async fn change(
     change: impl FnOnce(&mut Run) + Send + 'static,
 ) -> Result<StatusCode, ApiError> {
     let is_there = recorder(app)?
-        .write(move |book| {
-            let Some(mut run) = book.run(RunKind::FlowRun, id)? else { return Ok(false) };
+        .write(move |records| {
+            let Some(mut run) = records.run(RunKind::FlowRun, id)? else { return Ok(false) };
             change(&mut run);
-            book.put(&run)?;
+            records.put_run(&run)?;
             Ok(true)
         })
         .await?;
@@ -113,12 +113,12 @@ async fn change(
 async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let run = (RunKind::FlowRun, read_id(&id)?);
     let recorder = recorder(&app)?;
-    let within = recorder.write(move |book| book.within(run.0, run.1)).await?;
+    let within = recorder.write(move |records| records.run_tree(run.0, run.1)).await?;
     if within.is_empty() {
         return Err(NOT_FOUND);
     }
     evidence::deleted(app.ledger(), run, &within.into_iter().collect()).await?;
-    recorder.write(move |book| book.delete(run.0, run.1)).await?;
+    recorder.write(move |records| records.delete_run(run.0, run.1)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -168,11 +168,11 @@ async fn settle(
     judge: impl FnOnce(&Run) -> Verdict + Send + 'static,
 ) -> Result<(Run, Verdict), ApiError> {
     let judged = recorder(app)?
-        .write(move |book| {
-            let Some(mut run) = book.run(RunKind::FlowRun, id)? else { return Ok(None) };
+        .write(move |records| {
+            let Some(mut run) = records.run(RunKind::FlowRun, id)? else { return Ok(None) };
             let verdict = judge(&run);
             if let Verdict::Accept(state) | Verdict::Reject(Some(state), _) = &verdict {
-                enter(book, &mut run, state.clone())?;
+                enter(records, &mut run, state.clone())?;
             }
             Ok(Some((run, verdict)))
         })

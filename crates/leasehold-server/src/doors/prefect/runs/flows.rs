@@ -31,12 +31,12 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let now = now_micros(&app);
     let (flow, is_new) = recorder(&app)?
-        .write(move |book| {
-            if let Some(flow) = book.flow_by_name(&body.name)? {
+        .write(move |records| {
+            if let Some(flow) = records.flow_by_name(&body.name)? {
                 return Ok((flow, false));
             }
             let flow = convert::new_flow(body, now);
-            book.add_flow(&flow)?;
+            records.add_flow(&flow)?;
             Ok((flow, true))
         })
         .await?;
@@ -46,7 +46,7 @@ async fn create(
 
 async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = read_id(&id)?;
-    let flow = recorder(&app)?.write(move |book| book.flow(id)).await?.ok_or(NOT_FOUND)?;
+    let flow = recorder(&app)?.write(move |records| records.flow(id)).await?.ok_or(NOT_FOUND)?;
     Ok(json(StatusCode::OK, &convert::flow(&flow)))
 }
 
@@ -54,7 +54,7 @@ async fn read_named(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let read = recorder(&app)?.write(move |book| book.flow_by_name(&name));
+    let read = recorder(&app)?.write(move |records| records.flow_by_name(&name));
     Ok(json(StatusCode::OK, &convert::flow(&read.await?.ok_or(NOT_FOUND)?)))
 }
 
@@ -63,9 +63,9 @@ async fn list(State(app): State<App>, Valid(body): Valid<ListFlows>) -> Result<R
     let sort = convert::flow_sort(body.sort);
     let (offset, limit) = (body.offset, body.limit);
     let flows = recorder(&app)?
-        .write(move |book| match wanted {
-            None => book.flows(sort, offset, limit),
-            Some(wanted) => Ok(page(wanted.find(book)?, sort, offset, limit)),
+        .write(move |records| match wanted {
+            None => records.flows(sort, offset, limit),
+            Some(wanted) => Ok(page(wanted.find(records)?, sort, offset, limit)),
         })
         .await?;
     let flows: Vec<_> = flows.iter().map(convert::flow).collect();

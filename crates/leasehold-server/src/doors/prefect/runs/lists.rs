@@ -68,7 +68,7 @@ async fn list(
     body: &FilterRuns,
 ) -> Result<Vec<Run>, ApiError> {
     let runs = filter::runs(kind, sort, body)?;
-    Ok(recorder(app)?.write(move |book| book.runs(kind, &runs.resolve(book)?)).await?)
+    Ok(recorder(app)?.write(move |records| records.runs(kind, &runs.resolve(records)?)).await?)
 }
 
 async fn count(
@@ -77,8 +77,9 @@ async fn count(
     Valid(body): Valid<FilterRuns>,
 ) -> Result<Response, ApiError> {
     let runs = filter::runs(kind, Sort::default(), &body)?;
-    let count =
-        recorder(&app)?.write(move |book| book.run_count(kind, &runs.resolve(book)?)).await?;
+    let count = recorder(&app)?
+        .write(move |records| records.run_count(kind, &runs.resolve(records)?))
+        .await?;
     Ok(json(StatusCode::OK, &count))
 }
 
@@ -92,7 +93,7 @@ async fn states(
         RunKind::TaskRun => ("task_run_id", of.task_run_id),
     };
     let run = run.ok_or_else(|| missing_query(name))?;
-    let states = recorder(&app)?.write(move |book| book.states(run)).await?;
+    let states = recorder(&app)?.write(move |records| records.states(run)).await?;
     let states: Vec<_> = states.iter().map(convert::wire_state).collect();
     Ok(json(StatusCode::OK, &states))
 }

@@ -12,7 +12,7 @@ mod logs;
 mod task_runs;
 
 use leasehold_api::{Body, path};
-use leasehold_records::{Book, RecordsError, Run, RunKind, State};
+use leasehold_records::{RecordsError, Run, RunKind, State, Transaction};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -75,15 +75,15 @@ async fn bear_witness(app: &App, run: &Run) {
 }
 
 /// Lets a run enter a state, and the task run that stands for it in its parent, if any.
-fn enter(book: &Book<'_>, run: &mut Run, state: State) -> Result<(), RecordsError> {
+fn enter(records: &Transaction<'_>, run: &mut Run, state: State) -> Result<(), RecordsError> {
     run.enter(state.clone());
-    book.put(run)?;
+    records.put_run(run)?;
     let Some(parent) = run.parent.filter(|_| run.kind == RunKind::FlowRun) else { return Ok(()) };
-    if let Some(mut parent) = book.run(RunKind::TaskRun, parent)? {
+    if let Some(mut parent) = records.run(RunKind::TaskRun, parent)? {
         let mut mirrored = State { id: Uuid::now_v7(), data: Value::Null, ..state };
         mirrored.details.insert("child_flow_run_id".to_owned(), run.id.to_string().into());
         parent.enter(crate::doors::prefect::convert::runs::belonging_to(mirrored, &parent));
-        book.put(&parent)?;
+        records.put_run(&parent)?;
     }
     Ok(())
 }

@@ -45,19 +45,19 @@ async fn create(
     }
     let now = now_micros(&app);
     let created = recorder(&app)?
-        .write(move |book| {
+        .write(move |records| {
             let run = convert::new_task_run(body, now);
             let known = match &run.identity {
-                Some(identity) => book.run_like(identity)?,
+                Some(identity) => records.run_with_identity(identity)?,
                 None => None,
             };
-            if let Some(known) = known.or(book.run(RunKind::TaskRun, run.id)?) {
+            if let Some(known) = known.or(records.run(RunKind::TaskRun, run.id)?) {
                 return Ok(Some((known, false)));
             }
-            if book.run(RunKind::FlowRun, run.id)?.is_some() {
+            if records.run(RunKind::FlowRun, run.id)?.is_some() {
                 return Ok(None);
             }
-            book.put(&run)?;
+            records.put_run(&run)?;
             Ok(Some((run, true)))
         })
         .await?;
@@ -78,7 +78,7 @@ fn is_for_a_worker(body: &CreateTaskRun) -> bool {
 
 async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = read_id(&id)?;
-    let run = recorder(&app)?.write(move |book| book.run(RunKind::TaskRun, id)).await?;
+    let run = recorder(&app)?.write(move |records| records.run(RunKind::TaskRun, id)).await?;
     Ok(json(StatusCode::OK, &convert::task_run(&run.ok_or(NOT_FOUND)?, now_micros(&app))))
 }
 
@@ -90,10 +90,10 @@ async fn update(
     let (id, body): (_, UpdateTaskRun) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
     let is_there = recorder(&app)?
-        .write(move |book| {
-            let Some(mut run) = book.run(RunKind::TaskRun, id)? else { return Ok(false) };
+        .write(move |records| {
+            let Some(mut run) = records.run(RunKind::TaskRun, id)? else { return Ok(false) };
             convert::update_task_run(&mut run, &body, now);
-            book.put(&run)?;
+            records.put_run(&run)?;
             Ok(true)
         })
         .await?;
@@ -142,10 +142,10 @@ async fn set_state(
 async fn judged(app: &App, id: Uuid, body: SetState) -> Result<(Run, Verdict), ApiError> {
     let now = now_micros(app);
     let judged = recorder(app)?
-        .write(move |book| {
-            let Some(run) = book.run(RunKind::TaskRun, id)? else { return Ok(None) };
+        .write(move |records| {
+            let Some(run) = records.run(RunKind::TaskRun, id)? else { return Ok(None) };
             let flow_run = match run.parent {
-                Some(flow_run) => book.run(RunKind::FlowRun, flow_run)?,
+                Some(flow_run) => records.run(RunKind::FlowRun, flow_run)?,
                 None => None,
             };
             let proposed = convert::belonging_to(convert::state(body.state, now), &run);
@@ -160,15 +160,15 @@ async fn judged(app: &App, id: Uuid, body: SetState) -> Result<(Run, Verdict), A
 }
 
 async fn write(app: &App, id: Uuid, state: RunState) -> Result<Option<Run>, ApiError> {
-    let written = recorder(app)?.write(move |book| {
-        let Some(mut run) = book.run(RunKind::TaskRun, id)? else { return Ok(None) };
+    let written = recorder(app)?.write(move |records| {
+        let Some(mut run) = records.run(RunKind::TaskRun, id)? else { return Ok(None) };
         if state.kind == StateType::Running
             && let Some(flow_run) = run.parent
-            && let Some(flow_run) = book.run(RunKind::FlowRun, flow_run)?
+            && let Some(flow_run) = records.run(RunKind::FlowRun, flow_run)?
         {
             run.flow_run_run_count = flow_run.run_count;
         }
-        enter(book, &mut run, state)?;
+        enter(records, &mut run, state)?;
         Ok(Some(run))
     });
     Ok(written.await?)
