@@ -26,6 +26,10 @@ pub(crate) enum Task {
     ///
     /// Takes a second. Each breach names the law, the file and the line, and says what to do.
     Laws,
+    /// Send random bytes to everything that reads bytes from clients
+    ///
+    /// Fails at the first panic, and at the first answer that blames the server (5xx).
+    Fuzz(FuzzArguments),
     /// Run everything that CI runs: formatting, lints, documentation, laws, licences, all tests
     Ci,
 }
@@ -43,6 +47,27 @@ pub(crate) struct TestArguments {
     /// Passed to pytest, as in `cargo xtask test clients -- -k gcl -x`
     #[arg(last = true, value_name = "PYTEST ARGUMENTS")]
     pub(crate) pytest: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FuzzArguments {
+    /// What to fuzz [default: all, one after the other]
+    #[arg(value_enum)]
+    pub(crate) target: Option<FuzzTarget>,
+
+    /// For how long, for each target
+    #[arg(long, default_value_t = 60.0)]
+    pub(crate) minutes: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FuzzTarget {
+    /// The readers of bodies and queries
+    Body,
+    /// A connection of the whole server
+    Http,
+    /// The API as /api/openapi.json describes it, with schemathesis
+    Schemathesis,
 }
 
 impl TestArguments {
@@ -64,4 +89,8 @@ pub(crate) enum Suite {
     Sim,
     /// The real Prefect clients against the real server, once for each version
     Clients,
+    /// Random bytes and requests, for half a minute each; `cargo xtask fuzz` goes on for longer
+    Fuzz,
+    /// Everything that attacks at once, for half a minute; leasehold-bench goes on for longer
+    Soak,
 }

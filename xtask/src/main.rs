@@ -6,6 +6,7 @@
 mod arguments;
 mod checks;
 mod environment;
+mod fuzz;
 mod laws;
 mod newest;
 mod packages;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::ClientsNewest => newest::check(),
         Task::Laws => laws::check(),
+        Task::Fuzz(arguments) => fuzz::run_wanted(&arguments),
         Task::Test(arguments) => suites::run_wanted(&arguments),
         Task::Ci => checks::run_all().and_then(|()| suites::run_wanted(&TestArguments::default())),
     };

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::arguments::{Suite, TestArguments};
+use crate::arguments::{FuzzArguments, Suite, TestArguments};
 use crate::environment::{binary, cargo, has_cargo_subcommand, root, venv_dir};
+use crate::fuzz;
 use crate::packages::{self, Program};
 use crate::step::{run, run_reading, step, succeeded};
 use crate::venvs::{self, Venv};
@@ -20,6 +21,12 @@ const PROGRAMS: &[Program] = &[
 
 /// How many seeds the simulator goes through in CI.
 const SEEDS: &str = "200";
+
+/// For half a minute. The dev profile and a machine that is shared say nothing of speed.
+const SOAK: &[&str] = &["soak", "--minutes", "0.5", "--p99-times-max", "10"];
+
+/// For how long CI fuzzes each target.
+const FUZZ_MINUTES: f64 = 0.5;
 
 /// Runs the suites that `arguments` ask for and sums them up.
 pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
@@ -56,6 +63,16 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
             run_cargo(&["run", "--package", "leasehold-sim", "--", "--seeds", SEEDS])
         })?;
         summary.push(("simulator".to_owned(), format!("{SEEDS} seeds")));
+    }
+    if arguments.wants(Suite::Fuzz) {
+        fuzz::run_wanted(&FuzzArguments { target: None, minutes: FUZZ_MINUTES })?;
+        summary.push(("fuzz".to_owned(), format!("{FUZZ_MINUTES} minutes for each target")));
+    }
+    if arguments.wants(Suite::Soak) {
+        step("soak", || {
+            run_cargo(&[&["run", "--package", "leasehold-bench", "--"], SOAK].concat())
+        })?;
+        summary.push(("soak".to_owned(), "no bound was broken".to_owned()));
     }
     if clients {
         for venv in &client_venvs {

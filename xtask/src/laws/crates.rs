@@ -72,6 +72,20 @@ const FLOORS: &[Floor] = &[
         may: &["leasehold-engine", "leasehold-journal", "leasehold-node"],
         never: NETWORK,
     },
+    // Sends random bytes to what reads bytes.
+    Floor {
+        name: "leasehold-fuzz",
+        may: &[
+            "leasehold-api",
+            "leasehold-engine",
+            "leasehold-journal",
+            "leasehold-node",
+            "leasehold-prefect",
+            "leasehold-records",
+            "leasehold-server",
+        ],
+        never: &[],
+    },
     // Measures from outside.
     Floor { name: "leasehold-bench", may: &["leasehold-redis"], never: &[] },
     Floor { name: "xtask", may: &[], never: &["tokio"] },
