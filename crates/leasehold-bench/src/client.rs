@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 pub(crate) const CREATE: &str = "/api/v2/concurrency_limits/";
 const INCREMENT: &str = "/api/v2/concurrency_limits/increment";
 pub(crate) const ACQUIRE: &str = "/api/v2/concurrency_limits/increment-with-lease";
-const RELEASE: &str = "/api/v2/concurrency_limits/decrement-with-lease";
+pub(crate) const RELEASE: &str = "/api/v2/concurrency_limits/decrement-with-lease";
 
 /// A connection to a server.
 pub(crate) struct Client {

@@ -17,6 +17,7 @@ mod process;
 mod rate;
 mod report;
 mod scale;
+mod soak;
 mod systems;
 mod table;
 
@@ -50,6 +51,8 @@ enum Command {
     Scale(scale::Args),
     /// How cost grows with limits and waiters that a request does not touch.
     Growth(growth::Args),
+    /// Everything that attacks at once, for an hour; fails if a bound is broken.
+    Soak(soak::Args),
     /// The bare HTTP server.
     #[command(hide = true)]
     Echo(echo::Args),
@@ -80,6 +83,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Makespan(args) => report::print(&makespan::measure(&args).await?, args.json),
         Command::Scale(args) => report::print(&scale::measure(&args).await?, args.json),
         Command::Growth(args) => report::print(&growth::measure(&args).await?, args.json),
+        Command::Soak(args) => report::print_or_fail(&soak::measure(&args).await?, args.json),
         Command::Echo(args) => echo::serve(&args).await,
     }
 }

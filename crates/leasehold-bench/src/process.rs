@@ -100,6 +100,23 @@ impl Process {
         Ok(kilobytes * 1024)
     }
 
+    /// Where it logs to.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill(self.pid(), signal)?)
+    }
+
+    /// Kills it at once, and waits until it has ended.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn pid(&self) -> Pid {
         // A process id of Linux fits: the kernel's maximum is 2^22.
         Pid::from_raw(self.child.id() as i32)

@@ -87,6 +87,15 @@ pub(crate) fn print<R: Report>(report: &R, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As [`print`], and fails if a target is not met.
+pub(crate) fn print_or_fail<R: Report>(report: &R, json: bool) -> anyhow::Result<()> {
+    print(report, json)?;
+    let missed: Vec<_> = report.targets().into_iter().filter(|target| !target.is_met).collect();
+    let names: Vec<_> = missed.iter().map(|target| target.what.as_str()).collect();
+    anyhow::ensure!(names.is_empty(), "not met: {}", names.join("; "));
+    Ok(())
+}
+
 /// A system that was not measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Absent {

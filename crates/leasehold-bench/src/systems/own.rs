@@ -65,6 +65,13 @@ impl Server {
         let server = on_folder(folder, options).await?;
         Ok((server, start.elapsed().as_secs_f64()))
     }
+
+    /// Kills this Leasehold and starts it again, on the same data and the same port.
+    pub(crate) async fn crash(&mut self, options: &[&str]) -> anyhow::Result<()> {
+        self.process.kill()?;
+        self.process = start_leasehold(self.folder(), self.port, options).await?;
+        Ok(())
+    }
 }
 
 async fn on_folder(folder: Arc<TempDir>, options: &[&str]) -> anyhow::Result<Server> {
