@@ -33,10 +33,10 @@ const ROW_BYTES: u64 = 128;
 impl EventRow {
     /// An event with a kind and a time, in microseconds since the Unix epoch; its other fields are
     /// empty.
-    pub fn new(kind: impl Into<String>, at_micros: i64) -> Self {
+    pub fn new(id: Uuid, kind: impl Into<String>, at_micros: i64) -> Self {
         Self {
             number: 0,
-            id: Uuid::now_v7(),
+            id,
             at_micros,
             kind: kind.into(),
             limit: None,

@@ -1,5 +1,5 @@
 //! Which states a run may enter. Pure: the run, the state that its client proposes, and the time
-//! come in; a [`Verdict`] goes out.
+//! come in; a [`Verdict`] goes out. A state that takes the place of the proposed one keeps its id.
 //!
 //! These are the few rules that a client counts on: retries are counted here, a run that is
 //! over stays over, a run that is to stop does not go on. A transition that was made already is
@@ -9,7 +9,6 @@
 mod pause;
 
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::run::{Run, RunKind};
 use crate::state::{State, StateType};
@@ -127,7 +126,6 @@ fn why_nothing_has_to_stop(run: &Run, current: &State) -> Option<&'static str> {
 
 fn cancelled(proposed: &State) -> State {
     State {
-        id: Uuid::now_v7(),
         kind: StateType::Cancelled,
         name: StateType::Cancelled.usual_name().to_owned(),
         message: None,
@@ -157,7 +155,6 @@ fn may_begin(proposed: &State, flow_run: Option<&Run>) -> Option<Verdict> {
         None | Some(Some(StateType::Running)) => None,
         Some(Some(StateType::Paused)) => {
             let paused = State {
-                id: Uuid::now_v7(),
                 kind: StateType::Paused,
                 name: "NotReady".to_owned(),
                 message: None,
@@ -203,13 +200,7 @@ fn retry(failed: State, now_micros: i64, seconds: f64) -> State {
     if let Ok(due) = jiff::Timestamp::from_microsecond(due) {
         details.insert("scheduled_time".to_owned(), due.to_string().into());
     }
-    State {
-        id: Uuid::now_v7(),
-        kind: StateType::Scheduled,
-        name: "AwaitingRetry".to_owned(),
-        details,
-        ..failed
-    }
+    State { kind: StateType::Scheduled, name: "AwaitingRetry".to_owned(), details, ..failed }
 }
 
 #[cfg(test)]

@@ -327,11 +327,17 @@ fn records_of_a_newer_version_are_refused_and_unchanged() {
 }
 
 fn happened(limit: &str) -> EventRow {
-    EventRow { limit: Some(limit.to_owned()), ..EventRow::new("lease.granted", SECOND) }
+    EventRow {
+        limit: Some(limit.to_owned()),
+        ..EventRow::new(Uuid::now_v7(), "lease.granted", SECOND)
+    }
 }
 
 fn sent(bytes: usize) -> EventRow {
-    EventRow { document: Some("x".repeat(bytes)), ..EventRow::new("x.happened", SECOND) }
+    EventRow {
+        document: Some("x".repeat(bytes)),
+        ..EventRow::new(Uuid::now_v7(), "x.happened", SECOND)
+    }
 }
 
 fn every_event() -> EventFilter {
@@ -422,8 +428,12 @@ fn a_filter_passes_the_same_events_in_memory_and_in_the_database() {
     let mut events = [
         happened("db"),
         EventRow { lease, ..happened("tag:db") },
-        EventRow { holder: holder.clone(), at_micros: 9, ..EventRow::new("lease", 0) },
-        EventRow { holder, ..EventRow::new("leases.granted", 9 * SECOND) },
+        EventRow {
+            holder: holder.clone(),
+            at_micros: 9,
+            ..EventRow::new(Uuid::now_v7(), "lease", 0)
+        },
+        EventRow { holder, ..EventRow::new(Uuid::now_v7(), "leases.granted", 9 * SECOND) },
         sent(3),
     ];
     transaction.add_events(&mut events).unwrap();

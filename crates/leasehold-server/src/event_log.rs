@@ -32,6 +32,7 @@ pub(crate) use self::tail::{Entry, RenderedEvent};
 use self::writer::{Inbox, LogWriter, Newest};
 use crate::coordinator::{Handle, Unavailable};
 use crate::doors::prefect::convert;
+use crate::ids;
 use crate::records::Recorder;
 
 /// How many may wait at once until what has happened is written.
@@ -155,13 +156,14 @@ impl LogTask {
 fn events(event: &Event) -> Vec<EventRow> {
     let (kind, reason) = words::kind_and_reason(&event.kind);
     let origin = event.origin.as_deref().and_then(origin);
+    let at_micros = event.at.as_micros();
     let row = |limit: Option<String>| EventRow {
         limit,
         holder: event.holder.as_ref().map(holder),
         lease: event.lease.map(|lease| Uuid::from_u128(lease.0)),
         origin: origin.clone(),
         reason: reason.clone(),
-        ..EventRow::new(kind, event.at.as_micros())
+        ..EventRow::new(ids::at(at_micros), kind, at_micros)
     };
     if event.limits.is_empty() {
         return vec![row(None)];
@@ -182,5 +184,5 @@ pub(crate) fn origin(origin: &Origin) -> Option<String> {
 
 /// Says what is not in the log.
 fn dropped(reason: String, at_micros: i64) -> EventRow {
-    EventRow { reason: Some(reason), ..EventRow::new("log.dropped", at_micros) }
+    EventRow { reason: Some(reason), ..EventRow::new(ids::at(at_micros), "log.dropped", at_micros) }
 }

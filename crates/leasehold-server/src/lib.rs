@@ -1,8 +1,8 @@
 //! The Leasehold server.
 //!
 //! Handlers parse and validate, send a command to the [`coordinator`], and render its
-//! outcome. The coordinator alone owns the ledger; `clock` alone reads the time. `doors` has one
-//! folder for each API; what the doors share is below them.
+//! outcome. The coordinator alone owns the ledger; `clock` alone reads the time, and `ids` alone
+//! makes ids. `doors` has one folder for each API; what the doors share is below them.
 
 mod access;
 mod acquire;
@@ -13,6 +13,7 @@ pub mod coordinator;
 mod doors;
 pub mod event_log;
 mod http;
+mod ids;
 mod liveness;
 mod notices;
 pub mod records;

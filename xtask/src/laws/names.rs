@@ -63,6 +63,14 @@ const LAWS: &[Law] = &[
         remedy: "take the time as an argument; the clock is read at the outer edge",
     },
     Law {
+        name: "ids",
+        forbidden: &["Uuid::now_v7", "Uuid::new_v7", "Uuid::new_v4"],
+        within: DECIDES,
+        binds: Binds::Product,
+        places: &[("crates/leasehold-server/src/ids.rs", "the ids")],
+        remedy: "take the id as an argument, or call `ids`",
+    },
+    Law {
         name: "sleep",
         forbidden: &["thread::sleep", "time::sleep"],
         within: DECIDES,

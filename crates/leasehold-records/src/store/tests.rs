@@ -8,7 +8,7 @@ use crate::run::{Run, RunKind};
 use crate::state::{State, StateType};
 
 fn event() -> EventRow {
-    EventRow { document: Some("x".repeat(60_000)), ..EventRow::new("x", 0) }
+    EventRow { document: Some("x".repeat(60_000)), ..EventRow::new(Uuid::now_v7(), "x", 0) }
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn records_of_the_fourth_version_are_searched_and_numbered_as_before() {
     let columns = ["state_micros", "expected_micros", "start_micros", "due_micros"].map(column);
     assert_eq!(columns, [Some(6), Some(5), None, Some(7_000_000)]);
 
-    let mut added = [EventRow::new("new", 2)];
+    let mut added = [EventRow::new(Uuid::now_v7(), "new", 2)];
     transaction.add_events(&mut added).unwrap();
     assert_eq!(added[0].number, 10);
     let every = EventFilter { limit_count: 9, ..EventFilter::default() };

@@ -77,7 +77,6 @@ pub(super) fn may_leave(current: &State, proposed: &State, now_micros: i64) -> O
     }
     let name = proposed.name.to_lowercase();
     let failed = State {
-        id: Uuid::now_v7(),
         kind: StateType::Failed,
         name: StateType::Failed.usual_name().to_owned(),
         message: Some(format!("The flow was {name} and never resumed.")),
@@ -90,9 +89,9 @@ pub(super) fn may_leave(current: &State, proposed: &State, now_micros: i64) -> O
 }
 
 /// The state in which a paused flow run goes on.
-pub fn resumed(now_micros: i64) -> State {
+pub fn resumed(id: Uuid, now_micros: i64) -> State {
     State {
-        id: Uuid::now_v7(),
+        id,
         kind: StateType::Running,
         name: StateType::Running.usual_name().to_owned(),
         at_micros: now_micros,

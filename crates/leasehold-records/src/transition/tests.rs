@@ -1,4 +1,5 @@
 use serde_json::json;
+use uuid::Uuid;
 
 use super::*;
 
@@ -186,8 +187,8 @@ fn a_flow_run_pauses_once_for_each_key_until_it_runs_from_its_beginning() {
     check(&flow, first(), None, "accept Paused");
     flow.enter(first());
     check(&flow, first(), None, "reject");
-    check(&flow, resumed(11 * SECOND), None, "accept Running");
-    flow.enter(resumed(11 * SECOND));
+    check(&flow, resumed(Uuid::nil(), 11 * SECOND), None, "accept Running");
+    flow.enter(resumed(Uuid::nil(), 11 * SECOND));
     assert_eq!(flow.details["empirical_policy"], json!({"pause_keys": ["1"], "resuming": true}));
     check(&flow, first(), None, "reject");
     check(&flow, paused(json!({"pause_key": "2"})), None, "accept Paused");
@@ -197,7 +198,7 @@ fn a_flow_run_pauses_once_for_each_key_until_it_runs_from_its_beginning() {
     assert_eq!(flow.details["empirical_policy"], json!({"pause_keys": [], "resuming": false}));
     flow.enter(state(StateType::Running));
     flow.enter(first());
-    flow.enter(resumed(12 * SECOND));
+    flow.enter(resumed(Uuid::nil(), 12 * SECOND));
     flow.enter(state(StateType::Failed));
     check(&flow, state(StateType::Running), None, "accept Running");
     flow.enter(state(StateType::Running));
@@ -231,12 +232,13 @@ fn what_nobody_could_start_again_is_not_suspended() {
 fn a_pause_that_timed_out_ends_the_run() {
     let mut flow = run(RunKind::FlowRun, &[StateType::Running]);
     flow.enter(paused(json!({"pause_timeout": "1970-01-01T00:00:11Z"})));
-    check(&flow, resumed(10 * SECOND), None, "accept Running");
+    check(&flow, resumed(Uuid::nil(), 10 * SECOND), None, "accept Running");
     check(&flow, state(StateType::Completed), None, "accept Completed");
     check(&flow, state(StateType::Pending), None, "reject");
-    flow.enter(resumed(10 * SECOND));
+    flow.enter(resumed(Uuid::nil(), 10 * SECOND));
     flow.enter(paused(json!({"pause_timeout": "1970-01-01T00:00:09Z"})));
-    let Verdict::Reject(Some(failed), _) = judge(&flow, resumed(10 * SECOND), None, 10 * SECOND)
+    let Verdict::Reject(Some(failed), _) =
+        judge(&flow, resumed(Uuid::nil(), 10 * SECOND), None, 10 * SECOND)
     else {
         panic!("it went on")
     };

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::doors::prefect::convert;
+use crate::ids;
 
 /// How long a token is valid.
 const TOKEN_TTL: Span = Span::from_seconds(3_600);
@@ -59,10 +60,10 @@ impl CsrfTokens {
             Some(known) => (known.id, known.created),
             None => {
                 tokens.order.push_back(client.to_owned());
-                (Uuid::new_v4(), now)
+                (ids::random(), now)
             }
         };
-        let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let token = format!("{}{}", ids::random().simple(), ids::random().simple());
         let expires = now + TOKEN_TTL;
         let answer = CsrfToken {
             id,

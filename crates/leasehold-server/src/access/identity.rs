@@ -7,7 +7,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use uuid::Uuid;
+
+use crate::ids;
 
 /// The cookie that a client is known by. It grants nothing.
 const COOKIE: &str = "leasehold-client";
@@ -44,7 +45,7 @@ impl ClientId {
 
     /// A client that is not known yet, and the cookie to know it by.
     pub(crate) fn new() -> (Self, Option<HeaderValue>) {
-        let id = Uuid::new_v4().simple().to_string();
+        let id = ids::random().simple().to_string();
         let cookie = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax");
         (Self::of(&id), HeaderValue::try_from(cookie).ok())
     }

@@ -5,6 +5,8 @@ use leasehold_engine::{LeaseId, RequestDigest};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::ids;
+
 /// A UUID of version 8, the one for private use, that begins with "lease" and ends at random.
 const EMPTY: u128 = 0x1ea5_e000_0000_8000_8000_0000_0000_0000;
 const EMPTY_MASK: u128 = 0xffff_ffff_ffff_ffff_c000_0000_0000_0000;
@@ -15,7 +17,7 @@ const KEYED_MASK: u128 = 0xffff_ff00_0000_f000_c000_0000_0000_0000;
 
 /// The id of a new lease.
 pub(crate) fn new() -> LeaseId {
-    LeaseId(Uuid::new_v4().as_u128())
+    LeaseId(ids::random().as_u128())
 }
 
 /// The id of the lease that an idempotency key stands for.
@@ -35,7 +37,7 @@ pub(crate) fn request_digest(request: &[u8]) -> RequestDigest {
 pub(crate) fn empty(key: Option<&str>) -> Uuid {
     let end = match key {
         Some(key) => digest(&[b"empty lease of a key", key.as_bytes()]),
-        None => Uuid::new_v4().as_u128(),
+        None => ids::random().as_u128(),
     };
     Uuid::from_u128(EMPTY | (end & !EMPTY_MASK))
 }

@@ -11,6 +11,7 @@ use leasehold_records::EventRow;
 
 use crate::app::App;
 use crate::coordinator::Answer;
+use crate::ids;
 
 /// How long a name is not looked for again.
 const PERIOD: Span = Span::from_seconds(60);
@@ -73,7 +74,7 @@ async fn tell(app: &App, names: Vec<Arc<str>>) {
         log.note_ours(EventRow {
             limit: Some(asked.to_string()),
             reason: Some(reason),
-            ..EventRow::new("limit.missing", now.as_micros())
+            ..EventRow::new(ids::at(now.as_micros()), "limit.missing", now.as_micros())
         });
     }
 }

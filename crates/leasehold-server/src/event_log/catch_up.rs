@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::words::{HOLDS, kind_and_reason};
 use super::{dropped, holder, origin};
 use crate::coordinator::chain;
+use crate::ids;
 
 /// More grants than this do not happen in the moment by which the log is behind: for longer than
 /// that nothing could be written.
@@ -130,7 +131,7 @@ fn of_one_that_lives(
     };
     let at_micros = told_at.max(lease.created.as_micros());
     events.extend(last.into_iter().map(|last| EventRow {
-        id: Uuid::now_v7(),
+        id: ids::at(at_micros),
         at_micros,
         kind: out.to_owned(),
         reason: Some(LACKED.to_owned()),
@@ -145,15 +146,9 @@ fn ended(last: EventRow, ending: Option<&Ending>, durable_at: i64) -> EventRow {
         Some(ending) => kind_and_reason(&EventKind::Ended(EndReason::clone(&ending.how))),
         None => ("lease.ended", Some(LACKED.to_owned())),
     };
-    let at_micros = ending.map_or(durable_at, |ending| ending.at.as_micros());
-    EventRow {
-        id: Uuid::now_v7(),
-        // The journal may be an older one.
-        at_micros: at_micros.max(last.at_micros),
-        kind: kind.to_owned(),
-        reason,
-        ..last
-    }
+    // The journal may be an older one.
+    let at_micros = ending.map_or(durable_at, |ending| ending.at.as_micros()).max(last.at_micros);
+    EventRow { id: ids::at(at_micros), at_micros, kind: kind.to_owned(), reason, ..last }
 }
 
 /// Whether it is held by whom this was told of last.
@@ -168,7 +163,7 @@ fn of(lease: &Lease, limit: &str, kind: &str, at_micros: i64) -> EventRow {
         lease: Some(Uuid::from_u128(lease.id.0)),
         origin: lease.origin.as_deref().and_then(origin),
         reason: Some(LACKED.to_owned()),
-        ..EventRow::new(kind, at_micros)
+        ..EventRow::new(ids::at(at_micros), kind, at_micros)
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::ids;
 use crate::liveness::observe;
 
 /// How many bytes an event may have that a client sends. A larger one loses its payload, and if
@@ -112,7 +113,7 @@ impl ClientEvent {
         sent: observe::Sent<'_>,
         at_micros: i64,
     ) -> Self {
-        let new = EventRow::new(&*event.event, at_micros);
+        let new = EventRow::new(ids::at(at_micros), &*event.event, at_micros);
         let said_id = sent.document.get("id").and_then(|id| id.as_str()?.parse().ok());
         Self(kept(sent).map(|document| EventRow {
             id: said_id.unwrap_or(new.id),
@@ -183,7 +184,7 @@ mod tests {
         let (events, mut from_clients) = channel();
         let event = || {
             let document = Some("x".repeat(EVENT_BYTES_MAX));
-            ClientEvent(Some(EventRow { document, ..EventRow::new("x", 0) }))
+            ClientEvent(Some(EventRow { document, ..EventRow::new(ids::at(0), "x", 0) }))
         };
         for _ in 0..1_000 {
             events.note(event());

@@ -7,6 +7,8 @@ use leasehold_records::EventRow;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::ids;
+
 /// The event of a Prefect server, if it has one for what happened. It is told once, a rename
 /// included, and names no limit of the log: there our own event does.
 pub(super) fn event(event: &Event) -> Option<EventRow> {
@@ -17,7 +19,8 @@ pub(super) fn event(event: &Event) -> Option<EventRow> {
         EventKind::LimitDeleted(limit) => ("deleted", limit),
         _ => return None,
     };
-    let row = EventRow::new(format!("prefect.concurrency-limit.{action}"), event.at.as_micros());
+    let at = event.at.as_micros();
+    let row = EventRow::new(ids::at(at), format!("prefect.concurrency-limit.{action}"), at);
     let document = Some(document(&row, limit));
     Some(EventRow { document, ..row })
 }

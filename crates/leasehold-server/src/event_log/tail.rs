@@ -112,7 +112,11 @@ mod tests {
     use super::*;
 
     fn event(number: u64, bytes: usize) -> EventRow {
-        EventRow { number, document: Some("x".repeat(bytes)), ..EventRow::new("x.happened", 0) }
+        EventRow {
+            number,
+            document: Some("x".repeat(bytes)),
+            ..EventRow::new(crate::ids::at(0), "x.happened", 0)
+        }
     }
 
     fn behind(after: u64) -> EventFilter {

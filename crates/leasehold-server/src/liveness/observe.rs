@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::event_log;
+use crate::ids;
 
 type Fields = Map<String, Value>;
 
@@ -91,11 +92,12 @@ impl ClientEvent {
             Some(Value::Object(details)) => details,
             _ => Map::new(),
         };
+        let at_micros = self.occurred_micros(now_micros);
         Some(State {
-            id: Uuid::now_v7(),
+            id: ids::at(at_micros),
             kind,
             name: text("prefect.state-name").unwrap_or(kind.usual_name()).to_owned(),
-            at_micros: self.occurred_micros(now_micros),
+            at_micros,
             message: text("prefect.state-message").filter(|it| !it.is_empty()).map(str::to_owned),
             data: part("data").unwrap_or_default(),
             details,

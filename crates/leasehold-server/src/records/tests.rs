@@ -4,9 +4,10 @@ use leasehold_engine::Timestamp;
 use leasehold_records::{Bounds, EventFilter, EventRow};
 
 use super::*;
+use crate::ids;
 
 fn event(number: u64) -> EventRow {
-    EventRow::new(number.to_string(), 0)
+    EventRow::new(ids::at(0), number.to_string(), 0)
 }
 
 #[tokio::test(flavor = "multi_thread")]

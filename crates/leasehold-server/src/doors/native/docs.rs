@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::doors::Routes;
 use crate::http::error::ApiError;
+use crate::ids;
 
 const PATH: &str = "/docs";
 const PAGE: &str = include_str!("docs/page.html");
@@ -35,7 +36,7 @@ async fn flow_run(Path(id): Path<String>) -> Result<Response, ApiError> {
 
 /// Nothing but the page's own script and style runs, and it may ask nobody but this server.
 async fn page() -> Response {
-    let nonce = Uuid::new_v4().simple();
+    let nonce = ids::random().simple();
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
          img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \

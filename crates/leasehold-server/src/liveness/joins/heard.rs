@@ -12,6 +12,7 @@ use crate::access::origin::clean;
 use crate::app::App;
 use crate::coordinator::Answer;
 use crate::event_log;
+use crate::ids;
 use crate::liveness::observe::{ClientEvent, Sent};
 
 type Fields = Map<String, Value>;
@@ -48,14 +49,14 @@ async fn keep(app: &App, join: Join, limit: String) {
         Certainty::Certain => "certain: its client's event can be about no other lease",
         Certainty::Likely => "likely: its client's event fits this lease best",
     };
-    let now = app.ledger().clock().now();
+    let now = app.ledger().clock().now().as_micros();
     log.note_ours(EventRow {
         limit: Some(limit),
         holder: join.holder.as_ref().map(event_log::holder),
         lease: Some(Uuid::from_u128(join.lease.0)),
         origin: event_log::origin(&join.origin),
         reason: Some(reason.to_owned()),
-        ..EventRow::new("holder.identified", now.as_micros())
+        ..EventRow::new(ids::at(now), "holder.identified", now)
     });
 }
 

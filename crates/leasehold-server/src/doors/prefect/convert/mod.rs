@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::doors::native::convert as leases;
 use crate::doors::native::convert::unleased;
+use crate::ids;
 
 pub(crate) fn timestamp(at: Timestamp) -> leasehold_api::Timestamp {
     leasehold_api::Timestamp(at.as_micros())
@@ -32,7 +33,7 @@ pub(crate) fn lease_id(id: Uuid) -> LeaseId {
 }
 
 pub(crate) fn new_limit_id() -> LimitId {
-    LimitId(Uuid::new_v4().as_u128())
+    LimitId(ids::random().as_u128())
 }
 
 pub(crate) fn create(body: limits::CreateLimit) -> CreateLimit {

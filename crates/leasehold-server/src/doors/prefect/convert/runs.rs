@@ -6,6 +6,8 @@ use leasehold_records::{Flow, FlowSort, Identity, Order, Run, RunKind, Sort, Sta
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::ids;
+
 type Fields = Map<String, Value>;
 
 /// What a state's details hold when nothing is known, as far as clients look at them.
@@ -35,7 +37,7 @@ pub(crate) fn new_flow(body: wire::CreateFlow, now_micros: i64) -> Flow {
     let mut details = Map::new();
     details.insert("tags".into(), body.tags.unwrap_or_default().into());
     details.insert("labels".into(), body.labels.unwrap_or_default().into());
-    Flow { id: Uuid::now_v7(), name: body.name, created_micros: now_micros, details }
+    Flow { id: ids::at(now_micros), name: body.name, created_micros: now_micros, details }
 }
 
 pub(crate) fn flow(flow: &Flow) -> wire::Flow {
@@ -53,7 +55,7 @@ pub(crate) fn flow(flow: &Flow) -> wire::Flow {
 pub(crate) fn state(proposed: ProposedState, now_micros: i64) -> State {
     let kind = StateType::from_word(proposed.kind.as_str()).unwrap_or(StateType::Pending);
     State {
-        id: Uuid::now_v7(),
+        id: ids::at(now_micros),
         kind,
         name: proposed.name.unwrap_or_else(|| kind.usual_name().to_owned()),
         at_micros: now_micros,
@@ -78,7 +80,7 @@ pub(crate) fn belonging_to(mut state: State, run: &Run) -> State {
 }
 
 pub(crate) fn new_flow_run(body: wire::CreateFlowRun, now_micros: i64) -> Run {
-    let id = Uuid::now_v7();
+    let id = ids::at(now_micros);
     let mut details = details([
         ("flow_version", body.flow_version.map(Value::from)),
         ("deployment_id", body.deployment_id.map(|id| id.to_string().into())),
@@ -103,7 +105,7 @@ pub(crate) fn new_flow_run(body: wire::CreateFlowRun, now_micros: i64) -> Run {
 }
 
 pub(crate) fn new_task_run(body: wire::CreateTaskRun, now_micros: i64) -> Run {
-    let id = body.id.unwrap_or_else(Uuid::now_v7);
+    let id = body.id.unwrap_or_else(|| ids::at(now_micros));
     let identity = body
         .flow_run_id
         .map(|run| Identity(format!("{run}/{}/{}", body.task_key, body.dynamic_key)));

@@ -9,7 +9,6 @@ use axum::routing::{get, patch, post};
 use leasehold_api::{Invalid, Timestamp};
 use leasehold_records::{RecordsError, Transaction};
 use serde_json::{Map, Value, json as value};
-use uuid::Uuid;
 
 use super::{now_micros, read_id, recorder};
 use crate::app::App;
@@ -17,6 +16,7 @@ use crate::doors::prefect::unserved::Unserved;
 use crate::doors::{Routes, otherwise};
 use crate::http::error::{ApiError, json};
 use crate::http::extract::Raw;
+use crate::ids;
 
 /// The kind of block that is served.
 const SLUG: &str = "local-file-system";
@@ -117,7 +117,8 @@ async fn create(
     key: String,
     complete: impl FnOnce(&Transaction<'_>, &mut Fields) -> Result<bool, RecordsError> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let now = Timestamp(now_micros(app)).to_string();
+    let now_micros = now_micros(app);
+    let now = Timestamp(now_micros).to_string();
     let created = recorder(app)?.write(move |records| {
         if let Some(known) = records.block_by_key(&key)? {
             return Ok(Some(known));
@@ -125,7 +126,7 @@ async fn create(
         if !complete(records, &mut body)? {
             return Ok(None);
         }
-        let id = Uuid::now_v7();
+        let id = ids::at(now_micros);
         body.insert("id".to_owned(), id.to_string().into());
         body.insert("created".to_owned(), now.clone().into());
         body.insert("updated".to_owned(), now.into());

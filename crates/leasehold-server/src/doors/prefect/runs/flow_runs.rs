@@ -17,6 +17,7 @@ use crate::doors::prefect::convert::runs as convert;
 use crate::doors::{Routes, otherwise};
 use crate::http::error::{ApiError, json};
 use crate::http::extract::{Raw, Valid};
+use crate::ids;
 use crate::liveness::evidence;
 
 const NOT_FOUND: ApiError = ApiError::RecordNotFound("Flow run not found");
@@ -152,7 +153,7 @@ async fn resume(
         if run.state_type() != Some(StateType::Paused) {
             return Verdict::Abort("Cannot resume a flow run that is not paused.".to_owned());
         }
-        judge(run, convert::belonging_to(resumed(now), run), None, now)
+        judge(run, convert::belonging_to(resumed(ids::at(now), now), run), None, now)
     })
     .await?;
     match verdict {

@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::doors::Routes;
 use crate::http::error::ApiError;
 use crate::http::extract::Raw;
+use crate::ids;
 use crate::records::Recorder;
 
 /// Where a path names a run by its id, and what else it may name there.
@@ -80,7 +81,7 @@ fn enter(records: &Transaction<'_>, run: &mut Run, state: State) -> Result<(), R
     records.put_run(run)?;
     let Some(parent) = run.parent.filter(|_| run.kind == RunKind::FlowRun) else { return Ok(()) };
     if let Some(mut parent) = records.run(RunKind::TaskRun, parent)? {
-        let mut mirrored = State { id: Uuid::now_v7(), data: Value::Null, ..state };
+        let mut mirrored = State { id: ids::at(state.at_micros), data: Value::Null, ..state };
         mirrored.details.insert("child_flow_run_id".to_owned(), run.id.to_string().into());
         parent.enter(crate::doors::prefect::convert::runs::belonging_to(mirrored, &parent));
         records.put_run(&parent)?;
