@@ -1,8 +1,7 @@
-//! Makes the changes of a ledger durable, and gives the ledger back after a restart.
+//! Makes the changes of a ledger durable, and loads them after a restart.
 //!
-//! A [`Journal`] knows rows, not rules: what a change means is the engine's business. One
-//! conformance suite (`tests/conformance.rs`) holds every implementation to the same
-//! promises.
+//! A [`Journal`] stores rows and knows no rules: those are the engine's. Every implementation passes one
+//! conformance suite (`tests/conformance.rs`).
 
 mod faulty;
 mod memory;
@@ -14,22 +13,22 @@ pub use faulty::FaultyJournal;
 pub use memory::MemoryJournal;
 pub use sqlite::{Loss, OpenError, Replaced, SqliteJournal};
 
-/// Where a ledger's changes are kept.
+/// Stores the changes of a ledger.
 pub trait Journal: Send {
-    /// Everything that is durable. Empty for a new journal.
+    /// The durable state. Empty for a new journal.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or what is there cannot be understood.
+    /// If the storage cannot be read, or a row is damaged.
     fn load(&mut self) -> Result<Snapshot, LoadError>;
 
-    /// Makes changes durable: all of them, or none if it fails. When this returns `Ok` they
-    /// survive the loss of power.
+    /// Makes changes durable: all of them, or none if it fails. After `Ok` they survive a loss of
+    /// power.
     ///
     /// # Errors
     ///
-    /// If they could not be made durable. The journal stays usable: it may be loaded again,
-    /// and a later commit may succeed.
+    /// If they could not be made durable. The journal stays usable: it can be loaded again, and a
+    /// later commit may succeed.
     fn commit(&mut self, changes: &Changes) -> Result<(), CommitError>;
 }
 
@@ -37,13 +36,13 @@ pub trait Journal: Send {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// There is no room left: to read needs some as well.
+    /// The disk is full. Reading needs space, too.
     #[error("the journal's disk is full")]
     Full,
     /// The storage failed.
     #[error("the journal could not be read")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A row does not say what a row of its table says.
+    /// A row has values that no row of its table has.
     #[error("a row of table {table} in the journal is damaged: {reason}")]
     Damaged {
         /// Which table.
@@ -57,10 +56,10 @@ pub enum LoadError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// There is no room left.
+    /// The disk is full.
     #[error("the journal's disk is full")]
     Full,
-    /// The journal's files are not those that were opened.
+    /// The journal's files were replaced while it was open.
     #[error(transparent)]
     Replaced(#[from] Replaced),
     /// The storage failed.

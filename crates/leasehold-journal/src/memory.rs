@@ -1,4 +1,4 @@
-//! A journal that lasts as long as the process: what the others are measured against.
+//! A journal in memory: the reference for the others.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,7 +6,7 @@ use leasehold_engine::{Changes, Ending, Fence, Lease, Limit, LimitId, Snapshot, 
 
 use crate::{CommitError, Journal, LoadError};
 
-/// Keeps rows in memory. For tests and simulations: nothing survives the process.
+/// Stores rows in memory, for tests and simulations.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryJournal {
     at: Timestamp,

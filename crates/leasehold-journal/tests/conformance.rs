@@ -1,11 +1,11 @@
-//! What every journal promises, as one suite that each implementation has to pass.
+//! What every journal promises: each implementation passes this suite.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use leasehold_engine::{
     Acquire, Acquired, Certainty, Command, CreateLimit, Fence, GiveBack, Hold, Holder, Identified,
-    LeaseId, Ledger, Level, LimitId, LimitRef, Missing, Mode, Named, Notes, Origin, Outcome, Query,
-    Rate, RequestDigest, Scope, Snapshot, Span, TakenBy, Timestamp, Unheld, Want,
+    LeaseId, Ledger, Level, LimitId, LimitRef, Mode, Named, Notes, Origin, Outcome, Query, Rate,
+    RequestDigest, Scope, Snapshot, Span, TakenBy, Timestamp, Unheld,
 };
 use leasehold_journal::{FaultyJournal, Journal, OpenError, SqliteJournal};
 use smallvec::smallvec;
@@ -39,22 +39,16 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn create(id: u128, name: &str, slots: u64, slots_per_second: f64) -> Command {
-    Command::CreateLimit(CreateLimit {
-        id: LimitId(id),
-        name: name.into(),
-        slots,
-        active: true,
-        decay: Rate::from_slots_per_second(slots_per_second),
-        unleased: 1,
-        denied_slots: 7,
-    })
+    let decay = Rate::from_slots_per_second(slots_per_second);
+    let limit = CreateLimit::new(LimitId(id), name, slots);
+    Command::CreateLimit(CreateLimit { decay, unleased: 1, denied_slots: 7, ..limit })
 }
 
 fn acquire(lease: u128, names: &[&str]) -> Command {
     acquire_with(lease, names, None)
 }
 
-/// What a request says of its lease: words that are no ASCII, and the digest of a key.
+/// Notes with labels that are not ASCII, and with the digest of a key.
 fn notes() -> Notes {
     let labels = [("team", "data"), ("☃", "say \"hi\""), ("empty", "")];
     Notes {
@@ -63,7 +57,7 @@ fn notes() -> Notes {
     }
 }
 
-/// Where a request comes from: all of it, and words that are no ASCII.
+/// An origin with every field, and with words that are not ASCII.
 fn origin() -> Origin {
     let named = |id: &str, name: &str| Named { id: Some(id.into()), name: Some(name.into()) };
     Origin {
@@ -82,19 +76,15 @@ fn identified(certainty: Certainty) -> Identified {
 }
 
 fn acquire_with(lease: u128, names: &[&str], notes: Option<Notes>) -> Command {
-    Command::Acquire(Acquire {
-        wants: names.iter().map(|name| Want { name: (*name).into(), slots: 1 }).collect(),
-        mode: Mode::Concurrency,
-        hold: Hold::Lease {
-            id: LeaseId(lease),
-            holder: Some(Holder::new("process", format!("h{lease}"))),
-            ttl: Span::from_seconds(60),
-            notes: notes.map(Into::into),
-        },
-        missing: Missing::Skip,
-        patience: None,
-        origin: (lease % 2 == 1).then(|| origin().into()),
-    })
+    let hold = Hold::Lease {
+        id: LeaseId(lease),
+        holder: Some(Holder::new("process", format!("h{lease}"))),
+        ttl: Span::from_seconds(60),
+        notes: notes.map(Into::into),
+    };
+    let origin = (lease % 2 == 1).then(|| origin().into());
+    let acquire = Acquire::new(names.iter().map(|name| (*name, 1)), hold);
+    Command::Acquire(Acquire { origin, ..acquire })
 }
 
 fn identify(lease: u128, certainty: Certainty) -> Command {
@@ -103,17 +93,10 @@ fn identify(lease: u128, certainty: Certainty) -> Command {
 }
 
 fn unleased(name: &str, mode: Mode) -> Command {
-    Command::Acquire(Acquire {
-        wants: smallvec![Want { name: name.into(), slots: 1 }],
-        mode,
-        hold: Hold::Unleased,
-        missing: Missing::Skip,
-        patience: None,
-        origin: None,
-    })
+    Command::Acquire(Acquire { mode, ..Acquire::new([(name, 1)], Hold::Unleased) })
 }
 
-/// Some of everything: decay with fractions, leases on two limits, endings, a name used again.
+/// Commands of many kinds: decay with fractions, leases on two limits, endings, a name used again.
 fn commands() -> Vec<(i64, Command)> {
     vec![
         (1, create(1, "plain", 5, 0.0)),
@@ -143,16 +126,12 @@ fn commands() -> Vec<(i64, Command)> {
         (13, create(4, "short-lived", 2, 0.0)),
         (
             14,
-            Command::Acquire(Acquire {
-                wants: smallvec![Want { name: "short-lived".into(), slots: 2 }],
-                mode: Mode::Concurrency,
-                hold: Hold::Holder { id: LeaseId(4), holder: Holder::new("task_run", "t") },
-                missing: Missing::Skip,
-                patience: None,
-                origin: None,
-            }),
+            Command::Acquire(Acquire::new(
+                [("short-lived", 2)],
+                Hold::Holder { id: LeaseId(4), holder: Holder::new("task_run", "t") },
+            )),
         ),
-        // Slots without a lease, of every origin: a client's, a rate's, an operator's.
+        // Slots without a lease, taken by a client, a rate and an operator.
         (14, unleased("plain", Mode::Concurrency)),
         (14, unleased("rate ☃", Mode::RateLimit)),
         (14, Command::ResetLimit { limit: LimitRef::Name("plain".into()), slots: 3, reason: None }),
@@ -174,7 +153,7 @@ fn an_empty_journal_gives_an_empty_snapshot() {
 }
 
 #[test]
-fn what_is_loaded_is_what_was_committed_after_every_single_command() {
+fn after_every_command_the_loaded_state_is_the_committed_one() {
     for subject in subjects() {
         let mut ledger = Ledger::restore(Snapshot::default(), at(0));
         for (seconds, command) in commands() {
@@ -186,7 +165,7 @@ fn what_is_loaded_is_what_was_committed_after_every_single_command() {
 }
 
 #[test]
-fn what_was_said_of_a_lease_is_kept() {
+fn the_notes_of_a_lease_are_stored() {
     for subject in subjects() {
         let mut ledger = Ledger::restore(Snapshot::default(), at(0));
         ledger.step(create(1, "plain", 5, 0.0), at(1));
@@ -201,7 +180,7 @@ fn what_was_said_of_a_lease_is_kept() {
 }
 
 #[test]
-fn where_a_lease_comes_from_is_kept() {
+fn the_origin_of_a_lease_is_stored() {
     for subject in subjects() {
         let mut ledger = Ledger::restore(Snapshot::default(), at(0));
         ledger.step(create(1, "plain", 5, 0.0), at(1));
@@ -219,7 +198,7 @@ fn where_a_lease_comes_from_is_kept() {
 }
 
 #[test]
-fn slots_without_a_lease_are_kept_with_what_took_them_and_since_when() {
+fn slots_without_a_lease_are_stored_with_what_took_them_and_since_when() {
     for subject in subjects() {
         let mut ledger = Ledger::restore(Snapshot::default(), at(0));
         ledger.step(create(1, "plain", 9, 0.0), at(1));
@@ -247,7 +226,7 @@ fn slots_without_a_lease_are_kept_with_what_took_them_and_since_when() {
 }
 
 #[test]
-fn one_commit_of_many_commands_is_the_same_as_one_commit_each() {
+fn one_commit_of_many_commands_equals_one_commit_each() {
     for subject in subjects() {
         let mut ledger = Ledger::restore(Snapshot::default(), at(0));
         for (seconds, command) in commands() {
@@ -259,7 +238,7 @@ fn one_commit_of_many_commands_is_the_same_as_one_commit_each() {
 }
 
 #[test]
-fn a_downtime_moves_the_deadlines_that_were_ahead_and_no_others() {
+fn a_downtime_moves_only_the_deadlines_that_were_ahead() {
     for subject in subjects() {
         let mut ledger = Ledger::restore(Snapshot::default(), at(0));
         ledger.step(create(1, "plain", 5, 0.0), at(1));
@@ -280,7 +259,7 @@ fn a_downtime_moves_the_deadlines_that_were_ahead_and_no_others() {
 }
 
 #[test]
-fn fencing_tokens_still_rise_after_every_lease_is_gone() {
+fn fencing_tokens_rise_after_all_leases_have_ended() {
     for subject in subjects() {
         let mut ledger = Ledger::restore(Snapshot::default(), at(0));
         ledger.step(create(1, "plain", 5, 0.0), at(1));
@@ -321,7 +300,7 @@ fn a_journal_from_a_newer_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_no_journal_is_refused() {
+fn a_file_that_is_not_a_journal_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(SqliteJournal::FILE), "not a database, but long enough")
         .unwrap();
@@ -330,7 +309,7 @@ fn a_file_that_is_no_journal_is_refused() {
 }
 
 #[test]
-fn without_room_a_commit_fails_whole_and_the_next_succeeds_when_there_is_room() {
+fn on_a_full_disk_a_commit_fails_whole_and_succeeds_once_there_is_space() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = SqliteJournal::open(directory.path()).unwrap();
     let mut ledger = Ledger::restore(Snapshot::default(), at(0));

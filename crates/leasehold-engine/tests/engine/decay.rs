@@ -88,7 +88,7 @@ fn d16_a_lease_releases_only_what_has_not_drained() {
     assert_eq!(world.taken("api"), 1);
     granted(world.increment("api", 3));
     world.release(1).unwrap();
-    // One slot of the lease was left; the three others belong to somebody else by now.
+    // One slot of the lease had not drained; others have taken the other three.
     assert_eq!(world.taken("api"), 3);
 }
 

@@ -1,4 +1,4 @@
-//! Contract C16: an edit sends back the number of slots that its dialog showed, however long ago.
+//! Contract C16: an edit sends the number of slots that its dialog showed, perhaps long ago.
 
 use leasehold_engine::{LimitPatch, Updated};
 

@@ -1,4 +1,4 @@
-//! What is told of the requests that wait, and of the limits that leases lose.
+//! Events of waiting requests, and of limits that leases lose.
 
 use leasehold_engine::{
     Acquire, Command, Departure, Event, EventKind, Hold, LeaseId, LimitPatch, Loss, Mode, Patience,
@@ -9,7 +9,7 @@ use crate::fixture::{World, lease_hold, named, task_run};
 
 const PATIENCE: Span = Span::from_seconds(30);
 
-/// Who waits for a slot of `db` that lease 1 holds, for a task run that is to have lease 2.
+/// A task run waits for a slot of `db` that lease 1 holds. It asks for lease 2.
 fn waiting(hold: Hold) -> (World, Step) {
     let mut world = World::with("db", 1);
     world.take(1, "db");
@@ -27,10 +27,10 @@ fn lease_two() -> Hold {
     lease_hold(2, Some(task_run("run-2")))
 }
 
-/// What was told of the request that waits: on `db`, of its lease, and of its holder.
-fn told(step: &Step) -> Vec<EventKind> {
-    let is_hers = |event: &&Event| event.lease == Some(LeaseId(2));
-    let happened = step.events.iter().filter(is_hers);
+/// The events of the waiting request. All are on `db` and name its holder.
+fn logged(step: &Step) -> Vec<EventKind> {
+    let is_of_waiter = |event: &&Event| event.lease == Some(LeaseId(2));
+    let happened = step.events.iter().filter(is_of_waiter);
     happened
         .map(|event| {
             assert_eq!(event.limits.as_slice(), ["db".into()]);
@@ -42,9 +42,9 @@ fn told(step: &Step) -> Vec<EventKind> {
 
 fn check(command: Command, passed: Span, expected: &[EventKind]) {
     let (mut world, queued) = waiting(lease_two());
-    assert_eq!(told(&queued), [EventKind::Queued]);
+    assert_eq!(logged(&queued), [EventKind::Queued]);
     world.now = world.now + passed;
-    assert_eq!(told(&world.ledger.step(command, world.now)), expected);
+    assert_eq!(logged(&world.ledger.step(command, world.now)), expected);
 }
 
 #[test]
@@ -78,9 +78,9 @@ fn a_request_that_is_granted_slots_without_a_lease_tells_that_it_left() {
     let (mut world, queued) = waiting(Hold::Unleased);
     assert_eq!(queued.events.last().unwrap().kind, EventKind::Queued);
     let released = world.ledger.step(Command::Release { lease: LeaseId(1) }, world.now);
-    let told: Vec<_> = released.events.into_iter().map(|it| it.kind).collect();
+    let logged: Vec<_> = released.events.into_iter().map(|it| it.kind).collect();
     let taken = EventKind::Taken { slots: 1, unleased: 1 };
-    assert_eq!(told, [EventKind::Released, EventKind::Left(Departure::Served), taken]);
+    assert_eq!(logged, [EventKind::Released, EventKind::Left(Departure::Served), taken]);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_request_that_is_refused_or_granted_at_once_never_waited() {
     let refused = ask(&mut world, lease_two(), Span::ZERO);
     assert_eq!(refused.events, []);
     world.release(1).unwrap();
-    assert_eq!(told(&ask(&mut world, lease_two(), PATIENCE)), [EventKind::Granted]);
+    assert_eq!(logged(&ask(&mut world, lease_two(), PATIENCE)), [EventKind::Granted]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn stopping_grants_no_slots_that_were_reserved_for_a_waiter() {
         let acquire = Acquire { patience, ..Acquire::new([("db", slots)], hold) };
         world.ledger.step(Command::Acquire(acquire), world.now)
     };
-    // By the last of them the limit is kept for the first, and whoever comes waits behind it.
+    // At the last of them the limit is reserved for the first waiter, and later ones wait.
     for waiter in 1..=100 {
         wait(&mut world, waiter, if waiter == 1 { 2 } else { 1 });
         let lease = LeaseId(100 + u128::from(waiter));
@@ -126,7 +126,7 @@ fn stopping_grants_no_slots_that_were_reserved_for_a_waiter() {
     assert_eq!(world.ledger.lease_count(), 1);
 }
 
-/// What a command tells of lease 1, and under which names.
+/// The events of lease 1 after a command, with their limits.
 fn told_of_lease(world: &mut World, command: Command) -> Vec<(Vec<String>, EventKind)> {
     let step = world.ledger.step(command, world.now);
     let of_it = step.events.into_iter().filter(|it| it.lease == Some(LeaseId(1)));
@@ -194,9 +194,9 @@ fn a_change_is_logged_with_both_states_and_an_edit_without_changes_is_not() {
         let update = Command::UpdateLimit { limit: named(name), patch: patch.clone() };
         world.ledger.step(update, world.now).events
     };
-    let told = step("db");
-    let [Event { kind: EventKind::LimitChanged { was, is }, limits, .. }] = &told[..] else {
-        panic!("{told:?}");
+    let logged = step("db");
+    let [Event { kind: EventKind::LimitChanged { was, is }, limits, .. }] = &logged[..] else {
+        panic!("{logged:?}");
     };
     assert_eq!(limits.as_slice(), ["db".into(), "db2".into()]);
     assert_eq!((&*was.name, was.slots, was.active), ("db", 1, true));

@@ -3,7 +3,7 @@ use leasehold_engine::{Command, EndReason, Ending, Gone, Holder, Lease, Outcome,
 use crate::fixture::{World, granted, lease_hold, task_run};
 
 impl World {
-    /// Ends everything that a task run holds; answers the leases that ended.
+    /// Ends all leases of a task run. Returns them.
     fn repossess(&mut self, run: &str) -> Vec<u128> {
         let command = Command::Repossess {
             holder: task_run(run),

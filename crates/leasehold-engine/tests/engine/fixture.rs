@@ -1,5 +1,5 @@
-//! A ledger with a clock and a journal, and a short word for each command. Every step is
-//! committed, and what the journal would give back is compared with the ledger.
+//! A ledger with a clock and a journal, and a short method for each command. Every step is committed,
+//! and what the journal loads is compared with the ledger.
 
 use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Deleted, GiveBack, Gone, Grant, Granted, Hold, Holder,
@@ -56,14 +56,14 @@ impl World {
         self.now = self.now + Span::from_seconds_f64(span_seconds);
     }
 
-    /// The server dies, and is back after a while.
+    /// The server dies, and starts after a downtime.
     pub(crate) fn restart(&mut self, downtime_seconds: f64) {
         self.wait(downtime_seconds);
         self.ledger = Ledger::restore(self.journal.load().unwrap(), self.now);
         self.ledger.raise_fences(self.now);
     }
 
-    /// The server stops, and a journal takes the place of its own: a backup, or a copy.
+    /// The server starts after a downtime with another journal: a backup, or a copy.
     pub(crate) fn start_with(&mut self, journal: MemoryJournal, downtime_seconds: f64) {
         self.journal = journal;
         self.restart(downtime_seconds);
@@ -92,17 +92,17 @@ impl World {
         self.ask(Mode::Concurrency, wants, lease_hold(lease, None))
     }
 
-    /// Takes one slot that is there.
+    /// Takes one free slot.
     pub(crate) fn take(&mut self, lease: u128, name: &str) -> Granted {
         granted(self.acquire(lease, &[(name, 1)])).lease.unwrap()
     }
 
-    /// Asks for one slot that is not there.
+    /// Asks for one slot, and is refused.
     pub(crate) fn refused(&mut self, lease: u128, name: &str) -> Refusal {
         refused(self.acquire(lease, &[(name, 1)]))
     }
 
-    /// Takes tags as a task run does that cannot renew.
+    /// Takes tags for a task run, which cannot renew.
     pub(crate) fn tag(&mut self, lease: u128, run: &str, names: &[&str]) -> Acquired {
         let wants: Vec<_> = names.iter().map(|name| (*name, 1)).collect();
         self.ask(

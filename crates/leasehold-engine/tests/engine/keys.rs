@@ -1,4 +1,4 @@
-//! Requests with an idempotency key: sent twice, answered once.
+//! Requests with an idempotency key: sent twice, granted once.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::fixture::{World, granted, named, seconds};
 
 type End = fn(&mut World);
 
-/// The request that a key stands for.
+/// The digest of the request that a key stands for.
 const REQUEST: u128 = 7;
 
-/// Asks for a slot of `db` with the key `key`, waiting for half a minute as `waiter`.
+/// Asks for a slot of `db` with the key `key`, and waits for half a minute as `waiter`.
 fn ask(world: &mut World, key: u128, waiter: u64) -> Step {
     ask_with(world, key, waiter, REQUEST, Missing::Skip)
 }
@@ -88,7 +88,7 @@ fn a_key_of_another_request_is_refused_while_that_holds_or_waits() {
     assert!(is_another(acquired(&ask_with(&mut world, 1, 2, REQUEST + 1, Missing::Skip))));
     assert!(matches!(acquired(&ask(&mut world, 2, 3)), Acquired::Queued(_)));
     assert!(is_another(acquired(&ask_with(&mut world, 2, 4, REQUEST + 1, Missing::Skip))));
-    // Nobody has the key any longer.
+    // The key is free again.
     world.step(Command::Abandon(WaiterId(3)));
     let other = ask_with(&mut world, 2, 5, REQUEST + 1, Missing::Skip);
     assert!(matches!(acquired(&other), Acquired::Queued(_)));
@@ -121,7 +121,9 @@ fn waiters_with_the_same_key_get_the_same_lease_in_the_same_step() {
     }
     ask(&mut world, 2, 4);
     let step = world.ledger.step(Command::Release { lease: LeaseId(100) }, world.now);
-    let [first, others @ ..] = &step.answered[..] else { panic!("nobody was called: {step:?}") };
+    let [first, others @ ..] = &step.answered[..] else {
+        panic!("no waiter was answered: {step:?}")
+    };
     let fence = granted(first.outcome.clone()).lease.unwrap().fence;
     assert_eq!((first.waiter, others.len()), (WaiterId(1), 2));
     for Answered { outcome, .. } in others {
@@ -176,8 +178,8 @@ fn all_missing_names_are_refused_before_slots_are_counted() {
 }
 
 proptest! {
-    /// Whatever is asked, given back, given up or left alone: a key is granted one lease, and
-    /// nobody waits with a key whose lease lives.
+    /// In every sequence of requests, releases and hang-ups, a key is granted one lease, and no
+    /// request waits with a key whose lease lives.
     #[test]
     fn a_key_is_one_lease_and_no_request_waits_for_a_lease_that_lives(
         moves in prop::collection::vec((0..5_u8, 0..4_u128, 1..40_u64), 0..120),
@@ -214,7 +216,7 @@ proptest! {
                 prop_assert!(matches!(outcome, Outcome::Lease(Err(_))), "{key} waits: {outcome:?}");
             }
         }
-        // How each ended is remembered all the time, so no key is granted a second lease.
+        // All endings are remembered here, so no key is granted a second lease.
         prop_assert!(granted.values().all(|count| *count == 1), "{granted:?}");
     }
 }

@@ -36,8 +36,7 @@ fn a_step_tells_which_leases_it_found_overdue_in_the_order_of_their_deadlines() 
     assert_eq!(world.ledger.step(Command::Tick, world.now).expired, [LeaseId(2), LeaseId(1)]);
 }
 
-/// A ledger with so many leases of a minute, each ten microseconds younger than the one before;
-/// and the time of the next.
+/// A ledger with so many leases of a minute, one every ten microseconds, and the time of the next.
 fn crowd(leases: u128) -> (Ledger, Timestamp) {
     let mut now = Timestamp::from_micros(1_000_000);
     let mut ledger = Ledger::restore(Snapshot::default(), now);

@@ -1,4 +1,4 @@
-//! Where a lease comes from: kept with it, shown, and of no consequence.
+//! The origin of a lease is stored with it and shown, and no rule reads it.
 
 use std::sync::Arc;
 

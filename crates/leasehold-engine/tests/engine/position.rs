@@ -1,4 +1,4 @@
-//! A refusal says how many go before.
+//! A refusal has its position in the queue.
 
 use leasehold_engine::{
     Acquire, Acquired, Command, Hold, LeaseId, Outcome, Patience, Query, Refusal, Span, Step,
@@ -67,7 +67,6 @@ fn a_waiter_whose_time_is_over_gets_its_position() {
 }
 
 proptest! {
-    /// Counted in blocks, but the same as counted one by one.
     #[test]
     fn a_position_is_the_length_of_the_line_before(
         moves in prop::collection::vec((0..3_i32, any::<bool>(), 0..40_u64), 0..700),

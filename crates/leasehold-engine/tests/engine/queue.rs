@@ -1,4 +1,4 @@
-//! Who waits, and who is next.
+//! The queue: which requests wait, and which one is next.
 
 mod away;
 mod random;
@@ -10,7 +10,7 @@ use leasehold_engine::{
 
 use crate::fixture::{EVERYTHING, World, task_run};
 
-/// Asks for slots under the lease `id`, waiting for half a minute as the waiter `id`.
+/// Asks for slots under the lease `id`, and waits for half a minute as the waiter `id`.
 fn wait(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Step {
     wait_with(world, id, wants, |patience| patience)
 }
@@ -31,7 +31,7 @@ fn half_a_minute(world: &World, id: u64) -> Patience {
     Patience::new(WaiterId(id), world.now + Span::from_seconds(30))
 }
 
-/// Asks as a client that polls, and is refused at first. Answers the place that it is given.
+/// The first request of a polling client is refused. Returns its place.
 fn refused(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> {
     let until = world.now;
     let asked = wait_with(world, id, wants, |patience| Patience { until, ..patience });
@@ -54,7 +54,7 @@ fn poll(world: &mut World, id: u64, wants: &[(&str, u64)]) -> Option<Ticket> {
     place
 }
 
-/// Leases of waiters are apart from those that the fixture takes.
+/// The lease of a waiter. The fixture takes leases with lower ids.
 fn lease(waiter: u64) -> LeaseId {
     LeaseId(1_000_000 + u128::from(waiter))
 }
@@ -154,7 +154,7 @@ fn timers_that_are_late_cost_a_rate_limit_nothing() {
         let step = step(&mut world, Command::Tick);
         for called in &step.answered {
             let Acquired::Granted(grant) = &called.outcome else { panic!("{called:?}") };
-            // A lease has its full time from when its holder learns of it.
+            // The time of a lease begins when its holder is answered.
             let deadline = grant.lease.unwrap().deadline.unwrap();
             assert_eq!(deadline, world.now + Span::from_seconds(3_600));
             count += 1;
@@ -178,7 +178,7 @@ fn a_waiter_whose_time_is_over_gets_its_blockers_and_keeps_its_place() {
         panic!("{step:?}");
     };
     assert_eq!(&*refusal.blockers[0].limit.name, "db");
-    // It comes back, and is ahead of the one who stayed.
+    // It comes back, and is before the waiter that stayed.
     let place = refusal.place;
     come_back(&mut world, 3, &[("db", 1)], place);
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [3]);
@@ -210,7 +210,7 @@ fn a_waiter_that_leaves_gets_no_slot_that_came_free_before() {
         let mut world = World::with("db", 1);
         world.take(1, "db");
         wait(&mut world, 1, &[("db", 1)]);
-        // The lease has ended, and nobody has looked yet.
+        // The deadline has passed, and no step has run since.
         world.now = world.ledger.next_deadline().unwrap() + Span::from_micros(1);
         let step = step(&mut world, command);
         assert_eq!(step.answered, []);
@@ -241,7 +241,7 @@ fn a_higher_priority_goes_first_and_then_the_older_request() {
 fn a_waiter_that_can_run_overtakes_one_that_cannot_but_not_for_ever() {
     let mut world = World::with("db", 2);
     world.take(1, "db");
-    // Wants both slots, and one is held throughout.
+    // It wants both slots, and one is held all the time.
     wait(&mut world, 1, &[("db", 2)]);
     let mut overtakes = 0;
     for id in 2..200 {
@@ -253,7 +253,7 @@ fn a_waiter_that_can_run_overtakes_one_that_cannot_but_not_for_ever() {
         release(&mut world, lease(id));
     }
     assert_eq!(overtakes, OVERTAKES_MAX);
-    // From now on both slots are kept for it.
+    // From now on both slots are reserved for it.
     assert_eq!(granted(&release(&mut world, LeaseId(1))), [1]);
 }
 
@@ -285,7 +285,7 @@ fn slots_that_are_not_reserved_are_granted_to_others() {
         assert!(matches!(granted.outcome, Outcome::Acquired(Acquired::Granted(_))), "{granted:?}");
         release(&mut world, lease(id));
     }
-    // Of five slots two are kept by now.
+    // Two of five slots are reserved now.
     assert!(is_queued(&wait(&mut world, 300, &[("db", 4)])));
     let granted_at_once = wait(&mut world, 301, &[("db", 3)]);
     assert!(!is_queued(&granted_at_once), "{granted_at_once:?}");
@@ -305,7 +305,7 @@ fn a_rate_limit_is_kept_for_one_and_drains_for_others() {
         release(&mut world, lease(id));
         world.now = world.now + Span::from_micros(10_000);
     }
-    // One of four is kept, so three fit, and the next when one of them has drained.
+    // One of four is reserved, so three fit, and the next one when one of them has drained.
     for id in 200..203 {
         assert!(!is_queued(&wait(&mut world, id, &[("rate", 1)])));
     }
@@ -402,9 +402,9 @@ fn a_step_looks_at_one_of_the_waiters_that_want_the_same() {
         let queued = wait(&mut world, id, &[("api", 1), ("db", 1)]);
         assert_eq!((is_queued(&queued), queued.looks), (true, 1));
     }
-    // Nobody is there for whom `db` has room, and that is found out once.
+    // No waiter can run on `db`, and one look finds that out.
     assert_eq!(release(&mut world, LeaseId(2)).looks, 1);
-    // In another order, the same; with another number of slots or another priority, not.
+    // Another order of limits is the same wish. Another number of slots or priority is not.
     wait(&mut world, 1_001, &[("db", 1), ("api", 1)]);
     wait(&mut world, 1_002, &[("db", 1), ("api", 2)]);
     wait_with(&mut world, 1_003, &[("db", 1), ("api", 1)], |p| Patience { priority: 1, ..p });
@@ -412,7 +412,7 @@ fn a_step_looks_at_one_of_the_waiters_that_want_the_same() {
     assert_eq!(release(&mut world, LeaseId(3)).looks, 3);
     let next = release(&mut world, LeaseId(1));
     assert_eq!(granted(&next), [1_003]);
-    assert_eq!(next.looks, 1 + 2, "who was next, and then those with other wishes");
+    assert_eq!(next.looks, 1 + 2, "the next one, and then those with other wishes");
 }
 
 #[test]
@@ -429,7 +429,7 @@ fn the_others_move_up_when_the_first_waiter_leaves() {
     assert_eq!(granted(&release(&mut world, lease(2))), [4]);
 }
 
-/// Asks for tags for a run that cannot renew, as the waiter `id`.
+/// Asks for tags for a task run, as the waiter `id`.
 fn wait_for_tags(world: &mut World, id: u64, run: &str, names: &[&str]) -> Step {
     let hold = Hold::Holder { id: lease(id), holder: task_run(run) };
     let wants = names.iter().map(|name| (*name, 1));

@@ -1,4 +1,4 @@
-//! Holders that wait for themselves, or for each other: reported, and served like all others.
+//! Holders that wait for themselves or for each other are reported, and served like all others.
 
 use std::sync::Arc;
 
@@ -35,13 +35,13 @@ fn acquire(world: &World, number: u32, limit: &str, patience: Option<Span>) -> A
     Acquire { patience, ..Acquire::new([(limit, 1)], lease_hold(number.into(), None)) }
 }
 
-/// What a step tells of waits in vain: by which lease, and for which leases.
-fn told(step: &Step) -> Vec<(LeaseId, Vec<StuckOn>)> {
-    let told = step.events.iter().filter_map(|event| match &event.kind {
+/// The events of stuck requests: the lease that each asks for, and the leases that it is stuck on.
+fn logged(step: &Step) -> Vec<(LeaseId, Vec<StuckOn>)> {
+    let logged = step.events.iter().filter_map(|event| match &event.kind {
         EventKind::Stuck(stuck) => Some((event.lease.unwrap(), stuck.clone())),
         _ => None,
     });
-    told.collect()
+    logged.collect()
 }
 
 fn waiters(world: &mut World, limit: &str) -> Vec<WaiterView> {
@@ -69,7 +69,7 @@ fn a_holder_that_waits_for_itself_is_logged_once_and_shown_as_long_as_it_waits()
         is_own: true,
         waits_for: ["x".into()].into_iter().collect(),
     };
-    assert_eq!(told(&asked), [(LeaseId(2), vec![own.clone()])]);
+    assert_eq!(logged(&asked), [(LeaseId(2), vec![own.clone()])]);
     assert_eq!(waiters(&mut world, "x")[0].stuck, std::slice::from_ref(&own));
     world.now = world.now + MINUTE;
     let sent_away = world.ledger.step(Command::Tick, world.now);
@@ -77,7 +77,7 @@ fn a_holder_that_waits_for_itself_is_logged_once_and_shown_as_long_as_it_waits()
         panic!("{sent_away:?}")
     };
     assert_eq!(refusal.stuck, [own]);
-    assert_eq!(told(&sent_away), []);
+    assert_eq!(logged(&sent_away), []);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn the_refusal_of_a_holder_that_would_wait_for_itself_names_its_lease() {
         let asked = ask(&mut world, 2, pod("a"), "x", patience);
         let Outcome::Acquired(Acquired::Refused(refusal)) = &asked.outcome else { panic!() };
         assert_eq!(leases(&refusal.stuck), [1]);
-        assert_eq!(told(&asked), []);
+        assert_eq!(logged(&asked), []);
     }
     let asked = ask(&mut world, 3, pod("b"), "x", None);
     let Outcome::Acquired(Acquired::Refused(refusal)) = &asked.outcome else { panic!() };
@@ -103,16 +103,16 @@ fn a_ring_of_three_is_logged_when_it_closes_and_each_waiter_shows_the_next() {
     for (number, (holder, limit)) in (1..).zip([("a", "x"), ("b", "y"), ("c", "z")]) {
         ask(&mut world, number, pod(holder), limit, None);
     }
-    assert_eq!(told(&ask(&mut world, 11, pod("a"), "y", Some(MINUTE))), []);
-    assert_eq!(told(&ask(&mut world, 12, pod("b"), "z", Some(MINUTE))), []);
+    assert_eq!(logged(&ask(&mut world, 11, pod("a"), "y", Some(MINUTE))), []);
+    assert_eq!(logged(&ask(&mut world, 12, pod("b"), "z", Some(MINUTE))), []);
     let closed = ask(&mut world, 13, pod("c"), "x", Some(MINUTE));
-    let [(LeaseId(13), stuck)] = &told(&closed)[..] else { panic!("{closed:?}") };
+    let [(LeaseId(13), stuck)] = &logged(&closed)[..] else { panic!("{closed:?}") };
     assert_eq!((leases(stuck), stuck[0].is_own), (vec![1], false));
     assert_eq!(stuck[0].waits_for.as_slice(), [Arc::from("y")]);
     for (limit, lease) in [("x", 1), ("y", 2), ("z", 3)] {
         assert_eq!(leases(&waiters(&mut world, limit)[0].stuck), [lease]);
     }
-    // One of them gives up: the others can go on.
+    // One of them hangs up: the others can go on.
     world.ledger.step(Command::Abandon(WaiterId(12)), world.now);
     for limit in ["x", "y"] {
         assert_eq!(waiters(&mut world, limit)[0].stuck, []);
@@ -124,10 +124,10 @@ fn slots_of_unknown_holders_and_slots_that_drain_may_come_back() {
     let mut world = World::with("x", 2);
     ask(&mut world, 1, pod("a"), "x", None);
     ask(&mut world, 2, None, "x", None);
-    assert_eq!(told(&ask(&mut world, 3, pod("a"), "x", Some(MINUTE))), []);
+    assert_eq!(logged(&ask(&mut world, 3, pod("a"), "x", Some(MINUTE))), []);
     let mut world = World::draining("x", 1, 0.01);
     ask(&mut world, 1, pod("a"), "x", None);
-    assert_eq!(told(&ask(&mut world, 2, pod("a"), "x", Some(MINUTE))), []);
+    assert_eq!(logged(&ask(&mut world, 2, pod("a"), "x", Some(MINUTE))), []);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_lease_without_a_deadline_is_waited_for_in_vain_like_any_other() {
     let run = || Some(crate::fixture::task_run("a"));
     ask(&mut world, 2, pod("b"), "y", None);
     ask(&mut world, 3, pod("b"), "tag:x", Some(MINUTE));
-    assert_eq!(told(&ask(&mut world, 4, run(), "y", Some(MINUTE))).len(), 1);
+    assert_eq!(logged(&ask(&mut world, 4, run(), "y", Some(MINUTE))).len(), 1);
 }
 
 fn of_run(flow_run: &str, task_run: Option<&str>) -> Arc<Identified> {
@@ -150,33 +150,32 @@ fn of_run(flow_run: &str, task_run: Option<&str>) -> Arc<Identified> {
     })
 }
 
-/// A lease and its runs, and then a waiter and its runs. Answers the leases that it waits for in
-/// vain.
-fn waits_in_vain(of_lease: Arc<Identified>, of_waiter: Arc<Identified>) -> Vec<u128> {
+/// A lease and its runs, and then a waiter and its runs. Returns the leases that it is stuck on.
+fn stuck_on(of_lease: Arc<Identified>, of_waiter: Arc<Identified>) -> Vec<u128> {
     let mut world = World::with("x", 1);
     world.take(1, "x");
     world.step(Command::Identify { lease: LeaseId(1), identified: of_lease });
     let origin = Origin { identified: Some(of_waiter), ..Origin::default() };
     let acquire = acquire(&world, 2, "x", Some(MINUTE));
     let acquire = Acquire { origin: Some(Arc::new(origin)), ..acquire };
-    let told = told(&world.ledger.step(Command::Acquire(acquire), world.now));
-    told.iter().flat_map(|(_, stuck)| leases(stuck)).collect()
+    let logged = logged(&world.ledger.step(Command::Acquire(acquire), world.now));
+    logged.iter().flat_map(|(_, stuck)| leases(stuck)).collect()
 }
 
 #[test]
 fn a_flow_run_that_waits_for_itself_is_logged_and_so_is_a_task_in_it() {
     let flow = || of_run("f", None);
-    assert_eq!(waits_in_vain(flow(), flow()), [1]);
-    assert_eq!(waits_in_vain(flow(), of_run("f", Some("t"))), [1]);
-    assert_eq!(waits_in_vain(flow(), of_run("g", None)), []);
+    assert_eq!(stuck_on(flow(), flow()), [1]);
+    assert_eq!(stuck_on(flow(), of_run("f", Some("t"))), [1]);
+    assert_eq!(stuck_on(flow(), of_run("g", None)), []);
 }
 
 #[test]
 fn a_task_run_that_waits_for_itself_is_logged_and_one_that_waits_for_another_task_is_not() {
     let task = |id| of_run("f", Some(id));
-    assert_eq!(waits_in_vain(task("t"), task("t")), [1]);
-    assert_eq!(waits_in_vain(task("t"), task("u")), []);
-    assert_eq!(waits_in_vain(task("t"), of_run("f", None)), []);
+    assert_eq!(stuck_on(task("t"), task("t")), [1]);
+    assert_eq!(stuck_on(task("t"), task("u")), []);
+    assert_eq!(stuck_on(task("t"), of_run("f", None)), []);
 }
 
 #[test]
@@ -185,16 +184,16 @@ fn a_polling_client_is_logged_as_stuck_once() {
     ask(&mut world, 1, pod("a"), "x", None);
     let refused = ask(&mut world, 2, pod("a"), "x", Some(Span::ZERO));
     let Outcome::Acquired(Acquired::Refused(refusal)) = refused.outcome else { panic!() };
-    let mut told_times = 0;
+    let mut logged_times = 0;
     for _ in 0..3 {
         let until = world.now + Span::from_seconds(20);
         let mut acquire = acquire(&world, 2, "x", Some(MINUTE));
         let patience = acquire.patience.as_mut().unwrap();
         (patience.until, patience.place) = (until, refusal.place);
         acquire.hold = lease_hold(2, pod("a"));
-        told_times += told(&world.ledger.step(Command::Acquire(acquire), world.now)).len();
+        logged_times += logged(&world.ledger.step(Command::Acquire(acquire), world.now)).len();
         world.now = until;
         world.ledger.step(Command::Tick, world.now);
     }
-    assert_eq!(told_times, 1);
+    assert_eq!(logged_times, 1);
 }

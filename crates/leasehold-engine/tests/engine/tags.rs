@@ -160,7 +160,7 @@ fn a_lease_on_a_deleted_tag_alone_is_revoked() {
     let Renewed::Gone(Gone(Some(Ending { how, .. }))) = world.renew(1) else {
         panic!("renewed");
     };
-    // Without a reason: the contract has words of its own for this.
+    // Without a reason: the contract has its own sentence for this.
     assert_eq!(how, EndReason::Revoked { reason: None, by: None });
 }
 

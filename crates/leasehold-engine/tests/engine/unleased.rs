@@ -83,7 +83,7 @@ fn more_slots_than_there_are_cannot_be_taken_without_a_lease_either() {
     assert!(matches!(world.increment("db", 2), Acquired::TooManySlots(_)));
 }
 
-/// The slots of a limit that no lease holds, with what took them and since when.
+/// The slots of a limit without a lease, with what took them and since when.
 fn parts(world: &mut World, name: &str) -> Vec<(TakenBy, f64, u64)> {
     let unleased = world.view(name).unleased;
     let start = seconds(1_000.0);

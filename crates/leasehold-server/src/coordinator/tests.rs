@@ -2,8 +2,7 @@
 //! clock that moves on demand.
 
 use leasehold_engine::{
-    Acquire, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Missing, Mode, Page, Query, Rate,
-    Scope, Want,
+    Acquire, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Missing, Mode, Page, Query, Scope, Want,
 };
 use leasehold_journal::{FaultyJournal, MemoryJournal};
 
@@ -21,31 +20,13 @@ impl Fixture {
         let journal = FaultyJournal::default();
         let clock = Clock::manual(Timestamp::from_micros(1_000_000));
         let (ledger, running) = start(journal.clone(), clock).unwrap();
-        let limit = CreateLimit {
-            id: LimitId(1),
-            name: "db".into(),
-            slots: 3,
-            active: true,
-            decay: Rate::from_slots_per_second(0.0),
-            unleased: 0,
-            denied_slots: 0,
-        };
+        let limit = CreateLimit::new(LimitId(1), "db", 3);
         ledger.send(Command::CreateLimit(limit)).await.unwrap().keep();
         Self { ledger, running, journal }
     }
 
     async fn acquire(&self, hold: Hold) -> Result<Answer, Unavailable> {
-        let wants = [Want { name: "db".into(), slots: 1 }].into_iter().collect();
-        self.ledger
-            .send(Command::Acquire(Acquire {
-                wants,
-                mode: Mode::Concurrency,
-                hold,
-                missing: Missing::Skip,
-                patience: None,
-                origin: None,
-            }))
-            .await
+        self.ledger.send(Command::Acquire(Acquire::new([("db", 1)], hold))).await
     }
 
     async fn taken(&self) -> Result<u64, Unavailable> {

@@ -1,4 +1,4 @@
-//! The engine agrees with a naive model, with itself, and with what a journal gives back.
+//! The engine agrees with a naive model, with itself, and with what a journal loads.
 
 use leasehold_engine::{Command, Gone, LeaseId, Ledger, LimitPatch, LimitRef, Outcome, Query};
 use leasehold_journal::{Journal, MemoryJournal};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::model::Model;
 use super::story::{START, by_all, by_all_with_notes, limits, opening, story};
-use super::{picture, told};
+use super::{in_words, picture};
 
 proptest! {
     #[test]
@@ -20,7 +20,7 @@ proptest! {
             let now = event.pace.time(&ledger);
             let expected = model.step(&event.command, now.as_micros());
             let outcome = ledger.step(event.command.clone(), now).outcome;
-            prop_assert_eq!(told(&outcome), expected, "{:?} at {:?}", event.command, now);
+            prop_assert_eq!(in_words(&outcome), expected, "{:?} at {:?}", event.command, now);
             prop_assert_eq!(picture(&mut ledger), model.picture(), "after {:?}", event.command);
         }
     }
@@ -88,7 +88,7 @@ proptest! {
             }
             let expected = quiet.step(event.command.clone(), now).outcome;
             let outcome = noisy.step(event.command.clone(), now).outcome;
-            prop_assert_eq!(told(&outcome), told(&expected), "{:?}", event.command);
+            prop_assert_eq!(in_words(&outcome), in_words(&expected), "{:?}", event.command);
             prop_assert_eq!(picture(&mut noisy), picture(&mut quiet));
         }
     }

@@ -1,5 +1,4 @@
-//! Contract C16 as a property: whatever number an edit sends, and however old it is, no edit takes
-//! a slot, and none touches a lease.
+//! Contract C16 as a property: no edit takes a slot or changes a lease, whatever number it sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,13 +27,13 @@ enum Act {
     Decrement {
         slots: u64,
     },
-    /// A dialog is opened, or Terraform reads: the number is remembered.
+    /// A dialog is opened, or Terraform reads: it remembers the number.
     Read,
-    /// The number is sent back with all other fields; `slots` is what was changed.
+    /// It sends the number with all other fields, and with new `slots`.
     Edit {
         slots: u64,
     },
-    /// Terraform without a number of its own.
+    /// Terraform sends no number.
     Apply,
     /// A client uses the rate.
     Spend,
@@ -84,7 +83,7 @@ proptest! {
         world.limit("a", 4);
         world.limit("tag:x", 1);
         world.create("rate", 5, 0.7);
-        // What was read of each limit last, and how many slots are out without a lease.
+        // The number last read of each limit, and how many slots clients hold without a lease.
         let mut read: BTreeMap<&str, u64> = BTreeMap::new();
         let mut out: BTreeMap<&str, u64> = BTreeMap::new();
         for (nth, act) in acts {
@@ -120,7 +119,7 @@ proptest! {
                     prop_assert!(world.taken(name) <= before.0, "an edit took slots");
                     prop_assert_eq!(world.leases(name), before.1);
                 }
-                // Of a limit that does not drain, this takes nothing.
+                // On a limit without decay this takes nothing.
                 Act::Spend => {
                     drop(world.ask(Mode::RateLimit, &[(name, 1)], Hold::Unleased));
                 }
@@ -137,7 +136,7 @@ proptest! {
             let drains = !view.limit.decay.is_none();
             prop_assert!(
                 drains || view.unleased.slots_taken() <= held,
-                "{name} has slots that nobody took"
+                "{name} has slots that no client took"
             );
         }
         let leases: BTreeSet<_> = NAMES.iter().flat_map(|name| world.leases(name)).collect();
@@ -150,7 +149,7 @@ proptest! {
             }
             // Of a rate limit, what was spent drains.
             world.wait(100.0);
-            prop_assert_eq!(world.taken(name), 0, "nobody holds {}", name);
+            prop_assert_eq!(world.taken(name), 0, "no holder has {}", name);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is told of leases is the whole story: whoever keeps it knows who holds what.
+//! The events are complete: a log of them says which leases hold each limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::picture;
 use super::story::{by_all, by_all_with_notes, opening, story};
 
-/// The slots of each limit that are taken without a lease, as it was told last. Of one that drains
-/// only a change is told.
+/// The slots of each limit that are taken without a lease, as its last event says. Limits with decay
+/// have such events only when they are edited.
 #[derive(Default)]
 struct Unleased(BTreeMap<String, u64>);
 
@@ -35,8 +35,8 @@ impl Unleased {
     }
 }
 
-/// The leases on each limit by name, as the last thing told of each lease under that name has it.
-/// Of a limit itself nothing is asked: a log may be read with leases alone.
+/// The leases on each limit by name, as the last event of each lease under that name says. Events of
+/// the limits themselves are not needed.
 #[derive(Default)]
 struct Log(BTreeMap<String, BTreeSet<u128>>);
 
@@ -55,7 +55,7 @@ impl Log {
                 | EventKind::MovedOut { .. } => {
                     held.remove(&lease.0);
                 }
-                ref other => panic!("not told of a lease: {other:?}"),
+                ref other => panic!("no event of a lease: {other:?}"),
             }
         }
     }
@@ -78,9 +78,9 @@ proptest! {
             step.events.iter().for_each(|event| log.note(event));
             let limits = ledger.snapshot().limits.into_iter();
             for limit in limits.filter(|limit| limit.decay.is_none()) {
-                let told = log.0.get(&*limit.name).copied().unwrap_or(0);
+                let logged = log.0.get(&*limit.name).copied().unwrap_or(0);
                 let taken = limit.unleased.slots_taken();
-                prop_assert_eq!(told, taken, "{} after {:?}", limit.name, event.command);
+                prop_assert_eq!(logged, taken, "{} after {:?}", limit.name, event.command);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The invariants of the design, each by its own words: what must hold after any step.
+//! The invariants of the design: each must hold after every step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -144,7 +144,7 @@ proptest! {
                 prop_assert!(others.iter().all(|other| after.contains(other)));
             }
         }
-        // Whatever happened: when the last lease is gone, nothing is leased.
+        // When the last lease has ended, nothing is leased.
         let now = ledger.now();
         for lease in ledger.snapshot().leases {
             ledger.step(Command::Release { lease: lease.id }, now);
@@ -238,7 +238,7 @@ proptest! {
         let mut journal = MemoryJournal::default();
         journal.commit(&ledger.take_changes()).unwrap();
         let backup = journal.load().unwrap();
-        // Even what is younger than the backup was granted in less than 10⁶ grants a second.
+        // Fewer than 10⁶ leases a second were granted after the backup.
         let mut now = ledger.now();
         ledger.raise_fences(now);
         let (mut greatest, mut grants) = (Fence(0), 0);
@@ -268,7 +268,7 @@ proptest! {
         units in 1..3_000_000_000_u64,
         given_back in any::<prop::sample::Index>(),
     ) {
-        // Leases on one draining limit, made one after the other; then one is given back.
+        // Leases on one draining limit, granted one after the other; then one is released.
         let rate = leasehold_engine::Rate::from_units(units);
         let mut world = crate::fixture::World::draining("r", 100, rate.as_slots_per_second());
         for (lease, (slots, gap)) in (1..).zip(slots.iter().zip(&gaps)) {
@@ -289,7 +289,7 @@ proptest! {
         let held = lease.holdings[0].level;
         prop_assert!(held <= Level::from_slots(slots[chosen]));
         prop_assert_eq!(leased(&world.ledger.snapshot(), id), before - held);
-        // Oldest first: while an older lease had anything left, a younger one was whole.
+        // Oldest first: while an older lease had anything left, no younger one drained.
         let older: Level = world
             .ledger
             .snapshot()

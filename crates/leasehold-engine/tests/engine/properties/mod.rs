@@ -14,7 +14,7 @@ use leasehold_engine::{
 };
 
 /// An outcome in the words of the model.
-fn told(outcome: &Outcome) -> String {
+fn in_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Created(Created::Made(_) | Created::Changed(_)) => "made".to_owned(),
         Outcome::Created(Created::NameTaken) | Outcome::Updated(Updated::NameTaken) => {
@@ -138,7 +138,7 @@ fn picture(ledger: &mut Ledger) -> Vec<(String, i128, Vec<u128>)> {
         .collect()
 }
 
-/// Whether a lease to be released, revoked or renewed was not there.
+/// Whether a lease to release, revoke or renew did not exist.
 fn is_gone(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Ended(Err(Gone(_))) | Outcome::Renewed(Renewed::Gone(_)))
 }

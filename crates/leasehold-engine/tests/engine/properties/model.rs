@@ -1,6 +1,6 @@
-//! A naive ledger: lists that are searched from end to end, levels that drain eagerly at
-//! every advance of time, nothing kept that can be computed. It shares no code with the
-//! engine beyond the commands that both are given, and speaks in sentences to be compared.
+//! A naive ledger: it searches lists from end to end, drains levels whenever time passes, and stores
+//! nothing that it can compute. It shares no code with the engine apart from the commands, and answers
+//! in sentences that are compared.
 
 mod limit;
 
@@ -231,8 +231,8 @@ impl Model {
         format!("leases {page:?}")
     }
 
-    /// What a request with a key is told, if the key was used before.
-    fn told_before(&self, id: u128, notes: Option<&Notes>) -> Option<String> {
+    /// The answer to a request whose key was used before.
+    fn answered_before(&self, id: u128, notes: Option<&Notes>) -> Option<String> {
         let request = notes?.request?;
         match self.leases.iter().find(|lease| lease.id == id) {
             Some(lease) if lease.notes.as_ref().is_some_and(|n| n.request == Some(request)) => {
@@ -321,8 +321,8 @@ impl Model {
             Hold::Lease { notes, .. } => notes.as_deref(),
             _ => None,
         };
-        if let Some(told) = lease_id.and_then(|id| self.told_before(id, notes)) {
-            return told;
+        if let Some(answer) = lease_id.and_then(|id| self.answered_before(id, notes)) {
+            return answer;
         }
         if let Some(lease) = self.leases.iter().find(|lease| Some(lease.id) == lease_id) {
             return format!("granted {} until {:?} on {on:?}", lease.fence, lease.deadline);

@@ -23,7 +23,7 @@ pub(super) struct Move {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pace {
-    /// So much later than the latest time seen; earlier, if negative.
+    /// So much later than the latest time; earlier, if negative.
     By(i64),
     /// So much later than the next deadline, if there is one.
     ToDeadline(i64),
@@ -96,8 +96,7 @@ pub(super) fn by_holders() -> BoxedStrategy<Command> {
     .boxed()
 }
 
-/// What all do, and what holders do who said something about their leases: labels, or a key with
-/// which they may ask again.
+/// What all do, with leases that have labels or an idempotency key.
 pub(super) fn by_all_with_notes() -> BoxedStrategy<Command> {
     let filter = (option::of(name()), option::of(kind()), option::of(holder())).prop_map(
         |(limit, holder_kind, holder)| LeaseFilter {

@@ -1,16 +1,16 @@
-//! Clients that poll: they are away for a moment, and come back to their places.
+//! Clients that poll: they are absent for a moment, and come back to their places.
 
 use super::*;
 
-/// Lets others overtake whoever waits for more than a slot of `db`, until one of them has to wait.
-fn overtake_until_kept(world: &mut World, ids: std::ops::Range<u64>) -> u64 {
+/// Lets others overtake a waiter for two slots of `db`, until one of them has to wait.
+fn overtake_until_reserved(world: &mut World, ids: std::ops::Range<u64>) -> u64 {
     for id in ids.clone() {
         if is_queued(&wait(world, id, &[("db", 1)])) {
             return id - ids.start;
         }
         release(world, lease(id));
     }
-    panic!("nothing is ever kept");
+    panic!("no slots are ever reserved");
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn a_waiter_that_comes_back_before_a_reservation_runs_at_once() {
     let place = refused(&mut world, 1, &[("db", 1)]);
     wait(&mut world, 2, &[("db", 2)]);
     release(&mut world, LeaseId(2));
-    overtake_until_kept(&mut world, 100..200);
+    overtake_until_reserved(&mut world, 100..200);
     let back = come_back(&mut world, 1, &[("db", 1)], place);
     assert!(matches!(back.outcome, Outcome::Acquired(Acquired::Granted(_))), "{back:?}");
     assert_eq!(back.answered, [], "and it is answered once");
@@ -37,13 +37,13 @@ fn how_often_a_polling_client_was_overtaken_is_not_forgotten_while_it_is_away() 
         wait(&mut world, id, &[("db", 1)]);
         release(&mut world, lease(id));
     }
-    // It is sent away, and comes back in a moment.
+    // It is refused, and comes back in a moment.
     world.now = world.now + Span::from_seconds(30);
     let away = step(&mut world, Command::Tick);
     assert!(matches!(away.answered[0].outcome, Acquired::Refused(_)), "{away:?}");
     world.now = world.now + Span::from_micros(20_000);
     assert!(is_queued(&come_back(&mut world, 2, &both, place)));
-    assert_eq!(overtake_until_kept(&mut world, 200..300), OVERTAKES_MAX - 30);
+    assert_eq!(overtake_until_reserved(&mut world, 200..300), OVERTAKES_MAX - 30);
 }
 
 #[test]
@@ -52,11 +52,11 @@ fn slots_reserved_for_a_polling_client_stay_reserved_while_it_is_away_for_a_mome
         let mut world = World::with("db", 2);
         world.take(1, "db");
         let place = poll(&mut world, 1, &[("db", 2)]);
-        let last = 100 + overtake_until_kept(&mut world, 100..200);
+        let last = 100 + overtake_until_reserved(&mut world, 100..200);
         step(&mut world, Command::Abandon(WaiterId(last)));
         world.now = world.now + Span::from_seconds(30);
         step(&mut world, Command::Tick);
-        // It is away, and one slot is free.
+        // It is absent, and one slot is free.
         assert!(is_queued(&wait(&mut world, 300, &[("db", 1)])));
         if is_back {
             world.now = world.now + Span::from_micros(20_000);
@@ -77,7 +77,7 @@ fn nothing_is_reserved_for_a_client_that_came_back_and_was_granted() {
     world.take(1, "db");
     world.take(2, "db");
     let place = poll(&mut world, 1, &[("db", 2)]);
-    let last = 100 + overtake_until_kept(&mut world, 100..200);
+    let last = 100 + overtake_until_reserved(&mut world, 100..200);
     step(&mut world, Command::Abandon(WaiterId(last)));
     world.now = world.now + Span::from_seconds(30);
     step(&mut world, Command::Tick);

@@ -1,4 +1,4 @@
-//! Whatever happens: nobody waits who could run, and nobody starves.
+//! After every step no waiter can run, and no waiter starves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +32,8 @@ fn event() -> impl Strategy<Value = Move> {
 const NAMES: [&str; 3] = ["a", "b", "r"];
 
 proptest! {
-    /// After every step: nobody waits who could run, but for whom a limit is kept; nobody is
-    /// called who has left or was called before; and in the end nobody is left behind.
+    /// After every step no waiter can run, apart from reservations. No waiter is answered twice, or
+    /// after it left. In the end all are granted.
     #[test]
     fn no_wake_up_is_lost_and_no_waiter_starves(events in prop::collection::vec(event(), 1..120)) {
         let mut world = World::with("a", 2);
@@ -85,7 +85,7 @@ proptest! {
             }
             nobody_waits_who_could_run(&mut world)?;
         }
-        // Everybody gives back, no limit is too small, and time passes: nobody is left.
+        // All leases are released, no limit is too small, and time passes: no waiter is left.
         for name in NAMES {
             let patch = LimitPatch { slots: Some(4), ..LimitPatch::default() };
             let step = step(&mut world, Command::UpdateLimit { limit: LimitRef::Name(name.into()), patch });

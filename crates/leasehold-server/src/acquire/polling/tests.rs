@@ -1,22 +1,7 @@
-use leasehold_engine::{Missing, Mode, Want};
-use smallvec::smallvec;
-
 use super::*;
 
 fn acquire(name: &str, lease: u128) -> Acquire {
-    Acquire {
-        wants: smallvec![Want { name: name.into(), slots: 1 }],
-        mode: Mode::Concurrency,
-        hold: Hold::Lease {
-            id: LeaseId(lease),
-            holder: None,
-            ttl: Span::from_seconds(60),
-            notes: None,
-        },
-        missing: Missing::Skip,
-        patience: None,
-        origin: None,
-    }
+    Acquire::new([(name, 1)], Hold::for_ttl(LeaseId(lease), Span::from_seconds(60)))
 }
 
 /// A client without cookies.

@@ -10,8 +10,8 @@ use leasehold_api::limits::{
     RenewLease, UpdateLimit,
 };
 use leasehold_engine::{
-    Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Missing, Outcome, Query,
-    Refusal, Renewed, Scope, Span, Updated,
+    Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Outcome, Query, Refusal,
+    Renewed, Scope, Span, Updated,
 };
 use uuid::Uuid;
 
@@ -129,14 +129,9 @@ async fn increment(
     origin: Origin,
     Valid(body): Valid<Increment>,
 ) -> Result<Response, ApiError> {
-    let acquire = Acquire {
-        wants: convert::wants(body.names, body.slots),
-        mode: convert::mode(body.mode),
-        hold: Hold::Unleased,
-        missing: Missing::Skip,
-        patience: None,
-        origin: None,
-    };
+    let wants = convert::wants(body.names, body.slots);
+    let mode = convert::mode(body.mode);
+    let acquire = Acquire { mode, ..Acquire::new(wants, Hold::Unleased) };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
     let limits: Vec<_> = grant.limits.iter().map(convert::minimal).collect();
     granted(&limits, undo)
@@ -147,19 +142,14 @@ async fn increment_with_lease(
     origin: Origin,
     Valid(body): Valid<IncrementWithLease>,
 ) -> Result<Response, ApiError> {
-    let acquire = Acquire {
-        wants: convert::wants(body.names, body.slots),
-        mode: convert::mode(body.mode),
-        hold: Hold::Lease {
-            id: lease_id::new(),
-            holder: body.holder.as_ref().map(convert::holder),
-            ttl: Span::from_seconds_f64(body.lease_duration),
-            notes: None,
-        },
-        missing: Missing::Skip,
-        patience: None,
-        origin: None,
+    let wants = convert::wants(body.names, body.slots);
+    let hold = Hold::Lease {
+        id: lease_id::new(),
+        holder: body.holder.as_ref().map(convert::holder),
+        ttl: Span::from_seconds_f64(body.lease_duration),
+        notes: None,
     };
+    let acquire = Acquire { mode: convert::mode(body.mode), ..Acquire::new(wants, hold) };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
     let body = wire::Acquired {
         lease_id: grant

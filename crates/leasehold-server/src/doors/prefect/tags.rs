@@ -8,8 +8,8 @@ use leasehold_api::limits::Filter;
 use leasehold_api::path;
 use leasehold_api::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
 use leasehold_engine::{
-    Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Missing, Mode, Outcome,
-    Query, Refusal, Scope, Updated, Want,
+    Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Outcome, Query, Refusal,
+    Scope, Updated,
 };
 
 use crate::access::agent::PrefectClient;
@@ -119,15 +119,11 @@ async fn increment(
     Valid(body): Valid<TagIncrement>,
 ) -> Result<Response, ApiError> {
     introductions::wait(&app, client, origin.peer, body.task_run_id, &body.names).await?;
-    let wants = body.names.iter().map(|tag| Want { name: convert::tag_name(tag), slots: 1 });
-    let acquire = Acquire {
-        wants: wants.collect(),
-        mode: Mode::Concurrency,
-        hold: Hold::Holder { id: lease_id::new(), holder: convert::task_run(body.task_run_id) },
-        missing: Missing::Skip,
-        patience: None,
-        origin: None,
-    };
+    let holder = convert::task_run(body.task_run_id);
+    let acquire = Acquire::new(
+        body.names.iter().map(|tag| (convert::tag_name(tag), 1)),
+        Hold::Holder { id: lease_id::new(), holder },
+    );
     let locked = |refusal: &Refusal| {
         let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
         convert::tag_full(full).into()

@@ -1,8 +1,7 @@
 //! What is told of what happened while nobody could write the log.
 
 use leasehold_engine::{
-    Acquire, Command, CreateLimit, Hold, Ledger, LimitPatch, LimitRef, Missing, Mode, Rate, Scope,
-    Span, Timestamp, Want,
+    Acquire, Command, CreateLimit, Hold, Ledger, LimitPatch, LimitRef, Scope, Span, Timestamp,
 };
 use leasehold_journal::{Journal, MemoryJournal};
 use leasehold_records::{Bounds, EventFilter};
@@ -32,15 +31,8 @@ impl World {
             now: start,
         };
         for (number, name) in ["db", "gpu"].into_iter().enumerate() {
-            world.told(Command::CreateLimit(CreateLimit {
-                id: LimitId(number as u128),
-                name: name.into(),
-                slots: 20_000,
-                active: true,
-                decay: Rate::NONE,
-                unleased: 0,
-                denied_slots: 0,
-            }));
+            let limit = CreateLimit::new(LimitId(number as u128), name, 20_000);
+            world.told(Command::CreateLimit(limit));
         }
         world
     }
@@ -82,19 +74,8 @@ impl World {
 }
 
 fn take(lease: u128, names: &[&str], seconds: u64) -> Command {
-    Command::Acquire(Acquire {
-        wants: names.iter().map(|name| Want { name: (*name).into(), slots: 1 }).collect(),
-        mode: Mode::Concurrency,
-        hold: Hold::Lease {
-            id: LeaseId(lease),
-            holder: None,
-            ttl: Span::from_seconds(seconds),
-            notes: None,
-        },
-        missing: Missing::Skip,
-        patience: None,
-        origin: None,
-    })
+    let hold = Hold::for_ttl(LeaseId(lease), Span::from_seconds(seconds));
+    Command::Acquire(Acquire::new(names.iter().map(|name| (*name, 1)), hold))
 }
 
 fn release(lease: u128) -> Command {

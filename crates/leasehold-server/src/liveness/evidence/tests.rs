@@ -1,8 +1,7 @@
 //! Who is gone and who is not, by a clock that the tests move.
 
 use leasehold_engine::{
-    Acquire, Acquired, Command, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Missing, Mode,
-    Outcome, Page, Query, Rate, Want,
+    Acquire, Acquired, Command, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Outcome, Page, Query,
 };
 use leasehold_journal::MemoryJournal;
 use leasehold_records::{Bounds, Records, Run, State, StateType};
@@ -50,15 +49,7 @@ impl World {
         let records = Records::in_memory(Bounds::default()).unwrap();
         let (recorder, _) = Recorder::start(records, clock.clone());
         let (witness, _) = Witness::start(ledger.clone(), recorder.clone(), SILENCE_MAX);
-        let limit = CreateLimit {
-            id: LimitId(1),
-            name: "tag:db".into(),
-            slots: 100,
-            active: true,
-            decay: Rate::NONE,
-            unleased: 0,
-            denied_slots: 0,
-        };
+        let limit = CreateLimit::new(LimitId(1), "tag:db", 100);
         ledger.send(Command::CreateLimit(limit)).await.unwrap().keep();
         Self { ledger, recorder, clock, witness, _running: running, leases: 0 }
     }
@@ -84,17 +75,11 @@ impl World {
         self.leases += 1;
         let id = LeaseId(self.leases);
         let holder = Holder::new(kind.as_str(), run.to_string());
-        let acquire = Acquire {
-            wants: std::iter::once(Want { name: "tag:db".into(), slots: 1 }).collect(),
-            mode: Mode::Concurrency,
-            hold: match ttl {
-                None => Hold::Holder { id, holder },
-                Some(ttl) => Hold::Lease { id, holder: Some(holder), ttl, notes: None },
-            },
-            missing: Missing::Skip,
-            patience: None,
-            origin: None,
+        let hold = match ttl {
+            None => Hold::Holder { id, holder },
+            Some(ttl) => Hold::Lease { id, holder: Some(holder), ttl, notes: None },
         };
+        let acquire = Acquire::new([("tag:db", 1)], hold);
         let acquired = self.ledger.send(Command::Acquire(acquire)).await.unwrap().keep();
         assert!(matches!(acquired, Outcome::Acquired(Acquired::Granted(_))));
     }

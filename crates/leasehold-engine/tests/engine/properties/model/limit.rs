@@ -1,4 +1,4 @@
-//! A limit of the naive ledger: its slots that no lease holds are a list that is searched.
+//! A limit of the naive ledger: its slots without a lease are a list that is searched.
 
 /// One slot in the units of the engine's levels; micros × nanos per second drain.
 pub(super) const SLOT: i128 = 1_000_000_000_000_000;
@@ -9,11 +9,11 @@ pub(super) struct Limit {
     pub(super) slots: i128,
     pub(super) active: bool,
     pub(super) nanos_per_second: i128,
-    /// What no lease holds, by what took it, the first foremost.
+    /// Slots without a lease by what took them, the oldest first.
     pub(super) unleased: Vec<(By, i128)>,
 }
 
-/// By what slots were taken that no lease holds.
+/// What took slots without a lease.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum By {
     Creation,
@@ -37,7 +37,7 @@ impl Limit {
         }
     }
 
-    /// Takes away so much of some; answers what it could not take away.
+    /// Frees so much of some. Returns what it could not free.
     pub(super) fn lose(&mut self, mut level: i128, of: impl Fn(By) -> bool) -> i128 {
         for (_, known) in self.unleased.iter_mut().filter(|(by, _)| of(*by)) {
             let lost = level.min(*known);

@@ -11,7 +11,7 @@ use leasehold_api::leases::{
 };
 use leasehold_engine::{
     Acquire, Blocker, EndReason, Ending, Gone, Grant, Hold, Holder, LeaseView, Missing, Notes,
-    Origin, Refusal, Renewed, RequestDigest, Span, StuckOn, Timestamp, Wait, Want,
+    Origin, Refusal, Renewed, RequestDigest, Span, StuckOn, Timestamp, Wait,
 };
 use uuid::Uuid;
 
@@ -22,24 +22,19 @@ pub(crate) fn acquire(body: &NewLease, origin: Option<Arc<Origin>>) -> Acquire {
     let labels = body.holder.iter().flat_map(|holder| &holder.labels);
     let labels = labels.map(|(name, value)| (name.as_str().into(), value.as_str().into()));
     let request = body.idempotency_key.is_some().then(|| request_digest(body));
-    let want = |name: &str, slots| Want { name: name.into(), slots };
-    Acquire {
-        wants: body.limits.iter().map(|wanted| want(&wanted.name, wanted.slots)).collect(),
-        mode: mode(body.mode),
-        hold: Hold::Lease {
-            id: body.idempotency_key.as_deref().map_or_else(lease_id::new, lease_id::of_key),
-            holder: body.holder.as_ref().map(holder),
-            ttl: Span::from_seconds_f64(body.ttl_seconds),
-            // Even without a word in them: leases of this door are remembered when released.
-            notes: Some(Arc::new(Notes { labels: labels.collect(), request })),
-        },
-        missing: match body.if_missing {
-            IfMissing::Error => Missing::Refuse,
-            IfMissing::Skip => Missing::Skip,
-        },
-        patience: None,
-        origin,
-    }
+    let hold = Hold::Lease {
+        id: body.idempotency_key.as_deref().map_or_else(lease_id::new, lease_id::of_key),
+        holder: body.holder.as_ref().map(holder),
+        ttl: Span::from_seconds_f64(body.ttl_seconds),
+        // A lease with notes is remembered when it is released: they may be empty.
+        notes: Some(Arc::new(Notes { labels: labels.collect(), request })),
+    };
+    let missing = match body.if_missing {
+        IfMissing::Error => Missing::Refuse,
+        IfMissing::Skip => Missing::Skip,
+    };
+    let wants = body.limits.iter().map(|wanted| (wanted.name.as_str(), wanted.slots));
+    Acquire { mode: mode(body.mode), missing, origin, ..Acquire::new(wants, hold) }
 }
 
 /// What makes two requests with the same key the same: the limits, in any order, with their

@@ -15,7 +15,7 @@ use leasehold_api::tags::TagLimit;
 use leasehold_engine::{
     Certainty, CreateLimit, HeldView, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef,
     LimitView, MinimalLimit, Mode, Named, Origin, Page, Rate, StuckOn, TAG_PREFIX, Timestamp,
-    Unheld, WaiterView, Want,
+    Unheld, WaiterView,
 };
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -75,9 +75,9 @@ pub(crate) fn task_run(id: Uuid) -> Holder {
 }
 
 /// Global limits answer in the order of their names, however they were named.
-pub(crate) fn wants(mut names: Vec<String>, slots: u64) -> SmallVec<[Want; 1]> {
+pub(crate) fn wants(mut names: Vec<String>, slots: u64) -> impl Iterator<Item = (String, u64)> {
     names.sort_unstable();
-    names.into_iter().map(|name| Want { name: name.into(), slots }).collect()
+    names.into_iter().map(move |name| (name, slots))
 }
 
 pub(crate) fn names(mut names: Vec<String>) -> SmallVec<[Arc<str>; 1]> {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use leasehold_api::runs::{CreateTaskRun, SetState, StateType as StateWord, UpdateTaskRun};
-use leasehold_engine::{Acquire, Acquired, Command, Hold, Missing, Mode, Outcome, Want};
+use leasehold_engine::{Acquire, Acquired, Command, Hold, Outcome};
 use leasehold_records::transition::{Verdict, judge};
 use leasehold_records::{Run, RunKind, State as RunState, StateType};
 use uuid::Uuid;
@@ -187,14 +187,9 @@ async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, ApiE
     }
     let mut tags: Vec<_> = run.tags.iter().map(|tag| engine::tag_name(tag)).collect();
     tags.sort_unstable();
-    let acquire = Acquire {
-        wants: tags.into_iter().map(|name| Want { name, slots: 1 }).collect(),
-        mode: Mode::Concurrency,
-        hold: Hold::Holder { id: lease_id::new(), holder: engine::task_run(run.id) },
-        missing: Missing::Skip,
-        patience: None,
-        origin: origin.said,
-    };
+    let hold = Hold::Holder { id: lease_id::new(), holder: engine::task_run(run.id) };
+    let wants = tags.into_iter().map(|name| (name, 1));
+    let acquire = Acquire { origin: origin.said, ..Acquire::new(wants, hold) };
     let wants = acquire.wants.clone();
     let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
     match outcome {
