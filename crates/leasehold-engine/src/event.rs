@@ -9,7 +9,7 @@ use crate::holder::Holder;
 use crate::lease::{EndReason, LeaseId};
 use crate::limit::Limit;
 use crate::origin::Origin;
-use crate::outcome::StuckOn;
+use crate::refusal::StuckOn;
 use crate::ticket::Departure;
 use crate::time::{Span, Timestamp};
 

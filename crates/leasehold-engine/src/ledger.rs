@@ -1,13 +1,15 @@
 //! The ledger: all limits, leases and waiting requests, with the indices that find them.
 //!
-//! `entries` adds, changes and removes limits and leases, and keeps every index in step with them.
-//! The rules change a ledger by these functions alone.
+//! `limits` and `leases` add, change and remove entries, and keep every index in step with them. The
+//! rules change a ledger by these functions alone.
 
 mod by_age;
 mod downtime;
 mod emit;
 mod endings;
 mod entries;
+mod leases;
+mod limits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -15,10 +15,12 @@
 //! the same ledger on every machine. It knows nothing of files, sockets, clocks, random
 //! numbers, SQL or JSON.
 //!
-//! Modules go from the bottom up: the vocabulary (`time`, `decay`, `limit`, `lease`, `holder`,
-//! `ticket`, `command`, `outcome`, `event`, `changes`), then the `queue` as plain data, the `ledger`
-//! with its indices, and the `rules`. A module imports lower ones only.
+//! From the bottom up: the vocabulary (`time`, `decay`, `unleased`, `limit`, `holder`, `origin`,
+//! `lease`, `ticket`, `acquire`, `query`, `command`, `refusal`, `view`, `outcome`, `event`, `changes`,
+//! `snapshot`), then the `queue` as plain data, the `ledger` with its indices, and the `rules`. A module
+//! imports lower ones only.
 
+mod acquire;
 mod changes;
 mod command;
 mod decay;
@@ -29,18 +31,19 @@ mod ledger;
 mod limit;
 mod origin;
 mod outcome;
+mod query;
 mod queue;
+mod refusal;
 mod rules;
 mod snapshot;
 mod ticket;
 mod time;
 mod unleased;
+mod view;
 
+pub use acquire::{Acquire, GiveBack, Hold, Missing, Mode, Patience, Want};
 pub use changes::{Changes, Resume, Snapshot, Totals};
-pub use command::{
-    Acquire, Command, CreateLimit, GiveBack, Hold, LeaseFilter, LimitPatch, LimitRef, Missing,
-    Mode, Page, Patience, Query, Scope, Want,
-};
+pub use command::{Command, CreateLimit, LimitPatch};
 pub use decay::{Level, Rate};
 pub use event::{Event, EventKind, Loss};
 pub use holder::Holder;
@@ -48,16 +51,18 @@ pub use lease::{
     EndReason, Ending, Fence, Holding, Holdings, Lease, LeaseId, Notes, RequestDigest,
 };
 pub use ledger::Ledger;
-pub use limit::{Limit, LimitId, TAG_PREFIX};
+pub use limit::{Limit, LimitId, MinimalLimit, TAG_PREFIX};
 pub use origin::{Certainty, Identified, Named, Origin};
 pub use outcome::{
-    Acquired, Answered, Blocker, Created, Deleted, Ended, Gone, Grant, Granted, HeldView,
-    LeaseView, LimitView, MinimalLimit, Outcome, Refusal, Renewed, Repeated, StuckOn, Updated,
-    Wait, WaiterView,
+    Acquired, Answered, Created, Deleted, Ended, Gone, Grant, Granted, Outcome, Renewed, Repeated,
+    Updated,
 };
+pub use query::{LeaseFilter, LimitRef, Page, Query, Scope};
 pub use queue::OVERTAKES_MAX;
+pub use refusal::{Blocker, Refusal, StuckOn, Wait};
 pub use rules::Step;
 pub use snapshot::Inconsistent;
 pub use ticket::{Departure, Ticket, WaiterId};
 pub use time::{Span, Timestamp};
 pub use unleased::{TakenBy, Unheld, Unleased};
+pub use view::{HeldView, LeaseView, LimitView, WaiterView};

@@ -64,3 +64,20 @@ impl Limit {
             (sample - self.occupancy_seconds_average) / (2.0 * self.slots as f64);
     }
 }
+
+/// A limit in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MinimalLimit {
+    /// Its id.
+    pub id: LimitId,
+    /// Its full name.
+    pub name: Arc<str>,
+    /// How many slots it has.
+    pub slots: u64,
+}
+
+impl From<&Limit> for MinimalLimit {
+    fn from(limit: &Limit) -> Self {
+        Self { id: limit.id, name: limit.name.clone(), slots: limit.slots }
+    }
+}

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::command::GiveBack;
-use crate::decay::Rate;
+use crate::acquire::GiveBack;
 use crate::holder::Holder;
-use crate::lease::{Ending, Fence, Holdings, Lease, LeaseId, Notes};
-use crate::limit::{Limit, LimitId};
-use crate::origin::Origin;
+use crate::lease::{Ending, Fence, Holdings, Lease, LeaseId};
+use crate::limit::MinimalLimit;
+use crate::refusal::Refusal;
 use crate::ticket::{Ticket, WaiterId};
-use crate::time::{Span, Timestamp};
-use crate::unleased::{Unheld, Unleased};
+use crate::time::Timestamp;
+use crate::view::{HeldView, LeaseView, LimitView, WaiterView};
 
 /// The answer to a [`Command`](crate::Command).
 #[derive(Clone, Debug, PartialEq)]
@@ -160,65 +159,6 @@ pub struct Granted {
     pub has_key: bool,
 }
 
-/// Why slots were not granted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
-    /// The limits that lack free slots, or reserve them for an older request.
-    pub blockers: SmallVec<[Blocker; 1]>,
-    /// The place that it keeps if it comes back to wait. `None` if it does not wait.
-    pub place: Option<Ticket>,
-    /// Its position, from 1, in the longest line among those of the blockers.
-    pub position: u64,
-    /// The leases that it is stuck on, or would be if it waited: see [`StuckOn`].
-    pub stuck: Vec<StuckOn>,
-}
-
-/// A lease that a request is stuck on: its holder holds the lease itself, or waits for slots of the
-/// request's holder, directly or through others. The lease is not released as long as all of them
-/// wait. Another thread of its holder may release it all the same.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StuckOn {
-    /// The name of the limit.
-    pub limit: Arc<str>,
-    /// The lease.
-    pub lease: LeaseId,
-    /// Its holder, if it has one.
-    pub holder: Option<Holder>,
-    /// Where the request for it came from, if it is known.
-    pub origin: Option<Arc<Origin>>,
-    /// Whether the waiting request has the same holder.
-    pub is_own: bool,
-    /// The names of the limits that its holder waits for.
-    pub waits_for: SmallVec<[Arc<str>; 1]>,
-}
-
-/// A limit that lacks free slots for a request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Blocker {
-    /// The limit.
-    pub limit: MinimalLimit,
-    /// How many of its slots the request wants.
-    pub wanted: u64,
-    /// When slots may come free, as far as that is known.
-    pub wait: Wait,
-    /// Whether it has free slots, but reserves them for a request that was overtaken too often.
-    pub is_kept: bool,
-    /// Its slots that are taken without a lease: no deadline frees them.
-    pub unleased: Unleased,
-}
-
-/// When slots may come free.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Wait {
-    /// When a holder releases some.
-    Release {
-        /// For how long a slot is held on average, in seconds.
-        occupancy_seconds_average: f64,
-    },
-    /// When enough has drained: after this time, unless another request comes first.
-    Drain(Span),
-}
-
 /// The answer to a renewal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Renewed {
@@ -241,76 +181,6 @@ pub struct Ended {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone(pub Option<Ending>);
 
-/// A limit in short.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MinimalLimit {
-    /// Its id.
-    pub id: LimitId,
-    /// Its full name.
-    pub name: Arc<str>,
-    /// How many slots it has.
-    pub slots: u64,
-}
-
-/// A limit as it is at a moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LimitView {
-    /// The limit.
-    pub limit: Limit,
-    /// How many of its slots are taken, leased or not.
-    pub taken: u64,
-    /// Those of them that no lease holds. Unlike those in `limit`, they have drained until now.
-    pub unleased: Unleased,
-    /// The holders of its leases, oldest first. Only for limits of tags.
-    pub holders: Vec<Holder>,
-}
-
-/// A page of what holds the slots of a limit: leases, oldest first, and after the last of them the
-/// slots without a lease.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HeldView {
-    /// The limit.
-    pub limit: MinimalLimit,
-    /// How fast its slots drain.
-    pub decay: Rate,
-    /// The leases.
-    pub leases: Vec<LeaseView>,
-    /// The slots without a lease, by what took them.
-    pub unleased: Vec<Unheld>,
-}
-
-/// A lease as it is at a moment, with the names of its limits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LeaseView {
-    /// The lease.
-    pub lease: Lease,
-    /// The names of the limits in `lease.holdings`, in their order.
-    pub names: Vec<Arc<str>>,
-}
-
-/// A waiting request as it is at a moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WaiterView {
-    /// Its place.
-    pub ticket: Ticket,
-    /// Higher goes first.
-    pub priority: i32,
-    /// Its holder, if it has one.
-    pub holder: Option<Holder>,
-    /// How many slots it wants of the limit in question.
-    pub slots: u64,
-    /// Since when it waits.
-    pub since: Timestamp,
-    /// The limits that keep it from running.
-    pub blockers: SmallVec<[Blocker; 1]>,
-    /// The leases that it is stuck on.
-    pub stuck: Vec<StuckOn>,
-    /// The notes of the lease that it asks for.
-    pub notes: Option<Arc<Notes>>,
-    /// Where the request came from, if it is known.
-    pub origin: Option<Arc<Origin>>,
-}
-
 impl From<&Lease> for Granted {
     fn from(lease: &Lease) -> Self {
         Self {
@@ -320,11 +190,5 @@ impl From<&Lease> for Granted {
             deadline: lease.deadline,
             has_key: lease.request().is_some(),
         }
-    }
-}
-
-impl From<&Limit> for MinimalLimit {
-    fn from(limit: &Limit) -> Self {
-        Self { id: limit.id, name: limit.name.clone(), slots: limit.slots }
     }
 }

@@ -12,8 +12,8 @@ mod absence;
 mod alike;
 mod groups;
 mod line;
+mod watch;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
@@ -23,11 +23,11 @@ use self::absence::Absentees;
 pub(crate) use self::alike::Wish;
 use self::groups::Groups;
 pub(crate) use self::line::Line;
-use crate::command::Acquire;
+use crate::acquire::Acquire;
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId, RequestDigest};
 use crate::limit::LimitId;
-use crate::outcome::Refusal;
+use crate::refusal::Refusal;
 use crate::ticket::{Ticket, WaiterId};
 use crate::time::Timestamp;
 
@@ -136,28 +136,9 @@ impl Queue {
         self.looks += 1;
     }
 
-    /// A limit changed: a waiter in its line may be able to run.
-    pub(crate) fn touch(&mut self, limit: LimitId) {
-        if self.lines.contains_key(&limit) && !self.touched.contains(&limit) {
-            self.touched.push(limit);
-        }
-    }
-
     /// How many slots of a limit are reserved for waiters older than `ticket`.
     pub(crate) fn reserved_before(&self, limit: LimitId, ticket: Ticket) -> u128 {
         self.lines.get(&limit).map_or(0, |line| line.reserved_before(ticket))
-    }
-
-    /// The next time at which something happens by itself.
-    pub(crate) fn next_wake_up(&self) -> Option<Timestamp> {
-        let patience = self.patience.first().map(|(at, _)| *at);
-        let absence = self.absentees.next_end();
-        patience.into_iter().chain(absence).chain(self.first_alarm()).min()
-    }
-
-    /// When a rate limit will have drained enough for a waiter in its line.
-    pub(crate) fn first_alarm(&self) -> Option<Timestamp> {
-        self.alarms.first().map(|(at, _)| *at)
     }
 
     /// An empty queue whose tickets go on from this one's.
@@ -277,50 +258,6 @@ impl Queue {
         if self.lines.get(&limit).is_some_and(Line::is_empty) {
             self.set_alarm(limit, None);
             self.lines.remove(&limit);
-        }
-    }
-
-    /// When the line of a limit is to be looked at again, if its limit has drained enough by then.
-    pub(crate) fn set_alarm(&mut self, limit: LimitId, alarm: Option<Timestamp>) {
-        let Some(line) = self.lines.get_mut(&limit) else { return };
-        if let Some(old) = std::mem::replace(&mut line.alarm, alarm) {
-            self.alarms.remove(&(old, limit));
-        }
-        if let Some(at) = alarm {
-            self.alarms.insert((at, limit));
-        }
-    }
-
-    /// The next limit whose line is to be looked at by `now`.
-    pub(crate) fn next_touched(&mut self, now: Timestamp) -> Option<LimitId> {
-        if let Some(limit) = self.touched.pop() {
-            return Some(limit);
-        }
-        let &(at, limit) = self.alarms.first().filter(|(at, _)| *at <= now)?;
-        self.alarms.remove(&(at, limit));
-        if let Some(line) = self.lines.get_mut(&limit) {
-            line.alarm = None;
-        }
-        Some(limit)
-    }
-
-    /// The next waiter in a line after `last`, among the first ones of those that want the same; none
-    /// younger than `youngest`.
-    pub(crate) fn next_in_line(
-        &self,
-        limit: LimitId,
-        last: Option<(Reverse<i32>, Ticket)>,
-        youngest: Option<Ticket>,
-    ) -> Option<(Reverse<i32>, Ticket)> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let line = self.lines.get(&limit)?;
-        let mut rest = match last {
-            None => line.firsts.range(..),
-            Some(last) => line.firsts.range((Excluded(last), Unbounded)),
-        };
-        match youngest {
-            None => rest.next().copied(),
-            Some(youngest) => rest.find(|(_, ticket)| *ticket <= youngest).copied(),
         }
     }
 }

@@ -3,8 +3,9 @@
 use super::Ledger;
 use crate::changes::{Resume, Snapshot};
 use crate::lease::LeaseId;
-use crate::outcome::{Acquired, HeldView, Outcome, Renewed, Repeated};
+use crate::outcome::{Acquired, Outcome, Renewed, Repeated};
 use crate::time::{Span, Timestamp};
+use crate::view::HeldView;
 
 impl Ledger {
     /// The server stood still from `after` until `now`: it was stopped, its machine was frozen, or

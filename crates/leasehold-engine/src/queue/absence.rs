@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{OVERTAKES_MAX, Queue, Waiter};
-use crate::command::Patience;
+use crate::acquire::Patience;
 use crate::ticket::{Ticket, WaiterId};
 use crate::time::{Span, Timestamp};
 

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use smallvec::SmallVec;
 
 use super::{Queue, Wanted};
-use crate::command::{Acquire, Missing, Mode};
+use crate::acquire::{Acquire, Missing, Mode};
 use crate::holder::Holder;
 use crate::limit::LimitId;
 use crate::ticket::Ticket;

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::command::{Acquire, GiveBack, Hold, Missing, Mode};
+use crate::acquire::{Acquire, GiveBack, Hold, Missing, Mode};
 use crate::decay::Level;
 use crate::holder::Holder;
 use crate::lease::{Holding, Holdings, Lease, LeaseId, Notes};
 use crate::ledger::{Ledger, LimitEntry};
-use crate::limit::LimitId;
+use crate::limit::{LimitId, MinimalLimit};
 use crate::origin::Origin;
-use crate::outcome::{Acquired, Blocker, Grant, Granted, MinimalLimit, Refusal, Wait};
+use crate::outcome::{Acquired, Grant, Granted};
 use crate::queue::Wanted;
+use crate::refusal::{Blocker, Refusal, Wait};
 use crate::ticket::{Departure, Ticket};
 use crate::time::Timestamp;
 use crate::unleased::TakenBy;

@@ -4,7 +4,7 @@
 //! too, and a lease that has ended as long as its ending is remembered. Two requests with the same key
 //! may wait at the same time: when one is granted, the other gets the same lease in the same step.
 
-use crate::command::Hold;
+use crate::acquire::Hold;
 use crate::ledger::Ledger;
 use crate::outcome::{Acquired, Gone, Repeated};
 

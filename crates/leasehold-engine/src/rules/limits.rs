@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::command::{CreateLimit, LimitPatch, LimitRef, Scope};
+use crate::command::{CreateLimit, LimitPatch};
 use crate::decay::{Level, Rate};
 use crate::event::{EventKind, Loss};
 use crate::lease::LeaseId;
 use crate::ledger::Ledger;
 use crate::limit::{Limit, LimitId};
 use crate::outcome::{Created, Deleted, Updated};
+use crate::query::{LimitRef, Scope};
 use crate::unleased::{TakenBy, Unleased};
 
 impl Ledger {

@@ -3,12 +3,13 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::command::{LeaseFilter, LimitRef, Page, Query, Scope};
 use crate::holder::Holder;
 use crate::lease::{Lease, LeaseId};
 use crate::ledger::{Ledger, LimitEntry};
-use crate::limit::{LimitId, TAG_PREFIX};
-use crate::outcome::{HeldView, LeaseView, LimitView, MinimalLimit, Outcome};
+use crate::limit::{LimitId, MinimalLimit, TAG_PREFIX};
+use crate::outcome::Outcome;
+use crate::query::{LeaseFilter, LimitRef, Page, Query, Scope};
+use crate::view::{HeldView, LeaseView, LimitView};
 
 impl Ledger {
     pub(crate) fn read(&self, query: Query) -> Outcome {

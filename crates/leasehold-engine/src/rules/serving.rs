@@ -1,11 +1,12 @@
 //! Waiters are granted slots, in their order, whenever one of their limits has changed.
 
-use crate::command::Acquire;
+use crate::acquire::Acquire;
 use crate::decay::Level;
 use crate::event::EventKind;
 use crate::ledger::{Ledger, LimitEntry};
 use crate::limit::LimitId;
-use crate::outcome::{Acquired, Answered, Refusal, Wait};
+use crate::outcome::{Acquired, Answered};
+use crate::refusal::{Refusal, Wait};
 use crate::ticket::{Departure, Ticket, WaiterId};
 use crate::time::{Span, Timestamp};
 

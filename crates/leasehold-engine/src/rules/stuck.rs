@@ -6,13 +6,13 @@
 
 use smallvec::SmallVec;
 
-use crate::command::Acquire;
+use crate::acquire::Acquire;
 use crate::holder::Holder;
 use crate::lease::Lease;
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
-use crate::outcome::StuckOn;
 use crate::queue::Wanted;
+use crate::refusal::StuckOn;
 
 mod picture;
 

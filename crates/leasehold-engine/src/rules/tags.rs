@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::command::{CreateLimit, LimitPatch, LimitRef, Scope};
+use crate::command::{CreateLimit, LimitPatch};
 use crate::decay::Level;
 use crate::event::{EventKind, Loss};
 use crate::holder::Holder;
 use crate::lease::{Holding, LeaseId};
 use crate::ledger::Ledger;
-use crate::limit::LimitId;
-use crate::outcome::{Created, MinimalLimit, Updated};
+use crate::limit::{LimitId, MinimalLimit};
+use crate::outcome::{Created, Updated};
+use crate::query::{LimitRef, Scope};
 use crate::unleased::Unleased;
 
 impl Ledger {

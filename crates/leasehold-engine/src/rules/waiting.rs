@@ -2,13 +2,16 @@
 
 use smallvec::SmallVec;
 
-use crate::command::{Acquire, Command, Patience};
+use crate::acquire::{Acquire, Patience};
+use crate::command::Command;
 use crate::event::EventKind;
 use crate::ledger::Ledger;
 use crate::limit::LimitId;
-use crate::outcome::{Acquired, Refusal, WaiterView};
+use crate::outcome::Acquired;
 use crate::queue::{Waiter, Wanted, Wish};
+use crate::refusal::Refusal;
 use crate::ticket::{Departure, Ticket};
+use crate::view::WaiterView;
 
 /// If more requests than this wait, the next one is refused.
 const WAITERS_MAX: usize = 100_000;
