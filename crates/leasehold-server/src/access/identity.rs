@@ -53,11 +53,19 @@ impl ClientId {
 
 impl Identity {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let named = headers.get(CSRF_CLIENT).and_then(|name| name.to_str().ok());
+        let (mut named, mut said, mut keeps_cookies) = (None, 0_u64, false);
+        // One pass over the few headers costs less than a look-up of each name.
+        for (name, value) in headers {
+            if SAID.contains(name) {
+                said = said.wrapping_add(digest(|hasher| (name, value).hash(hasher)));
+                keeps_cookies |=
+                    name == header::USER_AGENT && value.as_bytes().starts_with(b"prefect/");
+            } else if name == CSRF_CLIENT {
+                named = named.or(value.to_str().ok());
+            }
+        }
         let client = named.or_else(|| cookie(headers)).map(ClientId::of);
-        let said = digest(|hasher| SAID.map(|name| headers.get(name)).hash(hasher));
-        let agent = headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
-        Self { client, said, keeps_cookies: agent.starts_with(b"prefect/") }
+        Self { client, said, keeps_cookies }
     }
 }
 

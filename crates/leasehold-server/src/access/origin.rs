@@ -9,9 +9,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::FromRequestParts;
-use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderValue};
 use leasehold_engine::{Named, Origin as Said};
 
 use crate::access::identity::Identity;
@@ -22,13 +21,6 @@ use crate::app::App;
 const CHARACTERS_MAX: usize = 255;
 /// How many origins are shared by the leases that come from there.
 const SHARED_MAX: usize = 1_024;
-
-const FLOW_ID: HeaderName = HeaderName::from_static("x-prefect-flow-id");
-const FLOW_NAME: HeaderName = HeaderName::from_static("x-prefect-flow-name");
-const DEPLOYMENT_ID: HeaderName = HeaderName::from_static("x-prefect-deployment-id");
-const DEPLOYMENT_NAME: HeaderName = HeaderName::from_static("x-prefect-deployment-name");
-const WORKER_ID: HeaderName = HeaderName::from_static("x-prefect-worker-id");
-const WORKER_NAME: HeaderName = HeaderName::from_static("x-prefect-worker-name");
 
 /// Where a request comes from.
 #[derive(Clone, Debug)]
@@ -106,15 +98,26 @@ struct Pair<'request>(Option<Cow<'request, str>>, Option<Cow<'request, str>>);
 
 impl<'request> Seen<'request> {
     fn new(address: Option<IpAddr>, headers: &'request HeaderMap) -> Self {
-        let pair =
-            |id: &HeaderName, name: &HeaderName| Pair(text(headers, id), text(headers, name));
-        Self {
-            address: address.map(|address| address.to_canonical()),
-            client: text(headers, &USER_AGENT).and_then(product),
-            flow: pair(&FLOW_ID, &FLOW_NAME),
-            deployment: pair(&DEPLOYMENT_ID, &DEPLOYMENT_NAME),
-            worker: pair(&WORKER_ID, &WORKER_NAME),
+        let address = address.map(|address| address.to_canonical());
+        let mut seen = Self { address, ..Self::default() };
+        // One pass over the few headers costs less than a look-up of each name.
+        for (name, value) in headers {
+            let place = match name.as_str() {
+                "user-agent" => &mut seen.client,
+                "x-prefect-flow-id" => &mut seen.flow.0,
+                "x-prefect-flow-name" => &mut seen.flow.1,
+                "x-prefect-deployment-id" => &mut seen.deployment.0,
+                "x-prefect-deployment-name" => &mut seen.deployment.1,
+                "x-prefect-worker-id" => &mut seen.worker.0,
+                "x-prefect-worker-name" => &mut seen.worker.1,
+                _ => continue,
+            };
+            if place.is_none() {
+                *place = text(value);
+            }
         }
+        seen.client = seen.client.and_then(product);
+        seen
     }
 
     fn is(&self, said: &Said) -> bool {
@@ -149,8 +152,8 @@ impl Pair<'_> {
 }
 
 /// What a header says, if it is UTF-8 and says anything.
-fn text<'headers>(headers: &'headers HeaderMap, name: &HeaderName) -> Option<Cow<'headers, str>> {
-    let said = std::str::from_utf8(headers.get(name)?.as_bytes()).ok()?.trim();
+fn text(value: &HeaderValue) -> Option<Cow<'_, str>> {
+    let said = std::str::from_utf8(value.as_bytes()).ok()?.trim();
     let said = clean(said);
     (!said.is_empty()).then_some(said)
 }
@@ -183,9 +186,14 @@ fn is_shown(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::HeaderName;
+    use axum::http::header::USER_AGENT;
 
     use super::*;
+
+    const FLOW_ID: HeaderName = HeaderName::from_static("x-prefect-flow-id");
+    const FLOW_NAME: HeaderName = HeaderName::from_static("x-prefect-flow-name");
+    const WORKER_NAME: HeaderName = HeaderName::from_static("x-prefect-worker-name");
 
     fn headers(said: &[(HeaderName, &[u8])]) -> HeaderMap {
         let values = said

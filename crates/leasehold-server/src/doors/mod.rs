@@ -88,7 +88,10 @@ pub(crate) fn is_socket(path: &str) -> bool {
 /// path before it looks for the route, so that an encoded slash parts two segments; no segment
 /// is empty; and the ids of a tag's limit and of a run are UUIDs in the route itself.
 pub(crate) fn is_known(path: &str) -> bool {
-    if ["%2F", "%2f", "//"].iter().any(|slash| path.contains(slash)) || !is_text(path) {
+    let has_encoded_slash = || ["%2F", "%2f"].iter().any(|slash| path.contains(slash));
+    if path.as_bytes().windows(2).any(|pair| pair == b"//")
+        || (path.contains('%') && (has_encoded_slash() || !is_text(path)))
+    {
         return false;
     }
     let by_id = prefect::BY_ID;
@@ -105,9 +108,6 @@ pub(crate) fn is_known(path: &str) -> bool {
 
 /// Whether a path's percent-encoded bytes are UTF-8: others name nothing.
 fn is_text(path: &str) -> bool {
-    if !path.contains('%') {
-        return true;
-    }
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
