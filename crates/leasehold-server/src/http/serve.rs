@@ -5,6 +5,7 @@
 
 mod admission;
 mod client_stream;
+mod head_lines;
 mod line;
 mod request_body;
 
@@ -15,6 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::Either;
@@ -227,8 +229,8 @@ fn answers(
         };
         let line = line.clone();
         answer.map(move |answer| {
-            line.is_answered();
             answer.map(|mut response| {
+                line.is_answered(response.status() != StatusCode::SWITCHING_PROTOCOLS);
                 if let Some(grant) = Carried::claim(&mut response) {
                     line.carry(grant);
                 }

@@ -3,12 +3,12 @@
 
 use std::net::SocketAddr;
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::fixture::{LIMITS, TestApp, lease_of, until};
 use crate::replay::sockets::connect;
@@ -172,6 +172,62 @@ async fn a_socket_that_says_nothing_is_closed() {
 }
 
 #[tokio::test]
+async fn a_message_beyond_a_mebibyte_closes_its_socket() {
+    let app = TestApp::init().with_records().start();
+    let address = app.listen().await;
+    let (mut socket, _) = connect(address, "/api/events/in", &[], &[]).await.unwrap();
+    let event =
+        r#"{"occurred":"2026-11-20T20:57:00Z","event":"x","resource":{"prefect.resource.id":"x"}}"#;
+    let longest = format!("{event}{}", " ".repeat((1 << 20) - event.len()));
+    socket.send(Message::text(longest)).await.unwrap();
+    socket.send(Message::Ping("still there?".into())).await.unwrap();
+    assert!(matches!(socket.next().await, Some(Ok(Message::Pong(_)))));
+    // A frame that says a length of two mebibytes, of which nothing comes.
+    let frame = [0x81, 0xff, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0];
+    socket.get_mut().write_all(&frame).await.unwrap();
+    while let Some(Ok(message)) = socket.next().await {
+        assert!(message.is_close(), "{message:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_left_for_renewals_and_says_nothing_is_closed() {
+    let app = TestApp::start();
+    let address = app.listen_for(16).await;
+    let mut open = Vec::new();
+    for _ in 0..14 {
+        let mut connection = say(address, &wire("GET", "/api/health", &json!(null))).await;
+        assert!(head(&mut connection).await.starts_with("http/1.1 200"));
+        open.push(connection);
+    }
+    let mut left = say(address, "GET /api/health HTTP/1.1\r\n").await;
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let mut rest = Vec::new();
+    // Whether it is told that its time is over or not, it is closed.
+    let _ = left.read_to_end(&mut rest).await;
+    assert!((5..7).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_body_that_comes_byte_by_byte_has_half_a_minute_in_all() {
+    let app = TestApp::start();
+    let address = app.listen().await;
+    let mut slow =
+        say(address, "POST /api/leases HTTP/1.1\r\nhost: localhost\r\ncontent-length: 900\r\n\r\n")
+            .await;
+    let began = std::time::Instant::now();
+    tokio::time::pause();
+    let at = tokio::time::Instant::now();
+    while slow.write_all(b" ").await.is_ok() && slow.try_read(&mut [0; 16]).is_err() {
+        tokio::time::advance(std::time::Duration::from_millis(500)).await;
+        tokio::task::yield_now().await;
+        assert!(began.elapsed().as_secs() < 60, "the body is still waited for");
+    }
+    assert!((30..40).contains(&at.elapsed().as_secs()), "{:?}", at.elapsed());
+}
+
+#[tokio::test]
 async fn one_client_cannot_fill_the_line_for_others() {
     let app = TestApp::init().with_config(|config| config.waiters_max = 8).start();
     for name in ["db", "other"] {
@@ -213,6 +269,23 @@ async fn a_grant_that_was_not_read_is_given_back_when_its_connection_is_reset() 
         reset(connection);
         until(async || app.taken("db").await == 0).await;
     }
+}
+
+#[tokio::test]
+async fn a_grant_is_given_back_when_its_client_had_gone_before_the_answer() {
+    let app = TestApp::start();
+    app.limit("db", 1).await;
+    let address = app.listen().await;
+    // As if the end had been on its way when the answer was sent: the client's system refuses what
+    // comes for a connection that was closed.
+    let mut connection = unread_grant(&app, address).await;
+    connection.readable().await.unwrap();
+    connection.shutdown().await.unwrap();
+    // By then the server has seen the end.
+    head(&mut say(address, &wire("GET", "/api/health", &json!(null))).await).await;
+    assert_eq!(app.taken("db").await, 1);
+    reset(connection);
+    until(async || app.taken("db").await == 0).await;
 }
 
 #[tokio::test]

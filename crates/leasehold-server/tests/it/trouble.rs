@@ -358,6 +358,47 @@ async fn an_idle_connection_is_kept_for_a_minute() {
 }
 
 #[tokio::test]
+async fn a_bare_line_feed_in_a_head_is_refused_and_one_in_a_body_is_not() {
+    let app = TestApp::start();
+    let address = app.listen().await;
+    let health = "GET /api/health HTTP/1.1\r\nhost: x\r\n\r\n";
+    for head in [
+        "GET /api/health HTTP/1.1\nhost: x\n\n",
+        "GET /api/health HTTP/1.1\r\nhost: x\r\na: b\nc: d\r\n\r\n",
+        "GET /api/health HTTP/1.1\r\nhost: x\r\n\n",
+    ] {
+        let answer = rest(&mut say(address, head).await).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{head:?}: {answer}");
+        // Of a connection that has carried requests before as well.
+        let mut connection = say(address, health).await;
+        assert!(connection.read(&mut [0; 4_096]).await.unwrap() > 0);
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let answer = rest(&mut connection).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{head:?}: {answer}");
+    }
+    let body = "{\n\"name\": \"db\",\n\"limit\": 1}\n";
+    let post =
+        format!("POST {LIMITS}/ HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut connection = say(address, &post).await;
+    connection.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = [0; 4_096];
+    let length = connection.read(&mut answer).await.unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 201"));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_75_seconds() {
+    let app = TestApp::start();
+    let address = app.listen().await;
+    let mut connection = say(address, "GET /api/health HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(connection.read(&mut [0; 4_096]).await.unwrap() > 0);
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    rest(&mut connection).await;
+    assert!((75..77).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_server_that_is_stopping_says_so() {
     let app = TestApp::start();
     app.limit("db", 1).await;

@@ -103,26 +103,26 @@ where
     };
     let (address, path) = (asked.address(), asked.path().to_owned());
     let mut stopping = app.sockets().stopping();
-    upgrade.max_message_size(MESSAGE_BYTES_MAX).protocols([SUBPROTOCOL]).on_upgrade(
-        async move |socket| {
-            let _member = member;
-            let mut socket = Socket::new(socket, stopping.clone(), goodbye);
-            let session = async {
-                let failed = || app.gate().note_failed_login(&app, address, &path);
-                if !speaks || authenticate(&app, &mut socket, failed).await {
-                    serve(socket).await;
-                }
-            };
-            let out_of_time = async {
-                stopping.heard().await;
-                tokio::time::sleep(GOODBYE_TIMEOUT).await;
-            };
-            tokio::select! {
-                () = session => {}
-                () = out_of_time => {}
+    // A frame is read whole before its message is measured.
+    let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
+    upgrade.protocols([SUBPROTOCOL]).on_upgrade(async move |socket| {
+        let _member = member;
+        let mut socket = Socket::new(socket, stopping.clone(), goodbye);
+        let session = async {
+            let failed = || app.gate().note_failed_login(&app, address, &path);
+            if !speaks || authenticate(&app, &mut socket, failed).await {
+                serve(socket).await;
             }
-        },
-    )
+        };
+        let out_of_time = async {
+            stopping.heard().await;
+            tokio::time::sleep(GOODBYE_TIMEOUT).await;
+        };
+        tokio::select! {
+            () = session => {}
+            () = out_of_time => {}
+        }
+    })
 }
 
 #[derive(Deserialize)]

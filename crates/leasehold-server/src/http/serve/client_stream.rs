@@ -3,7 +3,8 @@
 //! for it.
 //!
 //! The HTTP library takes the end of what a client sends for a hang-up, and drops its request. So
-//! the end is kept from it while an answer is due or is being written.
+//! the end is kept from it while an answer is due or is being written. Just behind a grant it is kept
+//! from it for a moment: a client that was gone before the answer resets the connection then.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,10 +18,26 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use super::admission::Pass;
+use super::head_lines::HeadLines;
 use super::line::Line;
 
 /// A client that reads nothing for so long, while something waits for it, is cut off.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// So long after the end of what a client sends, its system has refused an answer that came too late.
+const REFUSAL_TIME: Duration = Duration::from_millis(250);
+
+/// A connection of the system, which knows what the client's system says.
+pub(super) trait Reset {
+    /// Whether the client's system refuses what was sent.
+    fn is_reset(&self) -> bool;
+}
+
+impl Reset for TcpStream {
+    fn is_reset(&self) -> bool {
+        !matches!(self.take_error(), Ok(None))
+    }
+}
 
 /// A connection's place among all connections, until it is dropped.
 #[derive(Debug)]
@@ -32,14 +49,18 @@ pub(super) struct Place {
 pub(super) struct ClientStream<S = TcpStream> {
     stream: S,
     line: Arc<Line>,
+    heads: HeadLines,
     /// Runs while something waits to be read by the client.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs while the client's system may refuse a grant.
+    refusable: Option<Pin<Box<Sleep>>>,
     _place: Option<Place>,
 }
 
 impl<S> ClientStream<S> {
     pub(super) fn new(stream: S, line: Arc<Line>, place: Option<Place>) -> Self {
-        Self { stream, line, stalled: None, _place: place }
+        let heads = HeadLines::default();
+        Self { stream, line, heads, stalled: None, refusable: None, _place: place }
     }
 
     /// Looks at how writing went, and ends it if it has waited for too long.
@@ -65,21 +86,45 @@ impl<S> ClientStream<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
+impl<S: Reset> ClientStream<S> {
+    /// Whether the client, which sends no more, may still refuse a grant that was just sent.
+    fn may_refuse(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.line.carries_grant() {
+            return false;
+        }
+        // Answered once: the system forgets what it has said.
+        if self.stream.is_reset() {
+            self.line.was_reset();
+            return false;
+        }
+        let time = &mut self.refusable;
+        let time = time.get_or_insert_with(|| Box::pin(tokio::time::sleep(REFUSAL_TIME)));
+        time.as_mut().poll(context).is_pending()
+    }
+}
+
+impl<S: AsyncRead + Reset + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let free = buffer.remaining();
+        let (free, filled) = (buffer.remaining(), buffer.filled().len());
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let is_end = matches!(read, Poll::Ready(Ok(()))) && free > 0 && buffer.remaining() == free;
         // The connection reads again after its answer, and finds the end again.
         if is_end && (self.line.owes_at_end() || self.stalled.is_some()) {
             return Poll::Pending;
         }
+        if is_end && self.may_refuse(context) {
+            return Poll::Pending;
+        }
         match &read {
-            Poll::Ready(Ok(())) => self.line.was_read(),
+            Poll::Ready(Ok(())) => {
+                let awaited = self.line.awaits_head();
+                self.heads.check(awaited, &mut buffer.filled_mut()[filled..]);
+                self.line.was_read();
+            }
             Poll::Ready(Err(_)) => self.line.was_reset(),
             Poll::Pending => {}
         }
@@ -130,6 +175,12 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+
+    impl Reset for tokio::io::DuplexStream {
+        fn is_reset(&self) -> bool {
+            false
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_is_cut_off_and_one_that_reads_slowly_is_not() {

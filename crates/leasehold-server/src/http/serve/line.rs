@@ -8,7 +8,7 @@
 //! A client that has sent its whole request may close its half of the connection, and still reads
 //! the answer. Of a request that waits or grants, the end means that its client has gone.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,10 @@ pub(super) struct Line {
     debt: AtomicU8,
     /// The client says no more.
     is_at_end: AtomicBool,
-    has_asked: AtomicBool,
+    /// How many requests have come.
+    requests: AtomicU32,
+    /// One of them is not answered yet, or made the connection a WebSocket.
+    is_under_way: AtomicBool,
     carries_grant: AtomicBool,
     grant: Mutex<Option<(Carried, Instant)>>,
     sent_away: Notify,
@@ -52,11 +55,18 @@ impl Line {
 
     /// Notes that a request has come.
     pub(super) fn asks(&self) {
-        self.has_asked.store(true, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.is_under_way.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn has_asked(&self) -> bool {
-        self.has_asked.load(Ordering::Relaxed)
+        self.requests.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many requests have come, if the head of another one may come now.
+    pub(super) fn awaits_head(&self) -> Option<u32> {
+        let is_free = !self.is_under_way.load(Ordering::Relaxed);
+        is_free.then(|| self.requests.load(Ordering::Relaxed))
     }
 
     /// A request has come that is answered though its client says no more.
@@ -74,9 +84,10 @@ impl Line {
         self.turn(&[UNREAD], LACKING) && self.is_at_end.load(Ordering::Relaxed)
     }
 
-    /// The answer is there.
-    pub(super) fn is_answered(&self) {
+    /// The answer is there, and the connection goes on with requests or with something else.
+    pub(super) fn is_answered(&self, goes_on: bool) {
         self.debt.store(NOTHING, Ordering::Relaxed);
+        self.is_under_way.store(!goes_on, Ordering::Relaxed);
     }
 
     /// The client says no more. Whether it gets an answer all the same.
@@ -99,6 +110,11 @@ impl Line {
         self.settle(Carried::keep);
         *self.grant.lock().unwrap_or_else(PoisonError::into_inner) = Some((grant, Instant::now()));
         self.carries_grant.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a grant is on its way.
+    pub(super) fn carries_grant(&self) -> bool {
+        self.carries_grant.load(Ordering::Relaxed)
     }
 
     /// More has come from the client, or it has no more to say.
