@@ -1,4 +1,4 @@
-//! An idle server prunes, too.
+//! The bounds of the recorder: an idle server prunes, and the work that waits has so much room.
 
 use leasehold_engine::Timestamp;
 use leasehold_records::{Bounds, EventFilter, EventRow};
@@ -30,6 +30,27 @@ async fn an_idle_server_prunes_all_excess() {
         assert!(since.elapsed() < Duration::from_secs(60), "still too many");
         tokio::task::yield_now().await;
     }
+    drop(recorder);
+    tokio::task::spawn_blocking(|| recording.stop()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_tell_waits_in_a_bounded_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let records = Records::open(directory.path(), Bounds::default()).unwrap();
+    let clock = Clock::manual(Timestamp::from_micros(0));
+    let (recorder, recording) = Recorder::start(records, clock);
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let busy = move |_: &Transaction<'_>| {
+        let _ = wait.recv();
+        Ok(())
+    };
+    recorder.write_behind(1, busy, || ()).await;
+    recorder.write_behind(BEHIND_BYTES_MAX - 1, |_| Ok(()), || ()).await;
+    let mut next = Box::pin(recorder.write_behind(1, |_| Ok(()), || ()));
+    assert!(futures_util::FutureExt::now_or_never(next.as_mut()).is_none());
+    drop(go_on);
+    next.await;
     drop(recorder);
     tokio::task::spawn_blocking(|| recording.stop()).await.unwrap();
 }

@@ -1,5 +1,9 @@
 //! What a client can make the server keep, or do in one step, has a bound that the answer names.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::fixture::{LIMITS, TAGS, TestApp, run};
@@ -97,4 +101,67 @@ async fn a_lease_that_is_renewed_just_after_its_release_was_released_and_not_los
     app.release(&other).await.expect(204);
     let sentence = "Lease not found - it may have expired or been revoked";
     assert_eq!(app.renew(&lease).await.expect(410).detail(), sentence);
+}
+
+#[tokio::test]
+async fn a_short_text_has_255_characters_at_the_most() {
+    let app = TestApp::start();
+    app.limit("db", 9).await;
+    let acquire = async |body: Value| {
+        let mut body = body;
+        body["limits"] = json!([{"name": "db"}]);
+        app.post("/api/leases", &body).await
+    };
+    let holder = |kind: &str, id: &str| json!({"holder": {"kind": kind, "id": id}});
+    let label =
+        |name: &str| json!({"holder": {"kind": "process", "id": "1", "labels": {name: "x"}}});
+    let key = |key: &str| json!({"idempotency_key": key});
+    let (longest, too_long) = ("é".repeat(255), "é".repeat(256));
+    for body in [holder(&longest, "1"), holder("process", &longest), label(&longest), key(&longest)]
+    {
+        acquire(body).await.expect(201);
+    }
+    for body in
+        [holder(&too_long, "1"), holder("process", &too_long), label(&too_long), key(&too_long)]
+    {
+        acquire(body).await.expect(422);
+    }
+}
+
+/// All Rust sources below a folder.
+fn sources(folder: &Path, into: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn each_row_of_the_page_of_bounds_names_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("docs/limits-and-bounds.md")).unwrap();
+    let mut files = Vec::new();
+    sources(&root.join("crates"), &mut files);
+    let name_of = |line: &str| {
+        Some(line.trim().strip_prefix("async ").unwrap_or(line.trim())).and_then(|line| {
+            line.strip_prefix("fn ")?.split_once('(').map(|(name, _)| name.to_owned())
+        })
+    };
+    let functions: BTreeSet<_> =
+        files.iter().flat_map(|it| it.lines()).filter_map(name_of).collect();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let rows: Vec<_> = rows.filter(|line| !line.starts_with("| what |")).collect();
+    assert!(rows.len() > 40, "{}", rows.len());
+    for row in rows {
+        let last = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap();
+        let tests: Vec<_> = last.split('`').filter(|name| name.len() > 10).collect();
+        assert!(!tests.is_empty(), "no test is named: {row}");
+        for test in tests {
+            assert!(functions.contains(test), "there is no test {test}: {row}");
+        }
+    }
 }

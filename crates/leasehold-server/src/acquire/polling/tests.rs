@@ -252,3 +252,17 @@ fn a_run_that_asks_for_itself_is_known_without_a_cookie() {
     let visit = places.claim(places.caller(None, ROBBED, &asks), at(12));
     assert_eq!((visit.place, visit.standing), (Some(Ticket(3)), Standing::Proven));
 }
+
+#[test]
+fn so_many_places_are_kept_and_no_more() {
+    let places = Places::default();
+    let callers: Vec<_> = (1..=100_001_u64)
+        .map(|said| places.caller(None, Identity { said, ..PLAIN }, &acquire("db", 1)))
+        .collect();
+    for (caller, number) in callers.iter().zip(1..) {
+        places.keep(*caller, kept(number, at(0)));
+    }
+    assert_eq!(places.lock().live.len(), PLACES_MAX);
+    assert_eq!(places.claim(callers[0], at(20)).place, None);
+    assert_eq!(places.claim(callers[100_000], at(20)).place, Some(Ticket(100_001)));
+}

@@ -130,7 +130,7 @@ fn one_connection_carries_many_requests() {
 }
 
 /// A server whose limit of open files the shell sets.
-fn start_with_ulimit(home: &Home, ulimit: &str) -> Server {
+pub(crate) fn start_with_ulimit(home: &Home, ulimit: &str) -> Server {
     let script = format!("ulimit {ulimit}; exec \"$0\" \"$@\"");
     let start = home.start_command(&[]);
     let mut command = home.command("sh", ["-c", &script]);
