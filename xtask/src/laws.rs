@@ -5,12 +5,14 @@
 //! reason why it lasts.
 
 mod circles;
+mod claims;
 mod crates;
 mod exceptions;
 mod links;
 mod names;
 mod order;
 mod paths;
+mod python;
 mod source;
 mod strings;
 mod together;
@@ -51,6 +53,8 @@ pub(crate) fn check() -> Result<()> {
         breaches.extend(order::check(source));
         breaches.extend(width::check(source));
     }
+    breaches.extend(claims::check(&sources)?);
+    breaches.extend(python::check()?);
     breaches.extend(links::check()?);
     let unused = exceptions::take_out(&mut breaches);
     for (law, within) in unused {

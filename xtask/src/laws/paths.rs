@@ -94,10 +94,10 @@ fn tree(
         Some("{") => {
             at += 1;
             while tokens.get(at).is_some_and(|token| token.text != "}") {
-                at = tree(tokens, at, &segments, is_exported, found);
-                if tokens.get(at).is_some_and(|token| token.text == ",") {
-                    at += 1;
-                }
+                let end = tree(tokens, at, &segments, is_exported, found);
+                let is_joined = tokens.get(end).is_some_and(|token| token.text == ",");
+                // A macro may have here what is no path.
+                at = (end + usize::from(is_joined)).max(at + 1);
             }
             return at + 1;
         }

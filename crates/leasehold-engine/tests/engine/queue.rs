@@ -238,7 +238,7 @@ fn a_higher_priority_goes_first_and_then_the_older_request() {
 }
 
 #[test]
-fn a_waiter_that_can_run_overtakes_one_that_cannot_but_not_for_ever() {
+fn d24_a_waiter_that_can_run_overtakes_one_that_cannot_but_not_forever() {
     let mut world = World::with("db", 2);
     world.take(1, "db");
     // It wants both slots, and one is held all the time.

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_has_a_ceiling_which_is_lower_for_tags() {
+    fn d23_a_wait_has_a_ceiling_which_is_lower_for_tags() {
         let drain = Wait::Drain(Span::from_seconds(3_600));
         check(smallvec![blocker("db", 1, 1, held_for(500_000.0))], 21.0 / 1.3, 30.0);
         check(smallvec![blocker("tag:db", 1, 1, held_for(500_000.0))], 7.0 / 1.3, 10.0);
