@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use leasehold_engine::Span;
 use leasehold_journal::MemoryJournal;
+use leasehold_node::Clock;
 use leasehold_records::{Bounds, Records};
 use leasehold_server::event_log::EventLog;
 use leasehold_server::evidence::Witness;
 use leasehold_server::records::Recorder;
-use leasehold_server::{App, Clock, Config, coordinator, serve};
+use leasehold_server::{App, Config, serve};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -42,7 +43,7 @@ pub fn run(data: &[u8]) {
 fn start() -> SocketAddr {
     let runtime = Runtime::new().expect("the runtime starts");
     let address = runtime.block_on(async {
-        let (ledger, running) = coordinator::start(MemoryJournal::default(), Clock::system())
+        let (ledger, running) = leasehold_node::start(MemoryJournal::default(), Clock::system())
             .expect("an empty journal can be read");
         let folder = tempfile::tempdir().expect("there is room for a folder").keep();
         let records = Records::open(&folder, Bounds::default()).expect("the folder is empty");

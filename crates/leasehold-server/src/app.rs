@@ -3,21 +3,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use leasehold_engine::{Acquire, Span};
+use leasehold_node::{Answer, Handle, Notices, Unavailable, Wait};
+
 use crate::access::gate::{Gate, Gated};
 use crate::access::origin::Origins;
 use crate::acquire::near_names::Twins;
 use crate::acquire::polling::Places;
 use crate::config::Config;
-use crate::coordinator::Handle;
 use crate::doors;
 use crate::event_log::EventLog;
+use crate::http::access_log::subject;
 use crate::http::quota::Crowd;
 use crate::http::sockets::Sockets;
 use crate::liveness::evidence::Witness;
 use crate::liveness::introductions::Introductions;
 use crate::liveness::joins::Joins;
 use crate::liveness::released::Released;
-use crate::notices::Notices;
 use crate::records::Recorder;
 
 /// What every handler has at hand.
@@ -26,6 +28,8 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     ledger: Handle,
+    /// The requests that are held open now.
+    held_open: Arc<Crowd>,
     recorder: Option<Recorder>,
     witness: Option<Witness>,
     event_log: Option<EventLog>,
@@ -43,12 +47,12 @@ struct Inner {
 }
 
 impl App {
-    /// An application on a running coordinator. It records no runs.
+    /// An application on a running ledger. It records no runs.
     pub fn new(ledger: Handle, config: Config) -> Self {
         Self::build(ledger, None, None, None, config)
     }
 
-    /// An application on a running coordinator, with a place where runs are recorded.
+    /// An application on a running ledger, with a place where runs are recorded.
     pub fn with_records(
         ledger: Handle,
         recorder: Recorder,
@@ -68,7 +72,10 @@ impl App {
     ) -> Self {
         let gate = Gate::new(&config);
         let places = Places::default();
-        let ledger = ledger.with_waiters_max(config.waiters_max);
+        let ledger = ledger.observed(subject::OBSERVER);
+        // Each request that waits has a connection, and holders need connections too, to renew. One
+        // address has half of the line at the most: it cannot keep all others out of it.
+        let held_open = Crowd::new(config.waiters_max, config.waiters_max.div_ceil(2));
         let sockets_max = config.connections_max.div_ceil(2);
         let sockets = Sockets::new(sockets_max);
         let streams_max = config.connections_max.div_ceil(4);
@@ -76,6 +83,7 @@ impl App {
         let joins = Joins::new(ledger.clock().now());
         Self(Arc::new(Inner {
             ledger,
+            held_open,
             recorder,
             witness,
             event_log,
@@ -103,6 +111,21 @@ impl App {
         &self.0.ledger
     }
 
+    /// Takes slots, and waits for them if they are not free. It takes a part of the share of the
+    /// line that the address `from` has, if that is known and one client's; without room there it
+    /// is refused at once.
+    pub(crate) async fn acquire(
+        &self,
+        acquire: Acquire,
+        wait: Wait,
+        from: Option<IpAddr>,
+    ) -> Result<Answer, Unavailable> {
+        let wants_to_wait = wait.span > Span::ZERO;
+        let member = wants_to_wait.then(|| self.0.held_open.enter(from)).flatten();
+        let span = if member.is_some() { wait.span } else { Span::ZERO };
+        self.ledger().acquire(acquire, Wait { span, ..wait }).await
+    }
+
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.0.recorder.as_ref()
     }
@@ -121,7 +144,7 @@ impl App {
 
     /// Whether a client that comes back is held open then, as things are now.
     pub(crate) fn holds_open(&self, from: Option<IpAddr>) -> bool {
-        self.config().park_seconds > 0.0 && !self.ledger().is_line_full(from)
+        self.config().park_seconds > 0.0 && !self.0.held_open.is_full_for(from)
     }
 
     pub(crate) fn places(&self) -> &Places {

@@ -17,6 +17,7 @@ mod writer;
 use std::sync::Arc;
 
 use leasehold_engine::{Event, Holder, Origin};
+use leasehold_node::{Handle, Unavailable};
 use leasehold_records::{EventFilter, EventPage, EventRow};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -30,7 +31,6 @@ pub(crate) use self::follower::{FOLLOWED_BYTES_MAX, Follower};
 use self::tail::Tail;
 pub(crate) use self::tail::{Entry, RenderedEvent};
 use self::writer::{Inbox, LogWriter, Newest};
-use crate::coordinator::{Handle, Unavailable};
 use crate::doors::prefect::convert;
 use crate::ids;
 use crate::records::Recorder;
@@ -85,8 +85,12 @@ impl EventLog {
         let clock = ledger.clock().clone();
         let newest = Newest { tail: tail.clone(), latest };
         let writer = LogWriter::new(recorder.clone(), clock, budget, newest);
-        let inbox =
-            Inbox { told: ledger.listen(), from_clients, flushes: to_flush, stage: stages.clone() };
+        let inbox = Inbox {
+            told: ledger.subscribe(),
+            from_clients,
+            flushes: to_flush,
+            stage: stages.clone(),
+        };
         let task = tokio::spawn(writer.run(inbox));
         let log = Self { recorder, client_events, flushes, latest: seen, tail, stage: stages };
         (log, LogTask { stage, task })

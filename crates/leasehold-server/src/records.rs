@@ -1,17 +1,15 @@
 //! The thread that owns the records of runs, and how to reach it.
 //!
 //! All requests that wait go into one transaction, and are answered when it is durable: many runs
-//! share one `fsync`. The coordinator knows nothing of this thread and never waits for it.
+//! share one `fsync`. The ledger knows nothing of this thread and never waits for it.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use leasehold_node::{Clock, Unavailable, chain};
 use leasehold_records::{Records, RecordsError, Transaction};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-
-use crate::clock::Clock;
-use crate::coordinator::{Unavailable, chain};
 
 /// How many requests may wait. Beyond, the server is overloaded and refuses more.
 const QUEUE_MAX: usize = 4_096;

@@ -59,6 +59,7 @@ const FLOORS: &[Floor] = &[
         name: "leasehold",
         may: &[
             "leasehold-journal",
+            "leasehold-node",
             "leasehold-records",
             "leasehold-redis",
             "leasehold-server",

@@ -56,7 +56,6 @@ const LAWS: &[Law] = &[
         within: DECIDES,
         binds: Binds::Product,
         places: &[
-            ("crates/leasehold-server/src/clock.rs", "the clock"),
             ("crates/leasehold-node/src/clock.rs", "the clock"),
             ("crates/leasehold-sim/src/main.rs", "reports how long the whole run took"),
         ],

@@ -10,12 +10,12 @@ use std::borrow::Cow;
 
 use axum::http::HeaderValue;
 use leasehold_engine::{Acquire, Acquired, Hold, Outcome, Refusal, Span, Ticket};
+use leasehold_node::{Undo, Wait};
 
 use crate::access::identity::ClientId;
 use crate::access::origin::Origin;
 use crate::acquire::polling::{Caller, Kept, Standing};
 use crate::app::App;
-use crate::coordinator::{Undo, Wait};
 use crate::http::error::ApiError;
 use crate::liveness::joins;
 
@@ -94,8 +94,8 @@ pub(crate) async fn acquire(
     if span > Span::ZERO {
         joins::recorded::identify(app, &mut acquire).await;
     }
-    let wait = Wait { span, priority: 0, place: visit.place, from };
-    let (outcome, undo) = ledger.acquire(acquire, wait).await?.into_parts();
+    let wait = Wait { span, priority: 0, place: visit.place };
+    let (outcome, undo) = app.acquire(acquire, wait, from).await?.into_parts();
     claimed.place = None;
     let Outcome::Acquired(acquired) = outcome else { return Err(ApiError::Unexpected) };
     if let Acquired::Granted(grant) = &acquired {

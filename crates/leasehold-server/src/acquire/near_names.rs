@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use leasehold_engine::{Command, Grant, Outcome, Query, Span, Timestamp, Want};
+use leasehold_node::Answer;
 use leasehold_records::EventRow;
 
 use crate::app::App;
-use crate::coordinator::Answer;
 use crate::ids;
 
 /// How long a name is not looked for again.

@@ -6,12 +6,12 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use leasehold_engine::{EndReason, Ending, EventKind, Lease, LeaseId, LimitId, Snapshot};
+use leasehold_node::chain;
 use leasehold_records::{EventRow, LoggedUntil, Records, RecordsError, Transaction};
 use uuid::Uuid;
 
 use super::words::{HOLDS, kind_and_reason};
 use super::{dropped, holder, origin};
-use crate::coordinator::chain;
 use crate::ids;
 
 /// More grants than this do not happen in the moment by which the log is behind: for longer than

@@ -2,8 +2,6 @@
 
 use leasehold_engine::{Departure, EndReason, EventKind, Limit, Loss};
 
-use crate::stuck;
-
 /// Of whom something of these kinds is told last, holds what it was told of.
 pub(super) const HOLDS: [&str; 3] = ["lease.granted", "lease.renewed_late", "lease.moved_in"];
 
@@ -54,7 +52,7 @@ pub(super) fn kind_and_reason(what: &EventKind) -> (&'static str, Option<String>
             ("slots.given_back", Some(without_lease(*slots, *unleased)))
         }
         EventKind::Queued => ("waiter.queued", None),
-        EventKind::Stuck(stuck) => ("waiter.stuck", Some(stuck::reason(stuck))),
+        EventKind::Stuck(stuck) => ("waiter.stuck", Some(leasehold_node::stuck_reason(stuck))),
         EventKind::Left(why) => ("waiter.left", Some(why_left(*why).to_owned())),
     }
 }

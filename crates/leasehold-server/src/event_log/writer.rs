@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_engine::{Event, Span, Timestamp};
+use leasehold_node::{Clock, Events};
 use leasehold_records::EventRow;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -12,8 +13,6 @@ use super::budget::Budget;
 use super::client_events::{EVENT_BYTES_MAX, FromClients};
 use super::tail::Tail;
 use super::{Stage, events};
-use crate::clock::Clock;
-use crate::coordinator::Events;
 use crate::records::Recorder;
 
 /// For how long events are gathered before they are written.

@@ -8,12 +8,12 @@ use leasehold_api::Invalid;
 use leasehold_api::error::{self as bodies, Detail, Exception};
 use leasehold_api::leases::EndedLease;
 use leasehold_engine::{EndReason, Ending, Gone};
+use leasehold_node::Unavailable;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::access::gate::{Foreign, Unsound};
 use crate::acquire::ComeBack;
-use crate::coordinator::Unavailable;
 use crate::doors::native::error::DoorError;
 use crate::doors::prefect::convert;
 

@@ -12,9 +12,9 @@ use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
+use leasehold_node::Undo;
 use serde::Serialize;
 
-use crate::coordinator::Undo;
 use crate::http::error::{APPLICATION_JSON, ApiError};
 
 struct GrantBody {

@@ -19,13 +19,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub use leasehold_engine::Span;
 use leasehold_engine::{Command, Holder, Outcome, Query, Timestamp};
+use leasehold_node::{Clock, Handle, Unavailable};
 use leasehold_records::RunKind;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::clock::Clock;
-use crate::coordinator::{Handle, Unavailable};
 use crate::records::Recorder;
 
 /// How many observations may wait; beyond, whoever observes waits.

@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use leasehold_engine::{Command, LimitRef, Outcome, Query, Scope, Span, Timestamp};
+use leasehold_node::Unavailable;
 use leasehold_records::RunKind;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -21,7 +22,6 @@ use uuid::Uuid;
 use crate::access::agent::PrefectClient;
 use crate::access::peer::Peer;
 use crate::app::App;
-use crate::coordinator::Unavailable;
 use crate::doors::prefect::convert;
 
 /// The clients that record their task runs through events, and hold tags without a deadline.

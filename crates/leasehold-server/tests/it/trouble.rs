@@ -140,15 +140,14 @@ async fn a_journal_that_cannot_be_read_is_tried_again_until_it_can() {
         // Nobody waits for it meanwhile.
         is_unavailable(&app.renew(&lease).await);
         is_unavailable(&app.get(&format!("{LIMITS}/db")).await);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        app.sleep(0.5);
         app.journal.loads() >= loads + 3
     })
     .await;
     app.journal.fail(false);
     app.journal.hide(false);
     until(async || {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        app.sleep(0.05);
+        app.sleep(0.5);
         app.renew(&lease).await.status == 204
     })
     .await;

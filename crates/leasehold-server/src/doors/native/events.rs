@@ -13,12 +13,12 @@ use futures_util::stream;
 use leasehold_api::Timestamp;
 use leasehold_api::events::{Event, EventHolder, EventPage, FindEvents, Sent};
 use leasehold_api::origin::LoggedOrigin;
+use leasehold_node::Unavailable;
 use leasehold_records::{EventFilter, EventRow, micros_from_text};
 
 use super::ours::ours;
 use crate::access::origin::Origin;
 use crate::app::App;
-use crate::coordinator::Unavailable;
 use crate::doors::{Routes, otherwise};
 use crate::event_log::EventLog;
 use crate::http::error::{ApiError, json};

@@ -15,6 +15,7 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocketUpgrade};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use leasehold_node::Unavailable;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,7 +25,6 @@ use self::socket::{
 };
 use crate::access::origin::Origin;
 use crate::app::App;
-use crate::coordinator::Unavailable;
 use crate::doors::Routes;
 use crate::doors::prefect::unserved::Unserved;
 use crate::http::error::{ApiError, UPGRADE_REQUIRED};

@@ -13,13 +13,13 @@ use leasehold_engine::{
     Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Outcome, Query, Refusal,
     Renewed, Scope, Span, Updated,
 };
+use leasehold_node::Undo;
 use uuid::Uuid;
 
 use crate::access::origin::Origin;
 use crate::acquire::lease_id;
 use crate::acquire::{self, Door};
 use crate::app::App;
-use crate::coordinator::Undo;
 use crate::doors::prefect::convert;
 use crate::doors::{Routes, otherwise};
 use crate::http::error::{ApiError, json};

@@ -8,7 +8,6 @@ use leasehold_records::{Bounds, Records, Run, State, StateType};
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::coordinator;
 
 const SILENCE_MAX: Span = Span::from_seconds(60);
 const SECOND: Span = Span::from_seconds(1);
@@ -18,7 +17,7 @@ struct World {
     recorder: Recorder,
     clock: Clock,
     witness: Witness,
-    _running: coordinator::Running,
+    _running: leasehold_node::Running,
     leases: u128,
 }
 
@@ -44,7 +43,7 @@ impl World {
     async fn new() -> Self {
         let start = Timestamp::from_micros(1_000_000_000_000);
         let (ledger, running) =
-            coordinator::start(MemoryJournal::default(), Clock::manual(start)).unwrap();
+            leasehold_node::start(MemoryJournal::default(), Clock::manual(start)).unwrap();
         let clock = ledger.clock().clone();
         let records = Records::in_memory(Bounds::default()).unwrap();
         let (recorder, _) = Recorder::start(records, clock.clone());

@@ -4,14 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use leasehold_engine::LimitId;
 use leasehold_journal::MemoryJournal;
+use leasehold_node::Clock;
 use leasehold_records::{Bounds, Records};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::access::peer::TrustedProxies;
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::coordinator;
 use crate::event_log::EventLog;
 use crate::liveness::evidence::Witness;
 use crate::records::Recorder;
@@ -77,13 +76,13 @@ fn what_is_remembered_is_bounded() {
 struct World {
     app: App,
     clock: Clock,
-    _running: coordinator::Running,
+    _running: leasehold_node::Running,
 }
 
 impl World {
     async fn new() -> Self {
         let (ledger, running) =
-            coordinator::start(MemoryJournal::default(), Clock::manual(at(100))).unwrap();
+            leasehold_node::start(MemoryJournal::default(), Clock::manual(at(100))).unwrap();
         let clock = ledger.clock().clone();
         let records = Records::in_memory(Bounds::default()).unwrap();
         let (recorder, _) = Recorder::start(records, clock.clone());

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use leasehold_engine::{Certainty, Command, LimitId, Named, Outcome, TAG_PREFIX, Timestamp};
+use leasehold_node::Answer;
 use leasehold_records::{EventRow, micros_from_text};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -10,7 +11,6 @@ use uuid::Uuid;
 use super::{Acquired, Join};
 use crate::access::origin::clean;
 use crate::app::App;
-use crate::coordinator::Answer;
 use crate::event_log;
 use crate::ids;
 use crate::liveness::observe::{ClientEvent, Sent};

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use leasehold_journal::{LoadError, OpenError, SqliteJournal};
+use leasehold_node::{Clock, chain};
 use leasehold_records::Records;
-use leasehold_server::coordinator::{self, chain};
 use leasehold_server::event_log::{self, EventLog};
 use leasehold_server::evidence::{Span, Witness};
 use leasehold_server::records::{Recorder, RunningRecorder};
-use leasehold_server::{App, Clock, Config, serve};
+use leasehold_server::{App, Config, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -187,7 +187,7 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
         .map_err(|error| StartError::Listen { host, port, error })?;
     let address = listener.local_addr()?;
 
-    let loaded = coordinator::load(journal).map_err(StartError::Load)?;
+    let loaded = leasehold_node::load(journal).map_err(StartError::Load)?;
     event_log::catch_up(&mut records, loaded.durable());
     let (ledger, ready) = loaded.prepare(Clock::system());
     let waiters = ledger.clone();

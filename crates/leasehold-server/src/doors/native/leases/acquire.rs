@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use leasehold_api::leases::NewLease;
 use leasehold_engine::{Acquired, MinimalLimit, Outcome, Repeated, Span};
+use leasehold_node::Wait;
 use uuid::Uuid;
 
 use crate::access::origin::Origin;
@@ -13,7 +14,6 @@ use crate::acquire::lease_id;
 use crate::acquire::near_names;
 use crate::acquire::retry;
 use crate::app::App;
-use crate::coordinator::Wait;
 use crate::doors::native::convert as leases;
 use crate::doors::native::error::DoorError;
 use crate::http::error::{ApiError, json};
@@ -26,10 +26,10 @@ pub(super) async fn acquire(
     Valid(asked): Valid<NewLease>,
 ) -> Result<Response, ApiError> {
     let span = Span::from_seconds_f64(asked.wait_seconds);
-    let wait = Wait { span, priority: asked.priority, place: None, from: origin.counted() };
+    let wait = Wait { span, priority: asked.priority, place: None };
     let acquire = leases::acquire(&asked, origin.said.clone());
     let wants = acquire.wants.clone();
-    let answer = app.ledger().acquire(acquire, wait).await?;
+    let answer = app.acquire(acquire, wait, origin.counted()).await?;
     let (Outcome::Acquired(acquired), undo) = answer.into_parts() else {
         return Err(ApiError::Unexpected);
     };

@@ -13,13 +13,13 @@ use tower::ServiceExt;
 
 use super::document;
 use crate::doors::all;
-use crate::{App, Clock, Config, coordinator};
+use crate::{App, Config};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 pub(crate) fn app() -> App {
-    let clock = Clock::manual(Timestamp::from_micros(0));
-    let (ledger, _) = coordinator::start(MemoryJournal::default(), clock).unwrap();
+    let clock = leasehold_node::Clock::manual(Timestamp::from_micros(0));
+    let (ledger, _) = leasehold_node::start(MemoryJournal::default(), clock).unwrap();
     App::new(ledger, Config::default())
 }
 

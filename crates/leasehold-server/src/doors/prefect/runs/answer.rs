@@ -3,11 +3,11 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use leasehold_api::runs::Transition;
+use leasehold_node::Undo;
 use leasehold_records::Run;
 use leasehold_records::transition::Verdict;
 use serde_json::{Value, json as value};
 
-use crate::coordinator::Undo;
 use crate::doors::prefect::convert::runs as convert;
 use crate::http::error::{ApiError, json};
 use crate::http::grant::granted_as;

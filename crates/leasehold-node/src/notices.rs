@@ -8,27 +8,27 @@ use leasehold_engine::{Span, Timestamp};
 
 /// More are not remembered at a time.
 const NOTICES_MAX: usize = 1024;
-/// For how long they are remembered once there are so many: until then, nothing new is told.
+/// For how long they are remembered once there are so many: until then, nothing new is logged.
 const FULL_FOR: Span = Span::from_seconds(3600);
 
 /// The notices that were given.
 #[derive(Debug, Default)]
-pub(crate) struct Notices {
+pub struct Notices {
     hasher: RandomState,
     given: Mutex<Given>,
 }
 
 #[derive(Debug, Default)]
 struct Given {
-    /// Digests: what is told of may be long.
+    /// Digests: a notice may be long.
     known: HashSet<u64>,
     full_since: Option<Timestamp>,
 }
 
 impl Notices {
     /// Whether a notice is to be given now: it was not given before, and there is room to remember
-    /// that it was. Someone who makes up new things to be told of fills the log no faster than this.
-    pub(crate) fn is_new(&self, notice: impl Hash, now: Timestamp) -> bool {
+    /// that it was. A client that causes new notices fills the log no faster than this.
+    pub fn is_new(&self, notice: impl Hash, now: Timestamp) -> bool {
         let notice = self.hasher.hash_one(notice);
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         if given.known.contains(&notice) {

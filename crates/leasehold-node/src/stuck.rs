@@ -33,7 +33,7 @@ pub(crate) fn warn(notices: &Notices, event: &Event) {
 }
 
 /// Why a wait cannot end by itself.
-pub(crate) fn reason(stuck: &[StuckOn]) -> String {
+pub fn reason(stuck: &[StuckOn]) -> String {
     stuck.iter().map(reason_of_one).collect::<Vec<_>>().join("; ")
 }
 

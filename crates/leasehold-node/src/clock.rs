@@ -35,7 +35,7 @@ impl Clock {
         Self(Source::System { origin: Instant::now(), origin_at: Timestamp::from_micros(wall) })
     }
 
-    /// A clock that stands still at `at` until it is told to go on. For tests.
+    /// A clock that stands still at `at` until it is moved. For tests.
     pub fn manual(at: Timestamp) -> Self {
         let when_moved = Mutex::default();
         let is_standstill = AtomicBool::new(false);
@@ -54,15 +54,12 @@ impl Clock {
         self.advance(span);
     }
 
-    /// For how long the server stood still, if `due` is when a thread was to look at the clock, and
-    /// `now` is when it does. A clock that is moved by hand stands still on demand alone.
-    pub(crate) fn stood_still(&self, due: Timestamp, now: Timestamp) -> Span {
+    /// Whether a leap of this clock means that the process stood still. A clock that is moved by
+    /// hand leaps, and stands still on demand alone.
+    pub(crate) fn shows_standstills(&self) -> bool {
         match &self.0 {
-            Source::System { .. } => now.since(due),
-            Source::Manual(manual) if manual.is_standstill.swap(false, Ordering::SeqCst) => {
-                now.since(due)
-            }
-            Source::Manual(_) => Span::ZERO,
+            Source::System { .. } => true,
+            Source::Manual(manual) => manual.is_standstill.swap(false, Ordering::SeqCst),
         }
     }
 

@@ -1,32 +1,31 @@
 //! How much a ledger keeps: what its clients make has to fit into memory.
 
 use leasehold_engine::{Acquire, Command, Hold, LimitRef, Outcome, Query, Scope, Timestamp};
-use leasehold_journal::Journal;
 
-use super::{Coordinator, Unavailable};
+use super::Desk;
+use super::messages::{LIMITS_MAX, Unavailable};
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Most {
+pub(super) struct Bounds {
     pub(super) limits: usize,
     pub(super) leases: usize,
 }
 
-impl Most {
-    pub(super) const LIMITS: usize = 100_000;
+impl Bounds {
     const LEASES: usize = 1_000_000;
 }
 
-impl Default for Most {
+impl Default for Bounds {
     fn default() -> Self {
-        Self { limits: Self::LIMITS, leases: Self::LEASES }
+        Self { limits: LIMITS_MAX, leases: Self::LEASES }
     }
 }
 
-impl<J: Journal + 'static> Coordinator<J> {
-    /// What there is too much of for a command that makes more.
+impl<R> Desk<R> {
+    /// Why a command that makes a limit or a lease is refused for lack of memory.
     pub(super) fn full(&mut self, command: &Command, now: Timestamp) -> Option<Unavailable> {
-        let are_limits_full = self.ledger.limit_count() >= self.most.limits;
-        let are_leases_full = self.ledger.lease_count() >= self.most.leases;
+        let are_limits_full = self.ledger.limit_count() >= self.bounds.limits;
+        let are_leases_full = self.ledger.lease_count() >= self.bounds.leases;
         match command {
             Command::CreateLimit(_) if are_limits_full => Some(Unavailable::TooManyLimits),
             Command::PutTagLimit { name, .. } if are_limits_full => {

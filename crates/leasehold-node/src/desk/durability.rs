@@ -1,0 +1,210 @@
+//! What the desk asks of the journal, and what it does when the journal fails.
+
+use leasehold_engine::{Changes, Command, Departure, EventKind, Snapshot, Span, Timestamp};
+use leasehold_journal::{CommitError, LoadError};
+
+use super::Desk;
+use super::messages::{Input, Stepped, Unavailable};
+use crate::chain::chain;
+
+/// How old the time in the journal gets: it says when the server was up last.
+const HEARTBEAT: Span = Span::from_seconds(1);
+/// For how long a journal that could not be written is left alone, unless a request wants a change.
+pub(super) const PAUSE: Span = Span::from_micros(500_000);
+/// The pause lasts at least this many times as long as it took to load the ledger again.
+const LOAD_SHARE: u64 = 4;
+/// How long to wait before a journal that could not be loaded is tried again.
+pub(super) const RELOAD_DELAY: Span = Span::from_micros(500_000);
+
+/// How the desk stands with the journal.
+#[derive(Debug)]
+pub(super) enum State<R> {
+    /// Changes are committed as they come.
+    Serving,
+    /// Changes are on their way to the journal.
+    Committing {
+        /// They move deadlines because of a downtime.
+        moves_deadlines: bool,
+        /// The commit before failed.
+        is_retry: bool,
+    },
+    /// The last commit failed, and the ledger was loaded again.
+    Paused {
+        /// When to try again if no request wants a change before.
+        until: Timestamp,
+    },
+    /// The last commit failed, and the ledger is ahead of the journal until it is loaded again.
+    Unloaded(Unloaded<R>),
+}
+
+#[derive(Debug)]
+pub(super) struct Unloaded<R> {
+    /// When to load it.
+    load_at: Timestamp,
+    /// Loading failed before.
+    is_retry: bool,
+    /// The end of the pause after the commit that failed.
+    paused_until: Timestamp,
+    /// What was in that commit and is stepped again.
+    again: Vec<(Command, Option<R>)>,
+    /// What came in meanwhile, and is no request.
+    pub(super) deferred: Vec<Input<R>>,
+}
+
+impl<R> Desk<R> {
+    /// What to make durable before anything that was stepped is answered. `None` if there is
+    /// nothing to make durable, or the journal is left alone for a while.
+    pub fn commit(&mut self) -> Option<Changes> {
+        let is_retry = match &self.state {
+            State::Serving => false,
+            State::Paused { until } => {
+                let wants_change = self.stepped.iter().any(|stepped| stepped.again.is_none());
+                if self.looked_at < *until && !wants_change {
+                    self.answer_reads();
+                    return None;
+                }
+                true
+            }
+            State::Committing { .. } | State::Unloaded(_) => return None,
+        };
+        let changes = self.ledger.take_changes();
+        let is_heartbeat_due =
+            self.ledger.next_deadline().is_some() && changes.at >= self.committed_at + HEARTBEAT;
+        if changes.is_empty() && !is_heartbeat_due {
+            // Looked and refused: everything that it depends on is durable.
+            self.answer_all();
+            return None;
+        }
+        Some(self.begin_commit(changes, is_retry))
+    }
+
+    fn begin_commit(&mut self, changes: Changes, is_retry: bool) -> Changes {
+        self.committed_at = changes.at;
+        let moves_deadlines = changes.resumed.is_some();
+        self.state = State::Committing { moves_deadlines, is_retry };
+        changes
+    }
+
+    /// The changes are durable.
+    pub fn committed(&mut self, now: Timestamp) {
+        let State::Committing { moves_deadlines, is_retry } = self.state else { return };
+        self.state = State::Serving;
+        if moves_deadlines {
+            // To move very many deadlines takes a while itself, and is no reason to move them
+            // again.
+            self.looked(now);
+        } else {
+            self.look(now);
+        }
+        self.answer_all();
+        if is_retry {
+            tracing::info!("changes can be made durable again");
+        }
+    }
+
+    /// The changes could not be made durable: they have not happened, and are answered so. What
+    /// became of the queue is true all the same.
+    pub fn failed(&mut self, error: &CommitError, now: Timestamp) {
+        let State::Committing { is_retry, .. } = self.state else { return };
+        // Logged once: as long as the disk is full every attempt fails alike.
+        if !is_retry {
+            tracing::error!(error = %chain(error), "changes could not be made durable");
+        }
+        self.send_waiters_away(Departure::JournalFailed, Unavailable::Journal, now);
+        self.pending_events.retain(|it| matches!(it.kind, EventKind::Queued | EventKind::Left(_)));
+        self.events.append(&mut self.pending_events);
+        let mut again = Vec::new();
+        for Stepped { reply, again: command, .. } in self.stepped.drain(..) {
+            match (command, reply) {
+                (Some(command), reply) => again.push((command, reply)),
+                (None, Some(reply)) => self.answers.push((reply, Err(Unavailable::Journal))),
+                (None, None) => {}
+            }
+        }
+        self.state = State::Unloaded(Unloaded {
+            load_at: now,
+            is_retry: false,
+            paused_until: now + PAUSE,
+            again,
+            deferred: Vec::new(),
+        });
+    }
+
+    /// When to load the journal again: the ledger is ahead of it.
+    pub fn load_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Unloaded(unloaded) => Some(unloaded.load_at),
+            _ => None,
+        }
+    }
+
+    /// The journal was loaded, which took so long.
+    pub fn loaded(&mut self, snapshot: Snapshot, took: Span, now: Timestamp) {
+        let State::Unloaded(unloaded) = &mut self.state else { return };
+        // To load a large ledger takes longer than the pause, and reads go on.
+        let time_to_read = Span::from_micros(took.as_micros() * LOAD_SHARE);
+        let until = unloaded.paused_until.max(now + time_to_read);
+        let again = std::mem::take(&mut unloaded.again);
+        let deferred = std::mem::take(&mut unloaded.deferred);
+        self.state = State::Paused { until };
+        self.committed_at = snapshot.at;
+        self.ledger.reload(snapshot, now);
+        self.looked(now);
+        for (command, reply) in again {
+            self.step_again(command, reply, now);
+        }
+        for input in deferred {
+            self.input(input, now);
+        }
+        self.answer_reads();
+    }
+
+    /// The journal could not be loaded. Until it can, all requests are answered as unavailable.
+    pub fn load_failed(&mut self, error: &LoadError, now: Timestamp) {
+        let State::Unloaded(unloaded) = &mut self.state else { return };
+        if !std::mem::replace(&mut unloaded.is_retry, true) {
+            tracing::error!(error = %chain(error), "the journal cannot be read");
+        }
+        unloaded.load_at = now + RELOAD_DELAY;
+    }
+
+    /// The last changes, which say until when holders could renew. `None` if the ledger is ahead of
+    /// the journal: then it is not made durable.
+    pub fn close(&mut self, now: Timestamp) -> Option<Changes> {
+        if let State::Unloaded(unloaded) = &mut self.state {
+            let replies = unloaded.again.drain(..).filter_map(|(_, reply)| reply);
+            self.answers.extend(replies.map(|reply| (reply, Err(Unavailable::Stopping))));
+            return None;
+        }
+        self.input(Input::Drain, now);
+        self.step(Command::Tick, now);
+        let is_retry = matches!(self.state, State::Paused { .. });
+        let changes = self.ledger.take_changes();
+        Some(self.begin_commit(changes, is_retry))
+    }
+
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Unloaded(unloaded) => return Some(unloaded.load_at),
+            State::Paused { until } if self.looked_at < *until => return Some(*until),
+            _ => {}
+        }
+        let heartbeat = self.ledger.next_deadline().map(|_| self.committed_at + HEARTBEAT);
+        heartbeat.into_iter().chain(self.ledger.next_wake_up()).min()
+    }
+
+    fn answer_all(&mut self) {
+        let answered = self.stepped.drain(..);
+        let answered = answered.filter_map(|it| Some((it.reply?, Ok(it.outcome))));
+        self.answers.extend(answered);
+        self.events.append(&mut self.pending_events);
+    }
+
+    /// Answers reads alone: they see what is durable, for since the journal failed nothing
+    /// else has been stepped but time and grants that are given back.
+    fn answer_reads(&mut self) {
+        let is_read = |it: &mut Stepped<R>| matches!(it.again, Some(Command::Read(_)));
+        let reads = self.stepped.extract_if(.., is_read);
+        self.answers.extend(reads.filter_map(|it| Some((it.reply?, Ok(it.outcome)))));
+    }
+}

@@ -1,0 +1,68 @@
+//! What goes into the desk, and why it may give no outcome.
+
+use leasehold_engine::{Acquired, Command, Outcome, WaiterId};
+
+/// How many limits are kept.
+pub(super) const LIMITS_MAX: usize = 100_000;
+
+/// What reaches the desk.
+#[derive(Debug)]
+pub enum Input<R> {
+    /// A command to carry out and to answer.
+    Request {
+        /// What to do.
+        command: Command,
+        /// What the answer goes to.
+        reply: R,
+    },
+    /// A grant did not reach its client: this command, from [`undo`], gives it back.
+    Undo(Command),
+    /// A client that waited has hung up.
+    Abandon(WaiterId),
+    /// The server is about to stop: from now on no request waits.
+    Drain,
+}
+
+/// A command that was stepped, and whose answer waits until everything before it is durable.
+#[derive(Debug)]
+pub struct Stepped<R> {
+    /// What the answer goes to. `None` for what gives a grant back.
+    pub reply: Option<R>,
+    /// The answer, unless the journal fails.
+    pub outcome: Outcome,
+    /// What to step once more if the journal fails: a read is right all the same, and a grant that
+    /// did not reach its client must not stay.
+    pub(super) again: Option<Command>,
+}
+
+/// Why there is no answer. The command may have been carried out all the same only if the
+/// journal failed while it was being made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Too many commands wait already.
+    #[error("too many requests are waiting")]
+    Overloaded,
+    /// The journal could not make it durable.
+    #[error("the journal cannot be written")]
+    Journal,
+    /// There are as many limits as are kept.
+    #[error("There are {} limits, and no more are kept: delete some first.", LIMITS_MAX)]
+    TooManyLimits,
+    /// There are as many leases as are kept.
+    #[error("there are as many leases as are kept")]
+    TooManyLeases,
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// What gives a grant back that does not reach its client. A grant with an idempotency key stays:
+/// its client comes back for it with the key.
+pub fn undo(outcome: &Outcome) -> Option<Command> {
+    let Outcome::Acquired(Acquired::Granted(grant)) = outcome else { return None };
+    match &grant.lease {
+        Some(lease) if lease.has_key => None,
+        Some(lease) => Some(Command::TakeBack { lease: lease.id }),
+        None => grant.unleased.clone().map(Command::GiveBack),
+    }
+}

@@ -1,0 +1,126 @@
+//! The way in to the ledger, and the answers out of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leasehold_engine::{Acquire, Command, Event, Outcome, Patience, Span, Ticket, WaiterId};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::clock::Clock;
+use crate::desk::{Input, Unavailable};
+use crate::mailbox::{Answer, Sender};
+
+/// The events of one commit, durable, in order.
+pub type Events = Arc<[Event]>;
+
+/// Sends commands to the ledger.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    sender: Sender,
+    next_waiter: Arc<AtomicU64>,
+    observer: Observer,
+    clock: Clock,
+    events: broadcast::Sender<Events>,
+}
+
+/// What is called with each command before it is sent, and with its outcome: an access log wants to
+/// know what a request was about.
+#[derive(Clone, Copy)]
+pub struct Observer {
+    /// Called with each command.
+    pub command: fn(&Command),
+    /// Called with each outcome.
+    pub outcome: fn(&Outcome),
+}
+
+/// How long a request waits, and where in the queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wait {
+    /// For how long. Without time it is refused at once, and gets a place to come back to.
+    pub span: Span,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The place that it got when it was refused before.
+    pub place: Option<Ticket>,
+}
+
+impl Handle {
+    pub(crate) fn new(sender: Sender, clock: Clock, events: broadcast::Sender<Events>) -> Self {
+        let observer = Observer { command: |_| {}, outcome: |_| {} };
+        Self { sender, next_waiter: Arc::default(), observer, clock, events }
+    }
+
+    /// The same, and `observer` sees what goes through it.
+    pub fn observed(self, observer: Observer) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// The events from now on. A subscriber that falls too far behind loses events, and knows it;
+    /// the ledger waits for no subscriber.
+    pub fn subscribe(&self) -> broadcast::Receiver<Events> {
+        self.events.subscribe()
+    }
+
+    /// The clock that the ledger goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Carries out a command, and answers when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unavailable`]: at once when too many requests wait already.
+    pub async fn send(&self, command: Command) -> Result<Answer, Unavailable> {
+        (self.observer.command)(&command);
+        let (reply, answer) = oneshot::channel();
+        self.sender.request(command, reply)?;
+        let answer = answer.await.unwrap_or(Err(Unavailable::Stopping))?;
+        (self.observer.outcome)(answer.outcome());
+        Ok(answer)
+    }
+
+    /// Takes slots, and waits for them if they are not free. Dropped meanwhile, it leaves the
+    /// queue.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unavailable`]; also while it waits, should the journal fail or the server stop.
+    pub async fn acquire(&self, mut acquire: Acquire, wait: Wait) -> Result<Answer, Unavailable> {
+        let waiter = WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed));
+        let until = self.clock.now() + wait.span;
+        let Wait { span, priority, place } = wait;
+        acquire.patience = Some(Patience { waiter, until, priority, place });
+        let sender = (span > Span::ZERO).then_some(&self.sender);
+        let mut waiting = Waiting { waiter, sender };
+        let answer = self.send(Command::Acquire(acquire)).await;
+        waiting.sender = None;
+        answer
+    }
+
+    /// Ends every wait: the server is about to stop.
+    pub fn send_waiters_away(&self) {
+        self.sender.notify(Input::Drain);
+    }
+}
+
+/// Leaves the queue when it is dropped before the answer came.
+struct Waiting<'handle> {
+    waiter: WaiterId,
+    sender: Option<&'handle Sender>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender {
+            sender.notify(Input::Abandon(self.waiter));
+        }
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
