@@ -4,16 +4,16 @@
 use leasehold_api::leases::{
     FindLeases, LeaseRenewal, LeaseRenewals, ListPage, NewHolder, NewLease, RevokeLease,
 };
-use leasehold_api::limits::{
+use leasehold_prefect::limits::{
     CreateLimit, Decrement, Filter, Increment, IncrementWithLease, ReleaseLease, RenewLease,
     UpdateLimit,
 };
-use leasehold_api::runs::{
+use leasehold_prefect::runs::{
     CreateFlow, CreateFlowRun, CreateTaskRun, FilterRuns, ListFlows, ResumeFlowRun, SetState,
     UpdateFlowRun, UpdateTaskRun,
 };
-use leasehold_api::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
-use leasehold_api::{Body, Invalid, Settings};
+use leasehold_prefect::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
+use leasehold_prefect::{Body, Invalid, Settings};
 use serde_json::Value;
 
 type Reader = fn(Option<&str>, &[u8]);

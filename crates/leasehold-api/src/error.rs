@@ -1,12 +1,12 @@
-//! The bodies of every other error. Which error is answered when is decided where the rule is.
+//! The body of every error of the native API, and of the refusals of the Prefect API.
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// `{"detail": …}`: what the rules of the limits refuse (404, 409, 410, 423, and 422 for slots
-/// over the limit), and what the router refuses (404, 405, 307).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A refusal, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Detail {
     /// The sentence that clients show.
     pub detail: Cow<'static, str>,
@@ -19,38 +19,3 @@ impl Detail {
         Self { detail: detail.into() }
     }
 }
-
-/// `{"exception_message": …}`: failures of the server, and 401.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Exception {
-    /// The sentence that clients show.
-    pub exception_message: Cow<'static, str>,
-}
-
-impl Exception {
-    /// A body with this sentence.
-    #[must_use]
-    pub fn new(exception_message: impl Into<Cow<'static, str>>) -> Self {
-        Self { exception_message: exception_message.into() }
-    }
-}
-
-/// Detail of the 404 of a global limit.
-pub const LIMIT_NOT_FOUND: &str = "Concurrency Limit not found";
-/// Detail of the 404 of a tag limit; its second word is small, unlike that of a global limit.
-pub const TAG_LIMIT_NOT_FOUND: &str = "Concurrency limit not found";
-/// Detail of the 410 of a renewal.
-pub const LEASE_NOT_FOUND: &str = "Lease not found - it may have expired or been revoked";
-/// Detail of the 423 of a global limit.
-pub const LOCKED: &str = "Locked";
-/// Detail of the 422 of an acquire that no release could ever satisfy.
-pub const SLOTS_OVER_LIMIT: &str = "Slots requested is greater than the limit";
-/// Detail of the 409 of a duplicate name and of a `null` in an update.
-pub const INTEGRITY_CONFLICT: &str = "Data integrity conflict. This usually means a unique or \
-     foreign key constraint was violated. See server logs for details.";
-/// Message of the 401.
-pub const UNAUTHORIZED: &str = "Unauthorized";
-/// Message of the 500.
-pub const INTERNAL_SERVER_ERROR: &str = "Internal Server Error";
-/// Message of the 503.
-pub const SERVICE_UNAVAILABLE: &str = "Service Unavailable";

@@ -14,8 +14,8 @@ pub fn float(text: &str) -> Option<f64> {
     text.replace('_', "").parse().ok()
 }
 
-/// Writes a number as Python's `repr()` does: the shortest digits that read back as the same number,
-/// an exponent below 10⁻⁴ and from 10¹⁶ on, and always a point or an exponent.
+/// Writes a number as Python's `repr()` does: the shortest digits that read back as the same
+/// number, an exponent below 10⁻⁴ and from 10¹⁶ on, and always a point or an exponent.
 #[must_use]
 pub fn repr(value: f64) -> String {
     if value.is_nan() {

@@ -1,5 +1,6 @@
-//! A JSON value as it was sent: key order, integers of any size, `2.0` beside `2` and half surrogate
-//! pairs survive. An error can echo its input exactly, and a hash of the value is Python's.
+//! A JSON value as it was sent: key order, integers of any size, `2.0` beside `2` and half
+//! surrogate pairs survive. An error can echo its input exactly, and a hash of the value is
+//! Python's.
 
 use std::borrow::Cow;
 

@@ -277,7 +277,8 @@ impl<'a> Reader<'a> {
             _ => return self.fault("Invalid \\uXXXX escape"),
         };
         self.at += 5;
-        // Python requires a character after a whole pair, too; otherwise it reads each half by itself.
+        // Python requires a character after a whole pair, too; otherwise it reads each half by
+        // itself.
         if let 0xd800..0xdc00 = unit
             && self.at + 6 < self.text.len()
             && self.text[self.at..].starts_with("\\u")

@@ -1,7 +1,7 @@
 //! What an operator can set, already validated. Where the values come from (flags,
 //! environment, file) is the program's business.
 
-use leasehold_api::Settings;
+use leasehold_prefect::Settings;
 
 use crate::access::gate::{AllowedHost, Origin};
 use crate::access::peer::TrustedProxies;

@@ -7,7 +7,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("time", "crates/leasehold-server/src/records.rs", "to be changed"),
     ("time", "crates/leasehold-server/src/http/serve/line.rs", "to be changed"),
     ("circles", "crates/leasehold/", "to be changed"),
-    ("circles", "crates/leasehold-api/", "to be changed"),
     ("circles", "crates/leasehold-records/", "to be changed"),
     ("circles", "crates/leasehold-redis/", "to be changed"),
     ("circles", "crates/leasehold-server/", "to be changed"),

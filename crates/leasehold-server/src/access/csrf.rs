@@ -6,9 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use leasehold_api::Timestamp as WireTimestamp;
 use leasehold_engine::{Span, Timestamp};
-use serde::Serialize;
+use leasehold_prefect::system::CsrfToken;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
@@ -39,17 +38,6 @@ struct Token {
     created: Timestamp,
     token: String,
     expires: Timestamp,
-}
-
-/// A token as its client gets it.
-#[derive(Debug, Serialize)]
-pub(crate) struct CsrfToken {
-    id: Uuid,
-    created: WireTimestamp,
-    updated: WireTimestamp,
-    token: String,
-    client: String,
-    expiration: WireTimestamp,
 }
 
 impl CsrfTokens {

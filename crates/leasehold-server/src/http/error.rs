@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use leasehold_api::Invalid;
-use leasehold_api::error::{self as bodies, Detail, Exception};
 use leasehold_api::leases::EndedLease;
 use leasehold_engine::{EndReason, Ending, Gone};
 use leasehold_node::Unavailable;
+use leasehold_prefect::Invalid;
+use leasehold_prefect::error::{self as bodies, Detail, Exception};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -73,7 +73,7 @@ pub(crate) enum ApiError {
     /// 422: asked for a CSRF token that nobody needs.
     CsrfDisabled,
     /// 405, with the methods that there are.
-    MethodNotAllowed(&'static str),
+    MethodNotAllowed(HeaderValue),
     /// 408: the body did not come.
     BodyTimeout,
     /// 413: the body is too large.
@@ -160,7 +160,7 @@ impl IntoResponse for ApiError {
             Self::MethodNotAllowed(allow) => with_header(
                 detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
                 header::ALLOW,
-                HeaderValue::from_static(allow),
+                allow,
             ),
             Self::BodyTimeout => closing(detail(
                 StatusCode::REQUEST_TIMEOUT,

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use leasehold_api::Body;
+use leasehold_prefect::Body;
 
 use crate::access::agent::PrefectClient;
 use crate::app::App;

@@ -1,14 +1,14 @@
-//! `/docs`: a page that shows the API to a person. It is one file, which needs nothing from
-//! anywhere else and reads `/api/openapi.json` in the browser. And where the links lead that clients
-//! print of their runs: to what is recorded of them.
+//! `/docs`: a page that shows the API to a person. It is one file, which loads nothing from elsewhere
+//! and reads `/api/openapi.json` in the browser. The links that clients print of their runs lead to
+//! the records of these runs.
 
 use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use uuid::Uuid;
 
-use crate::doors::Routes;
+use crate::doors::routes::{Routes, redirect};
 use crate::http::error::ApiError;
 use crate::ids;
 
@@ -17,14 +17,14 @@ const PAGE: &str = include_str!("docs/page.html");
 /// Stands in the page where the nonce of its script and its style goes.
 const NONCE: &str = "NONCE";
 
-pub(super) fn add(mut routes: Routes) -> Routes {
+pub(super) fn add(routes: Routes) -> Routes {
     let to_page = (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, PATH)]);
-    routes.router = routes
-        .router
-        .route("/", get(async move || to_page))
-        .route("/runs/flow-run/{id}", get(flow_run))
-        .route("/flow-runs/flow-run/{id}", get(flow_run));
-    routes.add(PATH, get(page))
+    routes
+        .add_page("/", get(async move || to_page))
+        .add_page("/runs/flow-run/{id}", get(flow_run))
+        .add_page("/flow-runs/flow-run/{id}", get(flow_run))
+        .add_page(PATH, get(page))
+        .add_page("/docs/", any(redirect))
 }
 
 /// "View at …", as clients of version 3 and those before say of a flow run.

@@ -1,5 +1,5 @@
-//! The log of events: `/api/leasehold/events`, a page at a time or as a stream. "Who held
-//! `database` at 03:12, and why did it come back?" is answered here.
+//! The log of events: `/api/leasehold/events`, a page at a time or as a stream. It answers "Who held
+//! `database` at 03:12, and why did it come back?".
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use futures_util::stream;
 use leasehold_api::Timestamp;
-use leasehold_api::events::{Event, EventHolder, EventPage, FindEvents, Sent};
-use leasehold_api::origin::LoggedOrigin;
+use leasehold_api::events::{Event, EventHolder, EventPage, FindEvents};
 use leasehold_node::Unavailable;
 use leasehold_records::{EventFilter, EventRow, micros_from_text};
+use serde_json::value::RawValue;
 
-use super::ours::ours;
 use crate::access::origin::Origin;
 use crate::app::App;
-use crate::doors::{Routes, otherwise};
+use crate::doors::groups::EVENTS;
+use crate::doors::operation::get;
+use crate::doors::routes::Routes;
 use crate::event_log::EventLog;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::ValidQuery;
@@ -35,7 +35,17 @@ const PAGE_BYTES_MAX: u64 = 4 << 20;
 const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(super) fn add(routes: Routes) -> Routes {
-    routes.add("/api/leasehold/events", ours(otherwise("GET", get(list))))
+    routes.tagged(EVENTS).add(
+        get("/api/leasehold/events", list)
+            .named("list_events", "Page through what happened, or follow it")
+            .about(
+                "With `Accept: text/event-stream` the connection stays open and sends what happens \
+                 from now on, or after `Last-Event-ID`.",
+            )
+            .query::<FindEvents>()
+            .answers::<EventPage>(200, "A page of events.")
+            .records(),
+    )
 }
 
 async fn list(
@@ -83,14 +93,14 @@ fn page_size(wanted: Option<u64>, most: u64) -> Result<u64, ApiError> {
         return Ok(size);
     }
     let sentence = format!("Invalid page_size: must be between 1 and {most}.");
-    Err(leasehold_api::Invalid::Detail(sentence).into())
+    Err(leasehold_prefect::Invalid::Detail(sentence).into())
 }
 
 fn point_in_time(name: &str, text: Option<String>) -> Result<Option<i64>, ApiError> {
     let Some(text) = text else { return Ok(None) };
     let wrong = || {
         let sentence = format!("Invalid {name}: '{text}' is no time such as 2026-01-31T03:12:00Z.");
-        leasehold_api::Invalid::Detail(sentence)
+        leasehold_prefect::Invalid::Detail(sentence)
     };
     Ok(Some(micros_from_text(&text).ok_or_else(wrong)?))
 }
@@ -126,8 +136,8 @@ fn wire(event: EventRow) -> Event {
         limit: event.limit,
         holder: event.holder.map(|(kind, id)| EventHolder { kind, id }),
         lease: event.lease,
-        origin: event.origin.and_then(LoggedOrigin::new),
+        origin: event.origin.and_then(|text| serde_json::from_str(&text).ok()),
         reason: event.reason,
-        sent: Sent::new(event.document),
+        sent: event.document.and_then(|text| RawValue::from_string(text).ok()),
     }
 }

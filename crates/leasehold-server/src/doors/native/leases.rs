@@ -1,6 +1,5 @@
-//! Leases: `/api/leases`, the door that is ours alone, and who holds and awaits one limit. Beyond
-//! the contract: for our own clients, and so that a person can see a holder and take a lease away
-//! (defect D26).
+//! Leases: `/api/leases`, and the lists of a limit's leases and waiters. Beyond the contract: for our
+//! own clients, and so that a person can see a holder and revoke its lease (defect D26).
 
 mod acquire;
 mod keep;
@@ -8,29 +7,137 @@ mod keep;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use leasehold_api::leases::{FindLeases, ListPage};
-use leasehold_api::path;
+use leasehold_api::leases::{
+    EndedLease, FindLeases, Lease, LeaseRenewal, LeaseRenewals, LimitLease, ListPage,
+    MissingLimits, NewLease, NoRoom, ReleasedLease, Renewals, RenewedLease, RevokeLease, Waiter,
+};
 use leasehold_engine::{Command, LeaseFilter, Outcome, Page, Query};
+use leasehold_prefect::path;
 
-use super::ours::ours;
 use crate::app::App;
+use crate::doors::groups::{AMBIGUOUS, LEASES, NATIVE, NO_LIMIT};
+use crate::doors::operation::{delete, get, post};
 use crate::doors::prefect::convert;
-use crate::doors::{Routes, otherwise};
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::ValidQuery;
 
+const NO_LEASE: &str =
+    "There is no such lease; the answer says how it ended if that is still known.";
+const ENDED: &str = "The lease has ended, and this is how: stop what it protects.";
+const UNKNOWN: &str = "The lease never was, or it ended so long ago that its end is forgotten.";
+
 pub(super) fn add(routes: Routes) -> Routes {
+    held(routes.tagged(NATIVE)).tagged(LEASES).add(
+        get("/api/v2/concurrency_limits/{id_or_name}/leases", of_limit)
+            .named("list_leases", "List the leases on a limit")
+            .about(
+                "Oldest first, and after the last of them the slots that no lease holds: their `id` \
+                 is `null`, and `without_lease` says what took them and how to free them.",
+            )
+            .query::<ListPage>()
+            .answers::<Vec<LimitLease>>(200, "A page of leases.")
+            .refuses(404, NO_LIMIT)
+            .refuses(409, AMBIGUOUS)
+            .ledger(),
+    )
+    .add(
+        get("/api/v2/concurrency_limits/{id_or_name}/waiters", waiters_of_limit)
+            .named("list_waiters", "List the requests that wait for a limit")
+            .about("In the order in which they are to be granted.")
+            .query::<ListPage>()
+            .answers::<Vec<Waiter>>(200, "A page of requests that wait.")
+            .refuses(404, NO_LIMIT)
+            .refuses(409, AMBIGUOUS)
+            .ledger(),
+    )
+}
+
+fn held(routes: Routes) -> Routes {
     routes
-        .add("/api/v2/concurrency_limits/{id_or_name}/leases", otherwise("GET", get(of_limit)))
         .add(
-            "/api/v2/concurrency_limits/{id_or_name}/waiters",
-            otherwise("GET", get(waiters_of_limit)),
+            get("/api/leases", find)
+                .named("find_leases", "List leases")
+                .about("Oldest first.")
+                .query::<FindLeases>()
+                .answers::<Vec<Lease>>(200, "A page of leases.")
+                .refuses(404, "There is no limit with this name.")
+                .ledger(),
         )
-        .add("/api/leases", ours(otherwise("GET, POST", get(find).post(acquire::acquire))))
-        .add("/api/leases/renew", ours(otherwise("POST", post(keep::renew_many))))
-        .add("/api/leases/{lease_id}", ours(otherwise("GET, DELETE", get(read).delete(keep::end))))
-        .add("/api/leases/{lease_id}/renew", ours(otherwise("POST", post(keep::renew))))
+        .add(
+            post("/api/leases", acquire::acquire)
+                .named("new_lease", "Acquire a lease")
+                .about(
+                    "Takes slots on every limit that is named, or on none. With `wait_seconds` the \
+                     request is held open until it is granted or that time is over; a client that \
+                     hangs up leaves the queue. Give `fencing_token` to the resource that you \
+                     protect. If an answer gets lost, send the request again with the same \
+                     `idempotency_key`: the answer is the same lease.",
+                )
+                .body::<NewLease>()
+                .answers::<Lease>(200, "The lease that the same key was granted before.")
+                .answers::<Lease>(201, "The slots are held until `deadline`.")
+                .refuses_with::<MissingLimits>(
+                    404,
+                    "There are no such limits; with `if_missing: error`.",
+                )
+                .refuses(409, "The idempotency key was used for another request.")
+                .refuses_with::<EndedLease>(
+                    410,
+                    "The lease that the key was granted before has ended.",
+                )
+                .refuses(
+                    422,
+                    "Invalid; or more slots than a limit has; or `rate_limit` on a limit without \
+                     decay.",
+                )
+                .refuses_with::<NoRoom>(423, "There is no room, even after waiting so long.")
+                .ledger(),
+        )
+        .add(
+            get("/api/leases/{lease_id}", read)
+                .named("read_lease", "Read a lease")
+                .answers::<Lease>(200, "The lease.")
+                .refuses_with::<EndedLease>(404, NO_LEASE)
+                .invalid()
+                .ledger(),
+        )
+        .add(
+            delete("/api/leases/{lease_id}", keep::end)
+                .named("end_lease", "Release or revoke a lease")
+                .about(
+                    "Without a body, its holder releases it; a second release has the same answer. \
+                     With a body, an operator revokes it: the answer to the holder's next renewal \
+                     says when, why and by whom.",
+                )
+                .optional_body::<RevokeLease>()
+                .answers::<ReleasedLease>(200, "It was released: its slots are free.")
+                .done(204, "It was revoked: its slots are free.")
+                .refuses_with::<EndedLease>(
+                    404,
+                    "The lease is unknown; with a body, it has ended before.",
+                )
+                .refuses_with::<EndedLease>(410, "It had ended before in another way.")
+                .ledger(),
+        )
+        .add(
+            post("/api/leases/{lease_id}/renew", keep::renew)
+                .named("renew_lease", "Renew a lease")
+                .about("Renew well before the deadline, for example after a third of the time.")
+                .body::<LeaseRenewal>()
+                .answers::<RenewedLease>(200, "It lasts until `deadline`.")
+                .refuses_with::<EndedLease>(404, UNKNOWN)
+                .refuses_with::<EndedLease>(410, ENDED)
+                .ledger(),
+        )
+        .add(
+            post("/api/leases/renew", keep::renew_many)
+                .named("renew_leases", "Renew many leases")
+                .about("Those of one process, in one request.")
+                .body::<LeaseRenewals>()
+                .answers::<Renewals>(200, "What became of each, in the order of the request.")
+                .ledger(),
+        )
 }
 
 /// A page is never larger than the operator allows.

@@ -9,7 +9,7 @@ pub(crate) mod openapi;
 pub(crate) mod ours;
 
 use crate::app::App;
-use crate::doors::Routes;
+use crate::doors::routes::Routes;
 
 /// Adds the routes of this door.
 pub(crate) fn add(routes: Routes, app: &App) -> Routes {

@@ -1,20 +1,18 @@
-//! `/api/openapi.json`: the API described for programs. The bodies' schemas come from the types
-//! that read and write them; what each operation does stands in [`operations`].
+//! `/api/openapi.json`: the API described for programs. Each operation is declared where its handler
+//! is, and the schemas are those of the types that read and write its bodies.
 
-mod lease_operations;
-mod operation;
-mod operations;
-mod run_operations;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use axum::body::Bytes;
 use axum::http::header;
-use axum::routing::get;
-use leasehold_api::{Settings, schemas};
+use axum::routing::{MethodRouter, get};
+use leasehold_prefect::{Schemas, Settings};
 use serde_json::{Map, Value, json};
 
-use crate::doors::{Routes, otherwise};
+use crate::doors::groups::{self, SERVER};
+use crate::doors::operation::{Operation, shared_responses};
+use crate::doors::routes::Routes;
 use crate::http::error::APPLICATION_JSON;
 
 pub(crate) const PATH: &str = "/api/openapi.json";
@@ -24,27 +22,34 @@ A **limit** has slots. A **lease** holds slots on one or more limits for a holde
 deadline. A holder that is alive renews its lease; a holder that crashed does not, and its slots \
 come back by themselves.
 
-The limits API is that of Prefect: its clients work unchanged. Where there are more fields or \
-paths than Prefect has, its clients ignore them.
+The limits API is that of Prefect: its clients work unchanged. They ignore the fields and paths \
+that Prefect does not have.
 
 Requests are JSON. Times are in UTC, in the form of RFC 3339. Clients that send \
 `X-PREFECT-API-VERSION` must speak 0.8.0 or later. If the server protects against CSRF, every \
 write needs `Prefect-Csrf-Token` and `Prefect-Csrf-Client`.";
 
-pub(crate) fn add(routes: Routes, settings: &Settings) -> Routes {
-    let document = Bytes::from(document(settings).to_string());
-    let read = move || async move { ([(header::CONTENT_TYPE, APPLICATION_JSON)], document) };
-    routes.add(PATH, otherwise("GET", get(read)))
+pub(super) fn add(routes: Routes, settings: &Settings) -> Routes {
+    let operation = Operation::new("get", PATH, MethodRouter::new())
+        .named("openapi", "This description")
+        .answers_with(200, |_| json!({"type": "object"}), "An OpenAPI 3.1 document.");
+    let routes = routes.tagged(SERVER).add(operation);
+    let document = Bytes::from(document(&routes, settings).to_string());
+    let read = async move || ([(header::CONTENT_TYPE, APPLICATION_JSON)], document);
+    routes.beside(PATH, "GET", get(read))
 }
 
-/// The whole document. Bounds that an operator can choose are shown as chosen.
-pub(crate) fn document(settings: &Settings) -> Value {
+/// The whole document. It shows the bounds that the operator chose.
+pub(crate) fn document(routes: &Routes, settings: &Settings) -> Value {
+    let mut schemas = Schemas::new(settings);
     let mut paths = Map::new();
-    for operation in operations::all(settings) {
-        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
-        path[operation.method] = operation.to_openapi();
+    for (group, _) in groups::ALL {
+        for operation in routes.operations.iter().filter(|operation| operation.tag == *group) {
+            let path = paths.entry(&operation.path).or_insert_with(|| json!({}));
+            path[operation.method] = operation.to_openapi(&mut schemas);
+        }
     }
-    let tags: Vec<_> = operations::TAGS
+    let tags: Vec<_> = groups::ALL
         .iter()
         .map(|(name, about)| json!({"name": name, "description": about}))
         .collect();
@@ -53,6 +58,7 @@ pub(crate) fn document(settings: &Settings) -> Value {
         "scheme": "basic",
         "description": "Needed if the server was started with an authentication string.",
     });
+    let responses = shared_responses(&mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -69,8 +75,8 @@ pub(crate) fn document(settings: &Settings) -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {"basic": basic},
-            "responses": operation::standard_responses(),
-            "schemas": schemas(settings),
+            "responses": responses,
+            "schemas": schemas.into_components(),
         },
     })
 }

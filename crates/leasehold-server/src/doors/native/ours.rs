@@ -29,7 +29,7 @@ pub(crate) fn is_ours(path: &str) -> bool {
 
 /// Gives the errors of a path the shape of ours, and refuses bodies that say that they are no JSON:
 /// `curl -d` does, unless it is told.
-pub(super) fn ours(methods: MethodRouter<App>) -> MethodRouter<App> {
+pub(crate) fn ours(methods: MethodRouter<App>) -> MethodRouter<App> {
     methods.layer(from_fn(async |request: Request, next: Next| {
         let response = match other_media_type(&request) {
             Some(media_type) => ApiError::MediaType(media_type).into_response(),
@@ -45,7 +45,7 @@ fn other_media_type(request: &Request) -> Option<String> {
         return None;
     }
     let said = request.headers().get(CONTENT_TYPE)?.to_str().unwrap_or("?");
-    (!leasehold_api::is_json(Some(said))).then(|| said.to_owned())
+    (!leasehold_prefect::is_json(Some(said))).then(|| said.to_owned())
 }
 
 /// The answer, with a `detail` if it is an error without one.

@@ -14,7 +14,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocketUpgrade};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{MethodRouter, any};
 use leasehold_node::Unavailable;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -25,8 +25,10 @@ use self::socket::{
 };
 use crate::access::origin::Origin;
 use crate::app::App;
-use crate::doors::Routes;
+use crate::doors::groups::EVENTS;
+use crate::doors::operation::Operation;
 use crate::doors::prefect::unserved::Unserved;
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, UPGRADE_REQUIRED};
 use crate::liveness::joins;
 use crate::liveness::observe::{self, ClientEvent};
@@ -45,9 +47,28 @@ const LOGS_OUT: &str = "/api/logs/out";
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes
-        .add_socket(EVENTS_IN, any(events_in))
-        .add_socket(EVENTS_OUT, any(events_out))
-        .add_socket(LOGS_OUT, any(logs_out))
+        .tagged(EVENTS)
+        .add_socket(socket(EVENTS_IN, any(events_in)).named("send_events", "Send events"))
+        .add_socket(socket(EVENTS_OUT, any(events_out)).named("receive_events", "Receive events").about(
+            "The token is in the first message, as for `/api/events/in`; the next is \
+             `{\"type\": \"filter\", \"filter\": {…}}` with any part of the clients' `EventFilter`. \
+             The events of the last quarter of an hour come first, unless it says \
+             `\"backfill\": false`.",
+        ))
+        .add_socket(socket(LOGS_OUT, any(logs_out)).named("receive_logs", "Receive logs"))
+}
+
+fn socket(path: &str, methods: MethodRouter<App>) -> Operation {
+    Operation::new("get", path, methods)
+        .about("The token is in the first message: `{\"type\": \"auth\", \"token\": …}`.")
+        .open()
+        .done(101, "The connection is a WebSocket.")
+        .done(
+            403,
+            "Authentication is required, and the client does not offer the subprotocol `prefect`, \
+             which has it.",
+        )
+        .refuses(426, "The request lacks the headers of a WebSocket.")
 }
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;

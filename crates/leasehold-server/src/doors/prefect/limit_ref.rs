@@ -5,8 +5,8 @@
 //! and a `DELETE` of the name deletes the limit that happens to have this id. Here a text that is no
 //! limit's id is looked up as a name, and a text that is both means neither.
 
-use leasehold_api::path::IdOrName;
 use leasehold_engine::{Command, LimitId, LimitRef, LimitView, Outcome, Query, Scope};
+use leasehold_prefect::path::IdOrName;
 use uuid::Uuid;
 
 use crate::app::App;

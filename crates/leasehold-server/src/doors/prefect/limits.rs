@@ -3,45 +3,165 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
-use leasehold_api::Body;
-use leasehold_api::limits::{
-    self as wire, CreateLimit, Decrement, Filter, Increment, IncrementWithLease, ReleaseLease,
-    RenewLease, UpdateLimit,
-};
+use axum::routing;
 use leasehold_engine::{
     Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Outcome, Query, Refusal,
     Renewed, Scope, Span, Updated,
 };
 use leasehold_node::Undo;
+use leasehold_prefect::Body;
+use leasehold_prefect::limits::{
+    self as wire, CreateLimit, Decrement, Filter, Increment, IncrementWithLease, ReleaseLease,
+    RenewLease, UpdateLimit,
+};
 use uuid::Uuid;
 
 use crate::access::origin::Origin;
 use crate::acquire::lease_id;
 use crate::acquire::{self, Door};
 use crate::app::App;
+use crate::doors::groups::{AMBIGUOUS, LEASES, LIMITS, NO_LIMIT, SLOTS};
+use crate::doors::operation::{delete, get, patch, post};
 use crate::doors::prefect::convert;
-use crate::doors::{Routes, otherwise};
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::{Raw, Valid};
 use crate::http::grant::granted;
 
+const FULL: &str = "Another limit, or one of them, has too few slots free at the moment.";
+const NEVER: &str =
+    "Invalid; or more slots than a limit has; or `rate_limit` on a limit without decay.";
+
 pub(super) fn add(routes: Routes) -> Routes {
-    const BASE: &str = "/api/v2/concurrency_limits";
-    let at = |path: &str| format!("{BASE}{path}");
+    let routes = slots(leases(limits(routes)));
     // The recorded server tries `/{id_or_name}` for every method that these do not have.
-    let beside_limits = |methods: MethodRouter<App>| {
-        otherwise("GET", methods.get(read_named).patch(update_named).delete(delete_named))
-    };
+    let words =
+        ["filter", "increment", "increment-with-lease", "decrement", "decrement-with-lease"];
+    words.into_iter().fold(routes, |routes, word| {
+        let of_limit = routing::get(read_named).patch(update_named).delete(delete_named);
+        routes.beside(&at(word), "GET", of_limit)
+    })
+}
+
+fn at(path: &str) -> String {
+    format!("/api/v2/concurrency_limits/{path}")
+}
+
+fn limits(routes: Routes) -> Routes {
     routes
-        .add(&at("/"), otherwise("POST", post(create)))
-        .add(&at("/filter"), beside_limits(post(filter)))
-        .add(&at("/increment"), beside_limits(post(increment)))
-        .add(&at("/increment-with-lease"), beside_limits(post(increment_with_lease)))
-        .add(&at("/decrement"), beside_limits(post(decrement)))
-        .add(&at("/decrement-with-lease"), beside_limits(post(release)))
-        .add(&at("/leases/{lease_id}/renew"), otherwise("POST", post(renew)))
-        .add(&at("/{id_or_name}"), otherwise("GET", get(read).patch(update).delete(delete)))
+        .tagged(LIMITS)
+        .add(
+            post(at(""), create)
+                .named("create_limit", "Create a limit")
+                .body::<CreateLimit>()
+                .answers::<wire::CreatedLimit>(201, "The new limit.")
+                .refuses(409, "Another limit has this name.")
+                .ledger(),
+        )
+        .add(
+            post(at("filter"), filter)
+                .named("list_limits", "List limits")
+                .about("Ordered by name. The limits of tags are among them.")
+                .optional_body::<Filter>()
+                .answers::<Vec<wire::Limit>>(200, "A page of limits.")
+                .refuses(422, "Invalid, or a page that is too large.")
+                .ledger(),
+        )
+        .add(
+            get(at("{id_or_name}"), read)
+                .named("read_limit", "Read a limit")
+                .answers::<wire::Limit>(200, "The limit.")
+                .refuses(404, NO_LIMIT)
+                .refuses(409, AMBIGUOUS)
+                .ledger(),
+        )
+        .add(
+            patch(at("{id_or_name}"), update)
+                .named("update_limit", "Change a limit")
+                .about(
+                    "`active_slots` alone in the body resets the limit: leases are revoked, oldest \
+                     first, until so many slots are taken, and their holders learn it. Together with \
+                     other fields it is an upper bound: it frees slots that no lease holds. It never \
+                     takes a slot, however old the number is, and leases stay.",
+                )
+                .body::<UpdateLimit>()
+                .done(204, "Changed.")
+                .refuses(404, NO_LIMIT)
+                .refuses(
+                    409,
+                    "Another limit has this name, or a field is `null`; or one limit has this id \
+                     and another one this name.",
+                )
+                .ledger(),
+        )
+        .add(
+            delete(at("{id_or_name}"), delete_limit)
+                .named("delete_limit", "Delete a limit")
+                .about("Leases lose their slots on it, and keep what they hold on other limits.")
+                .done(204, "Deleted.")
+                .refuses(404, NO_LIMIT)
+                .refuses(409, AMBIGUOUS)
+                .ledger(),
+        )
+}
+
+fn leases(routes: Routes) -> Routes {
+    routes
+        .tagged(LEASES)
+        .add(
+            post(at("increment-with-lease"), increment_with_lease)
+                .named("acquire", "Acquire a lease")
+                .about(
+                    "Takes slots on every limit that is named, or on none. Names without a limit \
+                     are skipped. Give `fencing_token` to the resource that you protect: it can \
+                     refuse holders that outlived their lease.",
+                )
+                .body::<IncrementWithLease>()
+                .answers::<wire::Acquired>(200, "The slots are held until `deadline`.")
+                .refuses(422, NEVER)
+                .refuses(423, FULL)
+                .ledger(),
+        )
+        .add(
+            post(at("leases/{lease_id}/renew"), renew)
+                .named("renew", "Renew a lease")
+                .about("Renew well before the deadline, for example after half of the time.")
+                .optional_body::<RenewLease>()
+                .done(204, "The lease lasts from now for `lease_duration` seconds.")
+                .refuses(410, "The lease has ended: stop what it protects.")
+                .ledger(),
+        )
+        .add(
+            post(at("decrement-with-lease"), release)
+                .named("release", "Release a lease")
+                .about("Releasing a lease twice, or late, frees its slots once.")
+                .body::<ReleaseLease>()
+                .done(204, "The lease holds nothing, now or already.")
+                .ledger(),
+        )
+}
+
+fn slots(routes: Routes) -> Routes {
+    routes
+        .tagged(SLOTS)
+        .add(
+            post(at("increment"), increment)
+                .named("increment", "Take slots")
+                .about("On every limit that is named, or on none. They need no renewal.")
+                .body::<Increment>()
+                .answers::<Vec<wire::MinimalLimit>>(200, "The limits that were found.")
+                .refuses(422, NEVER)
+                .refuses(423, FULL)
+                .ledger(),
+        )
+        .add(
+            post(at("decrement"), decrement)
+                .named("decrement", "Give slots back")
+                .about("What is held on a lease stays held.")
+                .body::<Decrement>()
+                .answers::<Vec<wire::MinimalLimit>>(200, "The limits that were found.")
+                .ledger(),
+        )
 }
 
 async fn create(
@@ -115,7 +235,10 @@ async fn conflict_if_there(
     }
 }
 
-async fn delete(State(app): State<App>, Path(text): Path<String>) -> Result<StatusCode, ApiError> {
+async fn delete_limit(
+    State(app): State<App>,
+    Path(text): Path<String>,
+) -> Result<StatusCode, ApiError> {
     let limit = super::limit_ref::of_path(&app, &text).await?;
     match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::All }).await?.keep() {
         Outcome::Deleted(Deleted::Done) => Ok(StatusCode::NO_CONTENT),
@@ -225,7 +348,7 @@ async fn renew(
 
 /// The grant of an acquire, and what gives it back unless the client gets it.
 async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant, Undo), ApiError> {
-    let locked = |_: &Refusal| leasehold_api::error::LOCKED.into();
+    let locked = |_: &Refusal| leasehold_prefect::error::LOCKED.into();
     let (acquired, undo) = acquire::acquire(app, Door::Limits, origin, acquire, locked).await?;
     match acquired {
         Acquired::Granted(grant) => Ok((grant, undo)),
@@ -253,7 +376,7 @@ async fn update_named(
 }
 
 async fn delete_named(app: State<App>, uri: axum::http::Uri) -> Result<StatusCode, ApiError> {
-    delete(app, last_segment(&uri)).await
+    delete_limit(app, last_segment(&uri)).await
 }
 
 fn last_segment(uri: &axum::http::Uri) -> Path<String> {

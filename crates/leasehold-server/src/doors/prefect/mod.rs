@@ -9,7 +9,7 @@ mod system;
 mod tags;
 pub(crate) mod unserved;
 
-use crate::doors::Routes;
+use crate::doors::routes::Routes;
 
 pub(crate) use self::events::SOCKETS;
 

@@ -3,14 +3,15 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get};
-use leasehold_api::system::CsrfTokenFor;
-use serde_json::json as value;
+use leasehold_prefect::system::{CsrfToken, CsrfTokenFor};
+use serde_json::{Value, json as value};
 
 use crate::access::agent::PrefectClient;
 use crate::access::csrf::CLIENT_CHARS_MAX;
 use crate::app::App;
-use crate::doors::{Routes, otherwise};
+use crate::doors::groups::SERVER;
+use crate::doors::operation::get;
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::ValidQuery;
 
@@ -22,15 +23,54 @@ const SERVER_VERSION: [u64; 3] = [3, 9, 1];
 const NEWEST_VERSION: [u64; 3] = [SERVER_VERSION[0], 999, 0];
 
 pub(super) fn add(routes: Routes) -> Routes {
-    let only = |handler: MethodRouter<App>| otherwise("GET", handler);
     routes
-        .add("/api/health", only(get(|| async { json(StatusCode::OK, &true) })))
-        .add("/api/ready", only(get(|| async { json(StatusCode::OK, &value!({"message": "OK"})) })))
-        .add("/api/hello", only(get(|| async { json(StatusCode::OK, &"👋") })))
-        .add("/api/version", only(get(|| async { json(StatusCode::OK, &API_VERSION) })))
-        .add("/api/admin/version", only(get(admin_version)))
-        .add("/api/admin/storage", only(get(admin_storage)))
-        .add("/api/csrf-token", only(get(csrf_token)))
+        .tagged(SERVER)
+        .add(
+            get("/api/health", async || json(StatusCode::OK, &true))
+                .named("health", "Whether the server runs")
+                .open()
+                .answers_with(200, |_| value!({"const": true}), "It does."),
+        )
+        .add(
+            get("/api/ready", async || json(StatusCode::OK, &value!({"message": "OK"})))
+                .named("ready", "Whether the server is ready")
+                .open()
+                .answers_with(200, |_| value!({"const": {"message": "OK"}}), "It is."),
+        )
+        .add(
+            get("/api/version", async || json(StatusCode::OK, &API_VERSION))
+                .named("version", "The version of the API")
+                .any_version()
+                .answers::<String>(200, "Such as `0.8.4`."),
+        )
+        .add(
+            get("/api/admin/version", admin_version)
+                .named("server_version", "The version for clients of Prefect")
+                .about("At least that of the client, so that it does not warn.")
+                .answers::<String>(200, "Such as `3.9.1`: no client of version 3 is newer."),
+        )
+        .add(
+            get("/api/admin/storage", async || json(StatusCode::OK, &no_storage()))
+                .named("storage", "Settings of storage, of which there are none")
+                .answers_with(200, |_| value!({"const": no_storage()}), "Nothing is set."),
+        )
+        .add(
+            get("/api/hello", async || json(StatusCode::OK, &"👋"))
+                .named("hello", "Wave")
+                .answers_with(200, |_| value!({"const": "👋"}), "A wave."),
+        )
+        .add(
+            get("/api/csrf-token", csrf_token)
+                .named("csrf_token", "Get a token for writes")
+                .about("Valid for an hour. A new one makes the client's old one void.")
+                .query::<CsrfTokenFor>()
+                .answers::<CsrfToken>(200, "The token.")
+                .refuses(422, "Invalid; or this server needs no token."),
+        )
+}
+
+fn no_storage() -> Value {
+    value!({"default_result_storage_block_id": null})
 }
 
 /// At least the client's own version, as long as that has our major: a client that is newer
@@ -49,10 +89,6 @@ async fn admin_version(client: PrefectClient) -> Response {
     };
     let [major, minor, patch] = version;
     json(StatusCode::OK, &format!("{major}.{minor}.{patch}"))
-}
-
-async fn admin_storage() -> Response {
-    json(StatusCode::OK, &value!({"default_result_storage_block_id": null}))
 }
 
 async fn csrf_token(

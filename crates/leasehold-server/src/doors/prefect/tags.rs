@@ -3,22 +3,23 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use leasehold_api::limits::Filter;
-use leasehold_api::path;
-use leasehold_api::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
 use leasehold_engine::{
     Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Outcome, Query, Refusal,
     Scope, Updated,
 };
+use leasehold_prefect::limits::{Filter, MinimalLimit};
+use leasehold_prefect::path;
+use leasehold_prefect::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement, TagLimit};
 
 use crate::access::agent::PrefectClient;
 use crate::access::origin::Origin;
 use crate::acquire::lease_id;
 use crate::acquire::{self, Door};
 use crate::app::App;
+use crate::doors::groups::{NO_LIMIT, TAG_LIMITS};
+use crate::doors::operation::{delete, get, post};
 use crate::doors::prefect::convert;
-use crate::doors::{Routes, otherwise};
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::Valid;
 use crate::http::grant::granted;
@@ -29,15 +30,79 @@ pub(super) const BASE: &str = "/api/concurrency_limits";
 pub(super) const NAMED: &[&str] = &["filter", "increment", "decrement"];
 
 pub(super) fn add(routes: Routes) -> Routes {
-    let at = |path: &str| format!("{BASE}{path}");
+    let at = |path: &str| format!("{BASE}/{path}");
     routes
-        .add(&at("/"), otherwise("POST", post(create)))
-        .add(&at("/filter"), otherwise("POST", post(filter)))
-        .add(&at("/increment"), otherwise("POST", post(increment)))
-        .add(&at("/decrement"), otherwise("POST", post(decrement)))
-        .add(&at("/tag/{tag}"), otherwise("GET", get(read_tag).delete(delete_tag)))
-        .add(&at("/tag/{tag}/reset"), otherwise("POST", post(reset)))
-        .add(&at("/{id}"), otherwise("GET", get(read).delete(delete)))
+        .tagged(TAG_LIMITS)
+        .add(
+            post(at(""), create)
+                .named("put_tag_limit", "Create or change a tag's limit")
+                .body::<CreateTagLimit>()
+                .answers::<TagLimit>(200, "The tag had a limit, which is changed.")
+                .answers::<TagLimit>(201, "The new limit.")
+                .ledger(),
+        )
+        .add(
+            post(at("filter"), filter)
+                .named("list_tag_limits", "List the limits of tags")
+                .optional_body::<Filter>()
+                .answers::<Vec<TagLimit>>(200, "A page of limits.")
+                .refuses(422, "Invalid, or a page that is too large.")
+                .ledger(),
+        )
+        .add(
+            get(at("{id}"), read)
+                .named("read_tag_limit", "Read a tag's limit by its id")
+                .answers::<TagLimit>(200, "The limit.")
+                .refuses(404, NO_LIMIT)
+                .ledger(),
+        )
+        .add(
+            delete(at("{id}"), delete_by_id)
+                .named("delete_tag_limit", "Delete a tag's limit by its id")
+                .answers::<()>(200, "Deleted.")
+                .refuses(404, NO_LIMIT)
+                .ledger(),
+        )
+        .add(
+            get(at("tag/{tag}"), read_tag)
+                .named("read_tag", "Read a tag's limit")
+                .answers::<TagLimit>(200, "The limit.")
+                .refuses(404, NO_LIMIT)
+                .ledger(),
+        )
+        .add(
+            delete(at("tag/{tag}"), delete_tag)
+                .named("delete_tag", "Delete a tag's limit")
+                .answers::<()>(200, "Deleted.")
+                .refuses(404, NO_LIMIT)
+                .ledger(),
+        )
+        .add(
+            post(at("tag/{tag}/reset"), reset)
+                .named("reset_tag", "Reset a tag's holders")
+                .optional_body::<ResetTag>()
+                .answers::<()>(200, "The task runs that were given are its only holders.")
+                .refuses(404, NO_LIMIT)
+                .ledger(),
+        )
+        .add(
+            post(at("increment"), increment)
+                .named("tag_increment", "Take a slot of each tag")
+                .about(
+                    "For a task run, and without a deadline. Twice for the same run is one slot.",
+                )
+                .body::<TagIncrement>()
+                .answers::<Vec<MinimalLimit>>(200, "The tags that have a limit.")
+                .refuses(423, "A tag has no slot free; without `Retry-After` it has none at all.")
+                .ledger(),
+        )
+        .add(
+            post(at("decrement"), decrement)
+                .named("tag_decrement", "Give a slot of each tag back")
+                .body::<TagDecrement>()
+                .answers::<Vec<MinimalLimit>>(200, "The tags that have a limit.")
+                .ledger(),
+        )
 }
 
 async fn create(
@@ -50,14 +115,12 @@ async fn create(
         slots: body.concurrency_limit,
     };
     match app.ledger().send(command).await?.keep() {
-        Outcome::Created(Created::Made(view)) => Ok(json(
-            StatusCode::CREATED,
-            &crate::doors::native::convert::unleased::shown_tag_limit(&view),
-        )),
-        Outcome::Created(Created::Changed(view)) => Ok(json(
-            StatusCode::OK,
-            &crate::doors::native::convert::unleased::shown_tag_limit(&view),
-        )),
+        Outcome::Created(Created::Made(view)) => {
+            Ok(json(StatusCode::CREATED, &convert::tag_limit(&view)))
+        }
+        Outcome::Created(Created::Changed(view)) => {
+            Ok(json(StatusCode::OK, &convert::tag_limit(&view)))
+        }
         Outcome::Created(Created::NameTaken) => Err(ApiError::Conflict),
         _ => Err(ApiError::Unexpected),
     }
@@ -75,17 +138,17 @@ async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Re
     let page = convert::page(body.offset, body.limit);
     match app.ledger().send(Command::Read(Query::Limits(Scope::Tags, page))).await?.keep() {
         Outcome::Limits(views) => {
-            let limits: Vec<_> = views
-                .iter()
-                .map(crate::doors::native::convert::unleased::shown_tag_limit)
-                .collect();
+            let limits: Vec<_> = views.iter().map(convert::tag_limit).collect();
             Ok(json(StatusCode::OK, &limits))
         }
         _ => Err(ApiError::Unexpected),
     }
 }
 
-async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+async fn delete_by_id(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
     delete_limit(&app, by_id(&id)?).await
 }
 
@@ -171,10 +234,7 @@ async fn decrement(
 
 async fn read_limit(app: &App, limit: LimitRef) -> Result<Response, ApiError> {
     match app.ledger().send(Command::Read(Query::Limit(limit, Scope::Tags))).await?.keep() {
-        Outcome::Limit(Some(view)) => Ok(json(
-            StatusCode::OK,
-            &crate::doors::native::convert::unleased::shown_tag_limit(&view),
-        )),
+        Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::tag_limit(&view))),
         Outcome::Limit(None) => Err(ApiError::TagLimitNotFound),
         _ => Err(ApiError::Unexpected),
     }

@@ -44,7 +44,7 @@ fn request_digest(body: &NewLease) -> RequestDigest {
     let mut limits: Vec<_> = body.limits.iter().map(|it| (&it.name, it.slots)).collect();
     limits.sort_unstable();
     let holder = body.holder.as_ref().map(|holder| (&holder.kind, &holder.id));
-    let asked = (limits, body.mode.as_str(), holder);
+    let asked = (limits, body.mode, holder);
     // Text and numbers can always be written.
     lease_id::request_digest(&serde_json::to_vec(&asked).unwrap_or_default())
 }

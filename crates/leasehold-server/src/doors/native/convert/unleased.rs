@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use leasehold_api::unleased::{ShownTagLimit, SlotsWithoutLease, TagLimitWithSlots, TakenBy};
+use leasehold_api::unleased::{SlotsWithoutLease, TakenBy};
 use leasehold_engine::{Blocker, LimitView, TakenBy as By, Unheld, Wait};
 use serde_json::json;
 
-use crate::doors::prefect::convert::{tag_limit, timestamp};
+use crate::doors::prefect::convert::timestamp;
 
-/// How slots are shown that no lease holds, on a limit that drains or not.
+/// Slots that no lease holds, on a limit that drains or not.
 pub(crate) fn slots(limit: &Arc<str>, part: &Unheld, drains: bool) -> SlotsWithoutLease {
     let taken = part.level.slots_taken();
     let body = json!({"names": [**limit], "slots": taken});
@@ -24,7 +24,7 @@ pub(crate) fn slots(limit: &Arc<str>, part: &Unheld, drains: bool) -> SlotsWitho
     }
 }
 
-/// The slots that no lease holds on the limits that somebody waits for.
+/// The slots that no lease holds on the limits that a request waits for.
 pub(crate) fn of_blockers(blockers: &[Blocker]) -> Vec<SlotsWithoutLease> {
     blockers.iter().flat_map(of_blocker).collect()
 }
@@ -35,17 +35,11 @@ pub(crate) fn of_blocker(blocker: &Blocker) -> Vec<SlotsWithoutLease> {
     parts.map(|part| slots(&blocker.limit.name, part, drains)).collect()
 }
 
-/// A tag's limit: its clients know of task runs alone, and what they do not know comes beside.
-pub(crate) fn shown_tag_limit(view: &LimitView) -> ShownTagLimit {
-    let common = tag_limit(view);
+/// The slots of a limit that no lease holds.
+pub(crate) fn of_limit(view: &LimitView) -> Vec<SlotsWithoutLease> {
     let drains = !view.limit.decay.is_none();
     let parts = view.unleased.parts().iter();
-    let slots: Vec<_> = parts.map(|part| slots(&view.limit.name, part, drains)).collect();
-    if slots.is_empty() {
-        ShownTagLimit::Plain(common)
-    } else {
-        ShownTagLimit::WithSlots(TagLimitWithSlots { common, slots_without_lease: slots })
-    }
+    parts.map(|part| slots(&view.limit.name, part, drains)).collect()
 }
 
 fn taken_by(by: By) -> TakenBy {

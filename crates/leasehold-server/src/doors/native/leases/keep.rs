@@ -3,10 +3,10 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use leasehold_api::Body;
 use leasehold_api::leases::{LeaseRenewal, LeaseRenewals, Renewal, Renewals, RevokeLease};
-use leasehold_api::path;
 use leasehold_engine::{Command, EndReason, Ending, Gone, Outcome, Renewed, Span};
+use leasehold_prefect::Body;
+use leasehold_prefect::path;
 use uuid::Uuid;
 
 use crate::acquire::lease_id;

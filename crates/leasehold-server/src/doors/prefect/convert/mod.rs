@@ -5,18 +5,22 @@ pub(crate) mod runs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leasehold_api::leases::{HeldLimit, LeaseHolder, LimitLease, StuckOn as WireStuckOn, Waiter};
-use leasehold_api::limits::{self, CreatedLimit, Limit as WireLimit, MinimalLimit as WireMinimal};
+use leasehold_api::leases::{
+    HeldLimit, LeaseHolder, LimitLease, Mode as WireMode, StuckOn as WireStuckOn, Waiter,
+};
 use leasehold_api::origin::{
     Certainty as WireCertainty, Identified as WireIdentified, Named as WireNamed,
     Origin as WireOrigin,
 };
-use leasehold_api::tags::TagLimit;
 use leasehold_engine::{
     Certainty, CreateLimit, HeldView, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef,
     LimitView, MinimalLimit, Mode, Named, Origin, Page, Rate, StuckOn, TAG_PREFIX, Timestamp,
     Unheld, WaiterView,
 };
+use leasehold_prefect::limits::{
+    self, CreatedLimit, HolderKind, Limit as WireLimit, MinimalLimit as WireMinimal,
+};
+use leasehold_prefect::tags::TagLimit;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -59,15 +63,20 @@ pub(crate) fn patch(body: &limits::UpdateLimit) -> LimitPatch {
     }
 }
 
-pub(crate) fn mode(mode: limits::Mode) -> Mode {
+pub(crate) fn mode(mode: WireMode) -> Mode {
     match mode {
-        limits::Mode::Concurrency => Mode::Concurrency,
-        limits::Mode::RateLimit => Mode::RateLimit,
+        WireMode::Concurrency => Mode::Concurrency,
+        WireMode::RateLimit => Mode::RateLimit,
     }
 }
 
 pub(crate) fn holder(holder: &limits::Holder) -> Holder {
-    Holder::new(holder.kind.as_str(), holder.id.to_string())
+    let kind = match holder.r#type {
+        HolderKind::FlowRun => Holder::FLOW_RUN,
+        HolderKind::TaskRun => Holder::TASK_RUN,
+        HolderKind::Deployment => "deployment",
+    };
+    Holder::new(kind, holder.id.to_string())
 }
 
 pub(crate) fn task_run(id: Uuid) -> Holder {
@@ -149,7 +158,7 @@ pub(crate) fn created_limit(view: &LimitView) -> CreatedLimit {
     }
 }
 
-/// Task runs alone are holders of a tag to its clients.
+/// The limit of a tag. To its clients, only task runs are holders.
 pub(crate) fn tag_limit(view: &LimitView) -> TagLimit {
     let task_runs = view.holders.iter().filter(|holder| &*holder.kind == Holder::TASK_RUN);
     TagLimit {
@@ -159,6 +168,7 @@ pub(crate) fn tag_limit(view: &LimitView) -> TagLimit {
         tag: bare_tag(&view.limit.name).to_owned(),
         concurrency_limit: view.limit.slots,
         active_slots: task_runs.filter_map(|holder| holder.id.parse().ok()).collect(),
+        slots_without_lease: unleased::of_limit(view),
     }
 }
 

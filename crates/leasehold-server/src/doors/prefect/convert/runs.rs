@@ -1,7 +1,7 @@
 //! The one place that knows both wire types and records.
 
 use leasehold_api::Timestamp;
-use leasehold_api::runs::{self as wire, ProposedState};
+use leasehold_prefect::runs::{self as wire, ProposedState};
 use leasehold_records::{Flow, FlowSort, Identity, Order, Run, RunKind, Sort, State, StateType};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -53,7 +53,7 @@ pub(crate) fn flow(flow: &Flow) -> wire::Flow {
 
 /// The state that a client proposes for a run, as it would be entered at `now_micros`.
 pub(crate) fn state(proposed: ProposedState, now_micros: i64) -> State {
-    let kind = StateType::from_word(proposed.kind.as_str()).unwrap_or(StateType::Pending);
+    let kind = state_type(proposed.r#type);
     State {
         id: ids::at(now_micros),
         kind,
@@ -65,7 +65,21 @@ pub(crate) fn state(proposed: ProposedState, now_micros: i64) -> State {
     }
 }
 
-/// Says in a state whose it is: clients send it without.
+fn state_type(word: wire::StateType) -> StateType {
+    match word {
+        wire::StateType::Scheduled => StateType::Scheduled,
+        wire::StateType::Pending => StateType::Pending,
+        wire::StateType::Running => StateType::Running,
+        wire::StateType::Completed => StateType::Completed,
+        wire::StateType::Failed => StateType::Failed,
+        wire::StateType::Cancelled => StateType::Cancelled,
+        wire::StateType::Crashed => StateType::Crashed,
+        wire::StateType::Paused => StateType::Paused,
+        wire::StateType::Cancelling => StateType::Cancelling,
+    }
+}
+
+/// Adds the ids of its run to a state: clients omit them.
 pub(crate) fn belonging_to(mut state: State, run: &Run) -> State {
     let (flow_run, task_run) = match run.kind {
         RunKind::FlowRun => (Some(run.id), None),

@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use leasehold_api::runs::Transition;
 use leasehold_node::Undo;
+use leasehold_prefect::runs::Transition;
 use leasehold_records::Run;
 use leasehold_records::transition::Verdict;
 use serde_json::{Value, json as value};

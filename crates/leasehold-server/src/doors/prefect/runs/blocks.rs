@@ -5,35 +5,109 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, patch, post};
-use leasehold_api::{Invalid, Timestamp};
+use leasehold_api::Timestamp;
+use leasehold_prefect::{Invalid, Schemas};
 use leasehold_records::{RecordsError, Transaction};
 use serde_json::{Map, Value, json as value};
 
-use super::{now_micros, read_id, recorder};
+use super::{NOT_THERE, now_micros, read_id, recorder};
 use crate::app::App;
+use crate::doors::operation::{get, patch, post};
 use crate::doors::prefect::unserved::Unserved;
-use crate::doors::{Routes, otherwise};
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::Raw;
 use crate::ids;
 
 /// The kind of block that is served.
 const SLUG: &str = "local-file-system";
+const EXAMPLE_ID: &str = "5f0c2f9e-7d1b-4c6a-9a53-3f1f2b7d8e10";
 const TYPE_KEY: &str = "type";
 const NOT_FOUND: ApiError = ApiError::RecordNotFound("Block not found");
 
 type Fields = Map<String, Value>;
 
 pub(super) fn add(routes: Routes) -> Routes {
+    document(schema(block_type(routes)))
+}
+
+fn block_type(routes: Routes) -> Routes {
     routes
-        .add("/api/block_types/", otherwise("POST", post(create_type)))
-        .add("/api/block_types/slug/{slug}", otherwise("GET", get(read_type)))
-        .add("/api/block_types/{id}", otherwise("PATCH", patch(update_type)))
-        .add("/api/block_schemas/", otherwise("POST", post(create_schema)))
-        .add("/api/block_schemas/checksum/{checksum}", otherwise("GET", get(read_schema)))
-        .add("/api/block_documents/", otherwise("POST", post(create_document)))
-        .add("/api/block_documents/{id}", otherwise("GET", get(read_document)))
+        .add(
+            post("/api/block_types/", create_type)
+                .named("create_block_type", "Record a type of blocks")
+                .about("Of one type alone, `local-file-system`; there are no others here.")
+                .free_body(|_| {
+                    let example = value!({"slug": SLUG, "name": "Local File System"});
+                    value!({"type": "object", "example": example})
+                })
+                .answers_with(201, block, "It is known.")
+                .refuses(404, "Of another type.")
+                .records(),
+        )
+        .add(
+            get("/api/block_types/slug/{slug}", read_type)
+                .named("read_block_type", "Read a type of blocks")
+                .answers_with(200, block, "The type.")
+                .refuses(404, NOT_THERE),
+        )
+        .add(
+            patch("/api/block_types/{id}", update_type)
+                .named("update_block_type", "Change a type of blocks")
+                .done(204, "Accepted.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
+}
+
+fn schema(routes: Routes) -> Routes {
+    routes
+        .add(
+            post("/api/block_schemas/", create_schema)
+                .named("create_block_schema", "Record a schema of blocks")
+                .free_body(|_| value!({"type": "object", "example": {"block_type_id": EXAMPLE_ID}}))
+                .answers_with(201, block, "It is known.")
+                .refuses(409, "Its type is not known.")
+                .records(),
+        )
+        .add(
+            get("/api/block_schemas/checksum/{checksum}", read_schema)
+                .named("read_block_schema", "Read a schema of blocks")
+                .answers_with(200, block, "The schema.")
+                .refuses(404, NOT_THERE),
+        )
+}
+
+fn document(routes: Routes) -> Routes {
+    routes
+        .add(
+            post("/api/block_documents/", create_document)
+                .named("create_block", "Record where results are")
+                .free_body(|_| {
+                    let example = value!({
+                        "is_anonymous": true,
+                        "block_type_id": EXAMPLE_ID,
+                        "block_schema_id": EXAMPLE_ID,
+                        "data": {"basepath": "/tmp"},
+                    });
+                    value!({"type": "object", "example": example})
+                })
+                .answers_with(201, block, "The block.")
+                .refuses(404, "It has a name, and is no place of results.")
+                .refuses(409, "Its type or its schema is not known.")
+                .records(),
+        )
+        .add(
+            get("/api/block_documents/{id}", read_document)
+                .named("read_block", "Read where results are")
+                .answers_with(200, block, "The block.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
+}
+
+fn block(_: &mut Schemas<'_>) -> Value {
+    value!({"type": "object"})
 }
 
 async fn create_type(
@@ -155,5 +229,5 @@ fn embed(
 
 fn fields(raw: &Raw) -> Result<Fields, ApiError> {
     let no_object = || Invalid::Detail("A block must be an object.".to_owned());
-    Ok(leasehold_api::object(raw.bytes())?.ok_or_else(no_object)?)
+    Ok(leasehold_prefect::object(raw.bytes())?.ok_or_else(no_object)?)
 }

@@ -1,8 +1,8 @@
 //! Which runs a client looks for. A criterion that is not known here is refused: to leave it out
 //! would answer with runs that nobody asked for.
 
-use leasehold_api::Invalid;
-use leasehold_api::runs::FilterRuns;
+use leasehold_prefect::Invalid;
+use leasehold_prefect::runs::FilterRuns;
 use leasehold_records::{Filter, Flow, RecordsError, RunKind, Sort, StateType, Transaction};
 use serde_json::{Map, Value};
 use uuid::Uuid;

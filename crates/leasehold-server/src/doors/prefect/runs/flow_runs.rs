@@ -3,18 +3,23 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, patch, post};
-use leasehold_api::Invalid;
-use leasehold_api::runs::{CreateFlowRun, ResumeFlowRun, SetState, UpdateFlowRun};
+use leasehold_prefect::Invalid;
+use leasehold_prefect::runs::{
+    CreateFlowRun, FlowRun, ResumeFlowRun, SetState, Transition, UpdateFlowRun,
+};
 use leasehold_records::transition::{Verdict, judge, resumed};
 use leasehold_records::{Identity, Run, RunKind, StateType};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json as value};
 use uuid::Uuid;
 
-use super::{answer, bear_witness, enter, now_micros, read_id, read_parts, recorder};
+use super::{
+    NOT_THERE, answer, bear_witness, created, enter, now_micros, read_id, read_parts, recorder,
+    settled,
+};
 use crate::app::App;
+use crate::doors::operation::{delete, get, patch, post};
 use crate::doors::prefect::convert::runs as convert;
-use crate::doors::{Routes, otherwise};
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::{Raw, Valid};
 use crate::ids;
@@ -23,13 +28,61 @@ use crate::liveness::evidence;
 const NOT_FOUND: ApiError = ApiError::RecordNotFound("Flow run not found");
 
 pub(super) fn add(routes: Routes) -> Routes {
-    let one = get(read).patch(update).delete(delete);
     routes
-        .add("/api/flow_runs/", otherwise("POST", post(create)))
-        .add("/api/flow_runs/{id}", otherwise("GET", one))
-        .add("/api/flow_runs/{id}/set_state", otherwise("POST", post(set_state)))
-        .add("/api/flow_runs/{id}/resume", otherwise("POST", post(resume)))
-        .add("/api/flow_runs/{id}/labels", otherwise("PATCH", patch(update_labels)))
+        .add(
+            created(post("/api/flow_runs/", create).named("create_flow_run", "Record a flow run"))
+                .body::<CreateFlowRun>()
+                .answers::<FlowRun>(200, "It was recorded before.")
+                .answers::<FlowRun>(201, "The new run.")
+                .refuses(422, "Invalid."),
+        )
+        .add(
+            get("/api/flow_runs/{id}", read)
+                .named("read_flow_run", "Read a flow run")
+                .answers::<FlowRun>(200, "The run.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
+        .add(
+            patch("/api/flow_runs/{id}", update)
+                .named("update_flow_run", "Change a flow run")
+                .body::<UpdateFlowRun>()
+                .done(204, "Changed.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
+        .add(
+            delete("/api/flow_runs/{id}", delete_run)
+                .named("delete_flow_run", "Forget a flow run")
+                .about(
+                    "With its task runs. What they hold without a deadline is released, and so is \
+                     what its subflows hold.",
+                )
+                .done(204, "Forgotten.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
+        .add(settled(
+            post("/api/flow_runs/{id}/set_state", set_state)
+                .named("set_flow_run_state", "Propose a flow run's next state"),
+        ))
+        .add(
+            post("/api/flow_runs/{id}/resume", resume)
+                .named("resume_flow_run", "Let a paused flow run go on")
+                .optional_body::<ResumeFlowRun>()
+                .answers::<Transition>(200, "It is not paused, or its pause has timed out.")
+                .answers::<Transition>(201, "It is RUNNING.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
+        .add(
+            patch("/api/flow_runs/{id}/labels", update_labels)
+                .named("update_flow_run_labels", "Add labels to a flow run")
+                .free_body(|_| value!({"type": "object", "example": {"team": "data"}}))
+                .done(204, "Added.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
 }
 
 async fn create(
@@ -83,7 +136,7 @@ async fn update_labels(
 ) -> Result<StatusCode, ApiError> {
     let id = read_id(&id)?;
     let no_object = || Invalid::Detail("Labels must be an object.".to_owned());
-    let labels = leasehold_api::object(raw.bytes())?.ok_or_else(no_object)?;
+    let labels = leasehold_prefect::object(raw.bytes())?.ok_or_else(no_object)?;
     change(&app, id, move |run| {
         let known = run.details.entry("labels").or_insert_with(|| Map::new().into());
         if let Value::Object(known) = known {
@@ -111,7 +164,10 @@ async fn change(
 
 /// What it and what runs in it hold comes back first: once its record is gone, nothing tells any
 /// longer that it was theirs.
-async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+async fn delete_run(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
     let run = (RunKind::FlowRun, read_id(&id)?);
     let recorder = recorder(&app)?;
     let within = recorder.write(move |records| records.run_tree(run.0, run.1)).await?;

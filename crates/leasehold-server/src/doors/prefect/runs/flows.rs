@@ -3,14 +3,14 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use leasehold_api::runs::{CreateFlow, ListFlows};
+use leasehold_prefect::runs::{CreateFlow, Flow as WireFlow, ListFlows};
 use leasehold_records::{Flow, FlowSort};
 
-use super::{now_micros, read_id, recorder};
+use super::{NOT_THERE, now_micros, read_id, recorder};
 use crate::app::App;
+use crate::doors::operation::{get, post};
 use crate::doors::prefect::convert::runs as convert;
-use crate::doors::{Routes, otherwise};
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::Valid;
 
@@ -18,10 +18,36 @@ pub(super) const NOT_FOUND: ApiError = ApiError::RecordNotFound("Flow not found"
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes
-        .add("/api/flows/", otherwise("POST", post(create)))
-        .add("/api/flows/filter", otherwise("POST", post(list)))
-        .add("/api/flows/name/{name}", otherwise("GET", get(read_named)))
-        .add("/api/flows/{id}", otherwise("GET", get(read)))
+        .add(
+            post("/api/flows/", create)
+                .named("create_flow", "Record a flow")
+                .about("A flow is known by its name: recorded again, it is the same.")
+                .body::<CreateFlow>()
+                .answers::<WireFlow>(200, "It was recorded before.")
+                .answers::<WireFlow>(201, "The new flow.")
+                .records(),
+        )
+        .add(
+            post("/api/flows/filter", list)
+                .named("list_flows", "List flows")
+                .optional_body::<ListFlows>()
+                .answers::<Vec<WireFlow>>(200, "A page of flows.")
+                .records(),
+        )
+        .add(
+            get("/api/flows/name/{name}", read_named)
+                .named("read_flow_named", "Read a flow by its name")
+                .answers::<WireFlow>(200, "The flow.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
+        .add(
+            get("/api/flows/{id}", read)
+                .named("read_flow", "Read a flow")
+                .answers::<WireFlow>(200, "The flow.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
 }
 
 /// A flow is known by its name: asked for again, it is the same.

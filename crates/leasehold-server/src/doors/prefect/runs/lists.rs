@@ -4,39 +4,64 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use leasehold_api::missing_query;
-use leasehold_api::runs::{FilterRuns, ListFlowRuns, ListTaskRuns, StatesOf};
+use leasehold_prefect::runs::{
+    FilterRuns, FlowRun, ListFlowRuns, ListTaskRuns, State as WireState, StatesOfFlowRun,
+    StatesOfTaskRun, TaskRun,
+};
 use leasehold_records::{Run, RunKind, Sort};
+use uuid::Uuid;
 
 use super::{filter, now_micros, recorder};
 use crate::app::App;
+use crate::doors::operation::{Operation, get, post};
 use crate::doors::prefect::convert::runs as convert;
-use crate::doors::{Routes, otherwise};
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::{Valid, ValidQuery};
 
-pub(super) fn add(routes: Routes, kind: RunKind) -> Routes {
-    let word = kind.as_str();
+pub(super) fn add(routes: Routes) -> Routes {
+    use RunKind::{FlowRun as Flow, TaskRun as Task};
     routes
         .add(
-            &format!("/api/{word}s/filter"),
-            otherwise(
-                "POST",
-                match kind {
-                    RunKind::FlowRun => post(list_flow_runs),
-                    RunKind::TaskRun => post(list_task_runs),
-                },
-            ),
+            post("/api/flow_runs/filter", list_flow_runs)
+                .named("list_flow_runs", "List flow runs")
+                .optional_body::<ListFlowRuns>()
+                .answers::<Vec<FlowRun>>(200, "A page of runs.")
+                .records(),
         )
+        .add(counted(
+            post("/api/flow_runs/count", async |app, body| count(Flow, app, body).await)
+                .named("count_flow_runs", "Count flow runs"),
+        ))
+        .add(listed(
+            get("/api/flow_run_states/", states_of_flow_run)
+                .named("list_flow_run_states", "List a flow run's states")
+                .query::<StatesOfFlowRun>(),
+        ))
         .add(
-            &format!("/api/{word}s/count"),
-            otherwise("POST", post(move |app, body| count(kind, app, body))),
+            post("/api/task_runs/filter", list_task_runs)
+                .named("list_task_runs", "List task runs")
+                .optional_body::<ListTaskRuns>()
+                .answers::<Vec<TaskRun>>(200, "A page of runs.")
+                .records(),
         )
-        .add(
-            &format!("/api/{word}_states/"),
-            otherwise("GET", get(move |app, of| states(kind, app, of))),
-        )
+        .add(counted(
+            post("/api/task_runs/count", async |app, body| count(Task, app, body).await)
+                .named("count_task_runs", "Count task runs"),
+        ))
+        .add(listed(
+            get("/api/task_run_states/", states_of_task_run)
+                .named("list_task_run_states", "List a task run's states")
+                .query::<StatesOfTaskRun>(),
+        ))
+}
+
+fn counted(operation: Operation) -> Operation {
+    operation.optional_body::<FilterRuns>().answers::<u64>(200, "How many there are.").records()
+}
+
+fn listed(operation: Operation) -> Operation {
+    operation.answers::<Vec<WireState>>(200, "The state that it is in.").records()
 }
 
 async fn list_flow_runs(
@@ -83,16 +108,21 @@ async fn count(
     Ok(json(StatusCode::OK, &count))
 }
 
-async fn states(
-    kind: RunKind,
-    State(app): State<App>,
-    ValidQuery(of): ValidQuery<StatesOf>,
+async fn states_of_flow_run(
+    app: State<App>,
+    ValidQuery(of): ValidQuery<StatesOfFlowRun>,
 ) -> Result<Response, ApiError> {
-    let (name, run) = match kind {
-        RunKind::FlowRun => ("flow_run_id", of.flow_run_id),
-        RunKind::TaskRun => ("task_run_id", of.task_run_id),
-    };
-    let run = run.ok_or_else(|| missing_query(name))?;
+    states(app, of.flow_run_id).await
+}
+
+async fn states_of_task_run(
+    app: State<App>,
+    ValidQuery(of): ValidQuery<StatesOfTaskRun>,
+) -> Result<Response, ApiError> {
+    states(app, of.task_run_id).await
+}
+
+async fn states(State(app): State<App>, run: Uuid) -> Result<Response, ApiError> {
     let states = recorder(&app)?.write(move |records| records.states(run)).await?;
     let states: Vec<_> = states.iter().map(convert::wire_state).collect();
     Ok(json(StatusCode::OK, &states))

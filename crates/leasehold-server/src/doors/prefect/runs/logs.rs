@@ -3,13 +3,14 @@
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::post;
-use leasehold_api::Invalid;
+use leasehold_prefect::Invalid;
 use serde::de::IgnoredAny;
+use serde_json::json as value;
 
 use super::recorder;
 use crate::app::App;
-use crate::doors::{Routes, otherwise};
+use crate::doors::operation::post;
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::Raw;
 
@@ -17,7 +18,13 @@ use crate::http::extract::Raw;
 const LOGS_BYTES_MAX: usize = 8 << 20;
 
 pub(super) fn add(routes: Routes) -> Routes {
-    routes.add("/api/logs/", otherwise("POST", post(create)))
+    routes.add(
+        post("/api/logs/", create)
+            .named("send_logs", "Send logs")
+            .about("They are accepted, and not kept.")
+            .free_body(|_| value!({"type": "array", "example": [{"message": "half done"}]}))
+            .answers_with(201, |_| value!({"const": null}), "Accepted."),
+    )
 }
 
 async fn create(State(app): State<App>, request: Request) -> Result<Response, ApiError> {

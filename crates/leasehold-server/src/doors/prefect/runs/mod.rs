@@ -11,13 +11,16 @@ mod lists;
 mod logs;
 mod task_runs;
 
-use leasehold_api::{Body, path};
+use leasehold_prefect::runs::{SetState, Transition};
+use leasehold_prefect::{Body, path};
 use leasehold_records::{RecordsError, Run, RunKind, State, Transaction};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::doors::Routes;
+use crate::doors::groups::RUNS;
+use crate::doors::operation::Operation;
+use crate::doors::routes::Routes;
 use crate::http::error::ApiError;
 use crate::http::extract::Raw;
 use crate::ids;
@@ -30,14 +33,33 @@ pub(super) const BY_ID: [(&str, &[&str]); 3] = [
     ("/api/task_runs", &["filter", "count"]),
 ];
 
+const NOT_THERE: &str = "Nothing is recorded under this id or name.";
+
 pub(super) fn add(routes: Routes) -> Routes {
-    let routes = flows::add(routes);
-    let routes = blocks::add(routes);
-    let routes = flow_runs::add(routes);
-    let routes = task_runs::add(routes);
-    let routes = lists::add(routes, RunKind::FlowRun);
-    let routes = lists::add(routes, RunKind::TaskRun);
-    logs::add(routes)
+    let routes = flow_runs::add(flows::add(routes.tagged(RUNS)));
+    let routes = lists::add(task_runs::add(routes));
+    blocks::add(logs::add(routes))
+}
+
+/// The operations that record a run.
+fn created(operation: Operation) -> Operation {
+    operation
+        .refuses(409, "Its flow is not known, or its id is that of a run of the other kind.")
+        .records()
+}
+
+/// The operations that propose a state.
+fn settled(operation: Operation) -> Operation {
+    operation
+        .about(
+            "A task run that is to be RUNNING takes a slot of each of its tags, and any state but \
+             RUNNING and CANCELLING gives them back.",
+        )
+        .body::<SetState>()
+        .answers::<Transition>(200, "Rejected, aborted, or to be proposed again.")
+        .answers::<Transition>(201, "Accepted.")
+        .refuses(404, NOT_THERE)
+        .records()
 }
 
 /// A server without records has none of these paths.

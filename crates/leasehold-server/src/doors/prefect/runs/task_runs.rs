@@ -4,23 +4,28 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use leasehold_api::runs::{CreateTaskRun, SetState, StateType as StateWord, UpdateTaskRun};
 use leasehold_engine::{Acquire, Acquired, Command, Hold, Outcome};
 use leasehold_node::Undo;
+use leasehold_prefect::runs::{
+    CreateTaskRun, SetState, StateType as StateWord, TaskRun, UpdateTaskRun,
+};
 use leasehold_records::transition::{Verdict, judge};
 use leasehold_records::{Run, RunKind, State as RunState, StateType};
 use uuid::Uuid;
 
-use super::{answer, bear_witness, enter, now_micros, read_id, read_parts, recorder};
+use super::{
+    NOT_THERE, answer, bear_witness, created, enter, now_micros, read_id, read_parts, recorder,
+    settled,
+};
 use crate::access::origin::Origin;
 use crate::acquire::near_names;
 use crate::acquire::{lease_id, retry};
 use crate::app::App;
+use crate::doors::operation::{get, patch, post};
 use crate::doors::prefect::convert as engine;
 use crate::doors::prefect::convert::runs as convert;
 use crate::doors::prefect::unserved::Unserved;
-use crate::doors::{Routes, otherwise};
+use crate::doors::routes::Routes;
 use crate::http::error::{ApiError, json};
 use crate::http::extract::{Raw, Valid};
 
@@ -28,9 +33,32 @@ const NOT_FOUND: ApiError = ApiError::RecordNotFound("Task run not found");
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes
-        .add("/api/task_runs/", otherwise("POST", post(create)))
-        .add("/api/task_runs/{id}", otherwise("GET", get(read).patch(update)))
-        .add("/api/task_runs/{id}/set_state", otherwise("POST", post(set_state)))
+        .add(
+            created(post("/api/task_runs/", create).named("create_task_run", "Record a task run"))
+                .body::<CreateTaskRun>()
+                .answers::<TaskRun>(200, "It was recorded before.")
+                .answers::<TaskRun>(201, "The new run.")
+                .refuses(422, "Invalid; or a task that is left to a task worker."),
+        )
+        .add(
+            get("/api/task_runs/{id}", read)
+                .named("read_task_run", "Read a task run")
+                .answers::<TaskRun>(200, "The run.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
+        .add(
+            patch("/api/task_runs/{id}", update)
+                .named("update_task_run", "Change a task run")
+                .body::<UpdateTaskRun>()
+                .done(204, "Changed.")
+                .refuses(404, NOT_THERE)
+                .records(),
+        )
+        .add(settled(
+            post("/api/task_runs/{id}/set_state", set_state)
+                .named("set_task_run_state", "Propose a task run's next state"),
+        ))
 }
 
 /// Asked for again, a task's run in a flow run is the same: a flow that is retried finds the
@@ -73,7 +101,7 @@ fn is_for_a_worker(body: &CreateTaskRun) -> bool {
         let details = state.state_details.as_ref();
         details.and_then(|details| details.get("deferred")) == Some(&true.into())
     };
-    state.kind == StateWord::Scheduled && (body.flow_run_id.is_none() || is_deferred())
+    state.r#type == StateWord::Scheduled && (body.flow_run_id.is_none() || is_deferred())
 }
 
 async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {

@@ -1,15 +1,18 @@
-//! What is wrong with a request, in the words and the shape that clients of the recorded API know:
-//! a list of details, each with its kind, its place, a sentence and the input at fault.
+//! Everything that is wrong with a request, in the words and the shape of the recorded API: a list
+//! of details, each with its kind, its place, a sentence and the input at fault.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use leasehold_python_json::Json;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
-use crate::Settings;
+use crate::settings::Settings;
 
-/// More details than this about one request are counted as said: a body of a megabyte must not
-/// be answered with fifty.
+/// Further details about one request are dropped: the answer to a body of a megabyte must not have
+/// fifty.
 const DETAILS_MAX: usize = 1000;
 
 /// Why a request was not understood. Serializes as the body of the answer.
@@ -59,27 +62,66 @@ impl Serialize for Invalid {
     }
 }
 
-/// The 422 of a query parameter that was not given.
-#[must_use]
-pub fn missing_query(name: &'static str) -> Invalid {
-    let mut missing = MISSING.at(&Json::Null);
-    missing.loc = vec![Loc::from("query"), Loc::from(name)];
-    Invalid::Fields { details: vec![missing], request_body: Json::Null }
+impl JsonSchema for Invalid {
+    fn schema_name() -> Cow<'static, str> {
+        "Invalid".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Everything that is wrong with a request, in the order of its fields.",
+            "type": "object",
+            "properties": {
+                "exception_message": {"type": "string"},
+                "exception_detail": generator.subschema_for::<Vec<ErrorDetail>>(),
+                "request_body": {},
+            },
+            "required": ["exception_message", "exception_detail", "request_body"],
+        })
+    }
 }
 
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq)]
+/// An error of the native API. `detail` is always there; programs find more in the rest, if it is
+/// there.
+#[derive(JsonSchema)]
+pub struct Refused {
+    /// A sentence for people.
+    pub detail: String,
+    /// `Invalid request received.`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception_message: Option<String>,
+    /// Everything that is wrong with the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception_detail: Option<Vec<ErrorDetail>>,
+    /// The body as it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_body: Option<serde_json::Value>,
+}
+
+/// One thing that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ErrorDetail {
-    /// The kind of error, such as `int_parsing`; `type` on the wire.
+    /// The kind of error, such as `int_parsing`.
+    #[serde(rename = "type")]
     pub kind: &'static str,
     /// Where it is, from the outside in: `["body", "names", 0]`.
     pub loc: Vec<Loc>,
     /// A sentence for people.
     pub msg: Cow<'static, str>,
-    /// What was there instead.
+    /// The input at fault.
+    #[schemars(with = "serde_json::Value")]
     pub input: Json<'static>,
-    /// The bounds or the pattern that were not met, in this order. Mostly none or one.
+    /// The bounds or the pattern that were not met, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "in_order")]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub ctx: Vec<(&'static str, Json<'static>)>,
+}
+
+fn in_order<S: Serializer>(
+    ctx: &[(&'static str, Json<'static>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(ctx.iter().map(|(name, value)| (name, value)))
 }
 
 impl ErrorDetail {
@@ -104,29 +146,6 @@ impl ErrorDetail {
     }
 }
 
-impl Serialize for ErrorDetail {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut detail = serializer.serialize_map(None)?;
-        detail.serialize_entry("type", self.kind)?;
-        detail.serialize_entry("loc", &self.loc)?;
-        detail.serialize_entry("msg", &self.msg)?;
-        detail.serialize_entry("input", &self.input)?;
-        if !self.ctx.is_empty() {
-            detail.serialize_entry("ctx", &Context(&self.ctx))?;
-        }
-        detail.end()
-    }
-}
-
-/// An object whose keys keep their order.
-struct Context<'a>(&'a [(&'static str, Json<'static>)]);
-
-impl Serialize for Context<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
 /// An error that is the same wherever it occurs: its kind and its sentence.
 pub(crate) struct Fault(pub(crate) &'static str, pub(crate) &'static str);
 
@@ -140,7 +159,9 @@ impl Fault {
 pub(crate) const MISSING: Fault = Fault("missing", "Field required");
 
 /// One step to the place of an error.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
 pub enum Loc {
     /// A part of the request (`body`, `path`, `query`) or a field.
     Name(Cow<'static, str>),
@@ -166,17 +187,8 @@ impl From<usize> for Loc {
     }
 }
 
-impl Serialize for Loc {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Name(name) => serializer.serialize_str(name),
-            Self::Index(index) => index.serialize(serializer),
-        }
-    }
-}
-
-/// What was found wrong so far. Without a fault it costs no allocation: the place of an error is
-/// put together on the way out.
+/// The faults found so far. Without a fault nothing is allocated: the place of a fault is put
+/// together on the way out.
 pub(crate) struct Findings<'s> {
     pub(crate) settings: &'s Settings,
     details: Vec<ErrorDetail>,

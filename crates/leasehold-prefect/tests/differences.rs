@@ -6,8 +6,9 @@
 mod read;
 
 use leasehold_api::leases::RevokeLease;
-use leasehold_api::limits::{CreateLimit, Increment, RenewLease, UpdateLimit};
-use leasehold_api::{Body, Invalid, Settings};
+use leasehold_prefect::limits::{CreateLimit, Increment, RenewLease, UpdateLimit};
+use leasehold_prefect::system::CsrfTokenFor;
+use leasehold_prefect::{Body, Invalid, Settings};
 use serde_json::{Value, json};
 
 use read::{Endpoint, read};
@@ -231,8 +232,8 @@ fn the_reason_of_a_revocation_is_optional_and_short() {
 }
 
 #[test]
-fn the_missing_query_parameter_is_named() {
-    let invalid = leasehold_api::missing_query("client");
+fn a_missing_query_parameter_is_named() {
+    let invalid = CsrfTokenFor::from_query(Vec::new(), &Settings::default()).unwrap_err();
     assert_eq!(
         answer(&invalid),
         r#"{"exception_message":"Invalid request received.","exception_detail":[{"type":"missing","loc":["query","client"],"msg":"Field required","input":null}],"request_body":null}"#

@@ -1,11 +1,11 @@
 //! Bodies by endpoint, and what was understood of them as JSON.
 
-use leasehold_api::limits::{
+use leasehold_prefect::limits::{
     CreateLimit, Decrement, Filter, Increment, IncrementWithLease, ReleaseLease, RenewLease,
     UpdateLimit,
 };
-use leasehold_api::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
-use leasehold_api::{Body, Invalid, Patch, Settings};
+use leasehold_prefect::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncrement};
+use leasehold_prefect::{Body, Invalid, Patch, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 

@@ -5,7 +5,7 @@
 
 mod read;
 
-use leasehold_api::Invalid;
+use leasehold_prefect::Invalid;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -1,10 +1,10 @@
-//! Texts: how long they may be, and what may be in them.
+//! Texts: their length and their characters.
 
 use leasehold_python_json::{Json, Text as JsonText};
 use serde_json::{Value, json};
 
-use super::Rule;
-use crate::Settings;
+use crate::declaration::Rule;
+use crate::schema::Schemas;
 use crate::validation::{ErrorDetail, Fault, Findings};
 
 const STRING_UNICODE: Fault = Fault(
@@ -26,7 +26,7 @@ pub(super) enum Shape {
     Any,
     Name,
     Tag,
-    /// A name that is looked for: whatever is in it, it is found or not.
+    /// A name to look for. It may hold any character.
     Named,
     AtMost(usize),
     Between(usize, usize),
@@ -58,7 +58,7 @@ impl Shape {
         }
     }
 
-    /// What is kept and shown holds no control characters: a terminal would obey them.
+    /// Kept and shown texts hold no control characters: a terminal would obey them.
     fn is_shown(self) -> bool {
         !matches!(self, Self::Any | Self::Named)
     }
@@ -69,12 +69,12 @@ impl Text {
         let forbidden = || text.contains(['/', '%', '&', '>', '<']);
         let is_empty_name = text.is_empty() && matches!(self.shape, Shape::Name);
         if self.shape.pattern().is_some() && (is_empty_name || forbidden()) {
-            // It is the limit's name that must match, `tag:` included.
+            // The limit's name must match, `tag:` included.
             let msg = format!("String should match pattern '{NAME_PATTERN}'");
             let detail = ErrorDetail::new("string_pattern_mismatch", msg, input);
             return Some(detail.with("pattern", NAME_PATTERN));
         }
-        // Bytes are counted first: that is quick, and there are never fewer of them.
+        // Counting bytes is quick, and a text never has fewer bytes than characters.
         if let Some(most) = self.shape.most()
             && text.len() > most
             && text.chars().count() > most
@@ -120,7 +120,7 @@ impl Rule for Text {
         }
     }
 
-    fn schema(&self, _: &Settings) -> Value {
+    fn schema(&self, _: &mut Schemas<'_>) -> Value {
         let mut schema = json!({"type": "string"});
         if let Some(pattern) = self.shape.pattern() {
             schema["pattern"] = pattern.into();

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use leasehold_api::leases::{FindLeases, IfMissing, LeaseRenewals, ListPage, NewLease};
-use leasehold_api::{Body, Invalid, Settings};
+use leasehold_prefect::{Body, Invalid, Settings};
 use serde_json::{Value, json};
 
 fn read(body: &Value) -> Result<NewLease, Invalid> {

@@ -1,10 +1,12 @@
-//! Parameters in a path: ids, and names where either may stand. Percent-decoding was done before.
+//! Parameters in a path: ids, and names where either may stand. The caller has percent-decoded
+//! them.
 
 use leasehold_python_json::Json;
 use uuid::Uuid;
 
-use crate::Settings;
-use crate::rule::{ID, Rule};
+use crate::declaration::Rule;
+use crate::rule::ID;
+use crate::settings::Settings;
 use crate::validation::{Findings, Invalid};
 
 /// Reads an id in the path of a request without a body, with the same leniency as one in a body:
@@ -37,9 +39,9 @@ pub enum IdOrName {
 }
 
 impl IdOrName {
-    /// Whatever has the 32 digits of a UUID reads as an id, as it does for Python's `uuid.UUID`,
-    /// which ignores dashes wherever they are, braces and `urn:uuid:`. It may be the name of a
-    /// limit nevertheless: names like this are allowed.
+    /// A text with the 32 digits of a UUID is an id, as for Python's `uuid.UUID`, which ignores
+    /// dashes, braces and `urn:uuid:`. It may be the name of a limit nevertheless: such names are
+    /// allowed.
     #[must_use]
     pub fn from_path(text: &str) -> Self {
         let bare = text.replace("urn:", "").replace("uuid:", "");
@@ -51,9 +53,8 @@ impl IdOrName {
     }
 }
 
-/// An id where only the digits of a UUID, with or without its four dashes, make the path exist
-/// at all: `/concurrency_limits/{id}`, `/flow_runs/{id}`. Anything else is an unknown path, not a
-/// bad id.
+/// An id in a path that exists only for the digits of a UUID, with or without its four dashes:
+/// `/concurrency_limits/{id}`, `/flow_runs/{id}`. Any other text is an unknown path, not a bad id.
 #[must_use]
 pub fn route_id(text: &str) -> Option<Uuid> {
     let mut rest = text;
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_has_the_digits_of_an_id_means_an_id() {
+    fn a_text_with_the_digits_of_an_id_is_an_id() {
         let expected = IdOrName::Id(Uuid::parse_str(ID).unwrap());
         let braced = format!("{{{ID}}}");
         let urn = format!("urn:uuid:{ID}");
