@@ -24,8 +24,8 @@ use self::entries::{LeaseEntry, Pending};
 use crate::changes::{Changes, Resume, Snapshot, Totals};
 use crate::event::Event;
 use crate::holder::Holder;
-use crate::lease::{EndReason, Fence, LeaseId};
-use crate::limit::LimitId;
+use crate::lease::{EndReason, Fence, Lease, LeaseId};
+use crate::limit::{Limit, LimitId};
 use crate::queue::Queue;
 use crate::time::{Span, Timestamp};
 
@@ -148,6 +148,16 @@ impl Ledger {
     /// The ledger's time.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// All limits, in no order.
+    pub fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.limits.values().map(|entry| &entry.limit)
+    }
+
+    /// All leases that have not ended, in no order.
+    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values().map(|entry| &entry.lease)
     }
 
     /// How many leases there are.

@@ -1,44 +1,46 @@
-//! A journal on a disk that fails, and that a crash catches at every moment of a commit.
+//! A disk that fails, and that a crash catches at every moment of a commit.
 
 use leasehold_engine::{Changes, Snapshot};
-use leasehold_journal::{Journal, MemoryJournal};
+use leasehold_journal::{CommitError, FaultyJournal, Journal, LoadError};
 
-/// What a power loss leaves behind is what is in `durable`, and nothing else.
+/// What a power loss leaves behind is what is in the journal, and nothing else.
 #[derive(Default)]
 pub(crate) struct Disk {
-    durable: MemoryJournal,
-    /// On their way to the disk.
+    journal: FaultyJournal,
+    /// On their way to the journal.
     writing: Option<Changes>,
     /// No commit succeeds before this time.
     pub(crate) full_until: u64,
+    /// Nothing can be read before this time while the server runs.
+    pub(crate) unreadable_until: u64,
 }
 
 impl Disk {
-    pub(crate) fn load(&mut self) -> Snapshot {
-        // A journal in memory cannot fail to be read.
-        self.durable.load().unwrap_or_default()
+    pub(crate) fn load(&mut self, now: u64) -> Result<Snapshot, LoadError> {
+        self.journal.hide(now < self.unreadable_until);
+        self.journal.load()
     }
 
     pub(crate) fn begin(&mut self, changes: Changes) {
         self.writing = Some(changes);
     }
 
-    /// Ends the commit that was begun: durable, or not at all. Answers whether it is durable.
-    pub(crate) fn finish(&mut self, now: u64) -> bool {
-        let changes = self.writing.take();
-        now >= self.full_until && changes.is_some_and(|changes| self.write(&changes))
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Ends the commit that was begun: durable, or not at all.
+    pub(crate) fn finish(&mut self, now: u64) -> Result<(), CommitError> {
+        self.journal.fail(now < self.full_until);
+        self.writing.take().map_or(Ok(()), |changes| self.journal.commit(&changes))
     }
 
     /// The power fails: a commit that was under way is either whole or not there.
     pub(crate) fn lose_power(&mut self, is_written: bool) {
-        if let Some(changes) = self.writing.take()
-            && is_written
-        {
-            self.write(&changes);
+        let lost = self.writing.take_if(|_| !is_written);
+        if lost.is_none() {
+            // A journal in memory that does not fail keeps everything.
+            drop(self.finish(self.full_until));
         }
-    }
-
-    fn write(&mut self, changes: &Changes) -> bool {
-        self.durable.commit(changes).is_ok()
     }
 }

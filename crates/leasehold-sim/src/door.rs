@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Created, Deleted, EndReason, Ending, GiveBack, Hold,
-    Holder, LeaseId, Ledger, LimitId, LimitPatch, LimitRef, Missing, Mode, Notes, Outcome, Page,
-    Patience, Query, Rate, Renewed, Repeated, RequestDigest, Scope, Span, Ticket, Timestamp,
-    Updated, WaiterId, Want,
+    Holder, LeaseFilter, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView, Missing,
+    Mode, Notes, Outcome, Page, Patience, Query, Rate, Renewed, Repeated, RequestDigest, Scope,
+    Span, Ticket, Timestamp, Updated, WaiterId, Want,
 };
 
 use crate::wire::{Gone, Granted, Lease, Limit, Reply, Request};
@@ -21,88 +21,21 @@ pub(crate) struct InLine {
     pub(crate) place: Option<Ticket>,
 }
 
-/// What became of a request, and of those who waited.
-#[derive(Debug, Default)]
-pub(crate) struct Served {
-    /// `None`: it waits.
-    pub(crate) reply: Option<Reply>,
-    /// Its place in line, or the one that is kept for it.
-    pub(crate) place: Option<Ticket>,
-    pub(crate) called: Vec<Called>,
-}
-
-/// The end of somebody's wait.
-#[derive(Debug)]
-pub(crate) struct Called {
-    pub(crate) waiter: u64,
-    pub(crate) reply: Reply,
-    /// The place that is kept for it.
-    pub(crate) place: Option<Ticket>,
-}
-
-/// Does what a request asks.
-pub(crate) fn serve(
-    ledger: &mut Ledger,
-    request: &Request,
-    in_line: Option<InLine>,
-    now: Timestamp,
-) -> Served {
-    let until = |wait| ledger.now().max(now) + Span::from_micros(wait);
+/// What a request asks of the ledger. To look at everything takes two commands.
+pub(crate) fn commands(request: &Request, in_line: Option<InLine>, now: Timestamp) -> Vec<Command> {
     let patience = in_line.zip(request.patience()).map(|(line, patience)| Patience {
         waiter: WaiterId(line.waiter),
-        until: until(line.wait),
+        until: now + Span::from_micros(line.wait),
         priority: patience.priority,
         place: line.place,
     });
     match command(request, patience) {
-        Some(command) => step(ledger, command, now),
-        None => {
-            // What is due comes first; then all that is seen is of one moment.
-            let called = step(ledger, Command::Tick, now).called;
-            Served { reply: Some(look(ledger, now)), place: None, called }
-        }
+        Some(command) => vec![command],
+        None => vec![
+            Command::Read(Query::Limits(Scope::All, EVERYTHING)),
+            Command::Read(Query::FindLeases(LeaseFilter::default(), EVERYTHING)),
+        ],
     }
-}
-
-/// Steps the ledger.
-pub(crate) fn step(ledger: &mut Ledger, command: Command, now: Timestamp) -> Served {
-    let step = ledger.step(command, now);
-    let at = ledger.now().as_micros();
-    let called = step.answered.into_iter().map(|called| Called {
-        waiter: called.waiter.0,
-        place: place(&called.outcome),
-        reply: acquired(called.outcome, at),
-    });
-    let called = called.collect();
-    match step.outcome {
-        Outcome::Acquired(Acquired::Queued(ticket)) => {
-            Served { reply: None, place: Some(ticket), called }
-        }
-        Outcome::Acquired(outcome) => {
-            Served { place: place(&outcome), reply: Some(acquired(outcome, at)), called }
-        }
-        outcome => Served { reply: Some(reply(outcome, at)), place: None, called },
-    }
-}
-
-/// What gives back a grant, should nobody be there to hear of it. With an idempotency key it
-/// stays.
-pub(crate) fn undo(request: &Request) -> Option<Command> {
-    let is_watched = request.patience().is_some_and(|patience| !patience.has_key);
-    match request {
-        Request::Acquire { lease, .. } | Request::Take { lease, .. } if is_watched => {
-            Some(Command::TakeBack { lease: lease_id(*lease) })
-        }
-        Request::Increment { name, slots, .. } if is_watched => {
-            command(&Request::Decrement { name: name.clone(), slots: *slots }, None)
-        }
-        _ => None,
-    }
-}
-
-/// The client of a request that waits is gone.
-pub(crate) fn abandon(ledger: &mut Ledger, waiter: u64, now: Timestamp) -> Vec<Called> {
-    step(ledger, Command::Abandon(WaiterId(waiter)), now).called
 }
 
 fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
@@ -191,8 +124,10 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
     })
 }
 
-fn reply(outcome: Outcome, at: i64) -> Reply {
+/// What a client reads, who asked at `at`.
+pub(crate) fn reply(outcome: Outcome, at: i64) -> Reply {
     match outcome {
+        Outcome::Acquired(acquired) => self::acquired(acquired, at),
         Outcome::Renewed(Renewed::Renewed(deadline)) => {
             Reply::Renewed { at, deadline: deadline.map(Timestamp::as_micros) }
         }
@@ -238,58 +173,41 @@ fn acquired(outcome: Acquired, at: i64) -> Reply {
 }
 
 /// The place that a refusal keeps.
-fn place(outcome: &Acquired) -> Option<Ticket> {
+pub(crate) fn place(outcome: &Outcome) -> Option<Ticket> {
     match outcome {
-        Acquired::Refused(refusal) => refusal.place,
+        Outcome::Acquired(Acquired::Refused(refusal)) => refusal.place,
         _ => None,
     }
 }
 
-/// What is told of a request with an idempotency key.
+/// What the lease of a request with an idempotency key says of it.
 fn notes(slots: u64) -> Arc<Notes> {
     Arc::new(Notes { request: Some(RequestDigest(slots.into())), ..Notes::default() })
 }
 
-fn look(ledger: &mut Ledger, now: Timestamp) -> Reply {
-    let query = Command::Read(Query::Limits(Scope::All, EVERYTHING));
-    let views = match ledger.step(query, now).outcome {
-        Outcome::Limits(views) => views,
-        _ => Vec::new(),
-    };
-    let limits = views
-        .into_iter()
-        .map(|view| {
-            let query = Query::Leases(LimitRef::Id(view.limit.id), EVERYTHING);
-            let leases = match ledger.step(Command::Read(query), now).outcome {
-                Outcome::Leases(Some(leases)) => leases,
-                _ => Vec::new(),
-            };
-            Limit {
-                name: view.limit.name.to_string(),
-                slots: view.limit.slots,
-                drains: !view.limit.decay.is_none(),
-                taken: view.taken,
-                unleased: view.limit.unleased.slots_taken(),
-                leases: leases
-                    .into_iter()
-                    .map(|lease| Lease {
-                        id: u64::try_from(lease.lease.id.0).unwrap_or(u64::MAX),
-                        fence: lease.lease.fence.0,
-                        run: lease.lease.holder.and_then(|holder| holder.id.parse().ok()),
-                        slots: lease
-                            .lease
-                            .holdings
-                            .iter()
-                            .filter(|held| held.limit == view.limit.id)
-                            .map(|held| held.slots)
-                            .sum(),
-                        deadline: lease.lease.deadline.map(Timestamp::as_micros),
-                    })
-                    .collect(),
-            }
-        })
-        .collect();
-    Reply::Picture { at: ledger.now().as_micros(), limits }
+/// Everything there is.
+pub(crate) fn picture(limits: Vec<LimitView>, leases: &[LeaseView], at: i64) -> Reply {
+    let limits = limits.into_iter().map(|view| {
+        let held = leases.iter().filter_map(|LeaseView { lease, .. }| {
+            let held = lease.holdings.iter().find(|held| held.limit == view.limit.id)?;
+            Some(Lease {
+                id: u64::try_from(lease.id.0).unwrap_or(u64::MAX),
+                fence: lease.fence.0,
+                run: lease.holder.as_ref().and_then(|holder| holder.id.parse().ok()),
+                slots: held.slots,
+                deadline: lease.deadline.map(Timestamp::as_micros),
+            })
+        });
+        Limit {
+            name: view.limit.name.to_string(),
+            slots: view.limit.slots,
+            drains: !view.limit.decay.is_none(),
+            taken: view.taken,
+            unleased: view.limit.unleased.slots_taken(),
+            leases: held.collect(),
+        }
+    });
+    Reply::Picture { at, limits: limits.collect() }
 }
 
 fn how(ending: &Ending) -> Option<Gone> {

@@ -2,6 +2,8 @@
 //!
 //! Times are those of the world: microseconds that no clock step disturbs.
 
+use std::ops::Range;
+
 use crate::scene::Scene;
 use crate::wire::{Reply, Request};
 
@@ -13,6 +15,18 @@ pub(crate) struct History {
     pub(crate) uptimes: Vec<Uptime>,
     /// What could be seen of the line, step by step.
     pub(crate) scenes: Vec<Scene>,
+    /// What could be seen of the journal.
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+/// A commit that was begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) began: u64,
+    /// Whether anything but a look was asked for since the last failure.
+    pub(crate) is_wanted: bool,
+    /// When it failed, if it did.
+    pub(crate) failed: Option<u64>,
 }
 
 /// A request, all its copies, and the replies to them.
@@ -25,6 +39,8 @@ pub(crate) struct Exchange {
     pub(crate) copies: u64,
     /// From when on no copy could have an effect any more.
     pub(crate) quiet: u64,
+    /// When each copy reached a server that runs.
+    pub(crate) arrived: Vec<(u64, u64)>,
     pub(crate) replies: Vec<Answer>,
     /// On which copies the client has hung up, and when the server came to know it.
     pub(crate) hung_up: Vec<(u64, u64)>,
@@ -53,6 +69,11 @@ pub(crate) struct Uptime {
 }
 
 impl History {
+    /// Whether the server crashes or stops in this time.
+    pub(crate) fn crashes_in(&self, time: &Range<u64>) -> bool {
+        self.uptimes.iter().any(|uptime| uptime.until.is_some_and(|at| time.contains(&at)))
+    }
+
     /// When it was `clock` on the server's clock, as said in a reply that left at `left`.
     pub(crate) fn when(&self, clock: i64, left: u64) -> u64 {
         let before = self.uptimes.partition_point(|uptime| uptime.from <= left);

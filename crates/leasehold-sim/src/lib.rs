@@ -7,7 +7,7 @@
 //! no code with the engine judge afterwards what went over the wire.
 //!
 //! ```text
-//!   seed ──▶ World { clients ◀── network ──▶ Server { Ledger } ◀── Disk }
+//!   seed ──▶ World { clients ◀── network ──▶ Server { Desk } ◀── Disk }
 //!                          │
 //!                          └─▶ History ──▶ checks ──▶ violations
 //! ```

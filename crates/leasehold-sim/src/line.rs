@@ -1,27 +1,38 @@
-//! Who waits at the server: which connection is behind each waiter in the ledger's queue, the
+//! What the server's door knows: the requests that are not answered, who of them waits, the
 //! places that are kept for clients that poll, and the connections whose clients hung up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use leasehold_engine::{Command, Ticket};
+use leasehold_engine::Ticket;
 
 use crate::door::InLine;
-use crate::wire::{Connection, Patience};
+use crate::wire::{Connection, Patience, Request};
 
-/// A request that waits.
+/// A request that was taken in and is not answered.
 #[derive(Clone, Debug)]
-pub(crate) struct Waits {
-    pub(crate) connection: Connection,
-    pub(crate) caller: Option<u64>,
-    pub(crate) names: Vec<String>,
-    /// What gives a grant back should its client be gone by then.
-    pub(crate) undo: Option<Command>,
+pub(crate) struct Open {
+    pub(crate) request: Request,
+    /// What the server's clock showed when it was carried out.
+    pub(crate) at: i64,
+    /// The place that it came back to.
+    pub(crate) place: Option<Ticket>,
 }
 
-/// Everybody who waits.
+impl Open {
+    fn caller(&self) -> Option<u64> {
+        self.request.patience().and_then(|patience| patience.caller)
+    }
+
+    /// The limits that it wants slots of.
+    pub(crate) fn names(&self) -> &[String] {
+        self.request.wants().map_or(&[], |(names, _)| names)
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Line {
-    pub(crate) waiting: BTreeMap<u64, Waits>,
+    pub(crate) open: HashMap<Connection, Open>,
+    pub(crate) waiting: BTreeMap<u64, Connection>,
     waiters_made: u64,
     /// The places kept for clients that poll.
     places: HashMap<u64, Ticket>,
@@ -41,27 +52,31 @@ impl Line {
     }
 
     /// Keeps the place of a client that was refused.
-    pub(crate) fn keep(&mut self, caller: Option<u64>, place: Option<Ticket>) {
+    pub(crate) fn keep(&mut self, connection: Connection, place: Option<Ticket>) {
+        let caller = self.open.get(&connection).and_then(Open::caller);
         if let (Some(caller), Some(place)) = (caller, place) {
             self.places.insert(caller, place);
         }
     }
 
-    /// The client behind a connection has hung up. Answers who waited on it, if anybody did.
-    pub(crate) fn hang_up(&mut self, connection: Connection) -> Option<u64> {
-        let waiter =
-            self.waiting.iter().find(|(_, waits)| waits.connection == connection).map(|(w, _)| *w);
-        match waiter {
-            Some(waiter) => drop(self.waiting.remove(&waiter)),
-            None => drop(self.gone.insert(connection)),
-        }
+    /// A request no longer waits. Answers which waiter it was.
+    pub(crate) fn leaves(&mut self, connection: Connection) -> Option<u64> {
+        let waiter = self.waiting.iter().find(|(_, waits)| **waits == connection).map(|(w, _)| *w);
+        self.waiting.remove(&waiter?);
         waiter
     }
 
-    /// Sends everybody away. Answers who waited, on which connection.
-    pub(crate) fn send_away(&mut self) -> Vec<(u64, Connection)> {
-        self.places.clear();
-        let waiting = std::mem::take(&mut self.waiting);
-        waiting.into_iter().map(|(waiter, waits)| (waiter, waits.connection)).collect()
+    /// The journal failed: no request waits, and clients that poll may come back to their places.
+    pub(crate) fn breaks_up(&mut self) {
+        for connection in std::mem::take(&mut self.waiting).into_values() {
+            let place = self.open.get(&connection).and_then(|open| open.place);
+            self.keep(connection, place);
+        }
+    }
+
+    /// The limits that somebody waits for.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        let open = self.waiting.values().filter_map(|connection| self.open.get(connection));
+        open.flat_map(Open::names)
     }
 }

@@ -1,12 +1,17 @@
-//! Ways to be broken, so that the checkers can show that they bite.
+//! Ways to be broken, so that the checkers can show that they bite. All of it is done around the
+//! desk: to what goes in, to what comes out, and to what the journal gives back.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use leasehold_engine::{Ledger, Ticket, Timestamp};
+use leasehold_engine::{Acquire, Command, Fence, Snapshot, Ticket, Timestamp, Unleased, WaiterId};
+use leasehold_node::{Desk, Input};
 
-use crate::door::{self, Called, InLine, Served};
-use crate::wire::{Granted, Reply, Request};
+use crate::door::{self, InLine};
+use crate::wire::{Connection, Granted, Reply, Request};
+
+/// By how much leases outlive their deadlines.
+const LONGER: u64 = 600_000_000;
 
 /// What a server does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,23 +73,53 @@ pub enum Sabotage {
     ForgetKeys,
     /// An edit takes as many slots as it says, though nobody took them.
     BelieveEdits,
+    /// A journal that failed is tried again at once, though no request wants a change.
+    ForgetPause,
+    /// The ledger that is loaded after a failure numbers the places in line anew, as one that was
+    /// restored does.
+    RestoreInsteadOfReload,
+    /// A read in a batch that failed is not answered.
+    DropFailedReads,
+    /// Requests go on to wait, and are granted, when the server is about to stop.
+    GrantWhileDraining,
+}
+
+/// A request on its way to the desk.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) connection: Connection,
+    pub(crate) request: &'a Request,
+    pub(crate) in_line: Option<InLine>,
+    pub(crate) now: Timestamp,
+}
+
+impl Asked<'_> {
+    pub(crate) fn take_in(self, desk: &mut Desk<Connection>) {
+        for command in door::commands(self.request, self.in_line, self.now) {
+            self.input(desk, command);
+        }
+    }
+
+    fn input(self, desk: &mut Desk<Connection>, command: Command) {
+        desk.input(Input::Request { command, reply: self.connection }, self.now);
+    }
 }
 
 /// What a broken server needs to remember to do its damage.
 #[derive(Default)]
 pub(crate) struct Damage {
+    /// Requests whose next answer goes nowhere.
+    pub(crate) dropped: HashSet<Connection>,
     /// The leases granted since the start.
     granted: Vec<u64>,
     /// Who waits.
-    waiting: BTreeMap<u64, Waits>,
+    waiting: BTreeMap<u64, (Connection, Acquire)>,
     served: u64,
-}
-
-/// What somebody waits for.
-struct Waits {
-    request: Request,
-    until: i64,
-    place: Option<Ticket>,
+    /// How many tickets the ledger has given.
+    tickets: u64,
+    /// How many places were given, and how many of them before the journal failed last.
+    places: u64,
+    places_forgotten: u64,
 }
 
 impl Damage {
@@ -92,11 +127,55 @@ impl Damage {
     pub(crate) fn left(&mut self, waiter: u64) {
         self.waiting.remove(&waiter);
     }
+
+    pub(crate) fn all_left(&mut self) {
+        self.waiting.clear();
+    }
+
+    pub(crate) fn reloaded(&mut self) {
+        self.places_forgotten = self.places;
+    }
+
+    /// A reply was made.
+    pub(crate) fn granted(&mut self, request: &Request, reply: &Reply) {
+        if let (Request::Acquire { lease, .. }, Reply::Granted { lease: Some(_), .. }) =
+            (request, reply)
+        {
+            self.granted.push(*lease);
+        }
+    }
+
+    /// A request was answered, or waits. The ledger gives it a ticket if it was not granted, and
+    /// did not come back to a place.
+    pub(crate) fn numbered(&mut self, line: InLine, reply: Option<&Reply>) {
+        if line.place.is_some() || !matches!(reply, None | Some(Reply::Refused { .. })) {
+            return;
+        }
+        if let Some((_, Acquire { patience: Some(patience), .. })) =
+            self.waiting.get_mut(&line.waiter)
+        {
+            patience.place = Some(Ticket(self.tickets));
+        }
+        self.tickets += 1;
+    }
+
+    /// The place that a refusal is given.
+    pub(crate) fn place(
+        &mut self,
+        sabotage: Option<Sabotage>,
+        place: Option<Ticket>,
+    ) -> Option<Ticket> {
+        let Ticket(number) = place?;
+        self.places = self.places.max(number + 1);
+        let is_new = number >= self.places_forgotten;
+        let anew = sabotage == Some(Sabotage::RestoreInsteadOfReload) && is_new;
+        Some(Ticket(if anew { number - self.places_forgotten } else { number }))
+    }
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::ReplyBeforeCommit,
         Self::KeepMemoryAfterFailedCommit,
         Self::ForgetReleases,
@@ -125,105 +204,115 @@ impl Sabotage {
         Self::LosePatienceLate,
         Self::ForgetKeys,
         Self::BelieveEdits,
+        Self::ForgetPause,
+        Self::RestoreInsteadOfReload,
+        Self::DropFailedReads,
+        Self::GrantWhileDraining,
     ];
 
-    /// Serves a request, wrongly if it is one of those that this is about.
-    pub(crate) fn serve(
-        self,
-        ledger: &mut Ledger,
-        request: &Request,
-        in_line: Option<InLine>,
-        now: Timestamp,
-        damage: &mut Damage,
-    ) -> Served {
-        let at = ledger.now().max(now).as_micros();
-        let answer = |reply| Served { reply: Some(reply), ..Served::default() };
-        match (self, request) {
-            (Self::ForgetReleases, Request::Release { .. }) => answer(Reply::Done { at }),
-            (Self::ForgetRenewals, Request::Renew { ttl, .. }) => {
-                answer(Reply::Renewed { at, deadline: Some(at.saturating_add_unsigned(*ttl)) })
-            }
-            (Self::FreeTwice, Request::Release { lease }) => {
-                let mut served = door::serve(ledger, request, None, now);
-                damage.granted.retain(|other| other != lease);
-                if let Some(lease) = damage.granted.pop() {
-                    let release = Request::Release { lease };
-                    served.called.extend(door::serve(ledger, &release, None, now).called);
+    /// What the journal is said to have kept.
+    pub(crate) fn load(self, snapshot: &mut Snapshot, now: Timestamp) {
+        match self {
+            Self::SkipDowntimeExtension => snapshot.at = now,
+            Self::ExtendTwice => snapshot.at = snapshot.at - now.since(snapshot.at),
+            Self::ForgetUnleased => {
+                for limit in &mut snapshot.limits {
+                    limit.unleased = Unleased::default();
                 }
-                served
             }
-            (Self::FreeTwice, Request::Acquire { lease, .. }) => {
-                let served = door::serve(ledger, request, in_line, now);
-                if matches!(served.reply, Some(Reply::Granted { lease: Some(_), .. })) {
-                    damage.granted.push(*lease);
-                }
-                served
+            Self::ReuseFences => {
+                let fences = snapshot.leases.iter().map(|lease| lease.fence.0);
+                snapshot.next_fence = Fence(fences.max().unwrap_or(0) + 1);
             }
-            (
-                Self::AdmitOneMore | Self::DrainFaster | Self::DrainSlower,
-                Request::Create { .. },
-            ) => door::serve(ledger, &self.created_wrongly(request), None, now),
-            (Self::OutliveDeadlines, Request::Acquire { .. }) => {
-                outlive(ledger, request, in_line, now)
-            }
-            (Self::ForgetLineAtChanges, Request::Patch { .. }) => {
-                for waiter in damage.waiting.keys() {
-                    door::abandon(ledger, *waiter, now);
-                }
-                damage.waiting.clear();
-                door::serve(ledger, request, None, now)
-            }
-            (Self::BelieveEdits, Request::Patch { name, taken_max: Some(slots @ 1..), .. }) => {
-                let taken = Request::Increment {
-                    name: name.clone(),
-                    slots: *slots,
-                    is_rate: false,
-                    patience: None,
-                };
-                door::serve(ledger, &taken, None, now);
-                door::serve(ledger, request, None, now)
-            }
-            (_, Request::Acquire { .. }) => {
-                self.wait_wrongly(ledger, request, in_line, now, damage)
-            }
-            _ => door::serve(ledger, request, in_line, now),
+            _ => {}
         }
     }
 
-    /// A limit as it was not asked for.
-    fn created_wrongly(self, request: &Request) -> Request {
-        let mut request = request.clone();
-        if let Request::Create { slots, nanos_per_second, .. } = &mut request {
-            match self {
-                Self::DrainFaster => *nanos_per_second += *nanos_per_second / 10,
-                Self::DrainSlower => *nanos_per_second /= 100,
-                _ if *nanos_per_second == 0 => *slots += 1,
-                _ => {}
-            }
+    /// When the server wakes up.
+    pub(crate) fn next_wake_up(self, desk: &mut Desk<Connection>) -> Option<Timestamp> {
+        let due = desk.next_wake_up();
+        let expiry = desk.ledger().next_deadline();
+        match self {
+            Self::SleepThroughWaits if due == desk.ledger().next_wake_up() => expiry,
+            Self::SleepThroughExpiries => due.filter(|_| due != expiry),
+            _ => due,
         }
-        request
+    }
+
+    /// What a client reads instead of the reply to its request.
+    pub(crate) fn reply(self, request: &Request, mut reply: Reply) -> Reply {
+        match (self, request, &mut reply) {
+            (Self::ForgetRenewals, Request::Renew { ttl, .. }, Reply::Done { at }) => {
+                Reply::Renewed { at: *at, deadline: Some(at.saturating_add_unsigned(*ttl)) }
+            }
+            (
+                Self::OutliveDeadlines,
+                Request::Acquire { .. },
+                Reply::Granted { lease: Some(Granted { deadline, .. }), .. },
+            ) => {
+                *deadline = deadline.map(|at| at.saturating_sub_unsigned(LONGER));
+                reply
+            }
+            _ => reply,
+        }
+    }
+
+    /// Takes a request in, wrongly if it is one of those that this is about.
+    pub(crate) fn take_in(
+        self,
+        desk: &mut Desk<Connection>,
+        asked: Asked<'_>,
+        damage: &mut Damage,
+    ) {
+        let mut request = asked.request.clone();
+        let unasked = |desk: &mut Desk<_>, command| desk.input(Input::Undo(command), asked.now);
+        match (self, &mut request) {
+            (Self::ForgetReleases, Request::Release { .. })
+            | (Self::ForgetRenewals, Request::Renew { .. }) => {
+                return asked.input(desk, Command::Tick);
+            }
+            (Self::FreeTwice, Request::Release { lease }) => {
+                damage.granted.retain(|other| other != lease);
+                if let Some(lease) = damage.granted.pop() {
+                    let release = door::commands(&Request::Release { lease }, None, asked.now);
+                    release.into_iter().for_each(|command| unasked(desk, command));
+                }
+            }
+            (Self::AdmitOneMore, Request::Create { slots, nanos_per_second: 0, .. }) => *slots += 1,
+            (Self::DrainFaster, Request::Create { nanos_per_second, .. }) => {
+                *nanos_per_second += *nanos_per_second / 10;
+            }
+            (Self::DrainSlower, Request::Create { nanos_per_second, .. }) => {
+                *nanos_per_second /= 100;
+            }
+            (Self::OutliveDeadlines, Request::Acquire { ttl, .. }) => *ttl += LONGER,
+            (Self::ForgetLineAtChanges, Request::Patch { .. }) => {
+                for (waiter, _) in std::mem::take(&mut damage.waiting) {
+                    desk.input(Input::Abandon(WaiterId(waiter)), asked.now);
+                }
+            }
+            (Self::BelieveEdits, Request::Patch { name, taken_max: Some(slots @ 1..), .. }) => {
+                let (name, slots, is_rate) = (name.clone(), *slots, false);
+                let taken = Request::Increment { name, slots, is_rate, patience: None };
+                let taken = door::commands(&taken, None, asked.now);
+                taken.into_iter().for_each(|command| unasked(desk, command));
+            }
+            (_, Request::Acquire { .. }) => return self.wait_wrongly(desk, asked, damage),
+            _ => {}
+        }
+        Asked { request: &request, ..asked }.take_in(desk);
     }
 
     /// An acquire that waits otherwise than it was asked to.
-    fn wait_wrongly(
-        self,
-        ledger: &mut Ledger,
-        request: &Request,
-        in_line: Option<InLine>,
-        now: Timestamp,
-        damage: &mut Damage,
-    ) -> Served {
+    fn wait_wrongly(self, desk: &mut Desk<Connection>, asked: Asked<'_>, damage: &mut Damage) {
         damage.served += 1;
-        let called = match self {
-            Self::NeverReserve => forget_who_was_overtaken(ledger, now, damage),
-            _ => Vec::new(),
-        };
-        let mut request = request.clone();
-        let mut in_line = in_line;
+        let mut request = asked.request.clone();
+        let mut in_line = asked.in_line;
         if let Request::Acquire { lease, patience: Some(patience), .. } = &mut request
             && let Some(line) = &mut in_line
         {
             match self {
+                Self::NeverReserve => forget_who_was_overtaken(desk, asked.now, damage),
                 Self::LastComeFirst => {
                     patience.priority = i32::try_from(damage.served).unwrap_or(i32::MAX);
                 }
@@ -235,55 +324,26 @@ impl Sabotage {
                 _ => {}
             }
         }
-        let mut served = door::serve(ledger, &request, in_line, now);
-        if let (None, Some(InLine { waiter, wait, .. })) = (&served.reply, in_line) {
-            let until = ledger.now().as_micros().saturating_add_unsigned(wait);
-            damage.waiting.insert(waiter, Waits { request, until, place: served.place });
+        for command in door::commands(&request, in_line, asked.now) {
+            if let (Command::Acquire(acquire), Some(line)) = (&command, in_line) {
+                damage.waiting.insert(line.waiter, (asked.connection, acquire.clone()));
+            }
+            asked.input(desk, command);
         }
-        served.called.splice(..0, called);
-        served
     }
 }
 
 /// Everybody leaves the line and comes back to the same place, as if nobody had gone before it:
 /// the youngest first, for else the older ones would count as often overtaken as those behind.
-fn forget_who_was_overtaken(ledger: &mut Ledger, now: Timestamp, damage: &Damage) -> Vec<Called> {
+fn forget_who_was_overtaken(desk: &mut Desk<Connection>, now: Timestamp, damage: &Damage) {
     let mut line: Vec<_> = damage.waiting.iter().collect();
-    line.sort_by_key(|(_, waits)| Reverse(waits.place));
-    let mut called: Vec<Called> = Vec::new();
-    for (&waiter, Waits { request, until, place }) in line {
-        if called.iter().any(|called| called.waiter == waiter) {
+    line.sort_by_key(|(_, (_, acquire))| Reverse(acquire.patience.and_then(|it| it.place)));
+    for (&waiter, (connection, acquire)) in line {
+        if desk.stepped().iter().any(|stepped| stepped.reply == Some(*connection)) {
             continue;
         }
-        called.extend(door::abandon(ledger, waiter, now));
-        let left = until.saturating_sub(ledger.now().as_micros());
-        let in_line = InLine { waiter, wait: u64::try_from(left).unwrap_or(0), place: *place };
-        let served = door::serve(ledger, request, Some(in_line), now);
-        let place = served.place;
-        called.extend(served.reply.map(|reply| Called { waiter, reply, place }));
-        called.extend(served.called);
+        desk.input(Input::Abandon(WaiterId(waiter)), now);
+        let command = Command::Acquire(acquire.clone());
+        desk.input(Input::Request { command, reply: *connection }, now);
     }
-    called
-}
-
-/// Grants for longer than is told.
-fn outlive(
-    ledger: &mut Ledger,
-    request: &Request,
-    in_line: Option<InLine>,
-    now: Timestamp,
-) -> Served {
-    const LONGER: u64 = 600_000_000;
-    let mut request = request.clone();
-    if let Request::Acquire { ttl, .. } = &mut request {
-        *ttl += LONGER;
-    }
-    let mut served = door::serve(ledger, &request, in_line, now);
-    let replies = served.called.iter_mut().map(|called| &mut called.reply);
-    for reply in replies.chain(&mut served.reply) {
-        if let Reply::Granted { lease: Some(Granted { deadline, .. }), .. } = reply {
-            *deadline = deadline.map(|at| at.saturating_sub_unsigned(LONGER));
-        }
-    }
-    served
 }

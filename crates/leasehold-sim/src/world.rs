@@ -9,7 +9,7 @@ use fastrand::Rng;
 use crate::clients::{self, Client, Heard, Manners, Turn};
 use crate::history::{Answer, Exchange, History};
 use crate::sabotage::Sabotage;
-use crate::server::{Begun, Moment, Replies, Server};
+use crate::server::{Message, Moment, Replies, Server};
 use crate::wire::{Connection, Reply, Request};
 
 const MILLISECOND: u64 = 1_000;
@@ -51,13 +51,12 @@ enum Event {
     Tick {
         life: u64,
     },
-    Heartbeat {
-        life: u64,
-    },
     Start,
     Crash,
     PowerOff {
         life: u64,
+        /// The server has ended by itself before.
+        is_clean: bool,
     },
     StepClock,
     FillDisk,
@@ -94,6 +93,8 @@ pub(crate) struct World {
     life: u64,
     /// When the server looks at its deadlines next.
     tick_at: u64,
+    /// The end of the commit that is under way is scheduled.
+    is_committing: bool,
     seats: Vec<Seat>,
     /// Of each exchange.
     calls: Vec<Call>,
@@ -107,12 +108,18 @@ impl World {
         let mut world = Self {
             rng: Rng::with_seed(seed),
             now: 0,
-            wall_ahead: 1_800_000_000 * 1_000_000,
+            wall_ahead: match sabotage {
+                // So late that tokens do not go on from the clock: those in the journal count
+                // alone.
+                Some(Sabotage::ReuseFences) => 1 << 53,
+                _ => 1_800_000_000 * 1_000_000,
+            },
             events: BinaryHeap::new(),
             events_made: 0,
             server: Server::new(sabotage),
             life: 0,
             tick_at: u64::MAX,
+            is_committing: false,
             seats: Vec::new(),
             calls: Vec::new(),
             history: History::default(),
@@ -141,13 +148,15 @@ impl World {
         }
         self.is_faulty = false;
         self.server.disk.full_until = 0;
+        self.server.disk.unreadable_until = 0;
         for seat in &mut self.seats {
             seat.is_alive = false;
         }
         self.run_until(self.now + AFTERMATH);
         self.join(Box::new(clients::Janitor::default()), 0);
         self.run_until(self.now + AFTERMATH);
-        self.history.scenes = self.server.scenes;
+        self.history.scenes = self.server.seen.scenes;
+        self.history.attempts = self.server.seen.attempts;
         (self.history, self.trace.unwrap_or_default())
     }
 
@@ -170,30 +179,19 @@ impl World {
             Event::Timeout { exchange, tries_left } => self.time_out(exchange, tries_left),
             Event::Wake { client } => self.turn(client, &Heard::Awake),
             Event::Committed { life } if life == self.life => {
+                self.is_committing = false;
                 let replies = self.server.finish(self.moment());
-                if !replies.is_empty() {
-                    self.say(|| format!("a commit ended, {} replies leave", replies.len()));
-                }
-                self.answer(replies);
-                self.commit(false);
+                self.serve(replies);
             }
             Event::Tick { life } if life == self.life => {
                 self.tick_at = u64::MAX;
-                self.server.tick(self.moment());
-                self.commit(false);
-            }
-            Event::Heartbeat { life } if life == self.life => {
-                self.server.tick(self.moment());
-                self.commit(true);
-                self.schedule(SECOND, Event::Heartbeat { life });
+                let replies = self.server.tick(self.moment());
+                self.serve(replies);
             }
             Event::Start => self.start(),
             Event::Crash => self.crash(),
-            Event::PowerOff { life } if life == self.life => self.power_off(),
-            Event::Committed { .. }
-            | Event::Tick { .. }
-            | Event::Heartbeat { .. }
-            | Event::PowerOff { .. } => {}
+            Event::PowerOff { life, is_clean } if life == self.life => self.power_off(is_clean),
+            Event::Committed { .. } | Event::Tick { .. } | Event::PowerOff { .. } => {}
             Event::StepClock => self.step_clock(),
             Event::FillDisk => self.fill_disk(),
         }
@@ -204,11 +202,11 @@ impl World {
     fn start(&mut self) {
         self.life += 1;
         self.tick_at = u64::MAX;
+        self.is_committing = false;
         let uptime = self.server.start(self.moment());
         self.history.uptimes.push(uptime);
         self.say(|| format!("the server starts; its clock shows {}", uptime.clock));
-        self.commit(false);
-        self.schedule(SECOND, Event::Heartbeat { life: self.life });
+        self.work();
     }
 
     fn crash(&mut self) {
@@ -218,19 +216,28 @@ impl World {
         if self.server.is_running() {
             if self.rng.u8(0..4) == 0 {
                 self.say(|| "the server is told to stop".to_owned());
-                let replies = self.server.stop(self.moment());
-                self.answer(replies);
-                self.commit(false);
+                self.server.receive(Message::Drain);
+                self.work();
                 let grace = self.rng.u64(MILLISECOND..300 * MILLISECOND);
-                self.schedule(grace, Event::PowerOff { life: self.life });
+                let is_clean = self.rng.bool();
+                self.schedule(grace, Event::PowerOff { life: self.life, is_clean });
             } else {
-                self.power_off();
+                self.power_off(false);
             }
         }
         self.schedule_fault(Event::Crash);
     }
 
-    fn power_off(&mut self) {
+    fn power_off(&mut self, is_clean: bool) {
+        if is_clean {
+            if self.server.is_writing() {
+                // It ends when its last commit has.
+                self.schedule(MILLISECOND, Event::PowerOff { life: self.life, is_clean });
+                return;
+            }
+            let replies = self.server.close(self.moment());
+            self.answer(replies);
+        }
         let is_written = self.rng.bool();
         for connection in self.server.crash(is_written) {
             self.quiet(connection.exchange);
@@ -239,7 +246,7 @@ impl World {
         if let Some(uptime) = self.history.uptimes.last_mut() {
             uptime.until = Some(self.now);
         }
-        self.say(|| format!("the server crashes; a commit under way is written: {is_written}"));
+        self.say(|| format!("the server ends; a commit under way is written: {is_written}"));
         let downtime = match self.rng.u8(0..4) {
             0 => self.rng.u64(5 * SECOND..20 * SECOND),
             _ => self.rng.u64(MILLISECOND..2 * SECOND),
@@ -259,6 +266,10 @@ impl World {
     fn fill_disk(&mut self) {
         if self.is_faulty {
             self.server.disk.full_until = self.now + self.rng.u64(MILLISECOND..3 * SECOND);
+            if self.rng.u8(0..3) == 0 {
+                let unreadable = self.rng.u64(MILLISECOND..2 * SECOND);
+                self.server.disk.unreadable_until = self.now + unreadable;
+            }
             self.say(|| "the disk is full for a while".to_owned());
             self.schedule_fault(Event::FillDisk);
         }
@@ -272,19 +283,24 @@ impl World {
         self.schedule(wait, event);
     }
 
-    /// Begins a commit if there is something to commit, and sees to it that the server looks
-    /// again at its next deadline.
-    fn commit(&mut self, is_heartbeat: bool) {
-        match self.server.begin(is_heartbeat) {
-            Begun::Nothing => {}
-            Begun::Answered(replies) => self.answer(replies),
-            Begun::Commit => {
-                let duration = match self.rng.u8(0..20) {
-                    0 => self.rng.u64(20 * MILLISECOND..300 * MILLISECOND),
-                    _ => self.rng.u64(200..5 * MILLISECOND),
-                };
-                self.schedule(duration, Event::Committed { life: self.life });
-            }
+    /// Lets the server do what it can.
+    fn work(&mut self) {
+        let replies = self.server.work(self.moment());
+        self.serve(replies);
+    }
+
+    /// Answers, and sees to it that a commit that was begun ends, or that the server wakes up.
+    fn serve(&mut self, replies: Replies) {
+        if !replies.is_empty() {
+            self.say(|| format!("{} replies leave", replies.len()));
+        }
+        self.answer(replies);
+        if self.server.is_writing() && !std::mem::replace(&mut self.is_committing, true) {
+            let duration = match self.rng.u8(0..20) {
+                0 => self.rng.u64(20 * MILLISECOND..300 * MILLISECOND),
+                _ => self.rng.u64(200..5 * MILLISECOND),
+            };
+            self.schedule(duration, Event::Committed { life: self.life });
         }
         let Some(wait) = self.server.wakes_in(self.moment()) else {
             return;
@@ -326,14 +342,15 @@ impl World {
         if !self.server.is_running() {
             return;
         }
-        let moment = self.moment();
-        let Some(known) = self.history.exchanges.get(exchange) else {
+        let now = self.now;
+        let Some(known) = self.history.exchanges.get_mut(exchange) else {
             return;
         };
-        let reply = self.server.serve(connection, &known.request, moment);
+        known.arrived.push((connection.copy, now));
+        let request = known.request.clone();
         self.say(|| format!("request {exchange} arrives"));
-        self.answer(reply.into_iter().map(|reply| (connection, Some(reply))).collect());
-        self.commit(false);
+        self.server.receive(Message::Request(connection, request));
+        self.work();
     }
 
     fn hang_up(&mut self, connection: Connection) {
@@ -343,9 +360,8 @@ impl World {
             known.hung_up.push((connection.copy, now));
         }
         self.quiet(connection.exchange);
-        let moment = self.moment();
-        self.server.hang_up(connection, moment);
-        self.commit(false);
+        self.server.receive(Message::HangUp(connection));
+        self.work();
     }
 
     fn answer(&mut self, replies: Replies) {
@@ -419,6 +435,7 @@ impl World {
             sent: self.now,
             copies: 0,
             quiet: self.now,
+            arrived: Vec::new(),
             replies: Vec::new(),
             hung_up: Vec::new(),
         });

@@ -2,12 +2,14 @@
 //! code with the engine.
 
 mod admission;
+mod answers;
 mod fences;
 mod gone;
 mod keys;
 mod leaks;
 mod line;
 mod lives;
+mod pauses;
 mod pictures;
 mod promises;
 mod rates;
@@ -35,11 +37,13 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
     for check in [
         admission::check,
+        answers::check,
         fences::check,
         gone::check,
         keys::check,
         leaks::check,
         line::check,
+        pauses::check,
         pictures::check,
         promises::check,
         rates::check,

@@ -28,6 +28,8 @@ pub(super) struct Doorman {
     boards: Vec<Board>,
     /// Whoever was let in for tags and may hold some of them.
     runs: HashSet<u64>,
+    /// The server is about to stop.
+    is_stopping: bool,
     /// By when somebody has to look again, and what for.
     pub(super) due: Option<(i64, String)>,
 }
@@ -78,6 +80,29 @@ impl Doorman {
         *self = Self { next_fence, runs, ..Self::default() };
     }
 
+    /// What was not durable is forgotten, and so is who waited. Places are kept, those of clients
+    /// that poll and waited too; how often their owners were overtaken is not.
+    pub(super) fn forgets(&mut self, next_fence: u64) {
+        self.next_fence = next_fence;
+        self.away.clear();
+        self.due = None;
+        for place in self.kept.values_mut() {
+            place.grants_before.clear();
+        }
+        for waiter in std::mem::take(&mut self.waiting).into_values() {
+            if let Some(caller) = waiter.caller {
+                let place = Place { number: waiter.number, grants_before: HashMap::new() };
+                self.kept.insert(caller, place);
+            }
+        }
+    }
+
+    /// The server is about to stop: everybody who waits is sent away, and so is who comes now.
+    pub(super) fn stops(&mut self) {
+        self.is_stopping = true;
+        self.waiting.clear();
+    }
+
     pub(super) fn leaves(&mut self, waiter: u64) {
         self.waiting.remove(&waiter);
     }
@@ -104,7 +129,8 @@ impl Doorman {
             wrong(format!("request {} waits, and did not ask to", connection.exchange));
             return;
         };
-        if patience.wait == 0 || (patience.caller.is_some() && kept.is_none()) {
+        let was_to_wait = patience.wait > 0 && (patience.caller.is_none() || kept.is_some());
+        if !was_to_wait || self.is_stopping {
             wrong(format!("request {} waits, and was not to", connection.exchange));
         }
         let Place { number, mut grants_before } = kept.unwrap_or_else(|| self.arrives());

@@ -16,16 +16,24 @@ use crate::wire::{Connection, Reply};
 /// A timer is as exact as the clock.
 const SLACK: i64 = 1;
 /// No commit takes longer, nor do two of them.
-const ON_ITS_WAY: u64 = 2_000_000;
+pub(super) const ON_ITS_WAY: u64 = 2_000_000;
 
 pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)) {
     let history = evidence.history;
     let mut doorman = Doorman::default();
     for scene in &history.scenes {
         let mut wrong = |what: String| report(scene.now, what);
-        if let What::Began { next_fence } = scene.what {
-            doorman.begins_anew(next_fence);
-            continue;
+        match scene.what {
+            What::Began { next_fence } => {
+                doorman.begins_anew(next_fence);
+                continue;
+            }
+            What::Reloaded { next_fence } => {
+                doorman.forgets(next_fence);
+                continue;
+            }
+            What::Stopping => doorman.stops(),
+            What::Asked { .. } | What::Left { .. } | What::Other => {}
         }
         if let (Some((due, what)), Some(idle)) = (&doorman.due, scene.idle_since)
             && idle.max(*due) + SLACK < scene.clock
@@ -81,9 +89,7 @@ fn answered(
         known.replies.iter().any(|answer| answer.copy == copy && answer.left >= scene.now);
     let is_hung_up = known.hung_up.iter().any(|(of, _)| *of == copy);
     let soon = scene.now..scene.now + ON_ITS_WAY;
-    let has_crashed =
-        history.uptimes.iter().any(|uptime| uptime.until.is_some_and(|at| soon.contains(&at)));
-    if !is_answered && !is_hung_up && !has_crashed {
+    if !is_answered && !is_hung_up && !history.crashes_in(&soon) {
         wrong(format!("request {exchange} was called, and never answered"));
     }
 }
