@@ -1,14 +1,84 @@
-//! A checksum over the columns of a row, as a function of SQL: SQLite itself has none for what is in
-//! its main file.
+//! A checksum over the columns of a row: SQLite itself has none for its main file.
 
-use crc32fast::Hasher;
-use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
+use rusqlite::{Connection, Row, Statement, params_from_iter};
 
-/// Adds `row_sum(column, …)` to a connection: CRC-32 over the columns, each with its place and its
-/// kind. It stands in files, so it never changes. A column that is NULL counts for nothing, so that one
-/// that is added behind the others leaves the sums of older rows as they are.
+/// CRC-32 over the columns of a row, each with its place and its kind. It stands in files, so it never
+/// changes. A column that is NULL counts for nothing, so that a column which is added behind the others
+/// leaves the sums of older rows as they are.
+struct RowSum {
+    place: u8,
+    bytes: Vec<u8>,
+}
+
+impl RowSum {
+    fn new() -> Self {
+        Self { place: 0, bytes: Vec::with_capacity(512) }
+    }
+
+    fn add(&mut self, column: ValueRef<'_>) {
+        let place = self.place;
+        self.place = place.saturating_add(1);
+        let mut add = |kind: u8, bytes: &[u8]| {
+            self.bytes.extend([place, kind]);
+            self.bytes.extend((bytes.len() as u64).to_le_bytes());
+            self.bytes.extend(bytes);
+        };
+        match column {
+            ValueRef::Null => {}
+            ValueRef::Integer(number) => add(1, &number.to_le_bytes()),
+            ValueRef::Real(number) => add(2, &number.to_bits().to_le_bytes()),
+            ValueRef::Text(text) => add(3, text),
+            ValueRef::Blob(bytes) => add(4, bytes),
+        }
+    }
+
+    fn finish(self) -> i64 {
+        i64::from(crc32fast::hash(&self.bytes))
+    }
+}
+
+/// Executes a statement whose parameters are the columns of a row and, behind them, their sum.
+///
+/// # Errors
+///
+/// If SQLite refuses.
+pub fn execute_with_sum(
+    statement: &mut Statement<'_>,
+    columns: &[&dyn ToSql],
+) -> rusqlite::Result<usize> {
+    let mut sum = RowSum::new();
+    for column in columns {
+        match column.to_sql()? {
+            ToSqlOutput::Borrowed(value) => sum.add(value),
+            ToSqlOutput::Owned(value) => sum.add((&value).into()),
+            _ => return Err(rusqlite::Error::ToSqlConversionFailure("no column".into())),
+        }
+    }
+    let sum = sum.finish();
+    statement.execute(params_from_iter(columns.iter().copied().chain([&sum as &dyn ToSql])))
+}
+
+/// Checks that the last of so many columns is the sum of those before it.
+///
+/// # Errors
+///
+/// If it is not.
+pub fn check_sum(row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
+    let last = columns.saturating_sub(1);
+    let mut sum = RowSum::new();
+    for column in 0..last {
+        sum.add(row.get_ref(column)?);
+    }
+    if row.get::<_, i64>(last)? == sum.finish() {
+        return Ok(());
+    }
+    let reason = "its checksum is another one".into();
+    Err(rusqlite::Error::FromSqlConversionFailure(last, Type::Integer, reason))
+}
+
+/// Adds `row_sum(column, …)` to a connection, for statements that change rows which they do not read.
 ///
 /// # Errors
 ///
@@ -18,22 +88,11 @@ pub fn add_row_sum(connection: &Connection) -> rusqlite::Result<()> {
         | FunctionFlags::SQLITE_DETERMINISTIC
         | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("row_sum", -1, flags, |columns| {
-        let mut hasher = Hasher::new();
+        let mut sum = RowSum::new();
         for place in 0..columns.len() {
-            let mut add = |kind: u8, bytes: &[u8]| {
-                hasher.update(&[u8::try_from(place).unwrap_or(u8::MAX), kind]);
-                hasher.update(&(bytes.len() as u64).to_le_bytes());
-                hasher.update(bytes);
-            };
-            match columns.get_raw(place) {
-                ValueRef::Null => {}
-                ValueRef::Integer(number) => add(1, &number.to_le_bytes()),
-                ValueRef::Real(number) => add(2, &number.to_bits().to_le_bytes()),
-                ValueRef::Text(text) => add(3, text),
-                ValueRef::Blob(bytes) => add(4, bytes),
-            }
+            sum.add(columns.get_raw(place));
         }
-        Ok(i64::from(hasher.finalize()))
+        Ok(sum.finish())
     })
 }
 
@@ -46,6 +105,18 @@ mod tests {
         add_row_sum(&connection).unwrap();
         let sql = format!("SELECT row_sum({columns})");
         connection.query_row(&sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_row_that_is_written_with_its_sum_passes_the_check_until_it_changes() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE a (x, y, z, sum)").unwrap();
+        let mut insert = connection.prepare("INSERT INTO a VALUES (?1, ?2, ?3, ?4)").unwrap();
+        execute_with_sum(&mut insert, rusqlite::params![7, "db", None::<i64>]).unwrap();
+        let check = || connection.query_row("SELECT * FROM a", [], |row| check_sum(row, 4));
+        check().unwrap();
+        connection.execute_batch("UPDATE a SET y = 'dc'").unwrap();
+        check().unwrap_err();
     }
 
     #[test]

@@ -255,11 +255,12 @@ impl Journal for SqliteJournal {
 
     fn commit(&mut self, changes: &Changes) -> Result<(), CommitError> {
         self.files.check()?;
+        let commit = self.commits + 1;
         let write = |connection: &mut Connection| {
             // Dropped without a commit, the transaction rolls back.
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            rows::write(&transaction, changes)?;
+            rows::write(&transaction, changes, commit)?;
             transaction.commit()
         };
         write(&mut self.connection).map_err(|error| {
@@ -267,7 +268,7 @@ impl Journal for SqliteJournal {
         })?;
         // Only what stands in files that are still there may be acknowledged.
         self.files.check()?;
-        self.commits += 1;
+        self.commits = commit;
         self.acknowledged.set(self.commits).map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull => CommitError::Full,
             _ => CommitError::Storage(Box::new(error)),

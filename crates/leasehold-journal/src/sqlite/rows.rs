@@ -9,7 +9,8 @@ use leasehold_engine::{
     Level, Limit, LimitId, Notes, Rate, RequestDigest, Snapshot, TakenBy, Timestamp, Totals,
     Unheld, Unleased,
 };
-use rusqlite::types::Type;
+use leasehold_sqlite::{check_sum, execute_with_sum};
+use rusqlite::types::{ToSql, Type};
 use rusqlite::{Connection, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
@@ -65,13 +66,20 @@ fn is_zero(drained: &str) -> bool {
     drained.is_empty()
 }
 
-pub(super) fn write(transaction: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
-    transaction.prepare_cached(statements::UPDATE_LEDGER)?.execute(params![
+/// Writes changes as the commit with this number.
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    changes: &Changes,
+    commit: u64,
+) -> rusqlite::Result<()> {
+    let ledger: &[&dyn ToSql] = params![
         changes.at.as_micros(),
         integer(changes.next_fence.0),
+        integer(commit),
         integer(changes.totals.limits),
         integer(changes.totals.leases),
-    ])?;
+    ];
+    execute_with_sum(&mut *transaction.prepare_cached(statements::UPDATE_LEDGER)?, ledger)?;
     if let Some(resume) = changes.resumed {
         transaction
             .prepare_cached(statements::MOVE_DEADLINES)?
@@ -98,7 +106,7 @@ pub(super) fn write(transaction: &Transaction<'_>, changes: &Changes) -> rusqlit
 fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Result<()> {
     let mut put = transaction.prepare_cached(statements::PUT_LIMIT)?;
     for limit in limits {
-        put.execute(params![
+        let columns: &[&dyn ToSql] = params![
             limit.id.0.to_be_bytes(),
             &*limit.name,
             integer(limit.slots),
@@ -110,7 +118,8 @@ fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Re
             limit.occupancy_seconds_average,
             limit.settled.as_micros(),
             unleased_to_text(&limit.unleased),
-        ])?;
+        ];
+        execute_with_sum(&mut put, columns)?;
     }
     Ok(())
 }
@@ -118,7 +127,7 @@ fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Re
 fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Result<()> {
     let mut put = transaction.prepare_cached(statements::PUT_LEASE)?;
     for lease in leases {
-        put.execute(params![
+        let columns: &[&dyn ToSql] = params![
             integer(lease.fence.0),
             lease.id.0.to_be_bytes(),
             lease.holder.as_ref().map(|holder| &*holder.kind),
@@ -128,7 +137,8 @@ fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Re
             lease.deadline.map(Timestamp::as_micros),
             lease.notes.as_deref().map(notes_to_text),
             lease.origin.as_deref().map(origins::to_text),
-        ])?;
+        ];
+        execute_with_sum(&mut put, columns)?;
     }
     Ok(())
 }
@@ -142,14 +152,15 @@ fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite:
             EndReason::Repossessed { evidence } => ("repossessed", Some(&**evidence), None),
             EndReason::Released => ("released", None, None),
         };
-        put.execute(params![
+        let columns: &[&dyn ToSql] = params![
             integer(ending.fence.0),
             ending.lease.0.to_be_bytes(),
             ending.at.as_micros(),
             how,
             reason,
             by,
-        ])?;
+        ];
+        execute_with_sum(&mut put, columns)?;
     }
     Ok(())
 }
@@ -157,7 +168,7 @@ fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite:
 /// How many commits are durable.
 pub(super) fn commits(connection: &Connection) -> rusqlite::Result<u64> {
     connection.query_row(statements::READ_LEDGER, [], |row| {
-        check_sum(row, 5)?;
+        check_sum(row, 6)?;
         natural(row, 2)
     })
 }
@@ -165,7 +176,7 @@ pub(super) fn commits(connection: &Connection) -> rusqlite::Result<u64> {
 pub(super) fn load(connection: &Connection) -> Result<Snapshot, LoadError> {
     let (at, next_fence, totals) = connection
         .query_row(statements::READ_LEDGER, [], |row| {
-            check_sum(row, 5)?;
+            check_sum(row, 6)?;
             let totals = Totals { limits: natural(row, 3)?, leases: natural(row, 4)? };
             Ok((time(row, 0)?, Fence(natural(row, 1)?), totals))
         })
@@ -196,14 +207,6 @@ fn check_total(table: &'static str, found: usize, expected: u64) -> Result<(), L
     Err(LoadError::Damaged { table, reason })
 }
 
-/// The last column of what is read says whether the row's checksum is that of its columns.
-fn check_sum(row: &Row<'_>, column: usize) -> rusqlite::Result<()> {
-    if row.get(column)? {
-        return Ok(());
-    }
-    Err(damaged(column, Type::Integer, "its checksum is another one".to_owned()))
-}
-
 fn all<T>(
     connection: &Connection,
     table: &'static str,
@@ -218,7 +221,7 @@ fn all<T>(
 }
 
 fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
-    check_sum(row, 11)?;
+    check_sum(row, 12)?;
     Ok(Limit {
         id: LimitId(id(row, 0)?),
         name: row.get::<_, Arc<str>>(1)?,
@@ -236,14 +239,17 @@ fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
 }
 
 fn read_lease(row: &Row<'_>, origins: &mut Origins) -> rusqlite::Result<Lease> {
-    check_sum(row, 9)?;
-    let kind: Option<Arc<str>> = row.get(2)?;
-    let holder_id: Option<Arc<str>> = row.get(3)?;
+    check_sum(row, 10)?;
+    let holder = match (row.get::<_, Option<Arc<str>>>(2)?, row.get::<_, Option<Arc<str>>>(3)?) {
+        (Some(kind), Some(id)) => Some(Holder { kind, id }),
+        (None, None) => None,
+        _ => return Err(damaged(2, Type::Null, "it has half a holder".to_owned())),
+    };
     let deadline: Option<i64> = row.get(6)?;
     Ok(Lease {
         fence: Fence(natural(row, 0)?),
         id: LeaseId(id(row, 1)?),
-        holder: kind.zip(holder_id).map(|(kind, id)| Holder { kind, id }),
+        holder,
         holdings: holdings_from_text(row.get_ref(4)?.as_str()?)
             .map_err(|reason| damaged(4, Type::Text, reason))?,
         created: time(row, 5)?,
@@ -264,12 +270,13 @@ fn read_lease(row: &Row<'_>, origins: &mut Origins) -> rusqlite::Result<Lease> {
 }
 
 fn read_ending(row: &Row<'_>) -> rusqlite::Result<Ending> {
-    check_sum(row, 6)?;
+    check_sum(row, 7)?;
     let how = match row.get_ref(3)?.as_str()? {
         "expired" => EndReason::Expired,
         "repossessed" => EndReason::Repossessed { evidence: row.get(4)? },
         "released" => EndReason::Released,
-        _ => EndReason::Revoked { reason: row.get(4)?, by: row.get(5)? },
+        "revoked" => EndReason::Revoked { reason: row.get(4)?, by: row.get(5)? },
+        word => return Err(damaged(3, Type::Text, format!("'{word}' is no kind of ending"))),
     };
     Ok(Ending {
         fence: Fence(natural(row, 0)?),
