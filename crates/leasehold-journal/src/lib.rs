@@ -10,6 +10,7 @@ mod sqlite;
 use leasehold_engine::{Changes, Snapshot};
 
 pub use faulty::FaultyJournal;
+pub use leasehold_sqlite::OpenError as DatabaseError;
 pub use memory::MemoryJournal;
 pub use sqlite::{Loss, OpenError, Replaced, SqliteJournal};
 

@@ -7,7 +7,7 @@ use leasehold_engine::{
     LeaseId, Ledger, Level, LimitId, LimitRef, Mode, Named, Notes, Origin, Outcome, Query, Rate,
     RequestDigest, Scope, Snapshot, Span, TakenBy, Timestamp, Unheld,
 };
-use leasehold_journal::{FaultyJournal, Journal, OpenError, SqliteJournal};
+use leasehold_journal::{DatabaseError, FaultyJournal, Journal, OpenError, SqliteJournal};
 use smallvec::smallvec;
 
 /// A journal that can be closed and opened again.
@@ -296,7 +296,10 @@ fn a_journal_from_a_newer_version_is_refused_and_left_alone() {
     raw.pragma_update(None, "user_version", 99).unwrap();
     drop(raw);
     let error = SqliteJournal::open(directory.path()).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+    assert!(
+        matches!(error, OpenError::Database(DatabaseError::Newer { found: 99, .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -305,7 +308,7 @@ fn a_file_that_is_not_a_journal_is_refused() {
     std::fs::write(directory.path().join(SqliteJournal::FILE), "not a database, but long enough")
         .unwrap();
     let error = SqliteJournal::open(directory.path()).unwrap_err();
-    assert!(matches!(error, OpenError::Storage { .. }), "{error}");
+    assert!(matches!(error, OpenError::Database(DatabaseError::Storage { .. })), "{error}");
 }
 
 #[test]

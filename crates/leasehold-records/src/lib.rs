@@ -16,9 +16,10 @@ mod state;
 mod store;
 pub mod transition;
 
-pub use error::{OpenError, RecordsError};
+pub use error::RecordsError;
 pub use event::{EventFilter, EventPage, EventRow, LoggedUntil};
 pub use flow::{Flow, FlowSort};
+pub use leasehold_sqlite::OpenError;
 pub use run::{Identity, Run, RunKind};
 pub use state::{State, StateType, micros_from_text};
 pub use store::{Bounds, Filter, Order, Records, Sort, Transaction};

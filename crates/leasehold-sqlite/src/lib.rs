@@ -1,148 +1,107 @@
-//! What all SQLite files of ours have in common: how they are told from those of other programs,
-//! configured, and brought up to date.
+//! What our SQLite databases have in common: how they are told from those of other programs,
+//! configured, and brought up to date, and why they cannot be opened.
 
 mod checksum;
+mod open_error;
 
 use std::fs::{DirBuilder, File};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 pub use checksum::{add_row_sum, check_sum, execute_with_sum};
+pub use open_error::OpenError;
 
-/// What is in our files concerns their owner alone.
+/// The directory is for its owner alone.
 const DIRECTORY_MODE: u32 = 0o700;
 /// A file is for its owner alone, as its directory is.
 pub const FILE_MODE: u32 = 0o600;
 
-/// How long to wait for somebody else who has the file: an operator who looks at it with `sqlite3`
-/// may hold it for a moment.
+/// How long to wait for another program that holds the database: an operator may look at it with
+/// `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// More than any of our files has statements.
+/// More than the statements of any of our databases.
 const STATEMENTS_MAX: usize = 32;
 
-/// A kind of file.
+/// A kind of database.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
-    /// SQLite's `application_id`: tells `file` and us whose it is.
+    /// SQLite's `application_id`, by which `file` and this program know the kind.
     pub application_id: i64,
     /// Each step makes one version from the one before; a step that has been released never
     /// changes. The version stands in SQLite's `user_version`.
     pub steps: &'static [&'static str],
 }
 
-/// Why a file cannot be used. Nothing in it is changed then, unless its storage failed on the way.
-#[derive(Debug, thiserror::Error)]
-pub enum Unusable {
-    /// It is a database, but of another kind.
-    #[error("it is a database of another program")]
-    Foreign,
-    /// A newer version of this program wrote it.
-    #[error("it has schema version {found}, and this program knows versions up to {known}")]
-    Newer {
-        /// Its version.
-        found: i64,
-        /// Our version.
-        known: i64,
-    },
-    /// Another program has it open, and holds it for longer than we wait.
-    #[error("another program writes to it")]
-    Busy,
-    /// It is no database, or it is damaged, or it cannot be written.
-    #[error(transparent)]
-    Storage(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for Unusable {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
-            _ => Self::Storage(error),
-        }
-    }
-}
-
-/// Whether an error means that the disk is full. SQLite says so in two ways: its index of the
+/// Whether an error means that the disk is full. SQLite reports it in two ways: the index of its
 /// write-ahead log is a file that has to grow, too.
 pub fn is_full(error: &rusqlite::Error) -> bool {
     let Some(error) = error.sqlite_error() else { return false };
     error.code == ErrorCode::DiskFull || error.extended_code == SQLITE_IOERR_SHMSIZE
 }
 
-/// Whether the disk or the permissions are to blame, and not what is in the file.
-pub fn is_unwritable(error: &rusqlite::Error) -> bool {
-    use ErrorCode::{CannotOpen, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure};
-    matches!(
-        error.sqlite_error_code(),
-        Some(CannotOpen | DiskFull | PermissionDenied | ReadOnly | SystemIoFailure)
-    )
-}
-
-/// An error of the storage as one of the system: SQLite's words for a full disk are its own.
-pub fn io_error(error: rusqlite::Error) -> io::Error {
-    if is_full(&error) {
-        return io::Error::new(io::ErrorKind::StorageFull, "the disk is full");
-    }
-    io::Error::other(error)
-}
-
-/// Makes a directory that its owner alone can enter, unless it is there.
+/// Creates a directory that its owner alone can enter, unless it exists.
 ///
 /// # Errors
 ///
-/// If it cannot be made.
-pub fn make_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
+/// If it cannot be created.
+pub fn make_directory(path: &Path) -> Result<(), OpenError> {
+    let created = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path);
+    created.map_err(|source| OpenError::Directory { path: path.to_owned(), source })
 }
 
-/// Opens a database that knows [`add_row_sum`], and creates it if it is missing. Its owner alone can
-/// read it and the files that SQLite creates beside it.
+/// Opens a database with [`add_row_sum`], and creates it if it is missing. Its owner alone can read it
+/// and the files that SQLite creates beside it.
 ///
 /// # Errors
 ///
 /// If SQLite cannot open it.
-pub fn open(path: &Path) -> rusqlite::Result<Connection> {
-    // A file that is there is left as it is. Why one cannot be made, SQLite says as well.
+pub fn open(path: &Path) -> Result<Connection, OpenError> {
+    // A file that exists stays as it is. If it cannot be created, SQLite reports why.
     let _ = File::options().write(true).create_new(true).mode(FILE_MODE).open(path);
-    let connection = Connection::open(path)?;
-    add_row_sum(&connection)?;
-    Ok(connection)
+    let open = || {
+        let connection = Connection::open(path)?;
+        add_row_sum(&connection)?;
+        Ok(connection)
+    };
+    open().map_err(|error| OpenError::new(error, path))
 }
 
 impl Schema {
-    /// Makes a connection ready for use: a file that is empty gets its tables, and an older one
-    /// is brought up to date. Every commit is durable from then on.
+    /// Prepares a connection for use: an empty database gets its tables, and an older one is brought
+    /// up to date. Every commit is durable from then on.
     ///
     /// # Errors
     ///
-    /// See [`Unusable`].
-    pub fn prepare(&self, connection: &mut Connection) -> Result<(), Unusable> {
+    /// See [`OpenError`].
+    pub fn prepare(&self, connection: &mut Connection) -> Result<(), OpenError> {
+        let path = PathBuf::from(connection.path().unwrap_or_default());
+        let failed = |error| OpenError::new(error, &path);
         let known = i64::try_from(self.steps.len()).unwrap_or(i64::MAX);
-        // Nothing is written before we know that the file is ours.
-        let found = self.version(connection)?;
-        if found > known {
-            return Err(Unusable::Newer { found, known });
-        }
-        configure(connection)?;
-        self.migrate(connection, found)?;
-        Ok(())
+        // Nothing is written to a database of another kind.
+        let found = match self.version(connection).map_err(failed)? {
+            None => return Err(OpenError::Foreign { path }),
+            Some(found) if found > known => return Err(OpenError::Newer { path, found, known }),
+            Some(found) => found,
+        };
+        configure(connection).map_err(failed)?;
+        self.migrate(connection, found).map_err(failed)
     }
 
-    /// The version of a file, which is ours or empty.
-    fn version(&self, connection: &Connection) -> Result<i64, Unusable> {
+    /// The version of a database, which is 0 for an empty one; `None` for one of another kind.
+    fn version(&self, connection: &Connection) -> rusqlite::Result<Option<i64>> {
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let is_empty: bool =
             connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| {
                 row.get(0)
             })?;
         if !is_empty && pragma("application_id")? != self.application_id {
-            return Err(Unusable::Foreign);
+            return Ok(None);
         }
-        Ok(pragma("user_version")?)
+        pragma("user_version").map(Some)
     }
 
     fn migrate(&self, connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
@@ -194,20 +153,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newer_version_wrote_is_left_alone() {
+    fn a_database_of_a_newer_version_is_refused_and_unchanged() {
         let mut connection = Connection::open_in_memory().unwrap();
         SECOND.prepare(&mut connection).unwrap();
         let error = FIRST.prepare(&mut connection).unwrap_err();
-        assert!(matches!(error, Unusable::Newer { found: 2, known: 1 }), "{error}");
+        assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
         assert_eq!(columns(&connection), ["x", "y"]);
     }
 
     #[test]
-    fn what_another_program_wrote_is_left_alone() {
+    fn a_database_of_another_program_is_refused_and_unchanged() {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
         let error = FIRST.prepare(&mut connection).unwrap_err();
-        assert!(matches!(error, Unusable::Foreign), "{error}");
+        assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
         let tables: i64 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .unwrap();

@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use leasehold_engine::{Changes, Snapshot};
-use leasehold_sqlite::{Unusable, io_error, is_full, is_unwritable};
+use leasehold_sqlite::is_full;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -56,25 +56,13 @@ pub enum Loss {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The directory or a file in it cannot be made or written.
-    #[error("the data directory {} cannot be written", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    /// Its database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] leasehold_sqlite::OpenError),
     /// Another process has it open.
     #[error("another server is running on the data directory {}", path.display())]
     Locked {
         /// The directory.
-        path: PathBuf,
-    },
-    /// Another program, such as `sqlite3`, has it open and writes to it.
-    #[error("another program writes to the journal {}", path.display())]
-    Busy {
-        /// The file.
         path: PathBuf,
     },
     /// It holds less than was acknowledged: its write-ahead log is damaged or gone, or an older copy
@@ -97,34 +85,6 @@ pub enum OpenError {
     Unknown {
         /// The file.
         path: PathBuf,
-    },
-    /// A newer version of this program wrote it.
-    #[error(
-        "the journal {} has schema version {found}, and this program knows versions up to {known}",
-        path.display()
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// Our version.
-        known: i64,
-    },
-    /// It is a database, but no journal.
-    #[error("the file {} is a database of another program", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is no database, or it is damaged.
-    #[error("the journal {} cannot be opened", path.display())]
-    Storage {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rusqlite::Error,
     },
 }
 
@@ -151,24 +111,23 @@ impl SqliteJournal {
     ///
     /// See [`OpenError`].
     pub fn open_with(directory: &Path, loss: Loss) -> Result<Self, OpenError> {
-        let unwritable = |source| OpenError::Directory { path: directory.to_owned(), source };
         let hold = |path| match Held::open(path) {
             Ok(held) => Ok(held),
             Err(HoldError::Locked) => Err(OpenError::Locked { path: directory.to_owned() }),
-            Err(HoldError::Io(source)) => Err(unwritable(source)),
+            Err(HoldError::Io(source)) => Err(unwritable(directory, source)),
         };
-        leasehold_sqlite::make_directory(directory).map_err(unwritable)?;
+        leasehold_sqlite::make_directory(directory)?;
         let path = directory.join(Self::FILE);
         let files = Files::new(hold(directory.join(Self::LOCK))?, hold(path.clone())?);
-        let connection = leasehold_sqlite::open(&path).map_err(Unusable::from);
-        let mut connection = connection.map_err(|error| open_error(error, &path))?;
+        let mut connection = leasehold_sqlite::open(&path)?;
         let compare = |commits| Self::compare(directory, commits, loss);
-        let mut prepare = || {
+        let mut prepare = || -> Result<_, OpenError> {
             // Before anything is written: what is missing may still be found. A database that does
             // not know its number is new, or of an older version, or no journal.
             let before = rows::commits(&connection).ok().map(compare).transpose()?;
-            SCHEMA.prepare(&mut connection).map_err(|error| open_error(error, &path))?;
-            let commits = rows::commits(&connection).map_err(|e| open_error(e.into(), &path))?;
+            SCHEMA.prepare(&mut connection)?;
+            let commits = rows::commits(&connection)
+                .map_err(|error| leasehold_sqlite::OpenError::new(error, &path))?;
             Ok((commits, before.map_or_else(|| compare(commits), Ok)?))
         };
         let prepared = prepare();
@@ -189,7 +148,7 @@ impl SqliteJournal {
         loss: Loss,
     ) -> Result<(Acknowledged, u64), OpenError> {
         let path = directory.join(Self::ACKNOWLEDGED);
-        let io = |source| OpenError::Directory { path: directory.to_owned(), source };
+        let io = |source| unwritable(directory, source);
         let (mut acknowledged, before) = match Acknowledged::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 if loss == Loss::Refuse {
@@ -226,19 +185,8 @@ impl SqliteJournal {
     }
 }
 
-/// What is wrong with the database at `path`.
-fn open_error(error: Unusable, path: &Path) -> OpenError {
-    let path = path.to_owned();
-    match error {
-        Unusable::Foreign => OpenError::Foreign { path },
-        Unusable::Newer { found, known } => OpenError::Newer { path, found, known },
-        Unusable::Busy => OpenError::Busy { path },
-        Unusable::Storage(source) if is_unwritable(&source) => {
-            let path = path.parent().unwrap_or(&path).to_owned();
-            OpenError::Directory { path, source: io_error(source) }
-        }
-        Unusable::Storage(source) => OpenError::Storage { path, source },
-    }
+fn unwritable(directory: &Path, source: io::Error) -> OpenError {
+    leasehold_sqlite::OpenError::Directory { path: directory.to_owned(), source }.into()
 }
 
 impl LoadError {

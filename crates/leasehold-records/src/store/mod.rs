@@ -19,10 +19,10 @@ mod states;
 
 use std::path::Path;
 
-use leasehold_sqlite::Unusable;
+use leasehold_sqlite::OpenError;
 use rusqlite::{Connection, Params, Row, TransactionBehavior};
 
-use crate::error::{OpenError, RecordsError};
+use crate::error::RecordsError;
 use disk_space::DiskSpace;
 pub use filter::{Filter, Order, Sort};
 use schema::SCHEMA;
@@ -91,11 +91,9 @@ impl Records {
     ///
     /// See [`OpenError`].
     pub fn open(directory: &Path, bounds: Bounds) -> std::result::Result<Self, OpenError> {
-        leasehold_sqlite::make_directory(directory)
-            .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
+        leasehold_sqlite::make_directory(directory)?;
         let path = directory.join(Self::FILE);
-        let disk_space = DiskSpace::new(&path);
-        Self::prepare(leasehold_sqlite::open(&path), &path, bounds, Some(disk_space))
+        Self::prepare(leasehold_sqlite::open(&path)?, bounds, Some(DiskSpace::new(&path)))
     }
 
     /// Records that last as long as the process. For tests.
@@ -104,21 +102,21 @@ impl Records {
     ///
     /// If SQLite cannot create them.
     pub fn in_memory(bounds: Bounds) -> std::result::Result<Self, OpenError> {
-        Self::prepare(Connection::open_in_memory(), Path::new(":memory:"), bounds, None)
+        let connection = Connection::open_in_memory()
+            .map_err(|error| OpenError::new(error, Path::new(":memory:")))?;
+        Self::prepare(connection, bounds, None)
     }
 
     fn prepare(
-        connection: rusqlite::Result<Connection>,
-        path: &Path,
+        mut connection: Connection,
         bounds: Bounds,
         disk_space: Option<DiskSpace>,
     ) -> std::result::Result<Self, OpenError> {
-        let prepared = connection.map_err(Unusable::from).and_then(|mut connection| {
-            SCHEMA.prepare(&mut connection)?;
-            connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
-            Ok(connection)
-        });
-        let connection = prepared.map_err(|error| OpenError::new(error, path))?;
+        SCHEMA.prepare(&mut connection)?;
+        let path = Path::new(connection.path().unwrap_or_default());
+        connection
+            .pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
+            .map_err(|error| OpenError::new(error, path))?;
         Ok(Self { connection, bounds, disk_space })
     }
 

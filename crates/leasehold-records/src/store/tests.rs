@@ -63,8 +63,7 @@ fn fourth_version() -> (Connection, Run) {
 #[test]
 fn records_of_the_fourth_version_are_searched_and_numbered_as_before() {
     let (connection, run) = fourth_version();
-    let path = Path::new(":memory:");
-    let mut records = Records::prepare(Ok(connection), path, Bounds::default(), None).unwrap();
+    let mut records = Records::prepare(connection, Bounds::default(), None).unwrap();
     let transaction = records.begin().unwrap();
     let state_names = Some(vec!["AwaitingRetry".to_owned()]);
     let filter = Filter { state_names, limit: 2, ..Filter::default() };

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leasehold_journal::{LoadError, OpenError, SqliteJournal};
+use leasehold_journal::{DatabaseError, LoadError, OpenError, SqliteJournal};
 use leasehold_node::{Clock, chain};
 use leasehold_records::Records;
 use leasehold_server::event_log::{self, EventLog};
@@ -31,7 +31,7 @@ enum StartError {
     #[error("{}; {}", chain(.0), journal_advice(.0))]
     Journal(OpenError),
     #[error("{}; {}", chain(.0), records_advice(.0))]
-    Records(leasehold_records::OpenError),
+    Records(DatabaseError),
     #[error("{}; {}", chain(.0), load_advice(.0))]
     Load(LoadError),
     #[error("{host}:{port} cannot be listened on: {error}; {}", listen_advice(.error))]
@@ -45,11 +45,11 @@ const RESTORE: &str = "restore it from a backup, or choose another directory wit
 
 fn journal_advice(error: &OpenError) -> &'static str {
     match error {
-        OpenError::Directory { source, .. } => directory_advice(source),
+        OpenError::Database(DatabaseError::Foreign { .. }) => {
+            "choose another directory with --data-dir"
+        }
+        OpenError::Database(error) => database_advice(error, RESTORE),
         OpenError::Locked { .. } => "stop that server, or choose another directory with --data-dir",
-        OpenError::Newer { .. } => "use the version that wrote it, or a newer one",
-        OpenError::Foreign { .. } => "choose another directory with --data-dir",
-        OpenError::Busy { .. } => "close it there, and start again",
         OpenError::Lost { .. } | OpenError::Unknown { .. } => {
             "put back what is missing, or start once with --accept-loss: what was acknowledged since \
              is lost then, and its holders have to be looked after"
@@ -80,29 +80,31 @@ fn listen_advice(error: &io::Error) -> &'static str {
     }
 }
 
-fn records_advice(error: &leasehold_records::OpenError) -> &'static str {
-    use leasehold_records::OpenError;
+fn records_advice(error: &DatabaseError) -> &'static str {
+    database_advice(error, "move the file away: limits and leases are not in it")
+}
+
+fn database_advice(error: &DatabaseError, otherwise: &'static str) -> &'static str {
     match error {
-        OpenError::Directory { source, .. } => directory_advice(source),
-        OpenError::Newer { .. } => "use the version that wrote them, or a newer one",
-        OpenError::Busy { .. } => "close them there, and start again",
-        _ => "move the file away: limits and leases are not in it",
+        DatabaseError::Directory { source, .. } => directory_advice(source),
+        DatabaseError::Newer { .. } => "use the version that wrote it, or a newer one",
+        DatabaseError::Busy { .. } => "close it there, and start again",
+        _ => otherwise,
     }
 }
 
 impl StartError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Journal(OpenError::Directory { .. }) | Self::Load(LoadError::Full) => {
-                Exit::CannotCreate
-            }
-            Self::Journal(OpenError::Locked { .. } | OpenError::Busy { .. })
-            | Self::Records(leasehold_records::OpenError::Busy { .. }) => Exit::Busy,
-            Self::Journal(OpenError::Newer { .. }) => Exit::Newer,
+            Self::Journal(OpenError::Database(error)) | Self::Records(error) => match error {
+                DatabaseError::Directory { .. } => Exit::CannotCreate,
+                DatabaseError::Busy { .. } => Exit::Busy,
+                DatabaseError::Newer { .. } => Exit::Newer,
+                _ => Exit::Data,
+            },
+            Self::Load(LoadError::Full) => Exit::CannotCreate,
+            Self::Journal(OpenError::Locked { .. }) => Exit::Busy,
             Self::Journal(_) | Self::Load(_) => Exit::Data,
-            Self::Records(leasehold_records::OpenError::Directory { .. }) => Exit::CannotCreate,
-            Self::Records(leasehold_records::OpenError::Newer { .. }) => Exit::Newer,
-            Self::Records(_) => Exit::Data,
             Self::Listen { .. } => Exit::Unavailable,
             Self::Runtime(_) => Exit::Software,
         }

@@ -124,7 +124,7 @@ fn damage(path: &Path) {
 fn a_damaged_journal_ends_with_65() {
     let home = with_journal();
     damage(&journal(&home));
-    check(home.start_command(&[]), 65, &["journal", "backup"]);
+    check(home.start_command(&[]), 65, &["leasehold.db", "backup"]);
 }
 
 #[test]
