@@ -1,9 +1,9 @@
 //! How many commits were acknowledged, in a file of its own: SQLite stops reading a write-ahead log
-//! at its first damaged frame, and says nothing of what was behind it.
+//! at its first damaged frame, and does not report the frames behind it.
 //!
-//! The number is written after each commit and made durable every few seconds. So it survives the
-//! end of the process, is a little late after a loss of power, and is never ahead of what was
-//! acknowledged.
+//! The journal writes the number after each commit, and synchronises the file every 1,024 commits. So
+//! the number survives the end of the process, may be too low after a loss of power, and is never
+//! higher than what was acknowledged.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,8 +23,8 @@ pub(super) struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Opens the file, which is made if it is not there. Answers with it the number of commits that
-    /// it says were acknowledged: `None` for a new one.
+    /// Opens the file, and creates it if it is missing. Returns it with the number of acknowledged
+    /// commits that it holds: `None` for a new file.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Option<u64>)> {
         let mut file = File::options()
             .create(true)
@@ -41,7 +41,7 @@ impl Acknowledged {
         Ok((Self { file, synced: 0 }, number))
     }
 
-    /// So many commits are acknowledged from now on.
+    /// Writes how many commits are acknowledged.
     pub(super) fn set(&mut self, commits: u64) -> io::Result<()> {
         self.file.write_all_at(format!("{commits:020}\n").as_bytes(), 0)?;
         if commits < self.synced || commits - self.synced >= SYNC_EVERY {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_is_what_was_written_last() {
+    fn the_number_is_the_one_written_last() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("acknowledged");
         let (mut file, before) = Acknowledged::open(&path).unwrap();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_holds_no_number_is_an_error_and_not_a_new_one() {
+    fn a_file_without_a_number_is_an_error_and_not_a_new_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("acknowledged");
         for text in ["7\n", "0000000000000000000x\n", "000000000000000000012\n\n"] {

@@ -77,9 +77,9 @@ struct Stamp {
 type Moment = (i64, i64);
 
 impl Held {
-    /// Opens a file, which is made if it is not there, and locks it.
+    /// Opens a file, creates it if it is missing, and locks it.
     pub(super) fn open(path: PathBuf) -> Result<Self, HoldError> {
-        // To open a FIFO or a device can block for good, or do worse.
+        // Opening a FIFO or a device can block for ever, or do worse.
         match fs::metadata(&path) {
             Ok(metadata) if !metadata.is_file() => {
                 let error = format!("{} is not a regular file", path.display());

@@ -1,8 +1,8 @@
 //! The embedded journal: one SQLite file in WAL mode, synchronised at every commit.
 //!
-//! One writer owns the connection. Group commit happens above: whatever arrived while one
-//! commit ran is in the next [`Changes`], so a busy server pays one `fsync` for hundreds of
-//! requests and an idle one answers within one.
+//! One writer owns the connection. Group commit happens above: all requests that arrived during one
+//! commit are in the next [`Changes`], so a busy server pays one `fsync` for hundreds of requests and
+//! an idle one answers within one.
 
 mod acknowledged;
 mod files;
@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use leasehold_engine::{Changes, Snapshot};
 use leasehold_sqlite::is_full;
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{CommitError, Journal, LoadError};
 use acknowledged::Acknowledged;
@@ -29,11 +29,11 @@ use schema::SCHEMA;
 /// A journal in a directory of its own.
 #[derive(Debug)]
 pub struct SqliteJournal {
-    // Closed before the files are let go: to close any descriptor of the database ends the locks
-    // that SQLite has on it.
+    // Closed before the files: closing any descriptor of the database ends the locks that SQLite has
+    // on it.
     connection: Connection,
-    /// Held for as long as the journal is open: a second server must not write beside us, by this
-    /// path or by another one of the same database.
+    /// Held for as long as the journal is open: no second server may write to the same database, by
+    /// this path or by another one.
     files: Files,
     acknowledged: Acknowledged,
     /// How many commits are durable.
@@ -48,7 +48,7 @@ pub enum Loss {
     /// It is not opened.
     #[default]
     Refuse,
-    /// It is opened as it is: an operator has decided so.
+    /// It is opened as it is, by an operator's decision.
     Accept,
 }
 
@@ -94,8 +94,8 @@ impl SqliteJournal {
     const LOCK: &str = "leasehold.lock";
     const ACKNOWLEDGED: &str = "leasehold.acknowledged";
 
-    /// Opens the journal in `directory`, making both if they are not there, and brings an
-    /// older schema up to date without losing a lease.
+    /// Opens the journal in `directory`, creates both if they are missing, and brings an older schema
+    /// up to date without losing a lease.
     ///
     /// # Errors
     ///
@@ -122,8 +122,8 @@ impl SqliteJournal {
         let mut connection = leasehold_sqlite::open(&path)?;
         let compare = |commits| Self::compare(directory, commits, loss);
         let mut prepare = || -> Result<_, OpenError> {
-            // Before anything is written: what is missing may still be found. A database that does
-            // not know its number is new, or of an older version, or no journal.
+            // Before the first write: an operator may still find what is missing. A database without
+            // a number is new, or of an older version, or no journal.
             let before = rows::commits(&connection).ok().map(compare).transpose()?;
             SCHEMA.prepare(&mut connection)?;
             let commits = rows::commits(&connection)
@@ -132,16 +132,16 @@ impl SqliteJournal {
         };
         let prepared = prepare();
         if prepared.is_err() {
-            // To close it would move what is in the write-ahead log, as far as it can be read, and
-            // delete the log.
+            // A close with a checkpoint would move the readable part of the write-ahead log into the
+            // database, and delete the log.
             let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
         let (commits, (acknowledged, missing)) = prepared?;
         Ok(Self { connection, files, acknowledged, commits, missing })
     }
 
-    /// Compares what is durable with what was acknowledged. It may be more: the end can come before
-    /// the answer. Answers how many commits are missing.
+    /// Compares the durable commits with the acknowledged ones. More may be durable: the process can
+    /// end before it answers. Returns how many are missing.
     fn compare(
         directory: &Path,
         commits: u64,
@@ -168,14 +168,26 @@ impl SqliteJournal {
         Ok((acknowledged, missing))
     }
 
-    /// How many acknowledged commits were missing when it was opened: not 0 with [`Loss::Accept`]
-    /// alone.
+    /// Writes changes in a transaction. Its statements are prepared once, unlike rusqlite's own.
+    fn write(&self, changes: &Changes, commit: u64) -> rusqlite::Result<()> {
+        let run = |sql| self.connection.prepare_cached(sql)?.execute([]);
+        run("BEGIN IMMEDIATE")?;
+        let written = rows::write(&self.connection, changes, commit).and_then(|()| run("COMMIT"));
+        if written.is_err() && !self.connection.is_autocommit() {
+            // The error that is returned says why.
+            let _ = run("ROLLBACK");
+        }
+        written.map(drop)
+    }
+
+    /// How many acknowledged commits were missing when it was opened: 0 except with
+    /// [`Loss::Accept`].
     pub fn commits_missing(&self) -> u64 {
         self.missing
     }
 
-    /// Lets the file grow to so many pages at the most; beyond, commits fail as they do on a
-    /// full disk. `None` takes the bound away.
+    /// Bounds the number of pages of the database; beyond, commits fail as they do on a full disk.
+    /// `None` removes the bound.
     ///
     /// # Errors
     ///
@@ -204,17 +216,10 @@ impl Journal for SqliteJournal {
     fn commit(&mut self, changes: &Changes) -> Result<(), CommitError> {
         self.files.check()?;
         let commit = self.commits + 1;
-        let write = |connection: &mut Connection| {
-            // Dropped without a commit, the transaction rolls back.
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            rows::write(&transaction, changes, commit)?;
-            transaction.commit()
-        };
-        write(&mut self.connection).map_err(|error| {
+        self.write(changes, commit).map_err(|error| {
             if is_full(&error) { CommitError::Full } else { CommitError::Storage(Box::new(error)) }
         })?;
-        // Only what stands in files that are still there may be acknowledged.
+        // A commit to files that were replaced meanwhile must not be acknowledged.
         self.files.check()?;
         self.commits = commit;
         self.acknowledged.set(self.commits).map_err(|error| match error.kind() {

@@ -1,5 +1,5 @@
-//! Where leases come from, as JSON in their rows. What is not known is not in it, and leases that
-//! come from the same place share it in memory.
+//! Where leases come from, as JSON in their rows. Unknown fields are left out, and leases with the same
+//! origin share it in memory.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -11,7 +11,7 @@ use leasehold_engine::{
 };
 use leasehold_sqlite::{check_sum, execute_with_sum};
 use rusqlite::types::{ToSql, Type};
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Row, Statement, params};
 use serde::{Deserialize, Serialize};
 
 use super::origins::{self, Origins};
@@ -66,9 +66,9 @@ fn is_zero(drained: &str) -> bool {
     drained.is_empty()
 }
 
-/// Writes changes as the commit with this number.
+/// Writes changes as the commit with this number, within a transaction.
 pub(super) fn write(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     changes: &Changes,
     commit: u64,
 ) -> rusqlite::Result<()> {
@@ -79,90 +79,88 @@ pub(super) fn write(
         integer(changes.totals.limits),
         integer(changes.totals.leases),
     ];
-    execute_with_sum(&mut *transaction.prepare_cached(statements::UPDATE_LEDGER)?, ledger)?;
+    execute_with_sum(&mut *connection.prepare_cached(statements::UPDATE_LEDGER)?, ledger)?;
     if let Some(resume) = changes.resumed {
-        transaction
+        connection
             .prepare_cached(statements::MOVE_DEADLINES)?
             .execute(params![resume.after.as_micros(), integer(resume.by.as_micros())])?;
     }
-    let mut delete = transaction.prepare_cached("DELETE FROM limits WHERE id = ?1")?;
-    for id in &changes.deleted_limits {
-        delete.execute([id.0.to_be_bytes()])?;
-    }
-    write_limits(transaction, &changes.limits)?;
-    let mut delete = transaction.prepare_cached("DELETE FROM leases WHERE fence = ?1")?;
-    for fence in &changes.ended {
-        delete.execute([integer(fence.0)])?;
-    }
-    write_leases(transaction, &changes.leases)?;
-    write_endings(transaction, &changes.endings)?;
-    let mut delete = transaction.prepare_cached("DELETE FROM endings WHERE fence = ?1")?;
-    for fence in &changes.forgotten {
-        delete.execute([integer(fence.0)])?;
-    }
-    Ok(())
+    let deleted = changes.deleted_limits.iter().map(|id| id.0.to_be_bytes());
+    for_each(connection, "DELETE FROM limits WHERE id = ?1", deleted, |delete, id| {
+        delete.execute([id])
+    })?;
+    for_each(connection, statements::PUT_LIMIT, &changes.limits, put_limit)?;
+    let delete = |delete: &mut Statement<'_>, fence: &Fence| delete.execute([integer(fence.0)]);
+    for_each(connection, "DELETE FROM leases WHERE fence = ?1", &changes.ended, delete)?;
+    for_each(connection, statements::PUT_LEASE, &changes.leases, put_lease)?;
+    for_each(connection, statements::PUT_ENDING, &changes.endings, put_ending)?;
+    for_each(connection, "DELETE FROM endings WHERE fence = ?1", &changes.forgotten, delete)
 }
 
-fn write_limits(transaction: &Transaction<'_>, limits: &[Limit]) -> rusqlite::Result<()> {
-    let mut put = transaction.prepare_cached(statements::PUT_LIMIT)?;
-    for limit in limits {
-        let columns: &[&dyn ToSql] = params![
-            limit.id.0.to_be_bytes(),
-            &*limit.name,
-            integer(limit.slots),
-            limit.active,
-            integer(limit.decay.as_units()),
-            limit.created.as_micros(),
-            limit.updated.as_micros(),
-            integer(limit.denied_slots),
-            limit.occupancy_seconds_average,
-            limit.settled.as_micros(),
-            unleased_to_text(&limit.unleased),
-        ];
-        execute_with_sum(&mut put, columns)?;
+/// Executes a statement for each of some things. Most commits have none of a kind, and need no
+/// statement then.
+fn for_each<T>(
+    connection: &Connection,
+    sql: &str,
+    things: impl IntoIterator<Item = T>,
+    execute: impl Fn(&mut Statement<'_>, T) -> rusqlite::Result<usize>,
+) -> rusqlite::Result<()> {
+    let mut things = things.into_iter().peekable();
+    if things.peek().is_none() {
+        return Ok(());
     }
-    Ok(())
+    let mut statement = connection.prepare_cached(sql)?;
+    things.try_for_each(|thing| execute(&mut statement, thing).map(drop))
 }
 
-fn write_leases(transaction: &Transaction<'_>, leases: &[Lease]) -> rusqlite::Result<()> {
-    let mut put = transaction.prepare_cached(statements::PUT_LEASE)?;
-    for lease in leases {
-        let columns: &[&dyn ToSql] = params![
-            integer(lease.fence.0),
-            lease.id.0.to_be_bytes(),
-            lease.holder.as_ref().map(|holder| &*holder.kind),
-            lease.holder.as_ref().map(|holder| &*holder.id),
-            holdings_to_text(&lease.holdings),
-            lease.created.as_micros(),
-            lease.deadline.map(Timestamp::as_micros),
-            lease.notes.as_deref().map(notes_to_text),
-            lease.origin.as_deref().map(origins::to_text),
-        ];
-        execute_with_sum(&mut put, columns)?;
-    }
-    Ok(())
+fn put_limit(put: &mut Statement<'_>, limit: &Limit) -> rusqlite::Result<usize> {
+    let columns: &[&dyn ToSql] = params![
+        limit.id.0.to_be_bytes(),
+        &*limit.name,
+        integer(limit.slots),
+        limit.active,
+        integer(limit.decay.as_units()),
+        limit.created.as_micros(),
+        limit.updated.as_micros(),
+        integer(limit.denied_slots),
+        limit.occupancy_seconds_average,
+        limit.settled.as_micros(),
+        unleased_to_text(&limit.unleased),
+    ];
+    execute_with_sum(put, columns)
 }
 
-fn write_endings(transaction: &Transaction<'_>, endings: &[Ending]) -> rusqlite::Result<()> {
-    let mut put = transaction.prepare_cached(statements::PUT_ENDING)?;
-    for ending in endings {
-        let (how, reason, by) = match &ending.how {
-            EndReason::Expired => ("expired", None, None),
-            EndReason::Revoked { reason, by } => ("revoked", reason.as_deref(), by.as_deref()),
-            EndReason::Repossessed { evidence } => ("repossessed", Some(&**evidence), None),
-            EndReason::Released => ("released", None, None),
-        };
-        let columns: &[&dyn ToSql] = params![
-            integer(ending.fence.0),
-            ending.lease.0.to_be_bytes(),
-            ending.at.as_micros(),
-            how,
-            reason,
-            by,
-        ];
-        execute_with_sum(&mut put, columns)?;
-    }
-    Ok(())
+fn put_lease(put: &mut Statement<'_>, lease: &Lease) -> rusqlite::Result<usize> {
+    let columns: &[&dyn ToSql] = params![
+        integer(lease.fence.0),
+        lease.id.0.to_be_bytes(),
+        lease.holder.as_ref().map(|holder| &*holder.kind),
+        lease.holder.as_ref().map(|holder| &*holder.id),
+        holdings_to_text(&lease.holdings),
+        lease.created.as_micros(),
+        lease.deadline.map(Timestamp::as_micros),
+        lease.notes.as_deref().map(notes_to_text),
+        lease.origin.as_deref().map(origins::to_text),
+    ];
+    execute_with_sum(put, columns)
+}
+
+fn put_ending(put: &mut Statement<'_>, ending: &Ending) -> rusqlite::Result<usize> {
+    let (how, reason, by) = match &ending.how {
+        EndReason::Expired => ("expired", None, None),
+        EndReason::Revoked { reason, by } => ("revoked", reason.as_deref(), by.as_deref()),
+        EndReason::Repossessed { evidence } => ("repossessed", Some(&**evidence), None),
+        EndReason::Released => ("released", None, None),
+    };
+    let columns: &[&dyn ToSql] = params![
+        integer(ending.fence.0),
+        ending.lease.0.to_be_bytes(),
+        ending.at.as_micros(),
+        how,
+        reason,
+        by,
+    ];
+    execute_with_sum(put, columns)
 }
 
 /// How many commits are durable.
