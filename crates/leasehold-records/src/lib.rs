@@ -18,8 +18,8 @@ pub mod transition;
 
 pub use error::RecordsError;
 pub use event::{EventFilter, EventPage, EventRow, LoggedUntil};
-pub use flow::{Flow, FlowSort};
+pub use flow::Flow;
 pub use leasehold_sqlite::OpenError;
 pub use run::{Identity, Run, RunKind};
 pub use state::{State, StateType, micros_from_text};
-pub use store::{Bounds, Filter, Order, Records, Sort, Transaction};
+pub use store::{Bounds, Filter, FlowSort, Order, Records, Sort, Transaction};

@@ -133,10 +133,10 @@ impl Run {
         let was = self.state_type();
         match state.kind {
             StateType::Running => {
-                // Clients that number no transitions may ask twice for the same one.
+                // A client that numbers no transitions may repeat one.
                 let is_repeated = self.kind == RunKind::TaskRun && was == Some(StateType::Running);
                 if self.kind == RunKind::TaskRun && was.is_some_and(StateType::is_terminal) {
-                    // Its flow runs again, and it has all its attempts again.
+                    // Its flow runs again, and the task has all its attempts again.
                     self.run_count = 0;
                 }
                 self.run_count += u64::from(!is_repeated);

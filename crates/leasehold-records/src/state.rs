@@ -12,19 +12,19 @@ pub enum StateType {
     Scheduled,
     /// About to begin.
     Pending,
-    /// At work.
+    /// It runs.
     Running,
-    /// Over, and well.
+    /// Over: it succeeded.
     Completed,
     /// Over: its code failed.
     Failed,
-    /// Over: somebody stopped it.
+    /// Over: a client cancelled it.
     Cancelled,
     /// Over: its process was lost.
     Crashed,
-    /// Waiting to be told to go on.
+    /// It waits to be resumed.
     Paused,
-    /// Asked to stop.
+    /// A client has asked it to stop.
     Cancelling,
 }
 
@@ -102,9 +102,9 @@ pub struct State {
     pub at_micros: i64,
     /// A sentence.
     pub message: Option<String>,
-    /// What its client said of a result.
+    /// The result, as its client describes it.
     pub data: Value,
-    /// What its client said besides.
+    /// Other fields from its client.
     pub details: Map<String, Value>,
 }
 
@@ -120,7 +120,7 @@ impl State {
         micros_from_text(text)
     }
 
-    /// Whether there is a result that somebody else can read.
+    /// Whether there is a result that other programs can read.
     pub fn has_persisted_result(&self) -> bool {
         match &self.data {
             Value::Null => false,

@@ -1,10 +1,9 @@
 //! Which states a run may enter. Pure: the run, the state that its client proposes, and the time
 //! come in; a [`Verdict`] goes out. A state that takes the place of the proposed one keeps its id.
 //!
-//! These are the few rules that a client counts on: retries are counted here, a run that is
-//! over stays over, a run that is to stop does not go on. A transition that was made already is
-//! accepted again, so that a client whose answer was lost may ask once more; the server that
-//! this contract comes from refuses it.
+//! These are the few rules that a client relies on: retries are counted here, a run that is over stays
+//! over, and a cancelling run does not go on. A repeated transition is accepted again, so that a client
+//! whose answer was lost can repeat its request; the server of the recorded contract refuses it.
 
 mod pause;
 
@@ -16,22 +15,22 @@ use crate::state::{State, StateType};
 pub(crate) use self::pause::remember;
 pub use self::pause::resumed;
 
-/// What becomes of a proposed state.
+/// The answer to a proposed state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// The run enters it.
     Accept(State),
     /// The run has entered it before.
     Repeated,
-    /// The run enters another one; without any, it stays in the one that it is in.
+    /// The run enters this other state, or stays in its own if there is none.
     Reject(Option<State>, &'static str),
-    /// The client is to propose it again after so many seconds.
+    /// The client proposes it again after so many seconds.
     Wait(f64, &'static str),
-    /// The client is to give up.
+    /// The client gives up.
     Abort(String),
 }
 
-/// Judges a proposal at `now_micros`. `flow_run` is what a task run runs in, if that is known.
+/// Judges a proposal at `now_micros`. `flow_run` is the flow run of a task run, if it is on record.
 pub fn judge(run: &Run, proposed: State, flow_run: Option<&Run>, now_micros: i64) -> Verdict {
     let Some(current) = &run.state else {
         if run.kind == RunKind::FlowRun
@@ -108,8 +107,7 @@ fn judge_flow_run(run: &Run, current: &State, proposed: &State) -> Option<Verdic
     None
 }
 
-/// Why a flow run that is cancelled has nothing that would have to be stopped first, if so: nobody
-/// would ever report that it was.
+/// Why a cancelled flow run has no process to stop, if so: no process would report that it stopped.
 fn why_nothing_has_to_stop(run: &Run, current: &State) -> Option<&'static str> {
     let has_process = run.details.get("infrastructure_pid").is_some_and(|pid| !pid.is_null());
     let was_left = || current.details.get("pause_reschedule").and_then(Value::as_bool);
@@ -146,7 +144,7 @@ fn judge_task_run(current: &State, proposed: &State, flow_run: Option<&Run>) -> 
     may_begin(proposed, flow_run)
 }
 
-/// Why a task that runs in a flow run may not begin, if so.
+/// Why a task of a flow run may not begin, if so.
 fn may_begin(proposed: &State, flow_run: Option<&Run>) -> Option<Verdict> {
     if proposed.kind != StateType::Running {
         return None;
@@ -169,19 +167,19 @@ fn may_begin(proposed: &State, flow_run: Option<&Run>) -> Option<Verdict> {
     }
 }
 
-/// What cannot happen any more to a run that is over.
+/// Whether a run that is over cannot enter such a state.
 fn is_too_late(kind: StateType) -> bool {
     matches!(kind, StateType::Cancelling | StateType::Paused | StateType::Crashed)
 }
 
-/// Tasks can say that a failure is not worth another attempt; flows say so of all of theirs, and
-/// mean nothing by it.
+/// A task can say that its failure is not worth another attempt. A flow says so of each failure, and
+/// it means nothing.
 fn is_retriable(run: &Run, failed: &State) -> bool {
     run.kind == RunKind::FlowRun
         || failed.details.get("retriable").and_then(Value::as_bool) != Some(false)
 }
 
-/// A run that runs again says so in the name of its state.
+/// A repeated run has a state with another name.
 fn named(run: &Run, current: &State, mut proposed: State, flow_run: Option<&Run>) -> State {
     if run.kind == RunKind::TaskRun && proposed.kind == StateType::Running && run.run_count > 0 {
         let is_retry = current.name == "AwaitingRetry"

@@ -1,9 +1,12 @@
-//! Which runs a search finds, and in which order; as SQL.
+//! Which runs a search finds, and in which order runs and flows come; as SQL.
+
+use std::cmp::Ordering;
 
 use rusqlite::types::Value;
 use uuid::Uuid;
 
 use super::row::integer;
+use crate::flow::Flow;
 use crate::run::RunKind;
 use crate::state::StateType;
 
@@ -48,6 +51,26 @@ pub enum Sort {
     End(Order),
     /// By how long they have run until a point in time, in microseconds.
     Duration(Order, i64),
+}
+
+/// In which order flows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowSort {
+    /// By creation, the newest first.
+    Newest,
+    /// By name.
+    Name(Order),
+}
+
+impl FlowSort {
+    /// Which of two flows comes first.
+    pub fn compare(self, a: &Flow, b: &Flow) -> Ordering {
+        match self {
+            Self::Newest => b.created_micros.cmp(&a.created_micros),
+            Self::Name(Order::Ascending) => a.name.cmp(&b.name),
+            Self::Name(Order::Descending) => b.name.cmp(&a.name),
+        }
+    }
 }
 
 /// Which end of an order comes first.

@@ -4,8 +4,8 @@ use rusqlite::{Row, params};
 use uuid::Uuid;
 
 use super::row::{document, id, integer};
-use super::{Order, Result, Transaction};
-use crate::flow::{Flow, FlowSort};
+use super::{FlowSort, Order, Result, Transaction};
+use crate::flow::Flow;
 
 impl Transaction<'_> {
     /// The flow with an id.

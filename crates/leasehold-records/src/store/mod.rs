@@ -24,7 +24,7 @@ use rusqlite::{Connection, Params, Row, TransactionBehavior};
 
 use crate::error::RecordsError;
 use disk_space::DiskSpace;
-pub use filter::{Filter, Order, Sort};
+pub use filter::{Filter, FlowSort, Order, Sort};
 use schema::SCHEMA;
 
 /// How large the write-ahead log stays after a larger transaction. SQLite writes it into the database

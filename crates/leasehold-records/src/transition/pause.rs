@@ -1,8 +1,8 @@
-//! Flow runs that pause, and go on. A pause has a key: a flow that runs again from its beginning does
-//! not stop again where it was told to go on.
+//! Flow runs that pause and resume. A pause has a key: a flow that runs again from its beginning does
+//! not pause again where it was resumed.
 //!
-//! A suspension ends the flow's process, and somebody would have to start it again by its deployment.
-//! There are no deployments here, and so no suspensions.
+//! A suspension ends the flow's process, which only a deployment could start again. There are no
+//! deployments here, and so no suspensions.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -59,7 +59,7 @@ pub(super) fn may_leave(current: &State, proposed: &State, now_micros: i64) -> O
         return None;
     }
     match proposed.kind {
-        // Its process is there as long as it is paused, and has to be stopped, however late.
+        // The process of a paused run is alive and has to be stopped, even after the timeout.
         StateType::Cancelling => return None,
         StateType::Pending => {
             let reason = "This run cannot transition to the PENDING state from the PAUSED state.";
@@ -88,7 +88,7 @@ pub(super) fn may_leave(current: &State, proposed: &State, now_micros: i64) -> O
     Some(Verdict::Reject(Some(failed), reason))
 }
 
-/// The state in which a paused flow run goes on.
+/// The state in which a paused flow run resumes.
 pub fn resumed(id: Uuid, now_micros: i64) -> State {
     State {
         id,
@@ -101,12 +101,12 @@ pub fn resumed(id: Uuid, now_micros: i64) -> State {
     }
 }
 
-/// Remembers in a flow run's policy, where clients look for it, which pauses it has seen.
+/// Adds a pause to the flow run's policy, where clients look for the pauses that it has seen.
 pub(crate) fn remember(run: &mut Run, was: Option<&State>, entered: &State) {
     let was_over = was.is_some_and(|was| was.kind.is_terminal());
     let is_retry = entered.kind == StateType::Scheduled && entered.name == "AwaitingRetry";
     if (was_over && !entered.kind.is_terminal()) || is_retry {
-        // It runs from its beginning, and pauses again.
+        // The flow runs from its beginning and pauses again.
         if let Some(policy) = policy(run).filter(|policy| policy.contains_key("pause_keys")) {
             policy.insert("pause_keys".to_owned(), Value::Array(Vec::new()));
             policy.insert("resuming".to_owned(), false.into());

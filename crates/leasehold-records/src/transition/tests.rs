@@ -25,7 +25,7 @@ fn run(kind: RunKind, states: &[StateType]) -> Run {
     run
 }
 
-/// The word for what becomes of it: `accept RUNNING`, `reject AwaitingRetry`, `wait 3`, `abort`.
+/// The verdict in words: `accept RUNNING`, `reject AwaitingRetry`, `wait 3`, `abort`.
 fn check(run: &Run, proposed: State, flow_run: Option<&Run>, expected: &str) {
     let said = match judge(run, proposed, flow_run, 10 * SECOND) {
         Verdict::Accept(state) => format!("accept {}", state.name),
@@ -52,7 +52,7 @@ fn a_run_goes_from_pending_to_running_to_its_end() {
 }
 
 #[test]
-fn a_transition_whose_answer_was_lost_may_be_asked_for_again() {
+fn a_client_whose_answer_was_lost_may_repeat_its_transition() {
     let mut proposed = state(StateType::Running);
     proposed.details.insert("transition_id".to_owned(), json!("one"));
     let mut running = run(RunKind::FlowRun, &[StateType::Pending]);
@@ -80,7 +80,7 @@ fn a_run_with_a_result_does_not_run_again() {
 }
 
 #[test]
-fn a_failure_is_retried_as_often_as_the_run_says() {
+fn a_failure_is_retried_as_often_as_its_policy_allows() {
     for kind in [RunKind::FlowRun, RunKind::TaskRun] {
         let mut running = run(kind, &[StateType::Pending, StateType::Running]);
         check(&running, state(StateType::Failed), None, "accept Failed");
@@ -100,7 +100,7 @@ fn a_failure_is_retried_as_often_as_the_run_says() {
 }
 
 #[test]
-fn a_failure_that_is_not_to_be_retried_is_not() {
+fn a_failure_that_is_not_retriable_is_not_retried() {
     let mut running = run(RunKind::TaskRun, &[StateType::Pending, StateType::Running]);
     running.details.insert("empirical_policy".to_owned(), json!({"retries": 3}));
     let mut failed = state(StateType::Failed);
@@ -111,7 +111,7 @@ fn a_failure_that_is_not_to_be_retried_is_not() {
 }
 
 #[test]
-fn a_list_of_delays_is_gone_through_and_its_last_repeated() {
+fn each_retry_has_the_next_delay_and_later_ones_the_last() {
     let mut running = run(RunKind::TaskRun, &[StateType::Running]);
     let policy = json!({"retries": 5, "retry_delay": [1, 2]});
     running.details.insert("empirical_policy".to_owned(), policy);
@@ -125,7 +125,7 @@ fn a_list_of_delays_is_gone_through_and_its_last_repeated() {
 }
 
 #[test]
-fn a_task_does_not_begin_in_a_flow_that_does_not_run() {
+fn a_task_does_not_begin_while_its_flow_does_not_run() {
     let task = run(RunKind::TaskRun, &[StateType::Pending]);
     let running = run(RunKind::FlowRun, &[StateType::Running]);
     let cancelled = run(RunKind::FlowRun, &[StateType::Running, StateType::Cancelled]);
@@ -143,7 +143,7 @@ fn a_run_that_is_cancelling_can_only_become_cancelled() {
 }
 
 #[test]
-fn a_flow_run_that_nothing_runs_of_is_cancelled_at_once() {
+fn a_flow_run_without_a_process_is_cancelled_at_once() {
     let cancelling = state(StateType::Cancelling);
     let mut waiting = run(RunKind::FlowRun, &[StateType::Running, StateType::Scheduled]);
     check(&waiting, cancelling.clone(), None, "reject Cancelled");
@@ -193,7 +193,7 @@ fn a_flow_run_pauses_once_for_each_key_until_it_runs_from_its_beginning() {
     check(&flow, first(), None, "reject");
     check(&flow, paused(json!({"pause_key": "2"})), None, "accept Paused");
 
-    // A retry, and a run that was over, begin anew.
+    // A retry, and a run that was over, begin again.
     flow.enter(State { name: "AwaitingRetry".to_owned(), ..state(StateType::Scheduled) });
     assert_eq!(flow.details["empirical_policy"], json!({"pause_keys": [], "resuming": false}));
     flow.enter(state(StateType::Running));
@@ -206,14 +206,14 @@ fn a_flow_run_pauses_once_for_each_key_until_it_runs_from_its_beginning() {
 }
 
 #[test]
-fn only_a_flow_run_that_runs_pauses() {
+fn only_a_running_flow_run_pauses() {
     check(&run(RunKind::FlowRun, &[]), state(StateType::Paused), None, "abort");
     let pending = run(RunKind::FlowRun, &[StateType::Pending]);
     check(&pending, state(StateType::Paused), None, "reject");
 }
 
 #[test]
-fn what_nobody_could_start_again_is_not_suspended() {
+fn a_flow_run_without_a_deployment_is_not_suspended() {
     let suspended =
         || State { name: "Suspended".to_owned(), ..paused(json!({"pause_reschedule": true})) };
     let mut flow = run(RunKind::FlowRun, &[StateType::Running]);
@@ -222,7 +222,7 @@ fn what_nobody_could_start_again_is_not_suspended() {
     flow.parent = Some(Uuid::now_v7());
     let verdict = judge(&flow, suspended(), None, 0);
     assert_eq!(verdict, Verdict::Abort("Cannot suspend subflows.".to_owned()));
-    // Nor is one paused that waits for an input that would be kept nowhere.
+    // A run that waits for an input is not paused either: inputs are not kept.
     let waits = paused(json!({"run_input_keyset": {"schema": "s"}}));
     check(&run(RunKind::FlowRun, &[StateType::Running]), waits, None, "abort");
 }
@@ -244,6 +244,6 @@ fn a_pause_that_timed_out_ends_the_run() {
     };
     assert_eq!(failed.kind, StateType::Failed);
     assert_eq!(failed.message.as_deref(), Some("The flow was running and never resumed."));
-    // Its process is still there, and has to be stopped.
+    // Its process is alive and has to be stopped.
     check(&flow, state(StateType::Cancelling), None, "accept Cancelling");
 }
