@@ -1,9 +1,9 @@
-//! The log of events: what happened to limits and leases, and what clients say of their work,
-//! each with time, limit, holder and reason.
+//! The log of events: what happened to limits and leases, and what clients report of their runs, each
+//! with time, limit, holder and reason.
 //!
-//! Written behind everybody's back: what happened is durable in the ledger's journal already, and
-//! neither a grant nor a client waits for this log. What comes faster than the budget allows, or
-//! than it can be written, is dropped and counted; the log says so itself.
+//! It is written behind the journal: a change is durable before its event is logged, and neither a
+//! grant nor a client waits for the log. Events that come faster than the budget or the disk allows are
+//! dropped and counted, and an event of the log itself reports how many.
 
 mod budget;
 mod catch_up;
@@ -35,7 +35,7 @@ use crate::doors::prefect::convert;
 use crate::ids;
 use crate::records::Recorder;
 
-/// How many may wait at once until what has happened is written.
+/// How many readers may wait at once until the events before them are written.
 const FLUSHES_MAX: usize = 64;
 
 /// Reaches the log.
@@ -62,15 +62,15 @@ pub struct LogTask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Running,
-    /// Nobody is told any more.
+    /// Subscribers get no more events.
     Closing,
-    /// Nothing happens any more.
+    /// The ledger has stopped.
     Ended,
 }
 
 impl EventLog {
-    /// Begins to listen to a ledger, and to write what happens: so many routine events a second
-    /// at the most, 0 for all of them.
+    /// Subscribes to a ledger and logs its events: so many routine events a second at the most, 0 for
+    /// all of them.
     pub fn start(
         ledger: &Handle,
         recorder: Recorder,
@@ -86,7 +86,7 @@ impl EventLog {
         let newest = Newest { tail: tail.clone(), latest };
         let writer = LogWriter::new(recorder.clone(), clock, budget, newest);
         let inbox = Inbox {
-            told: ledger.subscribe(),
+            from_ledger: ledger.subscribe(),
             from_clients,
             flushes: to_flush,
             stage: stages.clone(),
@@ -96,22 +96,22 @@ impl EventLog {
         (log, LogTask { stage, task })
     }
 
-    /// Notes what a client sent. Never waits.
+    /// Logs an event that a client sent. Never waits.
     pub(crate) fn note(&self, event: ClientEvent) {
         self.client_events.note(event);
     }
 
-    /// Notes what was found out here, apart from what happens in the ledger. Never waits.
+    /// Logs an event of the server itself. Never waits.
     pub(crate) fn note_ours(&self, event: EventRow) {
         self.client_events.note(ClientEvent::ours(event));
     }
 
-    /// Follows the log behind `filter.after`, until nobody is told any more.
+    /// Follows the log behind `filter.after` until the server closes its streams.
     pub(crate) fn follow(&self, filter: EventFilter) -> Follower {
         Follower::new(self.clone(), filter)
     }
 
-    /// The events that pass a filter, in its order: all that happened before it was asked.
+    /// The events that pass a filter, in its order: all that happened before the call.
     pub(crate) async fn find(&self, filter: EventFilter) -> Result<EventPage, Unavailable> {
         self.flush().await;
         self.read(filter).await
@@ -131,7 +131,7 @@ impl EventLog {
         self.recorder.write(move |records| records.events(&filter)).await
     }
 
-    /// Waits until what has happened is written.
+    /// Waits until all events so far are written.
     async fn flush(&self) {
         let (reply, flushed) = oneshot::channel();
         // A writer that has ended has nothing left to write.
@@ -142,12 +142,12 @@ impl EventLog {
 }
 
 impl LogTask {
-    /// Ends the streams of all who are told what happens.
+    /// Ends the streams of all subscribers.
     pub fn close(&self) {
         self.stage.send_replace(Stage::Closing);
     }
 
-    /// Waits until all that happened is written. The ledger has ended before.
+    /// Waits until all events are written. The ledger has stopped before.
     pub async fn stop(self) {
         self.stage.send_replace(Stage::Ended);
         if self.task.await.is_err() {
@@ -156,7 +156,7 @@ impl LogTask {
     }
 }
 
-/// What happened, as events: one for each limit, and what a Prefect server tells of it.
+/// The rows of an event: one for each limit, and the event of a Prefect server.
 fn events(event: &Event) -> Vec<EventRow> {
     let (kind, reason) = words::kind_and_reason(&event.kind);
     let origin = event.origin.as_deref().and_then(origin);
@@ -186,7 +186,7 @@ pub(crate) fn origin(origin: &Origin) -> Option<String> {
     serde_json::to_string(&convert::origin(origin)).ok()
 }
 
-/// Says what is not in the log.
+/// An event of the log itself: why other events are not in it.
 fn dropped(reason: String, at_micros: i64) -> EventRow {
     EventRow { reason: Some(reason), ..EventRow::new(ids::at(at_micros), "log.dropped", at_micros) }
 }

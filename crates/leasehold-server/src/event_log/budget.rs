@@ -1,25 +1,25 @@
-//! How many routine events are logged: what a busy limit grants and gets back comes faster than
-//! anybody reads, and writing all of it would cost more than the grants themselves. The log
-//! is bounded in number anyhow: at full speed it would hold a few seconds.
+//! How many routine events are logged. The grants and releases of a busy limit come faster than a
+//! person reads, and writing all of them would cost more than the grants themselves. The log is bounded
+//! in number: at full speed it would hold a few seconds.
 
 use leasehold_engine::{Event, EventKind, Timestamp};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
-/// So many seconds' worth of events pass at once after a time of rest.
+/// How many seconds' worth of events pass at once after a time of rest.
 const BURST_SECONDS: i64 = 10;
 
-/// Lets so many routine events a second pass. What is no routine always passes: an end that
-/// nobody asked for, and what operators do.
+/// Admits so many routine events a second. Others always pass: ends that no holder asked for, and
+/// what operators do.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// What one event costs.
     cost_nanos: i64,
-    /// Up to when the budget is spent.
+    /// Until when the budget is spent.
     spent_until_nanos: i64,
 }
 
 impl Budget {
-    /// So many events a second; 0 lets every one pass.
+    /// A budget of events a second; 0 is no bound.
     pub(super) fn new(events_per_second: u32) -> Self {
         let cost_nanos = match events_per_second {
             0 => 0,

@@ -1,6 +1,6 @@
-//! What the log lacks when a server starts: it is written a moment behind the journal, and what comes
-//! too fast is not in it. Without this, a lease that ended in the moment before a crash would be
-//! held in the log for good.
+//! The events that the log lacks when a server starts: it is written a moment behind the journal, and
+//! without the events that exceed its budget. Without these, a lease that ended in the moment before a
+//! crash would be held in the log for ever.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -14,50 +14,49 @@ use super::words::{HOLDS, kind_and_reason};
 use super::{dropped, holder, origin};
 use crate::ids;
 
-/// More grants than this do not happen in the moment by which the log is behind: for longer than
-/// that nothing could be written.
+/// How many grants are added at the most: more do not happen in the moment by which the log is behind.
 const GRANTS_MAX: usize = 2_000;
-/// No more than this share of the log is written at once: it is there for what happened before.
+/// The share of the log that is written at once at the most: the rest is for older events.
 const SHARE: u64 = 4;
 
 const LACKED: &str = "the log lacked it when the server started";
 
-/// Compares the log with what is durable, before anything else happens, and tells what it lacks:
-/// who holds what it was granted, and who holds no longer what the log says. Limits and leases do
-/// not depend on it: records that cannot be written stay as they are.
+/// Compares the log with the durable ledger before the server starts, and adds the events that the log
+/// lacks: grants of leases that live, and ends of leases that do not. Limits and leases do not depend on
+/// it: if the records cannot be written, the server starts without.
 pub fn catch_up(records: &mut Records, durable: &Snapshot) {
-    match tell_untold(records, durable) {
+    match add_missing(records, durable) {
         Ok(0) => {}
         Ok(count) => {
-            tracing::info!(count, "the log of events was told what it lacked");
+            tracing::info!(count, "the events that the log lacked were added");
         }
         Err(error) => {
             let error = chain(&error);
-            tracing::warn!(error, "the log of events may lack what happened last");
+            tracing::warn!(error, "the log may lack the latest events");
         }
     }
 }
 
-/// Answers how many events that are.
-fn tell_untold(records: &mut Records, durable: &Snapshot) -> Result<usize, RecordsError> {
+/// Returns how many events it added.
+fn add_missing(records: &mut Records, durable: &Snapshot) -> Result<usize, RecordsError> {
     let records = records.begin()?;
-    let (mut events, mut granted) = untold(&records, durable)?;
+    let (mut events, mut granted) = missing(&records, durable)?;
     let mut too_many = keep_newest(&mut granted, GRANTS_MAX);
     events.extend(granted);
     let room = usize::try_from(records.events_max() / SHARE).unwrap_or(usize::MAX);
     too_many += keep_newest(&mut events, room);
     if too_many > 0 {
-        let reason = format!("{too_many} events that the log lacked were too many to be told");
+        let reason = format!("{too_many} events that the log lacked were too many to be added");
         events.push(dropped(reason, durable.at.as_micros()));
     }
-    // What was freed at a moment is told before what was granted then.
+    // Slots are freed before they are granted at the same moment.
     events.sort_by_key(|event| (event.at_micros, holds(event), event.number));
     records.add_events(&mut events)?;
     records.commit()?;
     Ok(events.len())
 }
 
-/// Answers how many are left out.
+/// Returns how many it left out.
 fn keep_newest(events: &mut Vec<EventRow>, max: usize) -> usize {
     let too_many = events.len().saturating_sub(max);
     if too_many > 0 {
@@ -67,23 +66,22 @@ fn keep_newest(events: &mut Vec<EventRow>, max: usize) -> usize {
     too_many
 }
 
-/// What is told of leases of which the log tells something, and grants of those of which it tells
-/// nothing.
-fn untold(
+/// The missing events of leases that are in the log, and grants of leases that are not.
+fn missing(
     records: &Transaction<'_>,
     durable: &Snapshot,
 ) -> Result<(Vec<EventRow>, Vec<EventRow>), RecordsError> {
-    let mut told: HashMap<LeaseId, Vec<EventRow>> = HashMap::new();
+    let mut logged: HashMap<LeaseId, Vec<EventRow>> = HashMap::new();
     for event in records.last_events_of_leases()? {
         if let Some(lease) = event.lease {
-            told.entry(LeaseId(lease.as_u128())).or_default().push(event);
+            logged.entry(LeaseId(lease.as_u128())).or_default().push(event);
         }
     }
-    let told_since = match records.logged_until()? {
+    let logged_since = match records.logged_until()? {
         LoggedUntil::Never => i64::MIN,
-        // Nothing is told before what happened earlier.
+        // Events are logged in the order in which they happened.
         LoggedUntil::At(at_micros) => at_micros,
-        // It may have told of all of them.
+        // All leases may have been in it.
         LoggedUntil::Pruned => i64::MAX,
     };
     let names: HashMap<LimitId, &str> =
@@ -91,19 +89,19 @@ fn untold(
     let (mut events, mut granted) = (Vec::new(), Vec::new());
     for lease in &durable.leases {
         let held = lease.holdings.iter().filter_map(|holding| names.get(&holding.limit).copied());
-        match told.remove(&lease.id) {
-            Some(last) => of_one_that_lives(lease, held.collect(), last, &mut events),
-            None if lease.created.as_micros() >= told_since => {
+        match logged.remove(&lease.id) {
+            Some(last) => missing_of_live_lease(lease, held.collect(), last, &mut events),
+            None if lease.created.as_micros() >= logged_since => {
                 let at_micros = lease.created.as_micros();
                 granted.extend(held.map(|name| of(lease, name, "lease.granted", at_micros)));
             }
-            // It was granted before the log begins, or too fast for it.
+            // It was granted before the log begins, or beyond the budget.
             None => {}
         }
     }
     let remembered: HashMap<LeaseId, &Ending> =
         durable.endings.iter().map(|ending| (ending.lease, ending)).collect();
-    for (lease, last) in told {
+    for (lease, last) in logged {
         let ending = remembered.get(&lease).copied();
         let ends = last.into_iter().filter(holds);
         events.extend(ends.map(|last| ended(last, ending, durable.at.as_micros())));
@@ -111,25 +109,25 @@ fn untold(
     Ok((events, granted))
 }
 
-/// What was told last of a lease that lives, compared with what it holds.
-fn of_one_that_lives(
+/// Compares the latest events of a lease that lives with what it holds.
+fn missing_of_live_lease(
     lease: &Lease,
-    mut untold: Vec<&str>,
+    mut unlogged: Vec<&str>,
     mut last: Vec<EventRow>,
     events: &mut Vec<EventRow>,
 ) {
-    let told_at = last.iter().map(|event| event.at_micros).max().unwrap_or(i64::MIN);
+    let logged_at = last.iter().map(|event| event.at_micros).max().unwrap_or(i64::MIN);
     last.retain(holds);
-    untold.retain(|name| {
-        let told = last.iter().position(|event| event.limit.as_deref() == Some(name));
-        told.map(|told| last.swap_remove(told)).is_none()
+    unlogged.retain(|name| {
+        let logged = last.iter().position(|event| event.limit.as_deref() == Some(name));
+        logged.map(|logged| last.swap_remove(logged)).is_none()
     });
-    let has_moved = !untold.is_empty() && !last.is_empty();
+    let has_moved = !unlogged.is_empty() && !last.is_empty();
     let (out, into) = match has_moved {
         true => ("lease.moved_out", "lease.moved_in"),
         false => ("lease.ended", "lease.granted"),
     };
-    let at_micros = told_at.max(lease.created.as_micros());
+    let at_micros = logged_at.max(lease.created.as_micros());
     events.extend(last.into_iter().map(|last| EventRow {
         id: ids::at(at_micros),
         at_micros,
@@ -137,10 +135,10 @@ fn of_one_that_lives(
         reason: Some(LACKED.to_owned()),
         ..last
     }));
-    events.extend(untold.into_iter().map(|name| of(lease, name, into, at_micros)));
+    events.extend(unlogged.into_iter().map(|name| of(lease, name, into, at_micros)));
 }
 
-/// The end of a lease on a limit of which was told last that it holds it.
+/// The end of a lease on a limit that it holds by its latest event.
 fn ended(last: EventRow, ending: Option<&Ending>, durable_at: i64) -> EventRow {
     let (kind, reason) = match ending {
         Some(ending) => kind_and_reason(&EventKind::Ended(EndReason::clone(&ending.how))),
@@ -151,7 +149,7 @@ fn ended(last: EventRow, ending: Option<&Ending>, durable_at: i64) -> EventRow {
     EventRow { id: ids::at(at_micros), at_micros, kind: kind.to_owned(), reason, ..last }
 }
 
-/// Whether it is held by whom this was told of last.
+/// Whether the lease holds the limit, if this is its latest event there.
 fn holds(last: &EventRow) -> bool {
     HOLDS.contains(&&*last.kind)
 }

@@ -1,6 +1,5 @@
-//! What clients send, on its way to the log: bounded in size each, and in number and size
-//! together. The log is written behind everybody's back, so what finds no room is dropped and
-//! counted, and no client waits.
+//! Events of clients on their way to the log: each is bounded in size, and all together in number and
+//! size. No client waits for the log: events beyond the bounds are dropped and counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,25 +12,25 @@ use uuid::Uuid;
 use crate::ids;
 use crate::liveness::observe;
 
-/// How many bytes an event may have that a client sends. A larger one loses its payload, and if
-/// it is larger without it, the event is not kept.
+/// How many bytes an event of a client may have. A larger event loses its payload, and is not kept if
+/// it is too large without.
 pub(crate) const EVENT_BYTES_MAX: usize = 64 << 10;
-/// How many events of clients may wait to be written, and how many bytes they may have.
+/// How many events of clients may wait for the log, and how many bytes they may have.
 const WAITING_MAX: usize = 4_096;
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
-/// What a client sent, as it is kept; `None` if it is too large.
+/// An event of a client as it is kept; `None` if it is too large.
 #[derive(Debug)]
 pub(crate) struct ClientEvent(Option<EventRow>);
 
-/// Notes what clients send.
+/// Where events of clients go in.
 #[derive(Clone, Debug)]
 pub(super) struct ClientEvents {
     waiting: mpsc::Sender<EventRow>,
     counts: Arc<Counts>,
 }
 
-/// Takes what was noted.
+/// Where they come out.
 #[derive(Debug)]
 pub(super) struct FromClients {
     waiting: mpsc::Receiver<EventRow>,
@@ -84,12 +83,12 @@ impl FromClients {
         self.waiting.len()
     }
 
-    /// How many found no room, since the start.
+    /// How many were dropped since the start.
     pub(super) fn dropped(&self) -> u64 {
         self.counts.dropped.load(Ordering::Relaxed)
     }
 
-    /// How many were too large, since the start.
+    /// How many were too large since the start.
     pub(super) fn too_large(&self) -> u64 {
         self.counts.too_large.load(Ordering::Relaxed)
     }
@@ -101,12 +100,12 @@ impl FromClients {
 }
 
 impl ClientEvent {
-    /// What was found out here, and is noted as what clients send is.
+    /// An event of the server itself, which takes the same way.
     pub(super) fn ours(event: EventRow) -> Self {
         Self(Some(event))
     }
 
-    /// What a client sent, with what can be looked for taken out of it.
+    /// An event of a client, with the fields that searches need taken out of it.
     pub(crate) fn new(
         event: &observe::ClientEvent,
         subject: Option<(RunKind, Uuid)>,
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_to_be_written_is_bounded_in_bytes() {
+    async fn events_that_wait_for_the_log_are_bounded_in_bytes() {
         let (events, mut from_clients) = channel();
         let event = || {
             let document = Some("x".repeat(EVENT_BYTES_MAX));

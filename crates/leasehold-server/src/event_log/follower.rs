@@ -1,6 +1,6 @@
-//! One who follows the log. It holds one event at a time, and a small part of the log while it
-//! is so far behind that the newest events are not at hand: what a subscriber does not read is
-//! not fetched for it.
+//! A subscriber of the log. It holds one event at a time, and a small part of the log while it is so far
+//! behind that its next events are not in memory: the server fetches no event before its subscriber
+//! reads.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use leasehold_records::EventFilter;
 use super::tail::AtHand;
 use super::{Entry, EventLog, Stage};
 
-/// How many bytes of the log are fetched at once for one who follows it.
+/// How many bytes of the log are fetched at once for a subscriber.
 pub(crate) const FOLLOWED_BYTES_MAX: u64 = 256 << 10;
 /// How many events that are.
 const FOLLOWED_MAX: u64 = 200;
@@ -34,8 +34,8 @@ impl Follower {
         Self { log, filter, ready: VecDeque::new() }
     }
 
-    /// Waits for the next event that passes. `None` when nobody is told any more. Nothing is
-    /// missed when it is dropped while it waits.
+    /// Waits for the next event that passes. `None` when the server closes its streams. It misses no
+    /// event if it is dropped while it waits.
     pub(crate) async fn next(&mut self) -> Option<Arc<Entry>> {
         loop {
             if let Some(entry) = self.ready.pop_front() {
@@ -62,8 +62,7 @@ impl Follower {
         }
     }
 
-    /// Fetches from the log what is not at hand. With nothing there, nothing passes of what was
-    /// `seen` to be in the log.
+    /// Fetches events that are not in memory. If it finds none, no event up to `seen` passes.
     async fn fetch(&mut self, seen: u64) -> Option<()> {
         let found = self.log.read(self.filter.clone()).await.ok()?;
         self.filter.after = match found.events.last() {

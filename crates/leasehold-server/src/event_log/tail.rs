@@ -1,5 +1,5 @@
-//! The newest events in memory. All who follow the log share them, and each form that an event is
-//! told in is written once, however many subscribers there are.
+//! The newest events in memory. All subscribers share them, and each form of an event is rendered once,
+//! however many subscribers there are.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -8,19 +8,19 @@ use axum::body::Bytes;
 use leasehold_records::{EventFilter, EventRow};
 use serde_json::Value;
 
-/// How many events are at hand, and how many bytes they have. Who is further behind reads the
+/// How many events are in memory, and how many bytes they have. A subscriber further behind reads the
 /// log.
 const EVENTS_MAX: usize = 2_048;
 const BYTES_MAX: u64 = 2 << 20;
 
-/// An event of the log, and what it looks like to those who follow the log.
+/// An event of the log, and how it is sent to subscribers.
 #[derive(Debug)]
 pub(crate) struct Entry {
     event: EventRow,
     /// As a part of a stream at `/api/leasehold/events`.
     frame: OnceLock<Bytes>,
-    /// As clients are told at `/api/events/out`.
-    told: OnceLock<RenderedEvent>,
+    /// As clients read it at `/api/events/out`.
+    rendered: OnceLock<RenderedEvent>,
 }
 
 /// An event as clients read it.
@@ -39,37 +39,37 @@ pub(super) struct Tail(Mutex<Newest>);
 struct Newest {
     events: VecDeque<Arc<Entry>>,
     bytes: u64,
-    /// All events behind this number are here; before the first one comes that is not known.
+    /// All events behind this number are here; `None` before the first one.
     begins_after: Option<u64>,
 }
 
-/// What is found at hand.
+/// What a search in memory finds.
 #[derive(Debug)]
 pub(super) enum AtHand {
     Next(Arc<Entry>),
     /// Nothing up to this number.
     NothingUpTo(u64),
-    /// There may be events that are in the log alone.
+    /// Events may be in the log alone.
     Unknown,
 }
 
 impl Entry {
     pub(crate) fn new(event: EventRow) -> Self {
-        Self { event, frame: OnceLock::new(), told: OnceLock::new() }
+        Self { event, frame: OnceLock::new(), rendered: OnceLock::new() }
     }
 
     pub(crate) fn event(&self) -> &EventRow {
         &self.event
     }
 
-    /// The part of a stream, which `make` writes if nobody has needed it before.
+    /// The part of a stream, which `make` renders the first time.
     pub(crate) fn frame(&self, make: impl FnOnce(&EventRow) -> Bytes) -> Bytes {
         self.frame.get_or_init(|| make(&self.event)).clone()
     }
 
-    /// The event for clients, which `make` writes if nobody has needed it before.
-    pub(crate) fn told(&self, make: impl FnOnce(&EventRow) -> RenderedEvent) -> &RenderedEvent {
-        self.told.get_or_init(|| make(&self.event))
+    /// The event for clients, which `make` renders the first time.
+    pub(crate) fn rendered(&self, make: impl FnOnce(&EventRow) -> RenderedEvent) -> &RenderedEvent {
+        self.rendered.get_or_init(|| make(&self.event))
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_hand_is_bounded_in_bytes_and_in_number() {
+    fn events_in_memory_are_bounded_in_bytes_and_in_number() {
         let tail = Tail::default();
         assert!(matches!(tail.next(&behind(0)), AtHand::Unknown));
         let bytes = 64 << 10;
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn subscribers_share_what_an_event_looks_like() {
+    fn subscribers_share_a_rendered_event() {
         let tail = Tail::default();
         tail.add(vec![event(7, 1)]);
         let frame = || match tail.next(&behind(6)) {

@@ -2,7 +2,7 @@
 
 use leasehold_engine::{Departure, EndReason, EventKind, Limit, Loss};
 
-/// Of whom something of these kinds is told last, holds what it was told of.
+/// A lease holds a limit if its latest event on that limit is one of these kinds.
 pub(super) const HOLDS: [&str; 3] = ["lease.granted", "lease.renewed_late", "lease.moved_in"];
 
 /// The kind of an event, and its reason.

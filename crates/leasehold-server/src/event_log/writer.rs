@@ -1,5 +1,5 @@
-//! The task that writes the log. It gathers for a moment, so that a busy ledger costs some writes
-//! a second and not one for each of its commits; whoever reads the log has it written at once.
+//! The task that writes the log. It gathers events for a moment, so that a busy ledger costs ten writes
+//! a second and not one for each of its commits. A reader of the log makes it write at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::records::Recorder;
 const GATHER_PERIOD: Duration = Duration::from_millis(100);
 /// How many events are written at once, about.
 const BATCH_MAX: usize = 1_024;
-/// How often it is told how many were dropped.
+/// How often the log reports how many events were dropped.
 const DROPPED_PERIOD: Span = Span::from_seconds(10);
 
 pub(super) struct LogWriter {
@@ -28,19 +28,19 @@ pub(super) struct LogWriter {
     budget: Budget,
     newest: Newest,
     dropped: u64,
-    /// What could not be written.
+    /// Events that could not be written.
     unwritten: u64,
-    /// What was missed as a whole: the ledger tells in batches, and was too far ahead.
+    /// Batches of the ledger that this task missed, because the ledger was too far ahead.
     batches_missed: u64,
-    /// What the log says was dropped.
-    told: Dropped,
-    /// What the batch that is being written says.
-    telling: Option<Dropped>,
-    /// When it was last tried to say so.
-    told_at: Timestamp,
+    /// What the log has reported as dropped.
+    reported: Dropped,
+    /// What the batch that is being written reports.
+    reporting: Option<Dropped>,
+    /// When the task last tried to report it.
+    reported_at: Timestamp,
 }
 
-/// Where events are put once they are durable.
+/// Where durable events are published.
 pub(super) struct Newest {
     pub(super) tail: Arc<Tail>,
     /// The number of the last event that is durable.
@@ -51,7 +51,7 @@ pub(super) struct Newest {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Dropped {
     events: u64,
-    /// Nobody knows how many events are in these.
+    /// Each with an unknown number of events.
     batches: u64,
     /// Events that clients sent, larger than what is kept.
     too_large: u64,
@@ -61,16 +61,16 @@ struct Dropped {
 
 /// Everything that reaches the writer.
 pub(super) struct Inbox {
-    pub(super) told: broadcast::Receiver<Events>,
+    pub(super) from_ledger: broadcast::Receiver<Events>,
     pub(super) from_clients: FromClients,
-    /// Who waits until all that has happened is written.
+    /// Readers that wait until all events so far are written.
     pub(super) flushes: mpsc::Receiver<oneshot::Sender<()>>,
     pub(super) stage: watch::Receiver<Stage>,
 }
 
 impl LogWriter {
     pub(super) fn new(recorder: Recorder, clock: Clock, budget: Budget, newest: Newest) -> Self {
-        let told_at = clock.now();
+        let reported_at = clock.now();
         Self {
             recorder,
             clock,
@@ -79,9 +79,9 @@ impl LogWriter {
             dropped: 0,
             unwritten: 0,
             batches_missed: 0,
-            told: Dropped::default(),
-            telling: None,
-            told_at,
+            reported: Dropped::default(),
+            reporting: None,
+            reported_at,
         }
     }
 
@@ -90,10 +90,10 @@ impl LogWriter {
         let mut is_over = false;
         while !is_over {
             let mut flushes = Vec::new();
-            // Until something happens …
+            // Wait for an event …
             tokio::select! {
                 biased;
-                happened = inbox.told.recv() => match happened {
+                happened = inbox.from_ledger.recv() => match happened {
                     Ok(happened) => self.take(&happened, &mut batch),
                     Err(broadcast::error::RecvError::Lagged(missed)) => {
                         self.batches_missed += missed;
@@ -104,7 +104,7 @@ impl LogWriter {
                 Some(reply) = inbox.flushes.recv() => flushes.push(reply),
                 _ = inbox.stage.wait_for(|stage| *stage == Stage::Ended) => is_over = true,
             }
-            // … and for a moment longer.
+            // … and gather more for a moment.
             if flushes.is_empty() && !is_over {
                 tokio::select! {
                     () = tokio::time::sleep(GATHER_PERIOD) => {}
@@ -117,17 +117,16 @@ impl LogWriter {
             }
             self.write_all(&mut inbox, &mut batch, is_over).await;
             for reply in flushes {
-                // Who asked may have left.
+                // The reader may have left.
                 let _ = reply.send(());
             }
         }
     }
 
-    /// Writes what is there by now, and until the end what comes meanwhile as well. Clients may send
-    /// faster than that can be written, and readers of the log wait for no more than what happened
-    /// before they asked.
+    /// Writes the events so far, and at the end of the server those that come meanwhile. Clients may
+    /// send faster than the task writes, and a reader waits only for the events before its request.
     async fn write_all(&mut self, inbox: &mut Inbox, batch: &mut Vec<EventRow>, is_over: bool) {
-        let mut waiting = inbox.told.len() + inbox.from_clients.len();
+        let mut waiting = inbox.from_ledger.len() + inbox.from_clients.len();
         loop {
             let taken = self.drain(inbox, batch);
             if batch.is_empty() {
@@ -141,11 +140,11 @@ impl LogWriter {
         }
     }
 
-    /// Takes what is there, up to what is written at once. Answers how much was taken.
+    /// Takes the events so far, up to one batch. Returns how many messages it took.
     fn drain(&mut self, inbox: &mut Inbox, batch: &mut Vec<EventRow>) -> usize {
         let mut taken = 0;
         while batch.len() < BATCH_MAX {
-            match inbox.told.try_recv() {
+            match inbox.from_ledger.try_recv() {
                 Ok(happened) => {
                     self.take(&happened, batch);
                     taken += 1;
@@ -174,24 +173,24 @@ impl LogWriter {
             records.add_events(&mut batch)?;
             Ok(batch)
         });
-        let telling = self.telling.take();
+        let reporting = self.reporting.take();
         match written.await {
             Ok(batch) => {
-                if let Some(telling) = telling {
-                    let reason = telling.since(self.told);
+                if let Some(reporting) = reporting {
+                    let reason = reporting.since(self.reported);
                     tracing::warn!(reason, "events were dropped");
                 }
-                self.told = telling.unwrap_or(self.told);
+                self.reported = reporting.unwrap_or(self.reported);
                 let last = batch.last().map(|event| event.number);
                 self.newest.tail.add(batch);
                 self.newest.latest.send_modify(|latest| *latest = last.unwrap_or(*latest));
             }
-            // What says how much was dropped comes again.
-            Err(_) => self.unwritten += count - u64::from(telling.is_some()),
+            // The report of dropped events comes again.
+            Err(_) => self.unwritten += count - u64::from(reporting.is_some()),
         }
     }
 
-    /// Takes what is to be logged of what happened.
+    /// Takes the events that the budget admits.
     fn take(&mut self, happened: &[Event], batch: &mut Vec<EventRow>) {
         for event in happened {
             if self.budget.admits(event) {
@@ -202,7 +201,7 @@ impl LogWriter {
         }
     }
 
-    /// What was dropped since that was told last, if it is time to tell.
+    /// What was dropped since the last report, if the next report is due.
     fn dropped_event(&mut self, from_clients: &FromClients) -> Option<EventRow> {
         let dropped = Dropped {
             events: self.dropped + from_clients.dropped(),
@@ -211,23 +210,23 @@ impl LogWriter {
             unwritten: self.unwritten,
         };
         let now = self.clock.now();
-        if dropped == self.told || now < self.told_at + DROPPED_PERIOD {
+        if dropped == self.reported || now < self.reported_at + DROPPED_PERIOD {
             return None;
         }
-        self.telling = Some(dropped);
-        self.told_at = now;
-        let reason = dropped.since(self.told);
+        self.reporting = Some(dropped);
+        self.reported_at = now;
+        let reason = dropped.since(self.reported);
         Some(super::dropped(reason, now.as_micros()))
     }
 }
 
 impl Dropped {
-    /// What was dropped since the log said so before, in words.
-    fn since(self, told: Self) -> String {
+    /// What was dropped since an earlier report, in words.
+    fn since(self, reported: Self) -> String {
         let mut reasons = Vec::new();
-        let events = self.events - told.events;
-        let batches = self.batches - told.batches;
-        let too_large = self.too_large - told.too_large;
+        let events = self.events - reported.events;
+        let batches = self.batches - reported.batches;
+        let too_large = self.too_large - reported.too_large;
         if events > 0 || batches > 0 {
             let more = match batches {
                 0 => String::new(),
@@ -235,7 +234,7 @@ impl Dropped {
             };
             reasons.push(format!("{events} events came too fast to be logged{more}"));
         }
-        let unwritten = self.unwritten - told.unwritten;
+        let unwritten = self.unwritten - reported.unwritten;
         if unwritten > 0 {
             reasons.push(format!("{unwritten} events could not be written to the disk"));
         }
@@ -260,7 +259,7 @@ mod tests {
     struct World {
         writer: LogWriter,
         inbox: Inbox,
-        told: broadcast::Sender<Events>,
+        ledger: broadcast::Sender<Events>,
         clock: Clock,
     }
 
@@ -268,20 +267,20 @@ mod tests {
         let clock = Clock::manual(Timestamp::from_micros(0));
         let records = Records::in_memory(Bounds::default()).unwrap();
         let (recorder, _) = Recorder::start(records, clock.clone());
-        let (told, inbox_told) = broadcast::channel(1);
+        let (ledger, from_ledger) = broadcast::channel(1);
         let newest = Newest { tail: Arc::default(), latest: watch::Sender::new(0) };
         let writer = LogWriter::new(recorder, clock.clone(), Budget::new(0), newest);
         let inbox = Inbox {
-            told: inbox_told,
+            from_ledger,
             from_clients: client_events::channel().1,
             flushes: mpsc::channel(1).1,
             stage: watch::channel(Stage::Running).1,
         };
-        World { writer, inbox, told, clock }
+        World { writer, inbox, ledger, clock }
     }
 
     impl World {
-        /// What is written next, if anything, after a while.
+        /// The next batch, when the next report is due.
         fn next(&mut self) -> Vec<EventRow> {
             self.clock.advance(DROPPED_PERIOD);
             let mut batch = Vec::new();
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_dropped_is_told_until_that_is_durable() {
+    async fn dropped_events_are_reported_until_the_report_is_durable() {
         let mut world = world();
         world.writer.dropped += 3;
         let working = std::mem::replace(&mut world.writer.recorder, Recorder::stopped());
@@ -310,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn batches_that_were_missed_are_not_told_to_be_events() {
+    async fn missed_batches_are_not_counted_as_events() {
         let mut world = world();
         let event = Event {
             at: Timestamp::from_micros(0),
@@ -321,7 +320,7 @@ mod tests {
             origin: None,
         };
         for _ in 0..3 {
-            world.told.send(Arc::from([event.clone()])).unwrap();
+            world.ledger.send(Arc::from([event.clone()])).unwrap();
         }
         let batch = world.next();
         let expected = "0 events came too fast to be logged, and 2 whole batches of events";
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_does_not_wait_for_what_clients_send_after_it_asked() {
+    async fn a_reader_does_not_wait_for_events_after_its_request() {
         const TOO_MANY: u64 = 50_000;
         let mut world = world();
         let (clients, from_clients) = client_events::channel();

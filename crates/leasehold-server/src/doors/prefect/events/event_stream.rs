@@ -73,7 +73,7 @@ pub(super) async fn serve(app: App, mut socket: Socket) {
 
 /// Tells an event if it is wanted. Answers whether the subscriber is still there.
 async fn tell(socket: &mut Socket, entry: &Entry, wanted: &Wanted) -> bool {
-    let told = entry.told(told);
+    let told = entry.rendered(told);
     if !wanted.occurred.includes(occurred_micros(entry.event(), told))
         || !wanted.passes(&told.event)
     {
