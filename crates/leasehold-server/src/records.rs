@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use leasehold_engine::{Span, Timestamp};
 use leasehold_node::{Clock, Unavailable, chain};
 use leasehold_records::{Records, RecordsError, Transaction};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -146,7 +147,8 @@ async fn nudge(work: mpsc::WeakSender<Work>, period: Duration) {
 
 fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>, period: Duration) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    let mut pruned_at = Instant::now();
+    let period = Span::from_micros(u64::try_from(period.as_micros()).unwrap_or(u64::MAX));
+    let mut pruned_at = clock.now();
     let (mut is_behind, mut overflows) = (false, false);
     let mut complaints = Complaints::new(period);
     loop {
@@ -160,14 +162,16 @@ fn run(mut records: Records, clock: &Clock, mut todo: mpsc::Receiver<Work>, peri
             complaints.space(records.lack_space());
             match &written {
                 Ok(now) => overflows = *now,
-                Err(error) => complaints.failure(error, "runs and events could not be recorded"),
+                Err(error) => {
+                    complaints.failure(error, clock.now(), "runs and events could not be recorded");
+                }
             }
             for reply in replies {
                 reply(written.is_ok());
             }
         }
-        if is_behind || overflows || pruned_at.elapsed() >= period {
-            pruned_at = Instant::now();
+        if is_behind || overflows || clock.now().since(pruned_at) >= period {
+            pruned_at = clock.now();
             overflows = false;
             is_behind = prune(&mut records, clock, &mut complaints);
         }
@@ -183,7 +187,7 @@ fn prune(records: &mut Records, clock: &Clock, complaints: &mut Complaints) -> b
         Ok(is_behind)
     });
     pruned.unwrap_or_else(|error| {
-        complaints.failure(&error, "old runs and events could not be pruned");
+        complaints.failure(&error, clock.now(), "old runs and events could not be pruned");
         false
     })
 }
@@ -215,19 +219,19 @@ fn write_batch(
 
 /// Logs what is wrong with the disk, once: on a full disk every batch fails alike.
 struct Complaints {
-    period: Duration,
-    failed_at: Option<Instant>,
+    period: Span,
+    failed_at: Option<Timestamp>,
     lacks_space: bool,
 }
 
 impl Complaints {
-    fn new(period: Duration) -> Self {
+    fn new(period: Span) -> Self {
         Self { period, failed_at: None, lacks_space: false }
     }
 
-    fn failure(&mut self, error: &RecordsError, what: &str) {
-        if self.failed_at.is_none_or(|at| at.elapsed() >= self.period) {
-            self.failed_at = Some(Instant::now());
+    fn failure(&mut self, error: &RecordsError, now: Timestamp, what: &str) {
+        if self.failed_at.is_none_or(|at| now.since(at) >= self.period) {
+            self.failed_at = Some(now);
             tracing::error!(error = %chain(error), "{what}");
         }
     }

@@ -57,6 +57,10 @@ const LAWS: &[Law] = &[
         binds: Binds::Product,
         places: &[
             ("crates/leasehold-node/src/clock.rs", "the clock"),
+            (
+                "crates/leasehold-server/src/http/serve/line.rs",
+                "tokio's clock, which times all patience with a connection and which tests pause",
+            ),
             ("crates/leasehold-sim/src/main.rs", "reports how long the whole run took"),
         ],
         remedy: "take the time as an argument; the clock is read at the outer edge",
