@@ -1,5 +1,5 @@
-//! Where we answer otherwise than the recorded server: on purpose, or because it fails with 500.
-//! And what no recording shows: bodies that are costly, or no text at all.
+//! Answers that differ from those of the recorded server: on purpose, or because that one fails with
+//! 500. And bodies that no recording has: costly ones, and some that are no text.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

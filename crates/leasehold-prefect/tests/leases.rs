@@ -1,4 +1,4 @@
-//! What a request for a lease may say, and what is told who says something else.
+//! Requests of the native API: what they may say, and how a bad one is refused.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -40,7 +40,7 @@ fn names_are_enough() {
 }
 
 #[test]
-fn everything_can_be_said() {
+fn a_request_may_use_every_field() {
     let labels = json!({"team": "data", "empty": ""});
     let lease = read(&json!({
         "limits": [{"name": "db"}],
@@ -59,7 +59,7 @@ fn everything_can_be_said() {
 }
 
 #[test]
-fn whatever_is_out_of_bounds_is_said_where_it_is() {
+fn a_value_out_of_bounds_is_reported_at_its_place() {
     let many: Vec<_> = (0..101).map(|n| json!({"name": n.to_string()})).collect();
     check(json!({"limits": []}), "too_short", json!(["limits"]));
     check(json!({"limits": many}), "too_long", json!(["limits"]));
@@ -133,7 +133,7 @@ fn a_thousand_leases_are_renewed_at_once_and_no_more() {
 }
 
 #[test]
-fn a_query_string_is_told_what_is_wrong_as_a_body_is() {
+fn a_query_string_is_refused_as_a_body_is() {
     let settings = Settings::default();
     let pairs = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -1,5 +1,5 @@
-//! Replays what the recorded server answered: the same bodies are understood in the same way, and
-//! refused with the same answers.
+//! Replays what the recorded server answered: this server accepts the same bodies, reads the same
+//! values in them, and refuses the others with the same answers.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

@@ -1,4 +1,4 @@
-//! Bodies by endpoint, and what was understood of them as JSON.
+//! Bodies by endpoint, and the values read in them as JSON.
 
 use leasehold_prefect::limits::{
     CreateLimit, Decrement, Filter, Increment, IncrementWithLease, ReleaseLease, RenewLease,
