@@ -8,6 +8,7 @@ mod circles;
 mod claims;
 mod crates;
 mod exceptions;
+mod floors;
 mod links;
 mod names;
 mod order;
@@ -45,6 +46,7 @@ pub(crate) fn check() -> Result<()> {
     let sources = source::read_all()?;
     let mut breaches = Vec::new();
     breaches.extend(crates::check(&crates::read()?));
+    breaches.extend(floors::check(&sources));
     breaches.extend(circles::check(&sources));
     for source in &sources {
         breaches.extend(names::check(source));

@@ -1,5 +1,6 @@
-//! A law: `docs/defects.md` has a row for each defect that code and tests cite by number, and each
-//! test that it names exists in the file that it names.
+//! Two laws about pages. `docs/defects.md` has a row for each defect that code and tests cite by
+//! number, and each test that it names exists in the file that it names. Files and types that
+//! `ARCHITECTURE.md` names exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,12 +8,13 @@ use std::fs;
 use anyhow::{Context as _, Result};
 
 use super::Breach;
-use super::source::Source;
+use super::source::{Kind, Source};
 use crate::environment::root;
 
 const PAGE: &str = "docs/defects.md";
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
 
-/// Checks the page, and that each number in the sources is on it.
+/// Checks both pages, and that each number in the sources is on the page of defects.
 pub(super) fn check(sources: &[Source]) -> Result<Vec<Breach>> {
     let page = fs::read_to_string(root().join(PAGE)).context(PAGE)?;
     let read = |path: &str| fs::read_to_string(root().join("docs").join(path)).ok();
@@ -28,7 +30,39 @@ pub(super) fn check(sources: &[Source]) -> Result<Vec<Breach>> {
             }
         }
     }
+    let architecture = fs::read_to_string(root().join(ARCHITECTURE)).context(ARCHITECTURE)?;
+    breaches.extend(check_names(&architecture, sources));
     Ok(breaches)
+}
+
+/// Checks that each file and each type that a page names in backticks is there.
+fn check_names(page: &str, sources: &[Source]) -> Vec<Breach> {
+    let idents: BTreeSet<_> = sources
+        .iter()
+        .flat_map(|source| &source.tokens)
+        .filter(|token| token.kind == Kind::Ident)
+        .map(|token| token.text.as_str())
+        .collect();
+    let is_there = |name: &str| match name.ends_with(".rs") {
+        true => sources.iter().any(|source| source.path.ends_with(&format!("/{name}"))),
+        false => name.split("::").all(|part| idents.contains(part)),
+    };
+    let is_type = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.contains(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == ':' || c == '_')
+    };
+    let mut breaches = Vec::new();
+    for (at, line) in page.lines().enumerate() {
+        let named = line.split('`').skip(1).step_by(2);
+        for name in named.filter(|name| (name.ends_with(".rs") || is_type(name)) && !is_there(name))
+        {
+            let place = format!("{ARCHITECTURE}:{}", at + 1);
+            let why = format!("`{name}` does not exist: name what is there now");
+            breaches.push(Breach { law: "architecture", place, why });
+        }
+    }
+    breaches
 }
 
 /// Checks that each row names a test, and that the file has it.
@@ -81,6 +115,20 @@ mod tests {
                 "the row names no test"
             ]
         );
+    }
+
+    #[test]
+    fn a_file_or_a_type_that_is_gone_is_found() {
+        let text = "pub struct Desk; impl Desk { fn wake() {} }".to_owned();
+        let sources = [Source::new("crates/a/src/desk.rs", text).unwrap()];
+        let page =
+            "`desk.rs` has the `Desk`: `Desk::wake`.\n`Coordinator`, `inbox.rs`, `TEXT`, `a b`";
+        let whys = check_names(page, &sources).into_iter().map(|it| (it.place, it.why));
+        let gone = |name: &str| {
+            let why = format!("`{name}` does not exist: name what is there now");
+            ("ARCHITECTURE.md:2".to_owned(), why)
+        };
+        assert_eq!(whys.collect::<Vec<_>>(), [gone("Coordinator"), gone("inbox.rs")]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("circles", "crates/leasehold-records/", "to be changed"),
     ("circles", "crates/leasehold-redis/", "to be changed"),
     ("circles", "crates/leasehold-server/", "to be changed"),
+    ("floors", "crates/leasehold-server/", "to be changed"),
     ("wire", "crates/leasehold-server/", "to be changed"),
     ("imports", "crates/leasehold/", "to be changed"),
     ("imports", "crates/leasehold-redis/", "to be changed"),

@@ -157,7 +157,7 @@ mod tests {
         let text = "fn a() {\n    assert!(std::time::Instant::now() > b);\n}";
         let path = "crates/leasehold-engine/src/queue.rs";
         assert_eq!(broken(path, text), ["time crates/leasehold-engine/src/queue.rs:2"]);
-        assert!(broken("crates/leasehold-server/src/clock.rs", text).is_empty());
+        assert!(broken("crates/leasehold-node/src/clock.rs", text).is_empty());
         assert!(broken("crates/leasehold-engine/tests/queue.rs", text).is_empty());
     }
 
