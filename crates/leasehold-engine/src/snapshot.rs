@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use crate::changes::Snapshot;
 use crate::decay::Level;
 use crate::lease::Lease;
-use crate::limit::Limit;
+use crate::limit::{Limit, LimitId};
 
 /// Something that no ledger's own snapshot contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Snapshot {
         Ok(())
     }
 
-    fn check_limits(&self) -> Result<FxHashSet<crate::LimitId>, Inconsistent> {
+    fn check_limits(&self) -> Result<FxHashSet<LimitId>, Inconsistent> {
         let mut names = FxHashSet::default();
         let mut ids = FxHashSet::default();
         for Limit { id, name, .. } in &self.limits {
@@ -68,7 +68,7 @@ impl Snapshot {
     }
 }
 
-fn wrong_holding(lease: &Lease, limits: &FxHashSet<crate::LimitId>) -> Option<String> {
+fn wrong_holding(lease: &Lease, limits: &FxHashSet<LimitId>) -> Option<String> {
     let mut on = FxHashSet::default();
     lease.holdings.iter().find_map(|holding| {
         if !limits.contains(&holding.limit) {

@@ -6,7 +6,7 @@ use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Created, Deleted, EndReason, Ending, GiveBack, Hold,
     Holder, LeaseFilter, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView, Missing,
     Mode, Notes, Outcome, Page, Patience, Query, Rate, Renewed, Repeated, RequestDigest, Scope,
-    Span, Ticket, Timestamp, Updated, WaiterId, Want,
+    Span, Ticket, Timestamp, Updated, WaiterId,
 };
 
 use crate::wire::{Gone, Granted, Lease, Limit, Reply, Request};
@@ -39,46 +39,35 @@ pub(crate) fn commands(request: &Request, in_line: Option<InLine>, now: Timestam
 }
 
 fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
-    let want = |name: &String, slots| Want { name: name.as_str().into(), slots };
     let names = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
     Some(match request {
         Request::Acquire { lease, names, slots, ttl, patience: asked } => {
-            Command::Acquire(Acquire {
-                wants: names.iter().map(|name| want(name, *slots)).collect(),
-                mode: Mode::Concurrency,
-                hold: Hold::Lease {
-                    id: lease_id(*lease),
-                    holder: None,
-                    ttl: Span::from_micros(*ttl),
-                    notes: asked.filter(|asked| asked.has_key).map(|_| notes(*slots)),
-                },
-                missing: match asked {
-                    Some(asked) if asked.insists => Missing::Refuse,
-                    _ => Missing::Skip,
-                },
-                patience,
-                origin: None,
-            })
+            let hold = Hold::Lease {
+                id: lease_id(*lease),
+                holder: None,
+                ttl: Span::from_micros(*ttl),
+                notes: asked.filter(|asked| asked.has_key).map(|_| notes(*slots)),
+            };
+            let missing = match asked {
+                Some(asked) if asked.insists => Missing::Refuse,
+                _ => Missing::Skip,
+            };
+            let wants = names.iter().map(|name| (name.as_str(), *slots));
+            Command::Acquire(Acquire { missing, patience, ..Acquire::new(wants, hold) })
         }
-        Request::Take { lease, run, tags, .. } => Command::Acquire(Acquire {
-            wants: tags.iter().map(|tag| want(tag, 1)).collect(),
-            mode: Mode::Concurrency,
-            hold: Hold::Holder { id: lease_id(*lease), holder: holder(*run) },
-            missing: Missing::Skip,
-            patience,
-            origin: None,
-        }),
+        Request::Take { lease, run, tags, .. } => {
+            let hold = Hold::Holder { id: lease_id(*lease), holder: holder(*run) };
+            let wants = tags.iter().map(|tag| (tag.as_str(), 1));
+            Command::Acquire(Acquire { patience, ..Acquire::new(wants, hold) })
+        }
         Request::Drop { run, tags } => {
             Command::ReleaseTags { names: names(tags), holder: holder(*run) }
         }
-        Request::Increment { name, slots, is_rate, .. } => Command::Acquire(Acquire {
-            wants: [want(name, *slots)].into_iter().collect(),
-            mode: if *is_rate { Mode::RateLimit } else { Mode::Concurrency },
-            hold: Hold::Unleased,
-            missing: Missing::Skip,
-            patience,
-            origin: None,
-        }),
+        Request::Increment { name, slots, is_rate, .. } => {
+            let mode = if *is_rate { Mode::RateLimit } else { Mode::Concurrency };
+            let acquire = Acquire::new([(name.as_str(), *slots)], Hold::Unleased);
+            Command::Acquire(Acquire { mode, patience, ..acquire })
+        }
         Request::Decrement { name, slots } => Command::GiveBack(GiveBack {
             names: [name.as_str().into()].into_iter().collect(),
             slots: *slots,
@@ -92,15 +81,9 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
             Command::Revoke { lease: lease_id(*lease), reason: None, by: None }
         }
         Request::Create { id, name, slots, nanos_per_second } => {
-            Command::CreateLimit(CreateLimit {
-                id: LimitId((*id).into()),
-                name: name.as_str().into(),
-                slots: *slots,
-                active: true,
-                decay: Rate::from_units(*nanos_per_second),
-                unleased: 0,
-                denied_slots: 0,
-            })
+            let decay = Rate::from_units(*nanos_per_second);
+            let limit = CreateLimit::new(LimitId((*id).into()), name.as_str(), *slots);
+            Command::CreateLimit(CreateLimit { decay, ..limit })
         }
         Request::Patch { name, slots, active, taken_max } => Command::UpdateLimit {
             limit: limit(name),

@@ -8,7 +8,19 @@ use super::tree::{self, File};
 /// A crate, and its floors from the ground up. Modules that stand apart on one floor do not know
 /// each other; modules that `+` joins are one unit. `*` is every module that stands nowhere else.
 const CRATES: &[(&str, &[&[&str]])] = &[
-    ("crates/leasehold-engine", &[&["*"], &["queue"], &["ledger"], &["rules"]]),
+    (
+        "crates/leasehold-engine",
+        &[
+            &["time"],
+            &["decay + unleased"],
+            &["limit + holder + origin + lease + ticket"],
+            &["acquire + query + command"],
+            &["*"],
+            &["queue"],
+            &["ledger"],
+            &["rules"],
+        ],
+    ),
     (
         "crates/leasehold-server",
         &[
