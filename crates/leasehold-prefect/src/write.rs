@@ -46,7 +46,7 @@ pub(crate) fn parameters<T: Declared>(schemas: &mut Schemas<'_>) -> Vec<Value> {
     let is_required = |name: &str| required.as_array().is_some_and(|it| it.contains(&name.into()));
     let Value::Object(fields) = declared["properties"].take() else { return Vec::new() };
     let parameter = |(name, mut field): (String, Value)| {
-        let about = field["description"].take();
+        let about = field.as_object_mut().and_then(|field| field.shift_remove("description"));
         let schema = field.pointer_mut("/anyOf/0").map(Value::take);
         let is_required = is_required(&name);
         let mut parameter =

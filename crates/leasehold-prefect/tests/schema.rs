@@ -1,6 +1,6 @@
 //! The schemas of bodies say what validation does, in the words of their types.
 
-use leasehold_api::leases::{Lease, NewLease};
+use leasehold_api::leases::{Lease, ListPage, NewLease};
 use leasehold_prefect::limits::{Filter, IncrementWithLease, RenewLease};
 use leasehold_prefect::runs::FlowRun;
 use leasehold_prefect::tags::CreateTagLimit;
@@ -65,6 +65,33 @@ fn a_body_within_a_body_has_its_own_rules() {
     let schemas = of::<IncrementWithLease>(&Settings::default());
     let kind = &schemas["Holder"]["properties"]["type"];
     assert_eq!(kind["enum"], json!(["flow_run", "task_run", "deployment"]));
+}
+
+#[test]
+fn a_query_string_has_parameters_that_are_never_null() {
+    let settings = Settings::default();
+    let count = json!({"type": "integer", "format": "int64", "minimum": 0, "maximum": i64::MAX});
+    let mut offset = count.clone();
+    offset["default"] = 0.into();
+    assert_eq!(
+        Value::from(ListPage::parameters(&mut Schemas::new(&settings))),
+        json!([
+            {
+                "name": "offset",
+                "in": "query",
+                "description": "How many to skip.",
+                "required": false,
+                "schema": offset,
+            },
+            {
+                "name": "limit",
+                "in": "query",
+                "description": "The most to list; a page if it is absent.",
+                "required": false,
+                "schema": count,
+            },
+        ])
+    );
 }
 
 #[test]
