@@ -1,8 +1,9 @@
 //! Where Redis is: one server, sentinels that know it, or a cluster.
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
 use std::fmt;
 use std::str::FromStr;
+
+use redis::{ConnectionInfo, IntoConnectionInfo};
 
 /// The address of a Redis, read from a URL:
 ///
@@ -138,8 +139,9 @@ fn with_port(host: &str, port: u16) -> String {
 /// What of the query is shown; what else stands there may be a secret, whatever it is called.
 const SHOWN_IN_QUERY: [&str; 3] = ["db", "protocol", "user"];
 
-/// A login without a colon may be a password that was meant: it is not shown either. Passwords may hold what should
-/// have been escaped, so that the last `@` counts, and where one stands behind a query nothing is sure.
+/// A login without a colon may be a password that was meant: it is not shown either. Passwords may
+/// hold what should have been escaped, so that the last `@` counts, and where one stands behind a
+/// query nothing is sure.
 fn without_password(url: &str) -> String {
     let after_scheme = url.find("://").map_or(0, |at| at + "://".len());
     let (scheme, rest) = url.split_at(after_scheme);

@@ -1,5 +1,10 @@
-//! A census of the keyspace: which locks are live, in which mechanism, and who holds them. It walks with SCAN and never
-//! blocks Redis.
+//! A census of the keyspace: which locks are live, in which mechanism, and who holds them. It walks
+//! with SCAN and never blocks Redis.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use redis::Value;
 
 use crate::expiry::OldExpiry;
 use crate::fault::Fault;
@@ -9,12 +14,9 @@ use crate::keys::Keys;
 use crate::moment::{point, point_if_any};
 use crate::phase::Mechanism;
 use crate::redis_connection::Redis;
-use redis::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 /// How gently to walk.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct CensusOptions {
     /// Pause between two SCAN calls.
     pub pace: Duration,
@@ -29,7 +31,7 @@ impl Default for CensusOptions {
 }
 
 /// A live lock.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct LockEntry {
     /// Its id: what follows the prefix in its keys.
     pub id: String,
@@ -75,7 +77,7 @@ fn name<S: serde::Serializer>(mechanism: &Mechanism, serializer: S) -> Result<S:
 }
 
 /// The old keys that nobody holds: they stay for ever, for they have no TTL.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct OldLockState {
     /// How many there are.
     pub dead: u64,
@@ -87,7 +89,7 @@ pub struct OldLockState {
 }
 
 /// A semaphore with its holders.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct SemaphoreEntry {
     /// The queue.
     pub queue: String,
@@ -96,7 +98,7 @@ pub struct SemaphoreEntry {
 }
 
 /// One holder of a semaphore.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct SemaphoreMember {
     /// The holder's id, for TaskTiger that of the worker. `SYSTEM_LOCK` keeps everybody out.
     pub id: String,
@@ -108,7 +110,7 @@ pub struct SemaphoreMember {
 }
 
 /// What is in the keyspace.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct Census {
     /// When it ended, in Unix seconds by Redis's clock.
     #[serde(serialize_with = "point")]
@@ -246,8 +248,8 @@ impl Counting<'_> {
         }
     }
 
-    /// Looks again at locks that have one half only. A dual lock looks like that for a moment, while it is taken, given
-    /// back or running out.
+    /// Looks again at locks that have one half only. A dual lock looks like that for a moment,
+    /// while it is taken, given back or running out.
     async fn settle(&mut self) -> Result<(), Fault> {
         let halves = self.live.values().filter(|entry| entry.mechanism != Mechanism::Dual);
         let ids: Vec<String> = halves.map(|entry| entry.id.clone()).collect();
@@ -258,7 +260,8 @@ impl Counting<'_> {
         for ids in ids.chunks(BATCH) {
             for pair in read_pairs(self.redis, self.keys, ids).await? {
                 let first = self.live.get(&pair.id);
-                // A lock with the old half alone that was given back meanwhile was there all the same.
+                // A lock with the old half alone that was given back meanwhile was there all the
+                // same.
                 let was_given_back = pair.old.is_none()
                     && first.is_some_and(|entry| {
                         entry.mechanism == Mechanism::Old && entry.old_value.is_some()

@@ -1,16 +1,18 @@
 //! Gives the dead old keys a TTL, so that Redis removes them by itself, and time to undo it.
 
+use std::io::Write;
+use std::time::Duration;
+
+use redis::Value;
+
 use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::redis_connection::Redis;
 use crate::scan_log::ScanLine;
 use crate::scripts::CLEANUP;
-use redis::Value;
-use std::io::Write;
-use std::time::Duration;
 
 /// How to clean up.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct CleanupOptions {
     /// The TTL that dead keys get.
     pub ttl_seconds: u32,
@@ -37,7 +39,7 @@ impl Default for CleanupOptions {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct CleanupReport {
     /// Keys that got the TTL, or would get it.
     pub changed: u64,
@@ -63,7 +65,8 @@ pub enum CleanupError {
     Log(#[from] std::io::Error),
 }
 
-/// Walks over the old keys. Each key that gets a TTL is in `log` before, as a line that [`undo`](crate::undo()) reads.
+/// Walks over the old keys. Each key that gets a TTL is in `log` before, as a line that
+/// [`undo`](crate::undo()) reads.
 ///
 /// # Errors
 /// When Redis cannot be asked or the log cannot be written.

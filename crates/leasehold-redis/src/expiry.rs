@@ -6,7 +6,7 @@ use leasehold_python_json::float;
 pub const LOCK_FOREVER: f64 = 2_147_483_649.0;
 
 /// What an old lock's value says about how long it is held.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OldExpiry {
     /// Held until this Unix time in seconds.
     Until(f64),
@@ -15,8 +15,8 @@ pub enum OldExpiry {
 }
 
 impl OldExpiry {
-    /// Reads a value as Python's `float()` reads it, with the old lock's own rules for what that refuses: an empty
-    /// value is long past, anything else that is no number is for ever.
+    /// Reads a value as Python's `float()` reads it, with the old lock's own rules for what that
+    /// refuses: an empty value is long past, anything else that is no number is for ever.
     #[must_use]
     pub fn read(value: &[u8]) -> Self {
         if value.is_empty() {
@@ -29,7 +29,8 @@ impl OldExpiry {
         }
     }
 
-    /// Whether the lock is still held at `now` (Unix seconds). A lock is held at the very instant of its expiry.
+    /// Whether the lock is still held at `now` (Unix seconds). A lock is held at the very instant
+    /// of its expiry.
     #[must_use]
     pub fn is_live_at(self, now: f64) -> bool {
         match self {

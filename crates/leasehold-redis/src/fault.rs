@@ -1,7 +1,7 @@
 //! What can go wrong between us and Redis, apart from the answer being no.
 
 /// A request to Redis that got no useful answer. Losing a lock is never one of these: D28.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// No connection, a broken one, or no answer in time. The request may have been executed.

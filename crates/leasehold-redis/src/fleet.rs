@@ -1,17 +1,19 @@
 //! The fleet: its phase, the processes that follow it, and moving them from one phase to the next.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::Value;
+
 use crate::fault::Fault;
 use crate::follower::{Description, read_phase};
 use crate::keys::Keys;
 use crate::phase::{Phase, PhaseState};
 use crate::redis_connection::Redis;
 use crate::scripts::PHASE_MOVE;
-use redis::Value;
-use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// A process that follows the phase, as its last heartbeat described it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct Process {
     /// Its id in the list of processes.
     pub id: String,
@@ -23,7 +25,8 @@ pub struct Process {
     pub pid: u32,
     /// The phase that it applies.
     pub applies: String,
-    /// The epoch that it has confirmed: no lock that it holds stands in the way of leaving that epoch's phase.
+    /// The epoch that it has confirmed: no lock that it holds stands in the way of leaving that
+    /// epoch's phase.
     pub confirmed: u64,
     /// The locks that it holds, with the mechanism of each.
     pub holding: BTreeMap<String, String>,
@@ -35,7 +38,7 @@ pub struct Process {
 }
 
 /// The phase and who follows it, at one moment.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Fleet {
     /// The phase.
     pub phase: PhaseState,
@@ -44,7 +47,7 @@ pub struct Fleet {
 }
 
 /// What has to hold for a phase to be changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveRule {
     /// Every living process has confirmed the phase that is left.
     Confirmed,
@@ -109,7 +112,8 @@ impl Fleet {
         Duration::from_millis(self.alive().map(|process| process.longest_ttl_ms).max().unwrap_or(0))
     }
 
-    /// Changes the phase in one step, if it is still the one that was read and `rule` holds. Answers the new epoch.
+    /// Changes the phase in one step, if it is still the one that was read and `rule` holds.
+    /// Answers the new epoch.
     ///
     /// # Errors
     /// When the rule does not hold, the phase was changed meanwhile, or Redis cannot be asked.

@@ -1,26 +1,29 @@
-//! A process that follows the phase of its fleet: it tells which phase it applies, with a heartbeat, and learns of
-//! changes.
+//! A process that follows the phase of its fleet: it tells which phase it applies, with a
+//! heartbeat, and learns of changes.
 //!
-//! Exclusion does not hang on the heartbeat. Every acquire and every renewal of a lock with one half checks the phase in
-//! the same script that writes the lock, so a process that slept through a change is refused when it wakes. The
-//! heartbeat is how `advance` knows that nobody would be refused.
+//! Exclusion does not hang on the heartbeat. Every acquire and every renewal of a lock with one
+//! half checks the phase in the same script that writes the lock, so a process that slept through a
+//! change is refused when it wakes. The heartbeat is how `advance` knows that nobody would be
+//! refused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::Value;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
 
 use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::phase::{Mechanism, Phase, PhaseState};
 use crate::redis_connection::Redis;
 use crate::scripts::HEARTBEAT;
-use redis::Value;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
 
 /// How a process introduces itself, and how often it is heard of.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct FollowerOptions {
     /// A name for people: the program.
     pub name: String,
@@ -49,7 +52,7 @@ impl FollowerOptions {
 }
 
 /// What a process tells about itself; the JSON in its heartbeat.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Description {
     pub(crate) name: String,
     pub(crate) host: String,
@@ -59,7 +62,8 @@ pub(crate) struct Description {
     pub(crate) holding: BTreeMap<String, String>,
 }
 
-/// Follows the phase for all the locks of this process. Clones are the same follower; it leaves with the last of them.
+/// Follows the phase for all the locks of this process. Clones are the same follower; it leaves
+/// with the last of them.
 #[derive(Clone)]
 pub struct Follower {
     inner: Arc<Inner>,
@@ -81,7 +85,7 @@ struct Inner {
     wake: Notify,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct View {
     epoch: u64,
     phase: Phase,
@@ -162,8 +166,8 @@ impl Follower {
         &self.inner.id
     }
 
-    /// Leaves the list of processes at once, instead of when the last heartbeat has run out. For the end of a program:
-    /// a follower that is dropped leaves in the background.
+    /// Leaves the list of processes at once, instead of when the last heartbeat has run out. For
+    /// the end of a program: a follower that is dropped leaves in the background.
     ///
     /// # Errors
     /// When Redis cannot be asked; the heartbeat runs out by itself.
@@ -249,8 +253,8 @@ impl Inner {
         }
     }
 
-    /// Says what we confirm, and learns the phase. Asked again at once when the phase is news, so that a change is
-    /// confirmed within one heartbeat.
+    /// Says what we confirm, and learns the phase. Asked again at once when the phase is news, so
+    /// that a change is confirmed within one heartbeat.
     async fn beat(&self) -> Result<(), Fault> {
         for _ in 0..2 {
             let view = *self.view.borrow();

@@ -1,18 +1,23 @@
-//! What a holder has in its hand: it renews by itself, says when the lock is lost, and gives back on drop.
+//! What a holder has in its hand: it renews by itself, says when the lock is lost, and gives back
+//! on drop.
 
-use crate::fault::Fault;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// Why a lock that was held is not held any more. Ownership lost and Redis unreachable are different things: D28.
-#[derive(Debug, Clone, thiserror::Error)]
+use crate::fault::Fault;
+
+/// Why a lock that was held is not held any more. Ownership lost and Redis unreachable are
+/// different things: D28.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
-    /// Redis says that the lock is not ours: it ran out and somebody else took it, or somebody deleted it.
+    /// Redis says that the lock is not ours: it ran out and somebody else took it, or somebody
+    /// deleted it.
     #[error("the lock is not ours any more: it was deleted, or somebody else has taken it")]
     TakenAway,
     /// Redis could not be asked for so long that the lock is about to run out.
@@ -33,7 +38,7 @@ pub enum Lost {
 }
 
 /// What went wrong at giving a lock back.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReleaseError {
     /// It was lost before: what it protected was not protected until now.
@@ -65,9 +70,10 @@ pub(crate) trait Held: Send + 'static {
 
 type ReleaseReply = oneshot::Sender<Result<(), ReleaseError>>;
 
-/// A lock or a place in a semaphore, held. It renews itself in the background at a third of its ttl; [`lost`](Self::lost)
-/// resolves before anyone else can have it, by `notice`. Dropped, it is given back in the background; where the program
-/// ends at once after, call [`release`](Self::release) instead.
+/// A lock or a place in a semaphore, held. It renews itself in the background at a third of its
+/// ttl; [`lost`](Self::lost) resolves before anyone else can have it, by `notice`. Dropped, it is
+/// given back in the background; where the program ends at once after, call
+/// [`release`](Self::release) instead.
 pub struct Guard {
     shared: Arc<Shared>,
     lost: watch::Receiver<Option<Lost>>,
@@ -94,7 +100,8 @@ impl fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// Starts to keep `held` alive. `notice` is how long before anyone else can have it the holder is told.
+    /// Starts to keep `held` alive. `notice` is how long before anyone else can have it the holder
+    /// is told.
     pub(crate) fn start<H: Held>(held: H, ttl: Option<Duration>, notice: Duration) -> Self {
         let deadline = deadline_of(&held, notice);
         let shared = Arc::new(Shared { deadline: Mutex::new(deadline) });
@@ -120,13 +127,15 @@ impl Guard {
             && self.shared.deadline().is_none_or(|deadline| Instant::now() < deadline)
     }
 
-    /// How long the holder can go on if Redis were not to be reached from now on; `None` without a ttl.
+    /// How long the holder can go on if Redis were not to be reached from now on; `None` without a
+    /// ttl.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
         Some(self.held_until()?.saturating_duration_since(Instant::now()))
     }
 
-    /// Until when the holder can go on if Redis were not to be reached from now on; `None` without a ttl. It can be past.
+    /// Until when the holder can go on if Redis were not to be reached from now on; `None` without
+    /// a ttl. It can be past.
     #[must_use]
     pub fn held_until(&self) -> Option<Instant> {
         self.shared.deadline()

@@ -1,16 +1,18 @@
 //! One key of a lock: the old half or the token half. A lock holds one of them, or both.
 
+use std::time::Duration;
+
+use redis::Value;
+use tokio::time::Instant;
+
 use crate::expiry::OldExpiry;
 use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::phase::Phase;
 use crate::redis_connection::Redis;
 use crate::scripts::{OLD_ACQUIRE, OLD_RENEW, RELEASE, TOKEN_ACQUIRE, TOKEN_RENEW};
-use redis::Value;
-use std::time::Duration;
-use tokio::time::Instant;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Old,
     Token,
@@ -22,11 +24,12 @@ pub(crate) type Allowed = &'static [Phase];
 pub(crate) const ANY_PHASE: Allowed = &[];
 
 /// A half that we hold: what we wrote into its key, and until when it is ours at least.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Half {
     pub(crate) kind: Kind,
     pub(crate) value: String,
-    /// Measured from before the request was sent, so that it is never later than Redis's own. `None` without a ttl.
+    /// Measured from before the request was sent, so that it is never later than Redis's own.
+    /// `None` without a ttl.
     pub(crate) until: Option<Instant>,
 }
 
@@ -48,7 +51,7 @@ pub(crate) enum Renewed {
 }
 
 /// Where a lock is and for how long it is taken.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Spot {
     pub(crate) redis: Redis,
     pub(crate) keys: Keys,

@@ -1,20 +1,23 @@
-//! Who can be told to hold a lock: programs of ours by their heartbeats, and TaskTiger's workers by their active tasks.
+//! Who can be told to hold a lock: programs of ours by their heartbeats, and TaskTiger's workers by
+//! their active tasks.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use leasehold_python_json::Json;
+use redis::Value;
 
 use crate::fault::Fault;
 use crate::fleet::Process;
 use crate::keys::Keys;
 use crate::lock_id::{keyed_lock_id, lock_id};
 use crate::redis_connection::Redis;
-use leasehold_python_json::Json;
-use redis::Value;
-use std::collections::HashMap;
-use std::fmt;
 
 /// At most this many active tasks of a queue are looked at.
 const TASKS_MAX: isize = 10_000;
 
 /// Who holds a lock, as far as Redis knows.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Holder {

@@ -1,13 +1,15 @@
 //! A lock that is held: its halves, and how they follow the phase of the fleet.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::fault::Fault;
 use crate::follower::Entry;
 use crate::guard::{Held, Lost, Renewal};
 use crate::half::{ANY_PHASE, Allowed, Half, Kind, Renewed, Spot, Taken};
 use crate::lock::fresh_token;
 use crate::phase::{Mechanism, Phase};
-use std::time::Duration;
-use tokio::time::Instant;
 
 pub(crate) struct Holding {
     pub(crate) spot: Spot,
@@ -18,7 +20,8 @@ pub(crate) struct Holding {
     pub(crate) entry: Option<Entry>,
 }
 
-/// Phases in which a holder with the old half alone is excluded by everyone, and with the token half alone.
+/// Phases in which a holder with the old half alone is excluded by everyone, and with the token
+/// half alone.
 const GOOD_FOR_OLD: Allowed = &[Phase::Old, Phase::Dual];
 const GOOD_FOR_TOKEN: Allowed = &[Phase::Dual, Phase::Token];
 const DUAL_ONLY: Allowed = &[Phase::Dual];
@@ -32,7 +35,8 @@ impl Holding {
         }
     }
 
-    /// In which phases a renewal may be granted. A dual lock is good in all of them, and a fixed one does not ask.
+    /// In which phases a renewal may be granted. A dual lock is good in all of them, and a fixed
+    /// one does not ask.
     fn good_in(&self) -> Allowed {
         match (&self.entry, self.mechanism()) {
             (None, _) | (_, Mechanism::Dual) => ANY_PHASE,
@@ -156,8 +160,9 @@ impl Held for Holding {
     }
 }
 
-/// How long before anyone else can have a lock its holder is told, unless the caller says otherwise: a tenth of the
-/// ttl, a second at most. It also covers peers whose clocks are ahead of Redis's.
+/// How long before anyone else can have a lock its holder is told, unless the caller says
+/// otherwise: a tenth of the ttl, a second at most. It also covers peers whose clocks are ahead of
+/// Redis's.
 pub(crate) fn default_notice(ttl: Option<Duration>) -> Duration {
     ttl.map_or(Duration::ZERO, |ttl| (ttl / 10).min(Duration::from_secs(1)))
 }

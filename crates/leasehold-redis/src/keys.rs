@@ -1,7 +1,7 @@
 //! The names of the keys. Nothing else in this crate spells one.
 
 /// The keys under one prefix, `t` for TaskTiger's default.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     prefix: String,
 }
@@ -73,7 +73,8 @@ impl Keys {
         format!("{}:task:{id}", self.prefix)
     }
 
-    /// The SCAN pattern of a family of keys (`lock`, `lockv2`, `qslock`), with the prefix taken literally.
+    /// The SCAN pattern of a family of keys (`lock`, `lockv2`, `qslock`), with the prefix taken
+    /// literally.
     #[must_use]
     pub fn pattern(&self, family: &str) -> String {
         format!("{}:{family}:*", escape_glob(&self.prefix))

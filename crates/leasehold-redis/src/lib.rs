@@ -1,9 +1,10 @@
-//! Locks and semaphores on Redis as task queues have them, and a safe way from one mechanism to the next.
+//! Locks and semaphores on Redis as task queues have them, and a safe way from one mechanism to the
+//! next.
 //!
-//! Three mechanisms: the **old** lock (TaskTiger up to 0.12), the **token** lock (redis-py, TaskTiger from 0.13), and
-//! **dual**, which holds both and stands between them. They are spoken so exactly that a peer in another process cannot
-//! tell, except that ours never renews or deletes what is not its own, and trusts the clock of Redis instead of the
-//! caller's.
+//! Three mechanisms: the **old** lock (TaskTiger up to 0.12), the **token** lock (redis-py,
+//! TaskTiger from 0.13), and **dual**, which holds both and stands between them. They are spoken so
+//! exactly that a peer in another process cannot tell, except that ours never renews or deletes
+//! what is not its own, and trusts the clock of Redis instead of the caller's.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,9 +23,9 @@
 //! # async fn work() {}
 //! ```
 //!
-//! What this crate refuses to know: the server, its limits and its journal. The promise is bounded: a holder that is
-//! paused for longer than its lock's time can outlive it, as on every lock with a timeout, and Redis's replication can
-//! lose a lock in a failover.
+//! What this crate refuses to know: the server, its limits and its journal. The promise is bounded:
+//! a holder that is paused for longer than its lock's time can outlive it, as on every lock with a
+//! timeout, and Redis's replication can lose a lock in a failover.
 
 mod address;
 mod census;

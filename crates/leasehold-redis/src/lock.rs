@@ -1,4 +1,9 @@
-//! Acquiring a lock, with the mechanism that the caller names or the one that the fleet's phase asks for.
+//! Acquiring a lock, with the mechanism that the caller names or the one that the fleet's phase
+//! asks for.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::follower::{Entry, Follower};
@@ -9,14 +14,12 @@ use crate::keys::Keys;
 use crate::phase::{Mechanism, Phase};
 use crate::redis_connection::Redis;
 use crate::waiting::Waiting;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// So often the phase may have moved under an attempt before the next one waits.
 const MOVES_IN_A_ROW: u32 = 5;
 
 /// How long to wait for a lock that somebody else has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Try once.
     No,
@@ -67,14 +70,14 @@ pub enum AcquireError {
 }
 
 /// A lock on Redis. Cheap to make; nothing happens before it is acquired.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Lock {
     spot: Spot,
     policy: Policy,
     notice: Option<Duration>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 enum Policy {
     Fixed(Mechanism),
     Follow(Follower),
@@ -126,8 +129,8 @@ impl Lock {
         self
     }
 
-    /// How long before anyone else can have the lock its holder is told that it is lost. A tenth of the ttl by default,
-    /// a second at most; never more than half of the ttl.
+    /// How long before anyone else can have the lock its holder is told that it is lost. A tenth of
+    /// the ttl by default, a second at most; never more than half of the ttl.
     #[must_use]
     pub fn notice(mut self, notice: Duration) -> Self {
         self.notice = Some(notice);
@@ -213,7 +216,8 @@ impl Lock {
         Ok(())
     }
 
-    /// An attempt goes to its end even when its caller goes away, so that what it was granted is given back.
+    /// An attempt goes to its end even when its caller goes away, so that what it was granted is
+    /// given back.
     async fn attempt_to_the_end(&self, again: bool) -> Result<Attempt, Fault> {
         let lock = self.clone();
         let attempt = tokio::spawn(async move { lock.attempt(fresh_token(), again).await });
@@ -230,7 +234,8 @@ impl Lock {
         };
         let allowed = if entry.is_some() { just(mechanism) } else { ANY_PHASE };
         if again && mechanism == Mechanism::Dual {
-            // Whoever waits does not take the token lock again and again only to give it back: that would wake all others.
+            // Whoever waits does not take the token lock again and again only to give it back: that
+            // would wake all others.
             if let Some(left) = self.spot.old_lock_in_the_way().await? {
                 return Ok(Attempt::Busy { left });
             }
@@ -301,7 +306,8 @@ impl Lock {
     }
 }
 
-/// Each attempt has its own: a release of an earlier one that arrives late must not touch a later one.
+/// Each attempt has its own: a release of an earlier one that arrives late must not touch a later
+/// one.
 pub(crate) fn fresh_token() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }

@@ -21,7 +21,8 @@ pub fn lock_id(func: &str, args: &Json<'_>, kwargs: &Json<'_>) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The id of the lock of a task with `lock_key`: only the named keyword arguments count, and a missing one is null.
+/// The id of the lock of a task with `lock_key`: only the named keyword arguments count, and a
+/// missing one is null.
 ///
 /// # Errors
 /// When `kwargs` is no object.

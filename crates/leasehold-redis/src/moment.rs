@@ -2,7 +2,8 @@
 
 use serde::Serializer;
 
-/// A point in time, in Unix seconds, as RFC 3339 has it, to the millisecond. What lies beyond the year 9999 is its end.
+/// A point in time, in Unix seconds, as RFC 3339 has it, to the millisecond. What lies beyond the
+/// year 9999 is its end.
 #[must_use]
 pub fn rfc3339(unix_seconds: f64) -> String {
     let ms = (unix_seconds * 1_000.0).round();

@@ -1,13 +1,16 @@
-//! Several censuses in a row: whether it is safe to go on, or what stands in the way and until when.
+//! Several censuses in a row: whether it is safe to go on, or what stands in the way and until
+//! when.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::census::{Census, LockEntry};
 use crate::fleet::Fleet;
 use crate::phase::{Mechanism, Phase};
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// What the censuses so far say about going from one phase to the next.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Observation {
     from: Phase,
     to: Phase,
@@ -16,12 +19,13 @@ pub struct Observation {
 }
 
 /// Whether it is safe to go on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
     /// It is.
     Safe,
-    /// Nothing is in the way, but that has not been so for long enough to be sure that nobody is left.
+    /// Nothing is in the way, but that has not been so for long enough to be sure that nobody is
+    /// left.
     Watching {
         /// How much longer to watch.
         left: Duration,
@@ -30,20 +34,22 @@ pub enum Verdict {
     Blocked {
         /// Locks and processes, in words.
         by: Vec<String>,
-        /// When the last of the locks runs out unless it is renewed, in Unix seconds; `None` where that is not known.
+        /// When the last of the locks runs out unless it is renewed, in Unix seconds; `None` where
+        /// that is not known.
         until: Option<f64>,
     },
 }
 
 impl Observation {
-    /// Starts to watch. `longest` is the longest timeout of any lock: somebody who uses the old mechanism shows up
-    /// within it, or holds nothing.
+    /// Starts to watch. `longest` is the longest timeout of any lock: somebody who uses the old
+    /// mechanism shows up within it, or holds nothing.
     #[must_use]
     pub fn new(from: Phase, to: Phase, longest: Duration) -> Self {
         Self { from, to, needed: longest, quiet_since: None }
     }
 
-    /// The mechanism that the new phase does not exclude; `None` where it excludes all that the old phase allows.
+    /// The mechanism that the new phase does not exclude; `None` where it excludes all that the old
+    /// phase allows.
     #[must_use]
     pub fn unsafe_mechanism(&self) -> Option<Mechanism> {
         match (self.from, self.to) {

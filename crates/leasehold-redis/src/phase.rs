@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// How a lock is kept on Redis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mechanism {
     /// `PREFIX:lock:ID` with an expiry as its value.
     Old,
@@ -91,7 +91,7 @@ impl FromStr for Mechanism {
 }
 
 /// The phase key: which phase, and which change of it this is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseState {
     /// Grows by one with every change. 0 where no phase was ever set.
     pub epoch: u64,

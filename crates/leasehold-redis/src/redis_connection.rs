@@ -1,9 +1,9 @@
 //! The connection to Redis: one server, the master that sentinels name, or a cluster.
 
-use crate::address::{Address, Place};
-use crate::fault::Fault;
-use crate::scripts::Step;
-use crate::transport::{Reply, Transport};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
@@ -11,13 +11,16 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, TlsMode, Value,
 };
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// A Redis that is slower than this counts as unreachable; short enough for several tries within a lock's time.
+use crate::address::{Address, Place};
+use crate::fault::Fault;
+use crate::scripts::Step;
+use crate::transport::{Reply, Transport};
+
+/// A Redis that is slower than this counts as unreachable; short enough for several tries within a
+/// lock's time.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -248,8 +251,9 @@ async fn subscribe(client: &Client, db: i64, keys: &[String]) -> Option<KeyWatch
     Some(KeyWatch { changes: pubsub.into_on_message().map(|_| ()).boxed() })
 }
 
-/// The master that the sentinels name. They are asked again when the connection breaks, and now and then: after a
-/// failover the old master takes writes until it learns of it, and what it takes is lost.
+/// The master that the sentinels name. They are asked again when the connection breaks, and now and
+/// then: after a failover the old master takes writes until it learns of it, and what it takes is
+/// lost.
 struct Sentinels {
     client: Mutex<SentinelClient>,
     current: Mutex<Option<Master>>,
@@ -281,7 +285,8 @@ impl Sentinels {
                 client
             }
             (Ok(client), None) => client,
-            // The same master, or no answer from the sentinels: go on with the connection that works.
+            // The same master, or no answer from the sentinels: go on with the connection that
+            // works.
             (_, Some(master)) => {
                 master.asked_at = Instant::now();
                 return Ok(master.connection.clone());

@@ -1,19 +1,23 @@
-//! Walks over the keys of a Redis and says what they are; gives TTLs to those that have none, or takes TTLs away.
+//! Walks over the keys of a Redis and says what they are; gives TTLs to those that have none, or
+//! takes TTLs away.
 
-use crate::fault::Fault;
-use crate::redis_connection::Redis;
-use crate::scan_log::ScanLine;
-use redis::{FromRedisValue, Value};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use redis::{FromRedisValue, Value};
+
+use crate::fault::Fault;
+use crate::redis_connection::Redis;
+use crate::scan_log::ScanLine;
+
 /// What to walk over, and what to do on the way.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct ScanOptions {
     /// Which keys; all of them without it.
     pub pattern: Option<String>,
-    /// The TTL in seconds for keys that have none; −1 takes TTLs away; nothing is changed without it.
+    /// The TTL in seconds for keys that have none; −1 takes TTLs away; nothing is changed without
+    /// it.
     pub ttl: Option<i64>,
     /// Pause between two SCAN calls.
     pub delay: Duration,
@@ -36,7 +40,7 @@ impl Default for ScanOptions {
 }
 
 /// Keys and their sizes of one type or one prefix.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct TypeTotal {
     /// How many keys.
     pub keys: u64,
@@ -45,7 +49,7 @@ pub struct TypeTotal {
 }
 
 /// What was seen and done.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ScanSummary {
     /// Keys seen.
     pub keys: u64,
@@ -61,7 +65,8 @@ pub struct ScanSummary {
 
 /// Heard on the way.
 pub trait ScanProgress {
-    /// A key, before it is changed. `expires_at_ms` is the deadline that it loses, for a key whose TTL is taken away.
+    /// A key, before it is changed. `expires_at_ms` is the deadline that it loses, for a key whose
+    /// TTL is taken away.
     ///
     /// # Errors
     /// When it cannot be written down; the scan ends and changes nothing more.
@@ -172,7 +177,8 @@ async fn scan_batch(
     Ok(())
 }
 
-/// As the Python script had it: −1 for every key when TTLs are taken away, and the TTL for keys without one.
+/// As the Python script had it: −1 for every key when TTLs are taken away, and the TTL for keys
+/// without one.
 fn new_ttl(wanted: Option<i64>, ttl: i64) -> Option<i64> {
     match wanted {
         Some(-1) => Some(-1),
@@ -230,8 +236,8 @@ fn count(line: &ScanLine, summary: &mut ScanSummary) {
     add(|summary| &mut summary.by_prefix, prefix(&line.key));
 }
 
-/// `t:lock` of `t:lock:abc`; the whole name where it has fewer than three parts would be one row per key, so that is
-/// `t:*`, and `*` for a name of one part.
+/// `t:lock` of `t:lock:abc`; the whole name where it has fewer than three parts would be one row
+/// per key, so that is `t:*`, and `*` for a name of one part.
 fn prefix(key: &[u8]) -> String {
     let name = String::from_utf8_lossy(key);
     let mut parts = name.split(':');

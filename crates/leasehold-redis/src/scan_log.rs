@@ -1,12 +1,14 @@
-//! A line of the scan's log: name, type, TTL, new TTL, size. It can be read back, also as the Python script wrote it.
+//! A line of the scan's log: name, type, TTL, new TTL, size. It can be read back, also as the
+//! Python script wrote it.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// What was seen of one key and done to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanLine {
-    /// The key's name. Written as it is where it is printable text; other bytes and backslashes as `\xNN`.
+    /// The key's name. Written as it is where it is printable text; other bytes and backslashes as
+    /// `\xNN`.
     pub key: Vec<u8>,
     /// The type, as Redis names it.
     pub kind: String,

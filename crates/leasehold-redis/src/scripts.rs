@@ -1,7 +1,9 @@
-//! The Lua scripts: every step that has to look before it writes. They read the clock of Redis, never the caller's.
+//! The Lua scripts: every step that has to look before it writes. They read the clock of Redis,
+//! never the caller's.
+
+use std::sync::LazyLock;
 
 use redis::Script;
-use std::sync::LazyLock;
 
 /// A script with its text, so that a simulation can run the same text without Redis.
 pub(crate) struct Step {

@@ -1,5 +1,10 @@
 //! A semaphore: so many holders at a time, as TaskTiger keeps for its queues.
 
+use std::time::Duration;
+
+use redis::Value;
+use tokio::time::Instant;
+
 use crate::fault::Fault;
 use crate::guard::{Guard, Held, Lost, Renewal};
 use crate::holding::default_notice;
@@ -8,12 +13,9 @@ use crate::lock::Wait;
 use crate::redis_connection::Redis;
 use crate::scripts::{SEMAPHORE_ACQUIRE, SEMAPHORE_SYSTEM_LOCK};
 use crate::waiting::Waiting;
-use redis::Value;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// Why a semaphore had no place for us.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
     /// All places are taken: this many.
@@ -47,13 +49,14 @@ pub enum SemaphoreError {
     },
 }
 
-/// A semaphore on `PREFIX:qslock:QUEUE`. A holder that is in already is let in again under its own name.
-#[derive(Debug, Clone)]
+/// A semaphore on `PREFIX:qslock:QUEUE`. A holder that is in already is let in again under its own
+/// name.
+#[derive(Clone, Debug)]
 pub struct Semaphore {
     place: Place,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 struct Place {
     redis: Redis,
     key: String,
@@ -70,7 +73,8 @@ enum Answer {
 }
 
 impl Semaphore {
-    /// A semaphore with `size` places and a ttl of 60 s. `holder` has to be unique among all that want a place.
+    /// A semaphore with `size` places and a ttl of 60 s. `holder` has to be unique among all that
+    /// want a place.
     #[must_use]
     pub fn new(
         redis: &Redis,
@@ -231,7 +235,8 @@ impl Held for Member {
         Some(self.until)
     }
 
-    /// Only renews a place that is still ours, which TaskTiger's own cannot tell from a new one: D30.
+    /// Only renews a place that is still ours, which TaskTiger's own cannot tell from a new one:
+    /// D30.
     async fn renew(&mut self) -> Result<Renewal, Fault> {
         let sent_at = Instant::now();
         match self.place.ask("renew").await? {

@@ -1,10 +1,11 @@
-//! What the rest of the crate needs of a connection. Production speaks to Redis; the simulation runs the same scripts
-//! on a store in memory under its own clock.
+//! What the rest of the crate needs of a connection. Production speaks to Redis; the simulation
+//! runs the same scripts on a store in memory under its own clock.
+
+use futures_util::future::BoxFuture;
+use redis::{Cmd, Pipeline, RedisResult, Value};
 
 use crate::redis_connection::KeyWatch;
 use crate::scripts::Step;
-use futures_util::future::BoxFuture;
-use redis::{Cmd, Pipeline, RedisResult, Value};
 
 pub(crate) type Reply<'a, T> = BoxFuture<'a, RedisResult<T>>;
 
@@ -17,7 +18,8 @@ pub(crate) trait Transport: Send + Sync {
     fn script(&self, step: &'static Step, keys: Vec<String>, args: Vec<String>)
     -> Reply<'_, Value>;
 
-    /// Tells of changes of these keys, where Redis has its keyspace notifications on and lets us hear them.
+    /// Tells of changes of these keys, where Redis has its keyspace notifications on and lets us
+    /// hear them.
     fn watch(&self, keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>>;
 
     /// Whether keys live on several nodes, so that a walk over one of them is not all.

@@ -1,14 +1,16 @@
 //! Puts TTLs back as they were, from the log of a scan or a cleanup.
 
-use crate::fault::Fault;
-use crate::redis_connection::Redis;
-use crate::scan_log::{ScanLine, ScanLineError};
-use redis::Value;
 use std::collections::HashMap;
 use std::io::BufRead;
 
+use redis::Value;
+
+use crate::fault::Fault;
+use crate::redis_connection::Redis;
+use crate::scan_log::{ScanLine, ScanLineError};
+
 /// What was put back.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct UndoReport {
     /// Keys that are again as they were.
     pub restored: u64,
@@ -40,9 +42,9 @@ pub enum UndoError {
 
 const BATCH: usize = 500;
 
-/// Puts back what the log says was changed. A key that was given a TTL loses it, unless somebody has set a longer one
-/// since; a key whose TTL was taken away gets it back, to the millisecond where `deadlines` has it, else in full from
-/// now on.
+/// Puts back what the log says was changed. A key that was given a TTL loses it, unless somebody
+/// has set a longer one since; a key whose TTL was taken away gets it back, to the millisecond
+/// where `deadlines` has it, else in full from now on.
 ///
 /// # Errors
 /// When the log or Redis cannot be read. The whole log is read before anything is changed.

@@ -1,12 +1,16 @@
-//! Waiting for a lock that somebody else has: by keyspace notification where Redis sends them, else by polling.
+//! Waiting for a lock that somebody else has: by keyspace notification where Redis sends them, else
+//! by polling.
 
-use crate::redis_connection::{KeyWatch, Redis};
-use futures_util::StreamExt;
 use std::time::Duration;
+
+use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
+use crate::redis_connection::{KeyWatch, Redis};
+
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// Polling is no rarer than this, so that a lock which was given back stands idle for a second at most.
+/// Polling is no rarer than this, so that a lock which was given back stands idle for a second at
+/// most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// With notifications, polling only covers for one that got lost.
 const LONGEST_PAUSE_WATCHING: Duration = Duration::from_secs(5);
@@ -23,7 +27,8 @@ impl Waiting {
         Self { is_fresh: true, pause: FIRST_PAUSE, watch: redis.transport.watch(keys).await }
     }
 
-    /// Waits until trying again makes sense, at most until `deadline`. `left` is what the lock in the way has left.
+    /// Waits until trying again makes sense, at most until `deadline`. `left` is what the lock in
+    /// the way has left.
     pub(crate) async fn pause(&mut self, left: Option<Duration>, deadline: Option<Instant>) {
         let is_fresh = std::mem::replace(&mut self.is_fresh, false);
         if is_fresh && self.watch.is_some() {

@@ -1,13 +1,15 @@
-//! Passwords that stand on the command line, where `ps` shows them to everybody on the machine: they move to the
-//! environment, which only this user can read, and do not go on to the command.
+//! Passwords that stand on the command line, where `ps` shows them to everybody on the machine:
+//! they move to the environment, which only this user can read, and do not go on to the command.
 
-use crate::output;
-use leasehold_redis::Address;
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+
+use leasehold_redis::Address;
+
+use crate::output;
 
 /// The variable with the address of the Redis.
 pub(crate) const REDIS: &str = "LEASEHOLD_REDIS";
@@ -57,8 +59,8 @@ const AUTH_STRING: Secret = Secret {
     advice: "use the variable LEASEHOLD_AUTH_STRING or the file of options",
 };
 
-/// Starts this program again, under the same process id, without the password among its arguments. Returns where none
-/// stands there.
+/// Starts this program again, under the same process id, without the password among its arguments.
+/// Returns where none stands there.
 pub(crate) fn hide_password() {
     let arguments: Vec<OsString> = env::args_os().collect();
     let secret = secret_of(&arguments);

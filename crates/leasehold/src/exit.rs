@@ -1,9 +1,11 @@
-//! How the program ends. The numbers are those of `sysexits.h`, where it has one that fits. `leasehold run` ends with its
-//! command's number instead; numbers above 128 are 128 plus the signal that ended it.
+//! How the program ends. The numbers are those of `sysexits.h`, where it has one that fits.
+//! `leasehold run` ends with its command's number instead; numbers above 128 are 128 plus the
+//! signal that ended it.
+
+use std::process::ExitCode;
 
 use leasehold_redis::Fault;
 use serde_json::Value;
-use std::process::ExitCode;
 
 /// Why a command did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +16,8 @@ pub(crate) enum Exit {
     Usage = 64,
     /// 65: the journal is damaged, or is no journal; a log that was to be undone is none.
     Data = 65,
-    /// 69: the address cannot be listened on, mostly because another program uses the port; Redis cannot be reached, or
-    /// gave an answer that makes no sense.
+    /// 69: the address cannot be listened on, mostly because another program uses the port; Redis
+    /// cannot be reached, or gave an answer that makes no sense.
     Unavailable = 69,
     /// 70: something that should not happen.
     Software = 70,
@@ -25,7 +27,8 @@ pub(crate) enum Exit {
     CannotCreate = 73,
     /// 74: a log cannot be read or written.
     Io = 74,
-    /// 75: another server runs on the same data; the lock was not to be had in time. It may work later.
+    /// 75: another server runs on the same data; the lock was not to be had in time. It may work
+    /// later.
     Busy = 75,
     /// 76: a newer version wrote the journal.
     Newer = 76,

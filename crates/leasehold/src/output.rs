@@ -1,20 +1,23 @@
-//! What goes to people: messages on stderr, tables on stdout, colours only on a terminal. Whatever is printed here may
-//! have come from outside, so that nothing of it reaches a terminal as anything but text.
+//! What goes to people: messages on stderr, tables on stdout, colours only on a terminal. Whatever
+//! is printed here may have come from outside, so that nothing of it reaches a terminal as anything
+//! but text.
 
-use crate::exit::Failure;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::exit::Failure;
+
 /// The width that lines are laid out for.
 const WIDTH: usize = 80;
 /// Where the text of a labelled line begins.
 const INDENT: usize = 12;
 
-/// A text without anything that a terminal acts on, or that makes it look like another one: control characters, ends of
-/// lines, and the marks that turn the direction of what follows or cannot be seen.
+/// A text without anything that a terminal acts on, or that makes it look like another one: control
+/// characters, ends of lines, and the marks that turn the direction of what follows or cannot be
+/// seen.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
@@ -58,7 +61,8 @@ pub(crate) fn verbatim(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// The answer for programs, on one line. What a terminal would act on is escaped here too, as JSON has it.
+/// The answer for programs, on one line. What a terminal would act on is escaped here too, as JSON
+/// has it.
 pub(crate) fn json(answer: &impl serde::Serialize) {
     let text = serde_json::to_string(answer).unwrap_or_default();
     let _ = writeln!(std::io::stdout(), "{}", plain_json(&text));
@@ -95,7 +99,7 @@ fn plain_json(text: &str) -> Cow<'_, str> {
 }
 
 /// How a part of a line looks on a terminal.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Style {
     Plain,
     Good,
@@ -104,7 +108,7 @@ pub(crate) enum Style {
 }
 
 /// Colours for stdout, or none where it is no terminal or the user wants none.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {
     on: bool,
     is_terminal: bool,
@@ -172,7 +176,8 @@ pub(crate) fn progress_is_seen() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// Redraws the line of progress. A longer one would be broken by the terminal, and could not be drawn over.
+/// Redraws the line of progress. A longer one would be broken by the terminal, and could not be
+/// drawn over.
 pub(crate) fn progress(text: &str) {
     if progress_is_seen() {
         IS_DRAWN.store(true, Ordering::Relaxed);

@@ -1,13 +1,19 @@
-//! Thousands of schedules, each from a seed: the crate's own code and its own scripts on a store in memory, with virtual
-//! time, a bad network, crashes, pauses longer than a lock, peers with skewed clocks, and an operator who moves the
-//! phase. Never two hold one lock.
+//! Thousands of schedules, each from a seed: the crate's own code and its own scripts on a store in
+//! memory, with virtual time, a bad network, crashes, pauses longer than a lock, peers with skewed
+//! clocks, and an operator who moves the phase. Never two hold one lock.
 //!
-//! `LEASEHOLD_SIM_SEED=n` runs that schedule alone; `LEASEHOLD_SIM_SCHEDULES=n` runs so many of each kind.
+//! `LEASEHOLD_SIM_SEED=n` runs that schedule alone; `LEASEHOLD_SIM_SCHEDULES=n` runs so many of
+//! each kind.
 
 mod network;
 mod peers;
 mod referee;
 mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::census::{Census, CensusOptions};
 use crate::fleet::{Fleet, MoveRule};
@@ -19,10 +25,7 @@ use crate::phase::{Mechanism, Phase};
 use crate::redis_connection::Redis;
 use network::{Line, Weather};
 use referee::{Claim, Referee};
-use std::sync::Arc;
-use std::time::Duration;
 use store::Server;
-use tokio::time::{Instant, sleep, timeout};
 
 const IDS: [&str; 2] = ["a", "b"];
 const VIRTUAL_TIME: Duration = Duration::from_secs(8);
@@ -117,7 +120,8 @@ impl World {
     }
 }
 
-/// Holds a lock for a while, believes it for as long as the guard says so, and ends in one of three ways.
+/// Holds a lock for a while, believes it for as long as the guard says so, and ends in one of three
+/// ways.
 async fn hold(world: &Arc<World>, lock: &Lock, id: &str, who: &str) {
     let wait =
         if fastrand::bool() { Wait::No } else { Wait::AtMost(world.ttl * fastrand::u32(1..4)) };
@@ -195,7 +199,8 @@ impl AsyncLockMaker for Following {
     }
 }
 
-/// Moves the phase to one end and then to the other by the rules, with pauses of any length between looking and moving.
+/// Moves the phase to one end and then to the other by the rules, with pauses of any length between
+/// looking and moving.
 async fn operate(world: Arc<World>) {
     let mut forward = fastrand::bool();
     while !world.is_over() {

@@ -1,26 +1,29 @@
-//! What lies between a process and the store: delays, lost requests, lost answers, and long silences.
+//! What lies between a process and the store: delays, lost requests, lost answers, and long
+//! silences.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::store::Server;
 use crate::redis_connection::{KeyWatch, Redis};
 use crate::scripts::Step;
 use crate::transport::{Reply, Transport};
-use futures_util::future::BoxFuture;
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
 
 /// How bad the network is, in percent of the requests.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Weather {
     pub(super) slow: u8,
     pub(super) lost: u8,
     pub(super) slowest: Duration,
 }
 
-/// One process's connection. While it is silenced, nothing that it sent arrives and nothing is answered: a process that
-/// is paused, or a network that is parted.
+/// One process's connection. While it is silenced, nothing that it sent arrives and nothing is
+/// answered: a process that is paused, or a network that is parted.
 pub(super) struct Line {
     server: Arc<Server>,
     weather: Weather,

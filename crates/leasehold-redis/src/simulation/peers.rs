@@ -1,20 +1,24 @@
-//! Peers as they are: TaskTiger's old lock, step by step and by its own skewed clock, and redis-py's token lock.
+//! Peers as they are: TaskTiger's old lock, step by step and by its own skewed clock, and
+//! redis-py's token lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_python_json::repr;
+use redis::Value;
+use tokio::time::sleep;
 
 use super::referee::Claim;
 use super::{IDS, World};
 use crate::expiry::OldExpiry;
 use crate::phase::Mechanism;
-use leasehold_python_json::repr;
-use redis::Value;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::sleep;
 
 pub(super) struct Peer {
     world: Arc<World>,
     mechanism: Mechanism,
-    /// Seconds by which its clock is ahead. Within half of the notice that our holders get: a loser whose clock is behind
-    /// pushes a winner's expiry back by that, and a peer whose clock is ahead sees it early by the other half.
+    /// Seconds by which its clock is ahead. Within half of the notice that our holders get: a loser
+    /// whose clock is behind pushes a winner's expiry back by that, and a peer whose clock is ahead
+    /// sees it early by the other half.
     skew: f64,
 }
 
@@ -64,7 +68,8 @@ impl Peer {
         let number = self.world.referee.claim(id, "old peer", Claim::Peer(believes));
         sleep(self.world.ttl.mul_f64(fastrand::f64() * 1.2)).await;
         self.world.referee.withdraw(id, number);
-        // It deletes whatever is later than its own, which after its time may be somebody else's: its fault D30, kept out.
+        // It deletes whatever is later than its own, which after its time may be somebody else's:
+        // its fault D30, kept out.
         let has_time = self.clock().max(self.world.server.store.now_seconds()) + 0.005 < until;
         if has_time && fastrand::bool() {
             self.call(&["DEL", &key]).await;

@@ -1,8 +1,9 @@
 //! Who holds what, and that never two hold at once. Knows nothing of how locks work.
 
-use crate::guard::Guard;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::guard::Guard;
 
 /// A claim to hold a lock: asked at any time, it says whether its holder still believes so.
 pub(super) enum Claim {

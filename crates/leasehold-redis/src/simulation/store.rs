@@ -1,22 +1,25 @@
 //! A Redis in memory, as much of it as the crate uses, that runs the very scripts that Redis runs.
 
-use crate::scripts::Step;
-use mlua::{Lua, MultiValue, Table, Variadic};
-use redis::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use mlua::{Lua, MultiValue, Table, Variadic};
+use redis::Value;
 use tokio::time::Instant;
 
-/// Any time does, as long as it has ten digits before the point as the times have that the peers write.
+use crate::scripts::Step;
+
+/// Any time does, as long as it has ten digits before the point as the times have that the peers
+/// write.
 const EPOCH_MICROS: u64 = 1_795_209_900_123_456;
 
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 enum Stored {
     Text(Vec<u8>),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 struct Entry {
     stored: Stored,
     expires_at_ms: Option<u64>,

@@ -1,10 +1,12 @@
 //! What is in Redis, to the byte: a peer cannot tell that it is ours.
 
-use crate::support::{Peer, RedisServer, STEADY_TTL, Venv, now_ms, wait_for};
+use std::time::Duration;
+
 use leasehold_python_json::repr;
 use leasehold_redis::{Keys, Lock, Mechanism};
 use redis::Commands;
-use std::time::Duration;
+
+use crate::support::{Peer, RedisServer, STEADY_TTL, Venv, now_ms, wait_for};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_lock_is_a_float_then_an_integer_without_ttl() {

@@ -1,12 +1,14 @@
 //! The ways to Redis: ACL users, sentinels and a failover, a cluster.
 
-use crate::support::{RedisServer, STEADY_TTL, free_port, wait_for, wait_for_renewal};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
 use leasehold_redis::{
     Address, Census, CensusOptions, Fault, Fleet, Follower, FollowerOptions, Keys, Lock, Mechanism,
     Redis, Wait,
 };
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+
+use crate::support::{RedisServer, STEADY_TTL, free_port, wait_for, wait_for_renewal};
 
 async fn connect(url: &str) -> Result<Redis, Fault> {
     Redis::connect(&url.parse::<Address>().unwrap()).await
@@ -126,7 +128,8 @@ async fn sentinels_are_asked_again_after_a_failover() {
         !replicas.is_empty() && info.is_ok_and(|info| info.contains("master_link_status:up"))
     });
     let redis = connect(&format!("redis+sentinel://127.0.0.1:{port}/mymaster")).await.unwrap();
-    // Renewed for the first time when the failover is over: what the old master accepts meanwhile is lost with it.
+    // Renewed for the first time when the failover is over: what the old master accepts meanwhile
+    // is lost with it.
     let lock = Lock::new(&redis, "a", Mechanism::Dual).ttl(Duration::from_secs(45));
     let guard = lock.try_acquire().await.unwrap().unwrap();
     wait_for("the lock on the replica", || {

@@ -1,8 +1,10 @@
 //! The table of who excludes whom, ours against the real peers in both directions.
 
-use crate::support::{PATIENCE, Peer, RedisServer, STEADY_TTL, Venv};
-use leasehold_redis::{Lock, Mechanism, ReleaseError};
 use std::time::Duration;
+
+use leasehold_redis::{Lock, Mechanism, ReleaseError};
+
+use crate::support::{PATIENCE, Peer, RedisServer, STEADY_TTL, Venv};
 
 const MECHANISMS: [Mechanism; 3] = [Mechanism::Old, Mechanism::Dual, Mechanism::Token];
 const TTL: Duration = Duration::from_secs(30);

@@ -1,9 +1,11 @@
 //! Renewal, loss, release: what a holder may rely on.
 
-use crate::support::{PATIENCE, Peer, RedisServer, STEADY_TTL, Venv, wait_for_renewal};
+use std::time::{Duration, Instant};
+
 use leasehold_redis::{AcquireError, Lock, Lost, Mechanism, ReleaseError, Wait};
 use redis::Commands;
-use std::time::{Duration, Instant};
+
+use crate::support::{PATIENCE, Peer, RedisServer, STEADY_TTL, Venv, wait_for_renewal};
 
 const MECHANISMS: [Mechanism; 3] = [Mechanism::Old, Mechanism::Dual, Mechanism::Token];
 

@@ -1,9 +1,10 @@
 //! Lock ids against the real `gen_unique_id`.
 
-use crate::support::{Peer, RedisServer, Venv};
 use leasehold_python_json::Json;
 use leasehold_redis::{keyed_lock_id, lock_id};
 use serde_json::{Value, json};
+
+use crate::support::{Peer, RedisServer, Venv};
 
 #[test]
 fn ids_are_those_of_tasktiger() {

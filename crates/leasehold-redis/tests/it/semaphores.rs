@@ -1,10 +1,12 @@
 //! Semaphores, ours and TaskTiger's on the same key.
 
-use crate::support::{PATIENCE, Peer, RedisServer, STEADY_TTL, Venv, now_ms};
+use std::time::Duration;
+
 use leasehold_redis::{Keys, Lost, Refusal, Semaphore, Wait};
 use redis::Commands;
 use serde_json::{Value, json};
-use std::time::Duration;
+
+use crate::support::{PATIENCE, Peer, RedisServer, STEADY_TTL, Venv, now_ms};
 
 fn theirs(peer: &mut Peer, holder: &str, size: u64) -> Value {
     let command =

@@ -1,8 +1,5 @@
 //! A real Redis, and real peers in other processes.
 
-use leasehold_redis::{Address, Redis};
-use redis::Commands;
-use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,10 +8,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use leasehold_redis::{Address, Redis};
+use redis::Commands;
+use serde_json::{Value, json};
+
 /// Longer than anything takes that comes soon.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// The ttl of a lock that is to stay held: it is renewed at a third of it, and a machine that stands still for a
-/// second or two in between takes it from nobody.
+/// The ttl of a lock that is to stay held: it is renewed at a third of it, and a machine that
+/// stands still for a second or two in between takes it from nobody.
 pub(crate) const STEADY_TTL: Duration = Duration::from_secs(6);
 
 const PORTS_TRIED_MAX: u32 = 20;
@@ -127,8 +128,8 @@ pub(crate) fn send_signal(pid: u32, signal: &str) {
     assert!(status.success(), "kill -s {signal} {pid}");
 }
 
-/// A port that is free, and is not handed out meanwhile to who asks for any: it lies below those. The port of a
-/// cluster's own bus, 10,000 above it, is one as well.
+/// A port that is free, and is not handed out meanwhile to who asks for any: it lies below those.
+/// The port of a cluster's own bus, 10,000 above it, is one as well.
 pub(crate) fn free_port() -> u16 {
     let mut ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_000));
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
@@ -143,13 +144,15 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The clock of Redis, in ms: what it says can be compared with the deadlines of its keys however long a test takes.
+/// The clock of Redis, in ms: what it says can be compared with the deadlines of its keys however
+/// long a test takes.
 pub(crate) fn now_ms(raw: &mut redis::Connection) -> i64 {
     let (seconds, micros): (i64, i64) = redis::cmd("TIME").query(raw).unwrap();
     seconds * 1_000 + micros / 1_000
 }
 
-/// Waits until each key of a lock was renewed: the token's has another deadline then, the old one another value.
+/// Waits until each key of a lock was renewed: the token's has another deadline then, the old one
+/// another value.
 pub(crate) fn wait_for_renewal(raw: &mut redis::Connection, id: &str) {
     let mut look = || -> Vec<(String, Option<String>, i64)> {
         let keys = ["t:lock:", "t:lockv2:"].map(|prefix| format!("{prefix}{id}"));
@@ -169,7 +172,7 @@ pub(crate) fn wait_for_renewal(raw: &mut redis::Connection, id: &str) {
 }
 
 /// Which packages a peer has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Venv {
     TaskTiger012,
     TaskTiger026,

@@ -1,6 +1,10 @@
-//! Real TaskTiger workers that run real tasks, while ours holds their locks, waits for them, runs out and crashes.
+//! Real TaskTiger workers that run real tasks, while ours holds their locks, waits for them, runs
+//! out and crashes.
 
-use crate::support::{PATIENCE, RedisServer, Venv, now_ms, wait_for};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use leasehold_python_json::Json;
 use leasehold_redis::{
     Census, CensusOptions, Fleet, Holder, Keys, Lock, Mechanism, Refusal, Semaphore, Wait,
@@ -8,9 +12,8 @@ use leasehold_redis::{
 };
 use redis::Commands;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::support::{PATIENCE, RedisServer, Venv, now_ms, wait_for};
 
 struct Tiger<'a> {
     server: &'a RedisServer,

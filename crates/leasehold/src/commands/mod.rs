@@ -8,9 +8,10 @@ pub(crate) mod run;
 mod scan_files;
 pub(crate) mod server;
 
+use std::process::ExitCode;
+
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, Failure};
-use std::process::ExitCode;
 
 /// Does what the command line asks.
 pub(crate) fn run(cli: Cli) -> ExitCode {
@@ -25,7 +26,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     result.unwrap_or_else(|failure| failure.report())
 }
 
-/// One thread is enough for a program that waits, and none of its timers stands behind another's work.
+/// One thread is enough for a program that waits, and none of its timers stands behind another's
+/// work.
 fn block_on<F: Future<Output = Result<ExitCode, Failure>>>(future: F) -> Result<ExitCode, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

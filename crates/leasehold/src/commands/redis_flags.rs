@@ -1,15 +1,17 @@
 //! The flags that say which Redis and which keys.
 
-use crate::args::is_given;
-use crate::exit::{Exit, Failure};
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use leasehold_redis::{Address, Keys, Redis};
-use std::path::{Path, PathBuf};
+
+use crate::args::is_given;
+use crate::exit::{Exit, Failure};
 
 #[derive(Debug, Args)]
 pub(crate) struct RedisFlags {
-    /// Address of the Redis: redis://, rediss:// for TLS, redis+sentinel://, redis+cluster://. One with a password is
-    /// safer in the variable or in a file
+    /// Address of the Redis: redis://, rediss:// for TLS, redis+sentinel://, redis+cluster://. One
+    /// with a password is safer in the variable or in a file
     #[arg(long, env = crate::argv::REDIS, hide_env_values = true, value_name = "URL")]
     redis: Option<String>,
 
@@ -46,7 +48,8 @@ impl RedisFlags {
 }
 
 impl RedisFile {
-    /// The address, from the flag with this name or from the file. What is typed wins over variables.
+    /// The address, from the flag with this name or from the file. What is typed wins over
+    /// variables.
     pub(crate) fn address(
         &self,
         flag: &str,

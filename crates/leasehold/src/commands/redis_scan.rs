@@ -1,12 +1,5 @@
 //! `leasehold redis-scan`: what is in a Redis, and TTLs given or taken by pattern.
 
-use crate::commands::redis_flags::{RedisFile, connect};
-use crate::commands::scan_files::{Deadlines, LogFile, stop_on_ctrl_c, undo_from};
-use crate::exit::{Exit, Failure};
-use crate::output::{self, Paint, Style};
-use leasehold_redis::{
-    Address, CleanupError, ScanLine, ScanOptions, ScanProgress, ScanSummary, TypeTotal,
-};
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -15,10 +8,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use leasehold_redis::{
+    Address, CleanupError, ScanLine, ScanOptions, ScanProgress, ScanSummary, TypeTotal,
+};
+
+use crate::commands::redis_flags::{RedisFile, connect};
+use crate::commands::scan_files::{Deadlines, LogFile, stop_on_ctrl_c, undo_from};
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Paint, Style};
+
 /// Scan the keys of a Redis: types, TTLs and sizes; set or take TTLs.
 ///
-/// Writes a line for each key to the log: name, type, TTL, new TTL, size (length of a string, number of members of
-/// anything else). The new TTL is None where it was left alone. Takes the flags of TaskTiger's redis_scan.py.
+/// Writes a line for each key to the log: name, type, TTL, new TTL, size (length of a string,
+/// number of members of anything else). The new TTL is None where it was left alone. Takes the
+/// flags of TaskTiger's redis_scan.py.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:

@@ -1,8 +1,5 @@
 //! The log of a scan or a cleanup, and undoing what it says.
 
-use crate::exit::{Exit, Failure};
-use crate::output;
-use leasehold_redis::{Redis, ScanLine, UndoError};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -11,7 +8,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether deadlines are kept beside the log: its lines have whole seconds, and only for what was left then.
+use leasehold_redis::{Redis, ScanLine, UndoError};
+
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// Whether deadlines are kept beside the log: its lines have whole seconds, and only for what was
+/// left then.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deadlines {
     /// No key loses a TTL.

@@ -1,21 +1,24 @@
-//! Real processes that are killed, stopped for longer than their locks last, and moved from phase to phase, beside real
-//! peers. What the lock protects is a file lock of the kernel: whoever gets in beside somebody else is seen there.
+//! Real processes that are killed, stopped for longer than their locks last, and moved from phase
+//! to phase, beside real peers. What the lock protects is a file lock of the kernel: whoever gets
+//! in beside somebody else is seen there.
 
-use crate::program::{leasehold, output};
-use crate::standstill::Standstills;
-use crate::support::{Peer, RedisServer, Venv, send_signal};
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::program::{leasehold, output};
+use crate::standstill::Standstills;
+use crate::support::{Peer, RedisServer, Venv, send_signal};
+
 /// A slow machine goes on beyond it, until something was shown.
 const LENGTH: Duration = Duration::from_secs(30);
 const LENGTH_MAX: Duration = Duration::from_secs(200);
 
 const TTL: Duration = Duration::from_millis(1_000);
-/// What `leasehold run` keeps of the ttl between its last SIGKILL and the moment when somebody else can have the lock.
+/// What `leasehold run` keeps of the ttl between its last SIGKILL and the moment when somebody else
+/// can have the lock.
 const MARGIN: Duration = Duration::from_millis(100);
 /// How often each kind has to have held, or nothing was shown.
 const HELD_MIN: u64 = 6;
@@ -178,7 +181,8 @@ fn never_two_beside_real_old_peers() {
         scope.spawn(|| {
             let mut held = 0;
             while arena.goes_on(held >= HELD_MIN && arena.held() >= HELD_MIN) {
-                // A peer by another clock each time, and killed while it holds each time it is unlucky.
+                // A peer by another clock each time, and killed while it holds each time it is
+                // unlucky.
                 let mut peer = Peer::with_skew(
                     &arena.server,
                     Venv::TaskTiger012,

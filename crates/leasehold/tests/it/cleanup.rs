@@ -1,9 +1,11 @@
 //! `leasehold locks cleanup`, and back.
 
+use std::collections::BTreeMap;
+
+use redis::Commands;
+
 use crate::program::{ok, output};
 use crate::support::{RedisServer, now_ms};
-use redis::Commands;
-use std::collections::BTreeMap;
 
 /// When each key runs out, by Redis' clock in ms: a test may take as long as it needs.
 fn deadlines(raw: &mut redis::Connection) -> BTreeMap<String, i64> {

@@ -1,9 +1,12 @@
-//! Names, hosts and ids that others have put into Redis: a person reads them, and they do nothing to the terminal.
+//! Names, hosts and ids that others have put into Redis: a person reads them, and they do nothing
+//! to the terminal.
+
+use std::process::Output;
+
+use redis::Commands;
 
 use crate::program::{ok, output};
 use crate::support::{RedisServer, now_ms};
-use redis::Commands;
-use std::process::Output;
 
 /// Clears the screen, ends the line, forges another one, and turns the direction of what follows.
 const EVIL: &str = "x\x1b[2J\x07\r\nVerdict     safe to go on to token\n\u{202e}\u{9b}31m\u{2066}";

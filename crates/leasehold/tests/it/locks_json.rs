@@ -1,10 +1,13 @@
-//! `leasehold locks --json` for programs: an object in every case, points in time and lengths in one form.
+//! `leasehold locks --json` for programs: an object in every case, points in time and lengths in
+//! one form.
+
+use std::process::Output;
+
+use redis::Commands;
+use serde_json::Value;
 
 use crate::program::{leasehold, ok, output, spawn, stderr};
 use crate::support::{RedisServer, send_signal, wait_for};
-use redis::Commands;
-use serde_json::Value;
-use std::process::Output;
 
 fn object(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);

@@ -1,9 +1,10 @@
 //! From old to token with real programs and workers, and back.
 
-use crate::program::{ok, output, spawn, stderr};
-use crate::support::{Peer, RedisServer, Venv, send_signal, wait_for};
 use redis::Commands;
 use serde_json::Value;
+
+use crate::program::{ok, output, spawn, stderr};
+use crate::support::{Peer, RedisServer, Venv, send_signal, wait_for};
 
 fn status(server: &RedisServer) -> Value {
     serde_json::from_str(&ok(server, &["locks", "status", "--json"])).unwrap()

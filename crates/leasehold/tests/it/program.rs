@@ -1,7 +1,8 @@
 //! The program under test.
 
-use crate::support::RedisServer;
 use std::process::{Child, Command, Output, Stdio};
+
+use crate::support::RedisServer;
 
 /// `leasehold` with this Redis in its environment.
 pub(crate) fn leasehold(server: &RedisServer, args: &[&str]) -> Command {

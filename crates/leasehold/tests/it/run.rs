@@ -1,11 +1,13 @@
 //! `leasehold run`: under the lock from the first to the last moment, or not at all.
 
-use crate::program::{leasehold, ok, output, spawn, stderr};
-use crate::support::{RedisServer, send_signal, wait_for};
-use redis::Commands;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
+
+use redis::Commands;
+
+use crate::program::{leasehold, ok, output, spawn, stderr};
+use crate::support::{RedisServer, send_signal, wait_for};
 
 pub(crate) fn exists(path: &Path) -> bool {
     path.exists()
@@ -145,7 +147,8 @@ fn d29_commands_that_end_well_without_their_lock_are_told_apart() {
     assert_eq!(output(&server, &args).status.code(), Some(79));
 }
 
-/// The command notes the time as long as it lives; nobody else can have the lock before the last of these.
+/// The command notes the time as long as it lives; nobody else can have the lock before the last of
+/// these.
 #[test]
 fn commands_are_dead_before_anyone_else_can_have_the_lock() {
     std::thread::scope(|scope| {
@@ -160,7 +163,8 @@ fn check_is_dead_in_time(victim: &str) {
     let dir = tempfile::tempdir().unwrap();
     let alive = dir.path().join("alive");
     let script = format!("trap '' TERM; while :; do touch {}; sleep 0.01; done", alive.display());
-    // Of this ttl a second is left when the command is killed: for so long the machine may stand still.
+    // Of this ttl a second is left when the command is killed: for so long the machine may stand
+    // still.
     let args =
         ["run", "--lock", "a", "--ttl", "10s", "--grace", "200ms", "--", "sh", "-c", &script];
     let mut run = spawn(&server, &args);

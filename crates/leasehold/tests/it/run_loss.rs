@@ -1,11 +1,14 @@
-//! `leasehold run` whose lock is lost, or whose parts are killed: nothing that it started outlives the lock.
+//! `leasehold run` whose lock is lost, or whose parts are killed: nothing that it started outlives
+//! the lock.
+
+use std::path::Path;
+use std::time::Duration;
+
+use redis::Commands;
 
 use crate::program::{leasehold, output, spawn, stderr};
 use crate::run::{child_named, exists};
 use crate::support::{RedisServer, send_signal, wait_for};
-use redis::Commands;
-use std::path::Path;
-use std::time::Duration;
 
 /// A command that touches a file as long as it runs, in a session of its own.
 fn in_a_session_of_its_own(alive: &Path) -> String {

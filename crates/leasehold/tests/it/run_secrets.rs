@@ -1,10 +1,11 @@
 //! The password of the Redis: neither `ps`, nor the command, nor a message shows it.
 
+use std::path::Path;
+use std::process::Stdio;
+
 use crate::program::{leasehold, stderr};
 use crate::run::{child_named, exists};
 use crate::support::{RedisServer, send_signal, wait_for};
-use std::path::Path;
-use std::process::Stdio;
 
 const SECRET: &str = "hunter2";
 

@@ -1,9 +1,11 @@
 //! `leasehold run` while somebody else has the lock: it says for what it waits, and who has it.
 
+use std::io::{BufRead, BufReader};
+
+use redis::Commands;
+
 use crate::program::{output, spawn, stderr};
 use crate::support::{RedisServer, send_signal, wait_for};
-use redis::Commands;
-use std::io::{BufRead, BufReader};
 
 #[test]
 fn who_waits_for_a_second_is_told_for_what_who_has_it_and_for_how_long() {

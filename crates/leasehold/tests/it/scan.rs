@@ -1,10 +1,12 @@
 //! `leasehold redis-scan`: the flags and the log of the script that it replaces.
 
-use crate::program::{leasehold, ok, output, spawn, stderr};
-use crate::support::{RedisServer, now_ms, send_signal, wait_for};
-use redis::Commands;
 use std::collections::BTreeSet;
 use std::path::Path;
+
+use redis::Commands;
+
+use crate::program::{leasehold, ok, output, spawn, stderr};
+use crate::support::{RedisServer, now_ms, send_signal, wait_for};
 
 /// The lines of a log; `b` has 1,000 s at first, and what has passed of them since is put back.
 fn lines(path: &Path) -> BTreeSet<String> {

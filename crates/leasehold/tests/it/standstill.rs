@@ -1,11 +1,12 @@
-//! When this machine stood still. A lease is a promise about time: nobody who is not run can keep it, so what happens
-//! while a virtual machine waits for its processors says nothing about us.
+//! When this machine stood still. A lease is a promise about time: nobody who is not run can keep
+//! it, so what happens while a virtual machine waits for its processors says nothing about us.
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 const TICK: Duration = Duration::from_millis(5);
 /// So late a tick may be on a machine that runs.
@@ -32,7 +33,8 @@ impl Standstills {
         Self { is_over, processors }
     }
 
-    /// For how long a processor stood still within so long before a moment; of the one where it was longest.
+    /// For how long a processor stood still within so long before a moment; of the one where it was
+    /// longest.
     pub(crate) fn before(&self, moment: SystemTime, within: Duration) -> Duration {
         self.processors.iter().map(|one| one.before(moment, within)).max().unwrap_or_default()
     }

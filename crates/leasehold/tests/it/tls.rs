@@ -1,9 +1,10 @@
 //! TLS to a real Redis, with a certificate authority of the test's own.
 
-use crate::program::{leasehold, stderr};
-use crate::support::{RedisServer, free_port};
 use std::path::Path;
 use std::process::Command;
+
+use crate::program::{leasehold, stderr};
+use crate::support::{RedisServer, free_port};
 
 fn openssl(dir: &Path, args: &str) {
     let output = Command::new("openssl").current_dir(dir).args(args.split(' ')).output().unwrap();

@@ -1,17 +1,19 @@
 //! `leasehold locks cleanup`: a TTL for the dead old keys, and back.
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use leasehold_redis::{CleanupError, CleanupOptions, CleanupReport};
+
 use super::Where;
 use crate::commands::scan_files::{Deadlines, LogFile, undo_from};
 use crate::exit::{Exit, Failure};
 use crate::output;
-use leasehold_redis::{CleanupError, CleanupOptions, CleanupReport};
-use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Give the dead old locks a TTL, or put them back as they were.
 ///
-/// Old locks have no TTL, so that dead ones stay in Redis for ever. A live lock is left alone. What is changed is in the
-/// log before it is changed; --undo puts it back from there.
+/// Old locks have no TTL, so that dead ones stay in Redis for ever. A live lock is left alone. What
+/// is changed is in the log before it is changed; --undo puts it back from there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:

@@ -1,4 +1,5 @@
-//! What the locks that workers leave say about the workers, and what to do next: the recipe's steps, measured.
+//! What the locks that workers leave say about the workers, and what to do next: the recipe's
+//! steps, measured.
 
 use leasehold_redis::{Census, Fleet, Mechanism};
 

@@ -1,17 +1,20 @@
-//! `leasehold locks`: which locks a Redis holds, and the way from TaskTiger's old locks to token locks.
+//! `leasehold locks`: which locks a Redis holds, and the way from TaskTiger's old locks to token
+//! locks.
 
 mod cleanup;
 mod guidance;
 mod moving;
 mod status;
 
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Subcommand;
+use leasehold_redis::{Census, CensusOptions, Fleet, Keys, Redis};
+
 use crate::commands::redis_flags::RedisFlags;
 use crate::duration;
 use crate::exit::Failure;
-use clap::Subcommand;
-use leasehold_redis::{Census, CensusOptions, Fleet, Keys, Redis};
-use std::process::ExitCode;
-use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -1,20 +1,23 @@
 //! `leasehold locks advance` and `rollback`: the fleet one phase on or back, when that is safe.
 
+use std::process::ExitCode;
+use std::time::Duration;
+
+use leasehold_redis::{Fleet, MoveError, MoveRule, Observation, Phase, Verdict};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
 use super::{Place, Where, guidance};
 use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Paint};
-use leasehold_redis::{Fleet, MoveError, MoveRule, Observation, Phase, Verdict};
-use serde_json::{Map, Value, json};
-use std::process::ExitCode;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// Move the fleet on: old, dual, token.
 ///
-/// Goes to dual when every process has confirmed old. Goes to token when every process has confirmed dual, no lock with
-/// the old half alone is live, and none was seen for longer than the longest timeout. Ctrl-C at any time changes
-/// nothing. Workers that are not ours are judged by the locks that they leave.
+/// Goes to dual when every process has confirmed old. Goes to token when every process has
+/// confirmed dual, no lock with the old half alone is live, and none was seen for longer than the
+/// longest timeout. Ctrl-C at any time changes nothing. Workers that are not ours are judged by the
+/// locks that they leave.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:
@@ -41,8 +44,8 @@ pub(crate) struct AdvanceArgs {
 
 /// Move the fleet back: token, dual, old.
 ///
-/// By the same rules as advance, the other way round. Also what a migration begins with, before the first program that
-/// follows the phase is started: without a phase they use token locks.
+/// By the same rules as advance, the other way round. Also what a migration begins with, before the
+/// first program that follows the phase is started: without a phase they use token locks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:
@@ -149,7 +152,8 @@ async fn go_to(
 ) -> Result<Fleet, Failure> {
     let deadline = Instant::now() + how.wait;
     let from = fleet.phase.phase;
-    // With everything down, being there already is still to be checked: workers that are not ours know no phase.
+    // With everything down, being there already is still to be checked: workers that are not ours
+    // know no phase.
     if from == target && !how.downtime {
         if fleet.phase.epoch == 0 {
             output::say(

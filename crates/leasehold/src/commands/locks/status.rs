@@ -1,19 +1,22 @@
 //! `leasehold locks status`: a census, who follows the phase, and the verdict.
 
+use std::process::ExitCode;
+use std::time::Duration;
+
+use leasehold_redis::{Census, Fleet, LockEntry, Mechanism, Observation, Verdict, rfc3339};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
 use super::{Place, Where, guidance};
 use crate::duration;
 use crate::exit::Failure;
 use crate::output::{self, Paint, Style};
-use leasehold_redis::{Census, Fleet, LockEntry, Mechanism, Observation, Verdict, rfc3339};
-use serde_json::{Value, json};
-use std::process::ExitCode;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// Show which locks are live, who holds them, and whether it is safe to go on.
 ///
-/// Walks over the keys with SCAN and never blocks Redis. Live are old locks whose time has not come, token locks, and
-/// both for dual. Who holds one is known from the programs that follow the phase and from TaskTiger's active tasks.
+/// Walks over the keys with SCAN and never blocks Redis. Live are old locks whose time has not
+/// come, token locks, and both for dual. Who holds one is known from the programs that follow the
+/// phase and from TaskTiger's active tasks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:

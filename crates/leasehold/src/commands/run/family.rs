@@ -1,11 +1,12 @@
-//! Which processes a command has started: those of its process group, and those that have left it for a session of
-//! their own. Knows nothing of locks.
+//! Which processes a command has started: those of its process group, and those that have left it
+//! for a session of their own. Knows nothing of locks.
+
+use std::collections::HashSet;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use std::collections::HashSet;
 
 /// The variable that every process of a command inherits: which runs it belongs to.
 pub(super) const MARKS: &str = "LEASEHOLD_RUNS";
@@ -55,8 +56,8 @@ pub(super) struct Tree {
     pub(super) spared: Vec<Pid>,
 }
 
-/// A command's processes, as far as they can be found. Every one of them has to be proven: it is in the command's group,
-/// or descends from this very process, or has inherited the mark.
+/// A command's processes, as far as they can be found. Every one of them has to be proven: it is in
+/// the command's group, or descends from this very process, or has inherited the mark.
 pub(super) struct Family {
     /// The process group that the command began in; `None` where that was never heard.
     pub(super) group: Option<Pid>,

@@ -1,13 +1,14 @@
 //! What the command runs under: a lock on a Redis. A limit on a server will stand beside it.
 
-use super::Args;
-use super::waiting::Wanted;
-use crate::exit::{Exit, Failure};
-use crate::output;
 use leasehold_redis::{
     AcquireError, Follower, FollowerOptions, Guard, Lock, Mechanism, ReleaseError, UnknownName,
 };
 use tokio::time::Instant;
+
+use super::Args;
+use super::waiting::Wanted;
+use crate::exit::{Exit, Failure};
+use crate::output;
 
 /// The lock, and who tells the fleet of it.
 pub(super) struct Held {

@@ -1,16 +1,19 @@
-//! The run's side of its warden: started before the command, told until when the lock is held, replaced when it ends.
+//! The run's side of its warden: started before the command, told until when the lock is held,
+//! replaced when it ends.
 
-use super::warden;
-use crate::exit::{Exit, Failure};
-use crate::output;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{self, Write};
 use std::process::Stdio;
 use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until};
+
+use super::warden;
+use crate::exit::{Exit, Failure};
+use crate::output;
 
 /// So soon a warden that has ended is replaced at the earliest, counted from its own start.
 const REPLACED_AFTER: Duration = Duration::from_millis(500);
@@ -23,8 +26,8 @@ pub(super) struct Orders {
     pub(super) mark: String,
 }
 
-/// A process that outlives us, and ends the command's processes when it does not hear from us in time: because we were
-/// killed, or are stopped while the lock runs out. D29.
+/// A process that outlives us, and ends the command's processes when it does not hear from us in
+/// time: because we were killed, or are stopped while the lock runs out. D29.
 pub(super) struct Keeper {
     orders: Orders,
     warden: Option<Warden>,
@@ -55,7 +58,8 @@ impl Keeper {
         self.warden.as_ref().and_then(|warden| warden.id)
     }
 
-    /// The warden ends the group when it hears nothing more until then; `None` when only our end counts.
+    /// The warden ends the group when it hears nothing more until then; `None` when only our end
+    /// counts.
     pub(super) fn tell(&mut self, group: Pid, until: Option<Instant>) {
         self.last = Some((group, until));
         if let Some(warden) = &mut self.warden {
@@ -116,12 +120,14 @@ impl Warden {
 
 impl Drop for Warden {
     fn drop(&mut self) {
-        // Before it can see that nothing more will come. Where it has ended already, there is nothing to do.
+        // Before it can see that nothing more will come. Where it has ended already, there is
+        // nothing to do.
         let _ = self.process.start_kill();
     }
 }
 
-/// A moment by the clock that the warden reads too. That clock is read first: standing still in between makes it no later.
+/// A moment by the clock that the warden reads too. That clock is read first: standing still in
+/// between makes it no later.
 fn ms_of(moment: Instant) -> u64 {
     let now_ms = warden::now_ms();
     let now = Instant::now();

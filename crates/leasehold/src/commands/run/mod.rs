@@ -1,4 +1,5 @@
-//! `leasehold run`: a command that runs only while something is held, and is told before it is lost.
+//! `leasehold run`: a command that runs only while something is held, and is told before it is
+//! lost.
 
 mod family;
 mod held;
@@ -9,26 +10,29 @@ mod warden;
 
 pub(crate) use warden::{WardenArgs, warden};
 
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
+use leasehold_redis::{Guard, Lost, ReleaseError, Wait};
+use nix::unistd::Pid;
+use tokio::time::Instant;
+
 use crate::commands::redis_flags::RedisFlags;
 use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output;
-use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use keeper::{Keeper, Orders};
-use leasehold_redis::{Guard, Lost, ReleaseError, Wait};
-use nix::unistd::Pid;
 use process::{Group, Signals};
-use std::ffi::OsString;
-use std::process::ExitCode;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// Run a command under a lock.
 ///
-/// The lock is taken first and renewed while the command runs. When the lock is about to be lost, because Redis cannot
-/// be reached or somebody took it away, the command and everything that it started get SIGTERM, and after the grace
-/// SIGKILL, before anyone else can have the lock. Signals sent to leasehold are passed on. When the command has ended,
-/// what it left behind is ended too, in sessions of its own as well, and then the lock is given back.
+/// The lock is taken first and renewed while the command runs. When the lock is about to be lost,
+/// because Redis cannot be reached or somebody took it away, the command and everything that it
+/// started get SIGTERM, and after the grace SIGKILL, before anyone else can have the lock. Signals
+/// sent to leasehold are passed on. When the command has ended, what it left behind is ended too,
+/// in sessions of its own as well, and then the lock is given back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:
@@ -59,7 +63,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = PossibleValuesParser::new(["old", "dual", "token"]))]
     mechanism: Option<String>,
 
-    /// How long the lock outlives a leasehold that has crashed, at most 365d; it is renewed every third of this
+    /// How long the lock outlives a leasehold that has crashed, at most 365d; it is renewed every
+    /// third of this
     #[arg(long, default_value = "60s", value_parser = duration::parse_ttl)]
     ttl: Duration,
 
@@ -67,7 +72,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = duration::parse)]
     wait: Option<Duration>,
 
-    /// How long the command has between SIGTERM and SIGKILL; at most half of the ttl when the lock is lost
+    /// How long the command has between SIGTERM and SIGKILL; at most half of the ttl when the lock
+    /// is lost
     #[arg(long, default_value = "10s", value_parser = duration::parse)]
     grace: Duration,
 
@@ -151,7 +157,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(ended.code))
 }
 
-/// The command, and the warden before it: from the first moment on, the command does not outlive us.
+/// The command, and the warden before it: from the first moment on, the command does not outlive
+/// us.
 fn start(args: &Args, guard: &Guard) -> Result<(Group, Keeper), Failure> {
     let others = family::children(Pid::this());
     let mark = format!("{}-{}", Pid::this(), warden::now_ms());

@@ -1,19 +1,22 @@
-//! The command with all that it has started: started as one process group, told as one, ended as one.
+//! The command with all that it has started: started as one process group, told as one, ended as
+//! one.
 
-use super::family::{self, Family, MARKS, Tree};
-use crate::exit::{Exit, Failure};
-use crate::output;
-use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal, killpg};
-use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::time::{Instant, sleep, sleep_until};
+
+use super::family::{self, Family, MARKS, Tree};
+use crate::exit::{Exit, Failure};
+use crate::output;
 
 /// The exit code of a program that a signal ended, as in a shell.
 pub(super) fn code_of_signal(signal: Signal) -> u8 {
@@ -85,7 +88,8 @@ impl Signals {
 
 /// So often adopted processes that have ended are looked for.
 const REAPED_EVERY: Duration = Duration::from_secs(1);
-/// So long what was killed may take to be gone: what is dead and not yet reaped still counts as there.
+/// So long what was killed may take to be gone: what is dead and not yet reaped still counts as
+/// there.
 const KILLED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A running command with everything that it has started.
@@ -223,7 +227,8 @@ impl Group {
         }
     }
 
-    /// D29: what the command left running is ended before the lock is given back, in its group or out of it.
+    /// D29: what the command left running is ended before the lock is given back, in its group or
+    /// out of it.
     pub(super) async fn end_leftovers(&mut self, grace: Duration) {
         if self.is_empty() {
             return;
@@ -268,7 +273,8 @@ fn code_of(status: ExitStatus) -> u8 {
     u8::try_from(code).unwrap_or(Exit::No as u8)
 }
 
-/// The terminal belongs to the command while it runs, so that it can read from it and Ctrl-C goes to it.
+/// The terminal belongs to the command while it runs, so that it can read from it and Ctrl-C goes
+/// to it.
 struct Terminal {
     back_to: Pid,
 }
@@ -283,7 +289,8 @@ impl Terminal {
         if !set_foreground(group) {
             return None;
         }
-        // It may have been stopped for reading before the terminal was its own; a group that has ended needs nothing.
+        // It may have been stopped for reading before the terminal was its own; a group that has
+        // ended needs nothing.
         let _ = killpg(group, Signal::SIGCONT);
         Some(Self { back_to: ours })
     }

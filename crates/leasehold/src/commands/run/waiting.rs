@@ -1,17 +1,20 @@
 //! What is told while somebody else has the lock: for what we wait, who holds it, and for how long.
 
-use crate::duration;
-use crate::output;
-use leasehold_redis::{Keys, LockEntry, Redis};
 use std::convert::Infallible;
 use std::time::Duration;
+
+use leasehold_redis::{Keys, LockEntry, Redis};
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::duration;
+use crate::output;
 
 /// Who waits for so long is told why.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
 /// So often Redis is asked who holds the lock.
 const LOOKED_EVERY: Duration = Duration::from_secs(5);
-/// In a log, the second message comes after this long, and each further one after twice as long as the one before.
+/// In a log, the second message comes after this long, and each further one after twice as long as
+/// the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 /// An answer that takes longer is not waited for.

@@ -1,15 +1,17 @@
-//! Waits for its `leasehold run` to die without a word, or to be stopped while the lock runs out, and then ends the
-//! command that would run on without its lock.
+//! Waits for its `leasehold run` to die without a word, or to be stopped while the lock runs out,
+//! and then ends the command that would run on without its lock.
 
-use super::family::Family;
-use crate::exit::Failure;
-use nix::sys::signal::Signal;
-use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
 use std::io::BufRead;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+
+use super::family::Family;
+use crate::exit::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct WardenArgs {
@@ -21,8 +23,8 @@ pub(crate) struct WardenArgs {
     mark: String,
 }
 
-/// Now, in ms, by the clock that all processes of this machine share and nobody sets. A report says until when, and not
-/// for how long: whoever reads it late would count from then.
+/// Now, in ms, by the clock that all processes of this machine share and nobody sets. A report says
+/// until when, and not for how long: whoever reads it late would count from then.
 pub(super) fn now_ms() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
@@ -35,10 +37,12 @@ struct Report {
     silent_until: Option<Instant>,
 }
 
-/// Reads reports from stdin until they end or stay away. A run that ends in order kills its warden first.
+/// Reads reports from stdin until they end or stay away. A run that ends in order kills its warden
+/// first.
 pub(crate) fn warden(args: &WardenArgs) -> Result<ExitCode, Failure> {
     let (group, since) = wait_for_silence(&reports());
-    // Who descends from whom says nothing here: the run may be gone, and its parent's other children are none of ours.
+    // Who descends from whom says nothing here: the run may be gone, and its parent's other
+    // children are none of ours.
     let family = Family { group, tree: None, mark: Some(args.mark.clone()) };
     end(&family, since + Duration::from_millis(args.grace_ms));
     Ok(ExitCode::SUCCESS)
