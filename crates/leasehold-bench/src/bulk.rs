@@ -1,4 +1,4 @@
-//! Many requests as fast as they go, through the same door as everybody's.
+//! Many requests as fast as they go, through the API that all clients use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -208,8 +208,8 @@ pub(crate) fn acquire_body(limit: &str) -> Bytes {
     acquire_for(limit, 300.0)
 }
 
-/// As [`acquire_body`], for a client that can be told from others who ask for the same: clients
-/// that cannot are given each other's places in line.
+/// As [`acquire_body`], for a client that the server can tell from others with the same request:
+/// clients that cannot get each other's places in the queue.
 pub(crate) fn acquire_body_of(client: usize, limit: &str) -> Bytes {
     let mut body = acquire_json(limit, 300.0);
     let id = format!("00000000-0000-4000-8000-{client:012}");

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::bulk;
-use crate::handoff::{Line, PATIENT, Quantiles};
+use crate::handoff::{PATIENT, Quantiles, Queue};
 use crate::load::{self, Figure, Rounds};
 use crate::report::{Report, Target, progress};
 use crate::systems::{Server, System, leasehold_with};
 use crate::table::{Table, fine, whole};
 
-/// How long each holds the slot that goes along a line.
+/// How long each holds the slot that goes along a queue.
 const HOLD: Duration = Duration::from_millis(5);
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     connections: usize,
     #[command(flatten)]
     rounds: Rounds,
-    /// How often a slot changes hands along each line.
+    /// How often a slot changes hands along each queue.
     #[arg(long, default_value_t = 200)]
     handoffs: usize,
     /// Print JSON instead of a table.
@@ -48,7 +48,7 @@ struct Row {
     count: usize,
     #[serde(flatten)]
     figure: Figure,
-    /// Along the line of those who wait.
+    /// Along the queue of waiters.
     handoff: Option<Quantiles>,
 }
 
@@ -63,18 +63,18 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Growth> {
     let limits = rows_of(&servers, "limits", args).await?;
     drop(servers);
 
-    let (mut servers, mut lines) = (Vec::new(), Vec::new());
+    let (mut servers, mut queues) = (Vec::new(), Vec::new());
     for &count in &args.waiters {
         let server = leasehold_with(PATIENT).await?;
         server.prepare().await?;
         progress(format_args!("{count} come to wait"));
-        lines.push(Line::form(&server, count, HOLD).await?);
+        queues.push(Queue::form(&server, count, HOLD).await?);
         servers.push((count, server));
     }
     let mut waiters = rows_of(&servers, "waiters", args).await?;
-    for (row, line) in waiters.iter_mut().zip(lines) {
-        progress(format_args!("hand-offs along a line of {}", row.count));
-        row.handoff = Some(line.hand_along(args.handoffs).await?.from_release);
+    for (row, queue) in waiters.iter_mut().zip(queues) {
+        progress(format_args!("hand-offs along a queue of {}", row.count));
+        row.handoff = Some(queue.hand_along(args.handoffs).await?.from_release);
     }
     Ok(Growth { connections: args.connections, limits, waiters })
 }

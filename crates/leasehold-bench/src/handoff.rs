@@ -1,7 +1,7 @@
-//! How long a slot stands idle between two holders, with many in line for it.
+//! How long a slot stands idle between two holders, with a long queue.
 //!
 //! The waiters are clients that poll, as Prefect's are: refused at once, then held open in
-//! line. Everybody comes back when it has had its turn, so that the line stays as long as it is.
+//! a queue. Each client comes back after its turn, so that the queue stays as long as it is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,13 +20,13 @@ use crate::report::{Report, Target, progress};
 use crate::systems::{Server, leasehold_with};
 use crate::table::{Table, fine};
 
-/// Waiters stay in line for as long as they may.
+/// Waiters stay in the queue for as long as they may.
 pub(crate) const PATIENT: &[&str] = &["--park-seconds", "55"];
-/// The limit whose one slot goes along the line.
+/// The limit whose one slot goes along the queue.
 const LIMIT: &str = "line";
-/// How many clients join the line at once: whoever comes first is refused at once.
+/// How many clients join the queue at once: the server refuses the first attempt of each at once.
 const JOIN_AT_ONCE: usize = 64;
-/// How long a line may take to form, or a slot to come to the next.
+/// How long a queue may take to form, or a slot to come to the next.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
@@ -67,13 +67,13 @@ pub(crate) struct Quantiles {
 pub(crate) async fn measure(args: &Args) -> anyhow::Result<Handoff> {
     let server = leasehold_with(PATIENT).await?;
     progress(format_args!("{} waiters for one slot", args.waiters));
-    let line = Line::form(&server, args.waiters, Duration::from_millis(args.hold_ms)).await?;
-    line.hand_along(args.handoffs).await
+    let queue = Queue::form(&server, args.waiters, Duration::from_millis(args.hold_ms)).await?;
+    queue.hand_along(args.handoffs).await
 }
 
-/// A limit of one slot that is held, and those who wait for it. They leave it when it is
+/// A limit of one slot that is held, and the clients that wait for it. They leave it when it is
 /// dropped.
-pub(crate) struct Line {
+pub(crate) struct Queue {
     waiters: usize,
     holder: Member,
     held: Lease,
@@ -81,8 +81,8 @@ pub(crate) struct Line {
     turns: UnboundedReceiver<anyhow::Result<Turn>>,
 }
 
-impl Line {
-    /// Makes the limit on a server that is [`PATIENT`], and lets everybody come.
+impl Queue {
+    /// Makes the limit on a server that is [`PATIENT`], and lets all clients join.
     pub(crate) async fn form(
         server: &Server,
         waiters: usize,
@@ -91,11 +91,17 @@ impl Line {
         ensure!(waiters > 0, "there have to be waiters: --waiters is 0");
         server.client().await?.create_limit(LIMIT, 1, 0.0).await?;
         let joining = Arc::new(Semaphore::new(JOIN_AT_ONCE));
-        let (tell, turns) = mpsc::unbounded_channel();
+        let (report, turns) = mpsc::unbounded_channel();
         let member = async |number| {
             let client = server.client().await?;
-            let (joining, tell) = (joining.clone(), tell.clone());
-            anyhow::Ok(Member { client, body: acquire_body_of(number, LIMIT), hold, joining, tell })
+            let (joining, report) = (joining.clone(), report.clone());
+            anyhow::Ok(Member {
+                client,
+                body: acquire_body_of(number, LIMIT),
+                hold,
+                joining,
+                report,
+            })
         };
         let mut holder = member(0).await?;
         let held = holder.client.acquire(&holder.body).await?;
@@ -106,13 +112,13 @@ impl Line {
         let start = Instant::now();
         let mut client = server.client().await?;
         while !client.has_waiters(LIMIT, waiters).await? {
-            ensure!(start.elapsed() < TIMEOUT, "{waiters} waiters do not come to the line");
+            ensure!(start.elapsed() < TIMEOUT, "{waiters} waiters do not join the queue");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(Self { waiters, holder, held, members, turns })
     }
 
-    /// Lets the slot change hands; whoever had it comes back to the line.
+    /// Lets the slot change hands; the client that had it joins the queue again.
     pub(crate) async fn hand_along(mut self, handoffs: usize) -> anyhow::Result<Handoff> {
         ensure!(handoffs > 0, "the slot has to change hands: --handoffs is 0");
         self.holder.client.release(&self.held).await?;
@@ -122,13 +128,13 @@ impl Line {
             let turn = timeout(TIMEOUT, self.turns.recv())
                 .await
                 .with_context(|| format!("after {} turns the slot went no further", turns.len()))?;
-            turns.push(turn.context("everybody left the line")??);
+            turns.push(turn.context("all clients left the queue")??);
         }
         summary(self.waiters, &mut turns)
     }
 }
 
-/// One who had the slot.
+/// One turn with the slot.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     granted: Instant,
@@ -136,13 +142,13 @@ struct Turn {
     release_answered: Instant,
 }
 
-/// Somebody who waits for the slot again and again.
+/// A client that waits for the slot again and again.
 struct Member {
     client: Client,
     body: Bytes,
     hold: Duration,
     joining: Arc<Semaphore>,
-    tell: UnboundedSender<anyhow::Result<Turn>>,
+    report: UnboundedSender<anyhow::Result<Turn>>,
 }
 
 impl Member {
@@ -150,7 +156,7 @@ impl Member {
         loop {
             let turn = self.turn().await;
             let is_last = turn.is_err();
-            if self.tell.send(turn).is_err() || is_last {
+            if self.report.send(turn).is_err() || is_last {
                 return;
             }
         }
@@ -241,7 +247,7 @@ mod tests {
             release_sent: at(sent),
             release_answered: at(answered),
         };
-        // Told in another order than it happened; the last grant comes before the answer.
+        // Reported in another order than it happened; the last grant comes before the answer.
         let mut turns = [turn(22, 30, 31), turn(10, 20, 21), turn(34, 40, 41), turn(0, 5, 6)];
         turns[2].granted = at(30);
         let found = summary(3, &mut turns).unwrap();

@@ -32,7 +32,7 @@ struct Version {
 }
 
 impl Machine {
-    /// Looks at this machine. What it does not tell is left empty.
+    /// Reads what this machine is. What it does not say stays empty.
     pub(crate) fn look() -> Self {
         Self {
             date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),

@@ -11,6 +11,7 @@ mod echo;
 mod growth;
 mod handoff;
 mod load;
+mod locks;
 mod machine;
 mod makespan;
 mod process;
@@ -43,7 +44,7 @@ enum Command {
     Cycles(cycles::Args),
     /// What a rate limit grants while clients hammer it, beside what is configured.
     Rate(rate::Args),
-    /// How long a slot stands idle between two holders, with many in line.
+    /// How long a slot stands idle between two holders, with a long queue.
     Handoff(handoff::Args),
     /// How long real Prefect clients take for many short tasks on a limit.
     Makespan(makespan::Args),
@@ -53,6 +54,8 @@ enum Command {
     Growth(growth::Args),
     /// Everything that attacks at once, for an hour; fails if a bound is broken.
     Soak(soak::Args),
+    /// The locks and semaphores of leasehold-redis, beside redis-py's and TaskTiger's.
+    Locks(locks::Args),
     /// The bare HTTP server.
     #[command(hide = true)]
     Echo(echo::Args),
@@ -72,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {
-    if !matches!(command, Command::Echo(_)) {
+    if !matches!(command, Command::Echo(_) | Command::Locks(_)) {
         process::build_leasehold()?;
     }
     match command {
@@ -84,6 +87,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Scale(args) => report::print(&scale::measure(&args).await?, args.json),
         Command::Growth(args) => report::print(&growth::measure(&args).await?, args.json),
         Command::Soak(args) => report::print_or_fail(&soak::measure(&args).await?, args.json),
+        Command::Locks(args) => report::print(&locks::measure(&args).await?, args.json),
         Command::Echo(args) => echo::serve(&args).await,
     }
 }

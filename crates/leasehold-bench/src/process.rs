@@ -22,7 +22,7 @@ use tempfile::TempDir;
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const LOG: &str = "server.log";
 
-/// More open files than this nobody needs here.
+/// More open files than any benchmark needs.
 const FILES_MAX: u64 = 65_536;
 
 /// Lets us, and the servers that we start, have as many connections as the system allows.
@@ -196,6 +196,21 @@ fn postgres_folders() -> Vec<PathBuf> {
     versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
+/// The interpreter of one of the Python environments, which are kept in target/venvs. `product` is
+/// what it has, and `packages` what pip installs for it.
+pub(crate) fn python(venv: &str, product: &str, packages: &str) -> Result<PathBuf, Missing> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let target = program.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
+    let folder = target.join("venvs").join(venv);
+    let python = folder.join("bin").join("python");
+    if python.exists() {
+        return Ok(python);
+    }
+    let folder = folder.display();
+    let hint = format!("python3 -m venv {folder} && {folder}/bin/pip install {packages}");
+    Err(Missing::new(product, hint))
+}
+
 /// One of our own programs, which cargo puts beside this one.
 pub(crate) fn beside_us(name: &str) -> Result<PathBuf, Missing> {
     let ours = std::env::current_exe().unwrap_or_default().with_file_name(name);
@@ -275,7 +290,7 @@ mod tests {
         assert!(process.has_ended_within(STOP_TIMEOUT));
         let left = fs::read_to_string(folder.path().join("left")).unwrap();
         drop(process);
-        // A zombie may stay until somebody takes its status; it runs no more.
+        // A zombie may stay until its parent takes its status; it does not run.
         let stat = format!("/proc/{}/stat", left.trim());
         let runs = || fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
         let start = Instant::now();

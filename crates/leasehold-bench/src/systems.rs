@@ -90,7 +90,7 @@ impl System {
         (self == Self::Prefect).then_some(4)
     }
 
-    /// Whether it does nothing while nobody asks, so that it may run beside what is measured.
+    /// Whether it is idle without requests, so that it may run beside what is measured.
     pub(crate) fn is_quiet(self) -> bool {
         self != Self::Prefect
     }
@@ -137,6 +137,10 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -23,7 +23,7 @@ const DELETE_RANGE: &str = "/etcdserverpb.KV/DeleteRange";
 const TTL_SECONDS: u64 = 300;
 /// `Compare.CompareTarget.CREATE`: the revision at which a key was made, 0 if it is not there.
 const CREATE: u64 = 1;
-/// In each answer that is read here, the field that tells: the lease's id, whether the
+/// In each answer that is read here, the field that matters: the lease's id, whether the
 /// comparison succeeded, how many keys were deleted.
 const TELLING: u64 = 2;
 

@@ -20,7 +20,7 @@ const CONNECTIONS_MAX: &str = "max_connections=300";
 pub(super) async fn start(folder: &Path, port: u16) -> anyhow::Result<Process> {
     let initdb = process::find("initdb", "postgresql")?;
     let server = process::find("postgres", "postgresql")?;
-    let user = somebody_else()?;
+    let user = another_user()?;
     if let Some(user) = &user {
         chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
     }
@@ -42,8 +42,8 @@ pub(super) async fn start(folder: &Path, port: u16) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-/// PostgreSQL refuses to run as root: who runs it then.
-fn somebody_else() -> anyhow::Result<Option<User>> {
+/// PostgreSQL refuses to run as root: the user who runs it then.
+fn another_user() -> anyhow::Result<Option<User>> {
     if !geteuid().is_root() {
         return Ok(None);
     }
@@ -52,7 +52,7 @@ fn somebody_else() -> anyhow::Result<Option<User>> {
             return Ok(Some(user));
         }
     }
-    Err(Missing::new("a user who is not root", "run this as one").into())
+    Err(Missing::new("a user other than root", "run this as one").into())
 }
 
 fn run_as<'a>(command: &'a mut Command, user: Option<&User>) -> &'a mut Command {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::is_healthy;
-use crate::process::{Missing, Process};
+use crate::process::{Missing, Process, python};
 
 const REQUIREMENTS: &str = "crates/leasehold-bench/prefect-server.txt";
 /// It migrates its database first.
@@ -29,25 +29,11 @@ pub(super) async fn start(folder: &Path, port: u16) -> anyhow::Result<Process> {
 
 /// The interpreter of the environment that has Prefect's server.
 pub(crate) fn server_python() -> Result<PathBuf, Missing> {
-    python("prefect-server")
+    python("prefect-server", "Prefect 3.8.8", &format!("-r {REQUIREMENTS}"))
 }
 
 /// The interpreter of an environment that has Prefect's client.
 pub(crate) fn client_python() -> Result<PathBuf, Missing> {
     // The one that the tests of the clients use; the server's has the client too.
-    python("prefect-3.8.8").or_else(|_| server_python())
-}
-
-/// The interpreter of one of the Python environments, which are kept in target/venvs.
-fn python(venv: &str) -> Result<PathBuf, Missing> {
-    let program = std::env::current_exe().unwrap_or_default();
-    let target = program.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
-    let folder = target.join("venvs").join(venv);
-    let python = folder.join("bin").join("python");
-    if python.exists() {
-        return Ok(python);
-    }
-    let folder = folder.display();
-    let hint = format!("python3 -m venv {folder} && {folder}/bin/pip install -r {REQUIREMENTS}");
-    Err(Missing::new("Prefect 3.8.8", hint))
+    python("prefect-3.8.8", "", "").or_else(|_| server_python())
 }

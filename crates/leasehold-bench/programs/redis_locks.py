@@ -1,4 +1,4 @@
-"""Acquire and release of the peers, one after the other, for some seconds. Prints pairs per second."""
+"""Acquires and releases one lock of a peer for some seconds. Prints the pairs per second."""
 
 import json
 import sys
