@@ -136,7 +136,7 @@ fn with_port(host: &str, port: u16) -> String {
     if has_port { host.to_owned() } else { format!("{host}:{port}") }
 }
 
-/// What of the query is shown; what else stands there may be a secret, whatever it is called.
+/// The parts of the query that are shown; any other may be a secret.
 const SHOWN_IN_QUERY: [&str; 3] = ["db", "protocol", "user"];
 
 /// A login without a colon may be a password that was meant: it is not shown either. Passwords may

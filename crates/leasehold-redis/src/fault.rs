@@ -1,6 +1,6 @@
-//! What can go wrong between us and Redis, apart from the answer being no.
+//! What can go wrong between us and Redis; a refusal is none of it.
 
-/// A request to Redis that got no useful answer. Losing a lock is never one of these: D28.
+/// A request to Redis without a useful answer. A lost lock is none of these: D28.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -17,7 +17,7 @@ pub enum Fault {
         cause: String,
     },
     /// The ACL of the user does not allow a command or a key.
-    #[error("redis does not permit it to this user: {cause}")]
+    #[error("redis does not permit this to its user: {cause}")]
     NotPermitted {
         /// What Redis said.
         cause: String,
@@ -36,8 +36,19 @@ pub enum Fault {
         /// What Redis said.
         cause: String,
     },
+    /// The phase key holds something that is no phase.
+    #[error(
+        "the key {key} holds {found:?}, which is no phase that this version knows; use the version \
+         that wrote it"
+    )]
+    PhaseUnknown {
+        /// The name of the phase key.
+        key: String,
+        /// What stands there, or where the phase would stand.
+        found: String,
+    },
     /// An answer of another shape than the protocol has.
-    #[error("redis gave an answer that makes no sense here: {cause}")]
+    #[error("redis gave an unexpected answer: {cause}")]
     Unexpected {
         /// What came instead.
         cause: String,
@@ -49,7 +60,7 @@ impl Fault {
         Self::Unexpected { cause: cause.into() }
     }
 
-    /// Whether trying again later can help without anybody changing anything.
+    /// Whether trying again later can help although nothing is changed.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. })

@@ -1,19 +1,30 @@
-//! The fleet: its phase, the processes that follow it, and moving them from one phase to the next.
+//! The fleet: its phase, the processes that follow it, and the step from one phase to the next.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
-use crate::follower::{Description, read_phase};
 use crate::keys::Keys;
 use crate::phase::{Phase, PhaseState};
 use crate::redis_connection::Redis;
 use crate::scripts::PHASE_MOVE;
 
+/// What a process says of itself; the JSON in its heartbeat.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Description {
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    pub(crate) applies: String,
+    pub(crate) longest_ttl_ms: u64,
+    pub(crate) holding: BTreeMap<String, String>,
+}
+
 /// A process that follows the phase, as its last heartbeat described it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Process {
     /// Its id in the list of processes.
     pub id: String,
@@ -25,8 +36,8 @@ pub struct Process {
     pub pid: u32,
     /// The phase that it applies.
     pub applies: String,
-    /// The epoch that it has confirmed: no lock that it holds stands in the way of leaving that
-    /// epoch's phase.
+    /// The epoch that it has confirmed: none of its locks stands in the way of leaving the phase of
+    /// that epoch.
     pub confirmed: u64,
     /// The locks that it holds, with the mechanism of each.
     pub holding: BTreeMap<String, String>,
@@ -37,23 +48,23 @@ pub struct Process {
     pub is_alive: bool,
 }
 
-/// The phase and who follows it, at one moment.
+/// The phase and the processes that follow it, at one moment.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     /// The phase.
     pub phase: PhaseState,
-    /// All processes that were heard of in the last hour.
+    /// All processes with a heartbeat in the last hour.
     pub processes: Vec<Process>,
 }
 
 /// What has to hold for a phase to be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveRule {
-    /// Every living process has confirmed the phase that is left.
+    /// Every living process has confirmed the present phase.
     Confirmed,
-    /// No process is alive: the downtime way.
-    Nobody,
-    /// Nothing has to hold.
+    /// No process is alive: for a migration during a downtime.
+    NoneAlive,
+    /// No condition.
     Force,
 }
 
@@ -61,10 +72,10 @@ pub enum MoveRule {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MoveError {
-    /// Somebody else changed it meanwhile.
-    #[error("somebody else moved the phase meanwhile, to epoch {epoch}")]
+    /// Another operator changed it meanwhile.
+    #[error("another operator moved the phase meanwhile, to epoch {epoch}")]
     MovedMeanwhile {
-        /// The epoch that it is in now.
+        /// The present epoch.
         epoch: i64,
     },
     /// These processes stand in the way.
@@ -84,7 +95,7 @@ impl Fleet {
     /// # Errors
     /// When Redis cannot be asked, or the phase key holds no phase.
     pub async fn read(redis: &Redis, keys: &Keys) -> Result<Self, Fault> {
-        let phase = read_phase(redis, keys).await?;
+        let phase = PhaseState::read(redis, keys).await?;
         let now_ms = redis.time().await? * 1_000.0;
         let mut all = redis::cmd("HGETALL");
         all.arg(keys.processes());
@@ -113,7 +124,7 @@ impl Fleet {
     }
 
     /// Changes the phase in one step, if it is still the one that was read and `rule` holds.
-    /// Answers the new epoch.
+    /// Returns the new epoch.
     ///
     /// # Errors
     /// When the rule does not hold, the phase was changed meanwhile, or Redis cannot be asked.
@@ -127,7 +138,7 @@ impl Fleet {
     ) -> Result<u64, MoveError> {
         let rule = match rule {
             MoveRule::Confirmed => "confirmed",
-            MoveRule::Nobody => "nobody",
+            MoveRule::NoneAlive => "none-alive",
             MoveRule::Force => "force",
         };
         let args = vec![
@@ -136,11 +147,9 @@ impl Fleet {
             by.to_owned(),
             rule.to_owned(),
         ];
-        let answer = redis.run(&PHASE_MOVE, vec![keys.phase(), keys.processes()], args).await?;
-        let Value::Array(fields) = &answer else {
-            return Err(Fault::unexpected(format!("{answer:?}")).into());
-        };
-        match fields.as_slice() {
+        let answer: Vec<Value> =
+            redis.run(&PHASE_MOVE, vec![keys.phase(), keys.processes()], args).await?;
+        match answer.as_slice() {
             [Value::Int(1), Value::Int(epoch)] => Ok(u64::try_from(*epoch).unwrap_or(0)),
             [Value::Int(0), Value::Int(epoch)] => Err(MoveError::MovedMeanwhile { epoch: *epoch }),
             [Value::Int(-1), ids @ ..] => {

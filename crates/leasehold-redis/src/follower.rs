@@ -1,28 +1,27 @@
-//! A process that follows the phase of its fleet: it tells which phase it applies, with a
-//! heartbeat, and learns of changes.
+//! A process that follows the phase of its fleet: its heartbeat reports which phase it applies, and
+//! learns of changes.
 //!
-//! Exclusion does not hang on the heartbeat. Every acquire and every renewal of a lock with one
-//! half checks the phase in the same script that writes the lock, so a process that slept through a
-//! change is refused when it wakes. The heartbeat is how `advance` knows that nobody would be
-//! refused.
+//! Exclusion does not depend on the heartbeat. Every acquire and every renewal of a lock with one
+//! half checks the phase in the script that writes the lock: Redis refuses a process that slept
+//! through a change when it wakes. The heartbeat tells `advance` that Redis would refuse no
+//! process.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::Value;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use crate::fault::Fault;
+use crate::fleet::Description;
 use crate::keys::Keys;
 use crate::phase::{Mechanism, Phase, PhaseState};
 use crate::redis_connection::Redis;
+use crate::report::{Report, View};
 use crate::scripts::HEARTBEAT;
 
-/// How a process introduces itself, and how often it is heard of.
+/// How a process describes itself, and how often its heartbeat comes.
 #[derive(Clone, Debug)]
 pub struct FollowerOptions {
     /// A name for people: the program.
@@ -31,7 +30,7 @@ pub struct FollowerOptions {
     pub host: String,
     /// The longest ttl of its locks, so that `advance` knows for how long to watch.
     pub longest_ttl: Duration,
-    /// How often it says that it is alive.
+    /// How often it sends a heartbeat.
     pub heartbeat: Duration,
     /// After how long without a heartbeat it counts as gone.
     pub gone_after: Duration,
@@ -49,17 +48,6 @@ impl FollowerOptions {
             gone_after: Duration::from_secs(10),
         }
     }
-}
-
-/// What a process tells about itself; the JSON in its heartbeat.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Description {
-    pub(crate) name: String,
-    pub(crate) host: String,
-    pub(crate) pid: u32,
-    pub(crate) applies: String,
-    pub(crate) longest_ttl_ms: u64,
-    pub(crate) holding: BTreeMap<String, String>,
 }
 
 /// Follows the phase for all the locks of this process. Clones are the same follower; it leaves
@@ -81,46 +69,8 @@ struct Inner {
     id: String,
     options: FollowerOptions,
     view: watch::Sender<View>,
-    told: Mutex<Told>,
+    report: Mutex<Report>,
     wake: Notify,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct View {
-    epoch: u64,
-    phase: Phase,
-}
-
-#[derive(Default)]
-struct Told {
-    next: u64,
-    confirmed: u64,
-    entries: BTreeMap<u64, Doing>,
-}
-
-enum Doing {
-    /// An attempt whose outcome is not known yet, begun in this epoch.
-    Attempt {
-        epoch: u64,
-    },
-    Holding {
-        id: String,
-        mechanism: Mechanism,
-    },
-}
-
-impl Doing {
-    /// Whether nobody in this phase, or in one beside it, could be let in beside us.
-    fn fits(&self, view: View) -> bool {
-        match self {
-            Self::Attempt { epoch } => *epoch == view.epoch,
-            Self::Holding { mechanism, .. } => match view.phase {
-                Phase::Old => mechanism.has_old_half(),
-                Phase::Dual => *mechanism == Mechanism::Dual,
-                Phase::Token => mechanism.has_token_half(),
-            },
-        }
-    }
 }
 
 impl fmt::Debug for Follower {
@@ -131,7 +81,7 @@ impl fmt::Debug for Follower {
 }
 
 impl Follower {
-    /// Reads the phase, introduces this process, and goes on telling that it is alive.
+    /// Reads the phase, sends the first heartbeat, and goes on sending heartbeats.
     ///
     /// # Errors
     /// When Redis cannot be asked, or the phase key holds no phase.
@@ -142,14 +92,13 @@ impl Follower {
             id: uuid::Uuid::new_v4().simple().to_string(),
             options,
             view: watch::Sender::new(View { epoch: 0, phase: Phase::Token }),
-            told: Mutex::new(Told::default()),
+            report: Mutex::new(Report::default()),
             wake: Notify::new(),
         });
-        let state = inner.read_phase().await?;
-        inner.saw(View { epoch: state.epoch, phase: state.phase });
+        inner.read_phase().await?;
         inner.beat().await?;
         let beating = Arc::clone(&inner);
-        let task = tokio::spawn(async move { beating.keepbeating().await }).abort_handle();
+        let task = tokio::spawn(async move { beating.beat_forever().await }).abort_handle();
         let beat = Arc::new(Beat { task, inner: Arc::clone(&inner) });
         Ok(Self { inner, beat })
     }
@@ -166,11 +115,11 @@ impl Follower {
         &self.inner.id
     }
 
-    /// Leaves the list of processes at once, instead of when the last heartbeat has run out. For
-    /// the end of a program: a follower that is dropped leaves in the background.
+    /// Leaves the list of processes now, and not when the last heartbeat expires. For the end of a
+    /// program: a follower that is dropped leaves in the background.
     ///
     /// # Errors
-    /// When Redis cannot be asked; the heartbeat runs out by itself.
+    /// When Redis cannot be asked; the heartbeat expires by itself.
     pub async fn leave(self) -> Result<(), Fault> {
         self.beat.task.abort();
         self.inner.leave().await
@@ -186,19 +135,13 @@ impl Follower {
 
     /// Reads the phase now instead of with the next heartbeat.
     pub(crate) async fn look(&self) -> Result<(), Fault> {
-        let state = self.inner.read_phase().await?;
-        self.inner.saw(View { epoch: state.epoch, phase: state.phase });
-        Ok(())
+        self.inner.read_phase().await
     }
 
     pub(crate) fn begin_attempt(&self) -> Entry {
         let mut changes = self.inner.view.subscribe();
         let view = *changes.borrow_and_update();
-        let mut told = self.inner.told();
-        told.next += 1;
-        let number = told.next;
-        told.entries.insert(number, Doing::Attempt { epoch: view.epoch });
-        drop(told);
+        let number = self.inner.report().begin(view);
         Entry { follower: self.clone(), number, began_in: view.phase, changes }
     }
 }
@@ -209,7 +152,7 @@ impl Drop for Beat {
         let inner = Arc::clone(&self.inner);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                // Best effort: the heartbeat runs out by itself.
+                // If this fails, the heartbeat expires by itself.
                 let _ = inner.leave().await;
             });
         }
@@ -217,8 +160,8 @@ impl Drop for Beat {
 }
 
 impl Inner {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn leave(&self) -> Result<(), Fault> {
@@ -227,11 +170,13 @@ impl Inner {
         self.redis.query::<i64>(leave).await.map(|_| ())
     }
 
-    async fn read_phase(&self) -> Result<PhaseState, Fault> {
-        read_phase(&self.redis, &self.keys).await
+    async fn read_phase(&self) -> Result<(), Fault> {
+        let PhaseState { epoch, phase, .. } = PhaseState::read(&self.redis, &self.keys).await?;
+        self.update(View { epoch, phase });
+        Ok(())
     }
 
-    fn saw(&self, seen: View) {
+    fn update(&self, seen: View) {
         self.view.send_if_modified(|view| {
             let is_news = seen != *view;
             *view = seen;
@@ -239,7 +184,7 @@ impl Inner {
         });
     }
 
-    async fn keepbeating(&self) {
+    async fn beat_forever(&self) {
         loop {
             let pause = self.options.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
             tokio::select! {
@@ -253,80 +198,46 @@ impl Inner {
         }
     }
 
-    /// Says what we confirm, and learns the phase. Asked again at once when the phase is news, so
-    /// that a change is confirmed within one heartbeat.
+    /// Reports what this process confirms, and learns the phase. After a change it reports again at
+    /// once, so that the change is confirmed within one heartbeat.
     async fn beat(&self) -> Result<(), Fault> {
         for _ in 0..2 {
             let view = *self.view.borrow();
             let (confirmed, description) = self.describe(view);
-            let answer = self
-                .redis
-                .run(
-                    &HEARTBEAT,
-                    vec![self.keys.processes(), self.keys.phase()],
-                    vec![
-                        self.id.clone(),
-                        self.options.gone_after.as_millis().to_string(),
-                        confirmed.to_string(),
-                        serde_json::to_string(&description).unwrap_or_default(),
-                    ],
-                )
-                .await?;
-            let seen = read_view(&answer)?;
-            if seen == view {
+            let keys = vec![self.keys.processes(), self.keys.phase()];
+            let args = vec![
+                self.id.clone(),
+                self.options.gone_after.as_millis().to_string(),
+                confirmed.to_string(),
+                serde_json::to_string(&description).unwrap_or_default(),
+            ];
+            let (epoch, found): (u64, String) = self.redis.run(&HEARTBEAT, keys, args).await?;
+            let Ok(phase) = found.parse() else {
+                return Err(Fault::PhaseUnknown { key: self.keys.phase(), found });
+            };
+            if view == (View { epoch, phase }) {
                 return Ok(());
             }
-            self.saw(seen);
+            self.update(View { epoch, phase });
         }
         Ok(())
     }
 
     fn describe(&self, view: View) -> (u64, Description) {
-        let mut told = self.told();
-        if told.entries.values().all(|doing| doing.fits(view)) {
-            told.confirmed = view.epoch;
-        }
-        let holding = told.entries.values().filter_map(|doing| match doing {
-            Doing::Holding { id, mechanism } => Some((id.clone(), mechanism.as_str().to_owned())),
-            Doing::Attempt { .. } => None,
-        });
+        let mut report = self.report();
         let description = Description {
             name: self.options.name.clone(),
             host: self.options.host.clone(),
             pid: std::process::id(),
             applies: view.phase.as_str().to_owned(),
             longest_ttl_ms: u64::try_from(self.options.longest_ttl.as_millis()).unwrap_or(u64::MAX),
-            holding: holding.collect(),
+            holding: report.holding(),
         };
-        (told.confirmed, description)
+        (report.confirm(view), description)
     }
 }
 
-/// The phase as it is now.
-pub(crate) async fn read_phase(redis: &Redis, keys: &Keys) -> Result<PhaseState, Fault> {
-    let mut get = redis::cmd("GET");
-    get.arg(keys.phase());
-    let raw: Option<String> = redis.query(get).await?;
-    match raw {
-        None => Ok(PhaseState::absent()),
-        Some(raw) => PhaseState::parse(&raw).ok_or_else(|| {
-            Fault::unexpected(format!("{} holds {raw:?}, which is no phase", keys.phase()))
-        }),
-    }
-}
-
-fn read_view(answer: &Value) -> Result<View, Fault> {
-    if let Value::Array(fields) = answer
-        && let [Value::Int(epoch), Value::BulkString(phase)] = fields.as_slice()
-        && let Ok(phase) = String::from_utf8_lossy(phase).parse()
-        && let Ok(epoch) = u64::try_from(*epoch)
-    {
-        return Ok(View { epoch, phase });
-    }
-    Err(Fault::unexpected(format!("the phase key holds no phase: {answer:?}")))
-}
-
-/// One attempt or one held lock, in what its process tells.
+/// One attempt or one held lock, in the report of its process until it is dropped.
 pub(crate) struct Entry {
     follower: Follower,
     number: u64,
@@ -335,21 +246,18 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// For an attempt the phase that it began in; later the phase of the fleet.
+    /// For an attempt, the phase in which it began; for a held lock, the phase of the fleet.
     pub(crate) fn phase(&self) -> Phase {
-        let held = matches!(
-            self.follower.inner.told().entries.get(&self.number),
-            Some(Doing::Holding { .. })
-        );
-        if held { self.follower.phase() } else { self.began_in }
+        let is_held = self.follower.inner.report().is_held(self.number);
+        if is_held { self.follower.phase() } else { self.began_in }
     }
 
     pub(crate) fn holds(&self, id: &str, mechanism: Mechanism) {
-        let doing = Doing::Holding { id: id.to_owned(), mechanism };
-        self.follower.inner.told().entries.insert(self.number, doing);
-        self.follower.inner.wake.notify_one();
+        self.follower.inner.report().hold(self.number, id, mechanism);
+        self.refresh();
     }
 
+    /// Sends the next heartbeat now.
     pub(crate) fn refresh(&self) {
         self.follower.inner.wake.notify_one();
     }
@@ -363,7 +271,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.follower.inner.told().entries.remove(&self.number);
-        self.follower.inner.wake.notify_one();
+        self.follower.inner.report().end(self.number);
+        self.refresh();
     }
 }

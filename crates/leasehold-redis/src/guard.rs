@@ -1,9 +1,7 @@
-//! What a holder has in its hand: it renews by itself, says when the lock is lost, and gives back
-//! on drop.
+//! A guard: it renews what its holder has, reports the loss, and releases on drop.
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -11,86 +9,82 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::fault::Fault;
 
-/// Why a lock that was held is not held any more. Ownership lost and Redis unreachable are
-/// different things: D28.
+/// Why a guard lost what it held. A loss and an unreachable Redis are different things: D28.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
-    /// Redis says that the lock is not ours: it ran out and somebody else took it, or somebody
-    /// deleted it.
-    #[error("the lock is not ours any more: it was deleted, or somebody else has taken it")]
+    /// Redis has another value or none in its place: another holder took it, or it was deleted.
+    #[error("another holder has taken the lock, or its key was deleted")]
     TakenAway,
-    /// Redis could not be asked for so long that the lock is about to run out.
+    /// Redis did not answer for so long that the lock is about to expire.
     #[error("the lock could not be renewed in time: {0}")]
     Unreachable(Fault),
     /// This process did not run for longer than the lock lasts.
     #[error("this process was paused for longer than the lock lasts")]
     Overslept,
-    /// The fleet was moved, by force, to a phase that excludes nobody who holds the lock as we do.
+    /// An operator forced the fleet into a phase in which this mechanism excludes no one.
     #[error("the fleet was moved to phase {phase}, in which this lock protects nothing")]
     PhaseMoved {
         /// The phase that it is in now.
         phase: String,
     },
-    /// A semaphore's system lock keeps everybody from renewing.
-    #[error("a system lock on the semaphore keeps it from being renewed")]
+    /// A system lock on the semaphore stops every renewal.
+    #[error("a system lock on the semaphore stops its renewal")]
     SystemLock,
 }
 
-/// What went wrong at giving a lock back.
+/// Why a release failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReleaseError {
-    /// It was lost before: what it protected was not protected until now.
+    /// It was lost before the release: what it protected was unprotected for a while.
     #[error("the lock was lost before it was released: {0}")]
     Lost(Lost),
-    /// Nobody knows whether it was given back; it runs out by itself.
-    #[error("the lock may not have been released, and runs out by itself: {0}")]
+    /// Redis may not have released it; it expires by itself.
+    #[error("the lock may not have been released; it expires by itself: {0}")]
     Fault(Fault),
 }
 
 /// The outcome of a renewal that got an answer.
 pub(crate) enum Renewal {
     Kept,
-    /// Still held, but something is to be done again before the next renewal is due.
+    /// Still held; the next renewal has to come early.
     KeptForNow,
     Lost(Lost),
 }
 
-/// Something held on Redis that the guard keeps alive.
+/// Something held on Redis that a guard renews.
 pub(crate) trait Held: Send + 'static {
     /// Until when it is ours at least; `None` without a ttl.
     fn until(&self) -> Option<Instant>;
     fn renew(&mut self) -> impl Future<Output = Result<Renewal, Fault>> + Send;
-    /// Resolves when a renewal is wanted early, because the phase has changed.
+    /// Resolves when the phase has changed, so that a renewal has to come early.
     fn woken(&mut self) -> impl Future<Output = ()> + Send;
-    /// Gives everything back; `false` when it was not ours any more.
+    /// Releases it; `false` if it was no longer ours.
     fn release(&mut self) -> impl Future<Output = Result<bool, Fault>> + Send;
 }
 
+/// The longest notice that a guard takes by default: a tenth of the ttl, and this at most. It also
+/// covers peers whose clocks are ahead of Redis's.
+const NOTICE_MAX: Duration = Duration::from_secs(1);
+
 type ReleaseReply = oneshot::Sender<Result<(), ReleaseError>>;
 
-/// A lock or a place in a semaphore, held. It renews itself in the background at a third of its
-/// ttl; [`lost`](Self::lost) resolves before anyone else can have it, by `notice`. Dropped, it is
-/// given back in the background; where the program ends at once after, call
-/// [`release`](Self::release) instead.
+/// A lock or a slot of a semaphore that is held. It renews itself in the background at a third of
+/// its ttl. [`lost`](Self::lost) resolves by `notice` before another holder can take it. Dropped,
+/// it is released in the background; before the end of a program, call [`release`](Self::release).
 pub struct Guard {
-    shared: Arc<Shared>,
-    lost: watch::Receiver<Option<Lost>>,
+    state: watch::Receiver<State>,
     release: Option<oneshot::Sender<ReleaseReply>>,
     #[cfg(test)]
     task: tokio::task::AbortHandle,
 }
 
-struct Shared {
-    /// When the holder has to have stopped believing that it holds.
-    deadline: Mutex<Option<Instant>>,
-}
-
-impl Shared {
-    fn deadline(&self) -> Option<Instant> {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What the keeper knows and the guard shows.
+struct State {
+    /// From then on the holder must not rely on it; `None` without a ttl.
+    deadline: Option<Instant>,
+    lost: Option<Lost>,
 }
 
 impl fmt::Debug for Guard {
@@ -100,71 +94,74 @@ impl fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// Starts to keep `held` alive. `notice` is how long before anyone else can have it the holder
-    /// is told.
-    pub(crate) fn start<H: Held>(held: H, ttl: Option<Duration>, notice: Duration) -> Self {
-        let deadline = deadline_of(&held, notice);
-        let shared = Arc::new(Shared { deadline: Mutex::new(deadline) });
-        let (lost_sender, lost) = watch::channel(None);
+    /// Starts to renew `held`. `notice` is how long before its end it counts as lost. `None` if it
+    /// has ended already; then it is released.
+    pub(crate) fn start<H: Held>(
+        held: H,
+        ttl: Option<Duration>,
+        notice: Option<Duration>,
+    ) -> Option<Self> {
+        let half = ttl.unwrap_or(Duration::ZERO) / 2;
+        let notice = notice.unwrap_or((half / 5).min(NOTICE_MAX)).min(half);
+        let (sender, state) =
+            watch::channel(State { deadline: deadline_of(&held, notice), lost: None });
         let (release, released) = oneshot::channel();
-        let keeper = Keeper { held, shared: Arc::clone(&shared), lost: lost_sender, ttl, notice };
-        let task = tokio::spawn(keeper.run(released));
+        let task = tokio::spawn(Keeper { held, state: sender, ttl, notice }.run(released));
         #[cfg(not(test))]
         drop(task);
-        Self {
-            shared,
-            lost,
+        let guard = Self {
+            state,
             release: Some(release),
             #[cfg(test)]
             task: task.abort_handle(),
-        }
+        };
+        guard.is_held().then_some(guard)
     }
 
-    /// Whether the lock is held at this instant, for all that this process can know.
+    /// Whether the lock is held at this instant, as far as this process can know.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.lost.borrow().is_none()
-            && self.shared.deadline().is_none_or(|deadline| Instant::now() < deadline)
+        let state = self.state.borrow();
+        state.lost.is_none() && state.deadline.is_none_or(|deadline| Instant::now() < deadline)
     }
 
-    /// How long the holder can go on if Redis were not to be reached from now on; `None` without a
-    /// ttl.
+    /// How long the holder can go on if Redis answers nothing more; `None` without a ttl.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
         Some(self.held_until()?.saturating_duration_since(Instant::now()))
     }
 
-    /// Until when the holder can go on if Redis were not to be reached from now on; `None` without
-    /// a ttl. It can be past.
+    /// Until when the holder can go on if Redis answers nothing more; `None` without a ttl. It can
+    /// be in the past.
     #[must_use]
     pub fn held_until(&self) -> Option<Instant> {
-        self.shared.deadline()
+        self.state.borrow().deadline
     }
 
     /// Resolves when the lock is lost, and not before. Can be dropped and called again.
     pub async fn lost(&self) -> Lost {
-        let mut lost = self.lost.clone();
-        match lost.wait_for(Option::is_some).await {
-            Ok(loss) => loss.clone().unwrap_or(Lost::TakenAway),
-            // The keeper has gone without a word: only at the end of the runtime.
+        let mut state = self.state.clone();
+        match state.wait_for(|state| state.lost.is_some()).await {
+            Ok(state) => state.lost.clone().unwrap_or(Lost::TakenAway),
+            // The keeper ends without a loss only at the end of the runtime.
             Err(_) => Lost::Overslept,
         }
     }
 
-    /// Gives the lock back, and waits until that is done.
+    /// Releases the lock, and waits until that is done.
     ///
     /// # Errors
     /// When the lock was lost before, or Redis cannot be reached.
     pub async fn release(mut self) -> Result<(), ReleaseError> {
         let (reply, answer) = oneshot::channel();
         if let Some(release) = self.release.take() {
-            // A keeper that is gone drops the reply, which the next line sees.
+            // A keeper that has ended drops the reply, which the next line sees.
             let _ = release.send(reply);
         }
         answer.await.unwrap_or(Err(ReleaseError::Lost(Lost::Overslept)))
     }
 
-    /// As if the process had crashed: nothing is given back and nothing is renewed.
+    /// As if the process had crashed: no release and no renewal.
     #[cfg(test)]
     pub(crate) fn crash(self) {
         self.task.abort();
@@ -177,8 +174,7 @@ fn deadline_of<H: Held>(held: &H, notice: Duration) -> Option<Instant> {
 
 struct Keeper<H> {
     held: H,
-    shared: Arc<Shared>,
-    lost: watch::Sender<Option<Lost>>,
+    state: watch::Sender<State>,
     ttl: Option<Duration>,
     notice: Duration,
 }
@@ -194,7 +190,7 @@ impl<H: Held> Keeper<H> {
         let mut last_fault: Option<Fault> = None;
         let mut next = self.after_success();
         loop {
-            let deadline = self.shared.deadline();
+            let deadline = self.deadline();
             let event = tokio::select! {
                 biased;
                 reply = &mut released => Event::Release(reply),
@@ -216,7 +212,7 @@ impl<H: Held> Keeper<H> {
                 renewal = self.held.renew() => Some(renewal),
             };
             match renewal {
-                // The deadline passed while we asked: Redis is too slow, which is as good as away.
+                // The deadline passed before Redis answered.
                 None => {
                     let fault = last_fault
                         .take()
@@ -226,8 +222,12 @@ impl<H: Held> Keeper<H> {
                 Some(Ok(Renewal::Lost(loss))) => return self.lose(loss, released).await,
                 Some(Ok(kept)) => {
                     last_fault = None;
-                    *self.shared.deadline.lock().unwrap_or_else(PoisonError::into_inner) =
-                        deadline_of(&self.held, self.notice);
+                    let deadline = deadline_of(&self.held, self.notice);
+                    // A renewal wakes no one.
+                    self.state.send_if_modified(|state| {
+                        state.deadline = deadline;
+                        false
+                    });
                     next = match kept {
                         Renewal::KeptForNow => Some(self.soon()),
                         _ => self.after_success(),
@@ -242,10 +242,14 @@ impl<H: Held> Keeper<H> {
         }
     }
 
+    fn deadline(&self) -> Option<Instant> {
+        self.state.borrow().deadline
+    }
+
     /// A third of the ttl after the last renewal, and no later than halfway to the deadline.
     fn after_success(&self) -> Option<Instant> {
         let now = Instant::now();
-        let left = self.shared.deadline()?.saturating_duration_since(now);
+        let left = self.deadline()?.saturating_duration_since(now);
         Some(now + (self.ttl? / 3).min(left / 2))
     }
 
@@ -256,8 +260,8 @@ impl<H: Held> Keeper<H> {
     }
 
     async fn lose(self, loss: Lost, released: oneshot::Receiver<ReleaseReply>) {
-        self.lost.send_replace(Some(loss.clone()));
-        // What is left of it is not given back before the holder says that it has stopped.
+        self.state.send_modify(|state| state.lost = Some(loss.clone()));
+        // What is left of it is not released before the holder says that it has stopped.
         let reply = released.await.ok();
         self.give_back(reply, Some(loss)).await;
     }
@@ -270,11 +274,11 @@ impl<H: Held> Keeper<H> {
             (Err(fault), None) => Err(ReleaseError::Fault(fault)),
         };
         match reply {
-            // Nobody waits for the answer where the caller has gone.
+            // A caller that is gone does not read the answer.
             Some(reply) => drop(reply.send(result)),
             None => {
                 if let Err(error) = result {
-                    tracing::debug!(%error, "a dropped lock was not given back");
+                    tracing::debug!(%error, "a dropped lock was not released");
                 }
             }
         }

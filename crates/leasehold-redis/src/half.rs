@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::phase::Phase;
 use crate::redis_connection::Redis;
-use crate::scripts::{OLD_ACQUIRE, OLD_RENEW, RELEASE, TOKEN_ACQUIRE, TOKEN_RENEW};
+use crate::scripts::{OLD_ACQUIRE, OLD_RENEW, RELEASE, Step, TOKEN_ACQUIRE, TOKEN_RENEW};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Token,
 }
 
-/// Which phases a step may be done in; empty for a lock that does not follow the phase.
+/// The phases in which Redis may do a step; empty for a lock that does not follow the phase.
 pub(crate) type Allowed = &'static [Phase];
 
 pub(crate) const ANY_PHASE: Allowed = &[];
@@ -28,51 +28,44 @@ pub(crate) const ANY_PHASE: Allowed = &[];
 pub(crate) struct Half {
     pub(crate) kind: Kind,
     pub(crate) value: String,
-    /// Measured from before the request was sent, so that it is never later than Redis's own.
-    /// `None` without a ttl.
+    /// Measured from before the request was sent: never later than Redis's own expiry. `None`
+    /// without a ttl.
     pub(crate) until: Option<Instant>,
 }
 
+/// Why Redis did not grant or renew a half.
 #[derive(Debug)]
-pub(crate) enum Taken {
-    Yes(Half),
-    /// Somebody else has it, for this long if nobody renews it.
-    Busy {
+pub(crate) enum Obstacle {
+    /// Another holder has it; it expires after `left` unless that holder renews it.
+    Held {
         left: Option<Duration>,
     },
+    /// The fleet is in this phase.
     PhaseMoved(String),
+    Fault(Fault),
 }
 
-#[derive(Debug)]
-pub(crate) enum Renewed {
-    Yes(Half),
-    NotOurs,
-    PhaseMoved(String),
+impl From<Fault> for Obstacle {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
-/// Where a lock is and for how long it is taken.
+/// Which lock it is, and its ttl.
 #[derive(Clone, Debug)]
-pub(crate) struct Spot {
+pub(crate) struct LockSpec {
     pub(crate) redis: Redis,
     pub(crate) keys: Keys,
     pub(crate) id: String,
     pub(crate) ttl: Option<Duration>,
 }
 
-impl Spot {
+impl LockSpec {
     pub(crate) fn key(&self, kind: Kind) -> String {
         match kind {
             Kind::Old => self.keys.old_lock(&self.id),
             Kind::Token => self.keys.token_lock(&self.id),
         }
-    }
-
-    fn script_keys(&self, kind: Kind, allowed: Allowed) -> Vec<String> {
-        let mut keys = vec![self.key(kind)];
-        if !allowed.is_empty() {
-            keys.push(self.keys.phase());
-        }
-        keys
     }
 
     fn ttl_arg(&self, kind: Kind) -> String {
@@ -88,96 +81,84 @@ impl Spot {
         kind: Kind,
         token: &str,
         allowed: Allowed,
-    ) -> Result<Taken, Fault> {
-        let sent_at = Instant::now();
-        let keys = self.script_keys(kind, allowed);
-        let (step, args) = match kind {
-            Kind::Old => (&OLD_ACQUIRE, vec![self.ttl_arg(kind), names(allowed)]),
-            Kind::Token => {
-                (&TOKEN_ACQUIRE, vec![token.to_owned(), self.ttl_arg(kind), names(allowed)])
-            }
-        };
-        match read(&self.redis.run(step, keys, args).await?)? {
-            Answer::Yes { value, left } => {
-                Ok(Taken::Yes(Half { kind, value, until: left.map(|left| sent_at + left) }))
-            }
-            Answer::No { left } => Ok(Taken::Busy { left }),
-            Answer::PhaseMoved(phase) => Ok(Taken::PhaseMoved(phase)),
+    ) -> Result<Half, Obstacle> {
+        match kind {
+            Kind::Old => self.ask(kind, &OLD_ACQUIRE, None, allowed).await,
+            Kind::Token => self.ask(kind, &TOKEN_ACQUIRE, Some(token), allowed).await,
         }
     }
 
-    pub(crate) async fn renew(&self, half: &Half, allowed: Allowed) -> Result<Renewed, Fault> {
-        let sent_at = Instant::now();
-        let kind = half.kind;
-        let keys = self.script_keys(kind, allowed);
-        let step = match kind {
+    /// [`Obstacle::Held`] says that the half is no longer ours.
+    pub(crate) async fn renew(&self, half: &Half, allowed: Allowed) -> Result<Half, Obstacle> {
+        let step = match half.kind {
             Kind::Old => &OLD_RENEW,
             Kind::Token => &TOKEN_RENEW,
         };
-        let args = vec![half.value.clone(), self.ttl_arg(kind), names(allowed)];
-        match read(&self.redis.run(step, keys, args).await?)? {
-            Answer::Yes { value, left } => {
-                Ok(Renewed::Yes(Half { kind, value, until: left.map(|left| sent_at + left) }))
+        self.ask(half.kind, step, Some(&half.value), allowed).await
+    }
+
+    async fn ask(
+        &self,
+        kind: Kind,
+        step: &'static Step,
+        value: Option<&str>,
+        allowed: Allowed,
+    ) -> Result<Half, Obstacle> {
+        let sent_at = Instant::now();
+        let mut keys = vec![self.key(kind)];
+        if !allowed.is_empty() {
+            keys.push(self.keys.phase());
+        }
+        let names: Vec<&str> = allowed.iter().map(|phase| phase.as_str()).collect();
+        let mut args: Vec<String> = value.into_iter().map(str::to_owned).collect();
+        args.extend([self.ttl_arg(kind), names.join(",")]);
+        let answer: Vec<Value> = self.redis.run(step, keys, args).await?;
+        match answer.as_slice() {
+            [Value::Int(1), Value::BulkString(value), Value::Int(left)] => Ok(Half {
+                kind,
+                value: String::from_utf8_lossy(value).into_owned(),
+                until: milliseconds(*left).map(|left| sent_at + left),
+            }),
+            [Value::Int(0)] => Err(Obstacle::Held { left: None }),
+            [Value::Int(0), _, Value::Int(left)] => {
+                Err(Obstacle::Held { left: milliseconds(*left) })
             }
-            Answer::No { .. } => Ok(Renewed::NotOurs),
-            Answer::PhaseMoved(phase) => Ok(Renewed::PhaseMoved(phase)),
+            [Value::Int(-1), Value::BulkString(phase)] => {
+                Err(Obstacle::PhaseMoved(String::from_utf8_lossy(phase).into_owned()))
+            }
+            _ => Err(Fault::unexpected(format!("{answer:?}")).into()),
         }
     }
 
-    /// Whether somebody holds the old lock, and for how long if that is known. Only looks.
-    pub(crate) async fn old_lock_in_the_way(&self) -> Result<Option<Option<Duration>>, Fault> {
+    /// Looks whether another holder has the old lock, and takes nothing.
+    pub(crate) async fn expect_no_old_lock(&self) -> Result<(), Obstacle> {
         let mut get = redis::cmd("GET");
         get.arg(self.key(Kind::Old));
         let value: Option<Vec<u8>> = self.redis.query(get).await?;
-        let Some(value) = value else { return Ok(None) };
+        let Some(value) = value else { return Ok(()) };
         let now = self.redis.time().await?;
-        Ok(match OldExpiry::read(&value) {
-            OldExpiry::Forever => Some(None),
+        match OldExpiry::read(&value) {
+            OldExpiry::Forever => Err(Obstacle::Held { left: None }),
             OldExpiry::Until(until) if until >= now => {
-                Some(Duration::try_from_secs_f64(until - now).ok())
+                Err(Obstacle::Held { left: Duration::try_from_secs_f64(until - now).ok() })
             }
-            OldExpiry::Until(_) => None,
-        })
+            OldExpiry::Until(_) => Ok(()),
+        }
     }
 
-    /// Deletes the key if it is still what we wrote. `false` when it was not ours any more.
+    /// Deletes the key if it still has our value. `false` if it has not.
     pub(crate) async fn give_back(&self, kind: Kind, value: &str) -> Result<bool, Fault> {
-        let answer = self.redis.run(&RELEASE, vec![self.key(kind)], vec![value.to_owned()]).await?;
-        match answer {
-            Value::Int(released) => Ok(released == 1),
-            other => Err(Fault::unexpected(format!("{other:?}"))),
-        }
+        self.redis.run(&RELEASE, vec![self.key(kind)], vec![value.to_owned()]).await
     }
 }
 
-fn names(allowed: Allowed) -> String {
-    allowed.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(",")
+/// Each attempt has its own token: a release of an earlier attempt that arrives late must not touch
+/// a later one.
+pub(crate) fn fresh_token() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
-enum Answer {
-    Yes { value: String, left: Option<Duration> },
-    No { left: Option<Duration> },
-    PhaseMoved(String),
-}
-
-fn read(value: &Value) -> Result<Answer, Fault> {
-    let Value::Array(fields) = value else {
-        return Err(Fault::unexpected(format!("{value:?}")));
-    };
-    match fields.as_slice() {
-        [Value::Int(1), Value::BulkString(value), Value::Int(left)] => Ok(Answer::Yes {
-            value: String::from_utf8_lossy(value).into_owned(),
-            left: milliseconds(*left),
-        }),
-        [Value::Int(0)] => Ok(Answer::No { left: None }),
-        [Value::Int(0), _, Value::Int(left)] => Ok(Answer::No { left: milliseconds(*left) }),
-        [Value::Int(-1), Value::BulkString(phase)] => {
-            Ok(Answer::PhaseMoved(String::from_utf8_lossy(phase).into_owned()))
-        }
-        _ => Err(Fault::unexpected(format!("{value:?}"))),
-    }
-}
-
+/// Redis answers a negative number where nothing expires.
 fn milliseconds(left: i64) -> Option<Duration> {
     u64::try_from(left).ok().map(Duration::from_millis)
 }

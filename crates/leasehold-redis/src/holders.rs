@@ -1,5 +1,5 @@
-//! Who can be told to hold a lock: programs of ours by their heartbeats, and TaskTiger's workers by
-//! their active tasks.
+//! The known holders of locks: our programs by their heartbeats, and TaskTiger's workers by their
+//! active tasks.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,10 +13,10 @@ use crate::keys::Keys;
 use crate::lock_id::{keyed_lock_id, lock_id};
 use crate::redis_connection::Redis;
 
-/// At most this many active tasks of a queue are looked at.
+/// The most active tasks of a queue that are read.
 const TASKS_MAX: isize = 10_000;
 
-/// Who holds a lock, as far as Redis knows.
+/// The holder of a lock, as far as Redis knows it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -77,7 +77,7 @@ pub(crate) async fn holders(
     Ok(found)
 }
 
-/// Who takes the locks that have names instead of hashes.
+/// The holder of a lock that has a name instead of a hash.
 pub(crate) fn housekeeping(id: &str) -> Option<Holder> {
     if id == "queue_expired_tasks" {
         Some(Holder::Worker { doing: "requeueing expired tasks" })
@@ -91,7 +91,7 @@ pub(crate) fn housekeeping(id: &str) -> Option<Holder> {
 async fn task_holders(redis: &Redis, keys: &Keys) -> Result<HashMap<String, Holder>, Fault> {
     let mut members = redis::cmd("SMEMBERS");
     members.arg(keys.active_queues());
-    // Keys of these names that are something else belong to somebody else.
+    // A key with this name that is no set belongs to another program.
     let queues: Vec<String> = match redis.query(members).await {
         Ok(queues) => queues,
         Err(Fault::Refused { .. } | Fault::NotPermitted { .. }) => return Ok(HashMap::new()),

@@ -1,32 +1,35 @@
 //! A lock that is held: its halves, and how they follow the phase of the fleet.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::follower::Entry;
 use crate::guard::{Held, Lost, Renewal};
-use crate::half::{ANY_PHASE, Allowed, Half, Kind, Renewed, Spot, Taken};
-use crate::lock::fresh_token;
+use crate::half::{ANY_PHASE, Allowed, Half, Kind, LockSpec, Obstacle, fresh_token};
 use crate::phase::{Mechanism, Phase};
 
+/// The halves that we hold of one lock.
 pub(crate) struct Holding {
-    pub(crate) spot: Spot,
+    spec: LockSpec,
     pub(crate) token: String,
     pub(crate) old_half: Option<Half>,
     pub(crate) token_half: Option<Half>,
-    /// This lock's line in what its process tells; `None` for a lock of a fixed mechanism.
-    pub(crate) entry: Option<Entry>,
+    /// This lock in what its process reports; `None` for a lock of a fixed mechanism.
+    entry: Option<Entry>,
 }
 
-/// Phases in which a holder with the old half alone is excluded by everyone, and with the token
-/// half alone.
+/// Phases in which every other holder is excluded by the old half alone, and by the token half
+/// alone.
 const GOOD_FOR_OLD: Allowed = &[Phase::Old, Phase::Dual];
 const GOOD_FOR_TOKEN: Allowed = &[Phase::Dual, Phase::Token];
 const DUAL_ONLY: Allowed = &[Phase::Dual];
 
 impl Holding {
+    /// Without halves yet.
+    pub(crate) fn new(spec: LockSpec, token: String, entry: Option<Entry>) -> Self {
+        Self { spec, token, old_half: None, token_half: None, entry }
+    }
+
     fn mechanism(&self) -> Mechanism {
         match (&self.old_half, &self.token_half) {
             (Some(_), Some(_)) => Mechanism::Dual,
@@ -35,8 +38,8 @@ impl Holding {
         }
     }
 
-    /// In which phases a renewal may be granted. A dual lock is good in all of them, and a fixed
-    /// one does not ask.
+    /// The phases in which Redis may renew it. A dual lock is good in all of them, and a lock of a
+    /// fixed mechanism does not ask.
     fn good_in(&self) -> Allowed {
         match (&self.entry, self.mechanism()) {
             (None, _) | (_, Mechanism::Dual) => ANY_PHASE,
@@ -52,7 +55,7 @@ impl Holding {
         }
     }
 
-    /// Takes or gives back a half as the phase wants it. `false` when that has to be tried again.
+    /// Takes or gives back a half as the phase asks for. `false` if that has to be tried again.
     async fn adapt(&mut self) -> Result<bool, Fault> {
         let Some(phase) = self.entry.as_ref().map(Entry::phase) else {
             return Ok(true);
@@ -64,39 +67,42 @@ impl Holding {
                     Mechanism::Old => Kind::Token,
                     Mechanism::Token => Kind::Old,
                 };
-                match self.spot.take(missing, &self.token, DUAL_ONLY).await? {
-                    Taken::Yes(half) => *self.half_mut(missing) = Some(half),
-                    // Somebody on the way to a refusal has it for a moment.
-                    Taken::Busy { .. } => return Ok(false),
-                    Taken::PhaseMoved(_) => {
+                match self.spec.take(missing, &self.token, DUAL_ONLY).await {
+                    Ok(half) => *self.half_mut(missing) = Some(half),
+                    // An attempt that is going to be refused has it for a moment.
+                    Err(Obstacle::Held { .. }) => return Ok(false),
+                    Err(Obstacle::PhaseMoved(_)) => {
                         self.refresh();
                         return Ok(false);
                     }
+                    Err(Obstacle::Fault(fault)) => return Err(fault),
                 }
             }
             Phase::Old if self.old_half.is_some() => self.drop_half(Kind::Token).await,
             Phase::Token if self.token_half.is_some() => self.drop_half(Kind::Old).await,
             Phase::Old | Phase::Token => {}
         }
-        self.tell();
+        self.report();
         Ok(true)
     }
 
-    /// Told before it is done: we never claim a half that may already be gone.
+    /// Reports the loss of the half before it gives the half back: the process never claims a half
+    /// that may be gone.
     async fn drop_half(&mut self, kind: Kind) {
         let Some(half) = self.half_mut(kind).take() else {
             return;
         };
         self.token = fresh_token();
-        self.tell();
-        if let Err(fault) = self.spot.give_back(kind, &half.value).await {
-            tracing::debug!(%fault, "a half that is not needed any more runs out by itself");
+        self.report();
+        if let Err(fault) = self.spec.give_back(kind, &half.value).await {
+            tracing::debug!(%fault, "an unused half was not released; it expires by itself");
         }
     }
 
-    fn tell(&self) {
+    /// Reports the lock with its present mechanism to the fleet.
+    pub(crate) fn report(&self) {
         if let Some(entry) = &self.entry {
-            entry.holds(&self.spot.id, self.mechanism());
+            entry.holds(&self.spec.id, self.mechanism());
         }
     }
 
@@ -115,24 +121,26 @@ impl Held for Holding {
 
     async fn renew(&mut self) -> Result<Renewal, Fault> {
         let adapted = self.adapt().await?;
-        if self.spot.ttl.is_none() {
-            return Ok(if adapted { Renewal::Kept } else { Renewal::KeptForNow });
+        let kept = if adapted { Renewal::Kept } else { Renewal::KeptForNow };
+        if self.spec.ttl.is_none() {
+            return Ok(kept);
         }
         let good_in = self.good_in();
         for kind in [Kind::Token, Kind::Old] {
             let Some(half) = self.half_mut(kind).clone() else {
                 continue;
             };
-            match self.spot.renew(&half, good_in).await? {
-                Renewed::Yes(half) => *self.half_mut(kind) = Some(half),
-                Renewed::NotOurs => return Ok(Renewal::Lost(Lost::TakenAway)),
-                Renewed::PhaseMoved(phase) => {
+            match self.spec.renew(&half, good_in).await {
+                Ok(half) => *self.half_mut(kind) = Some(half),
+                Err(Obstacle::Held { .. }) => return Ok(Renewal::Lost(Lost::TakenAway)),
+                Err(Obstacle::PhaseMoved(phase)) => {
                     self.refresh();
                     return Ok(Renewal::Lost(Lost::PhaseMoved { phase }));
                 }
+                Err(Obstacle::Fault(fault)) => return Err(fault),
             }
         }
-        Ok(if adapted { Renewal::Kept } else { Renewal::KeptForNow })
+        Ok(kept)
     }
 
     async fn woken(&mut self) {
@@ -142,7 +150,7 @@ impl Held for Holding {
         }
     }
 
-    /// The old half first, then the token half, as a dual lock does it.
+    /// The old half first, then the token half: the order in which peers release a dual lock.
     async fn release(&mut self) -> Result<bool, Fault> {
         let mut ours = true;
         let mut first_fault = None;
@@ -150,7 +158,7 @@ impl Held for Holding {
             let Some(half) = self.half_mut(kind).take() else {
                 continue;
             };
-            match self.spot.give_back(kind, &half.value).await {
+            match self.spec.give_back(kind, &half.value).await {
                 Ok(released) => ours &= released,
                 Err(fault) => first_fault = first_fault.or(Some(fault)),
             }
@@ -158,11 +166,4 @@ impl Held for Holding {
         self.entry = None;
         first_fault.map_or(Ok(ours), Err)
     }
-}
-
-/// How long before anyone else can have a lock its holder is told, unless the caller says
-/// otherwise: a tenth of the ttl, a second at most. It also covers peers whose clocks are ahead of
-/// Redis's.
-pub(crate) fn default_notice(ttl: Option<Duration>) -> Duration {
-    ttl.map_or(Duration::ZERO, |ttl| (ttl / 10).min(Duration::from_secs(1)))
 }

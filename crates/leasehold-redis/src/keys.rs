@@ -43,7 +43,7 @@ impl Keys {
         format!("{}:qslock:{queue}", self.prefix)
     }
 
-    /// `PREFIX:leasehold:phase`: `<epoch> <phase> <changed at, ms> <by whom>`.
+    /// `PREFIX:leasehold:phase`: `<epoch> <phase> <changed at, ms> <operator>`.
     #[must_use]
     pub fn phase(&self) -> String {
         format!("{}:leasehold:phase", self.prefix)

@@ -27,9 +27,11 @@
 //! a holder that is paused for longer than its lock's time can outlive it, as on every lock with a
 //! timeout, and Redis's replication can lose a lock in a failover.
 
+mod acquiring;
 mod address;
 mod census;
 mod cleanup;
+mod direct;
 mod expiry;
 mod fault;
 mod fleet;
@@ -40,24 +42,29 @@ mod holders;
 mod holding;
 mod keys;
 mod lock;
+mod lock_entry;
 mod lock_id;
 mod moment;
 mod observation;
 mod phase;
 mod redis_connection;
+mod report;
 mod scan;
 mod scan_log;
 mod scripts;
 mod semaphore;
+mod sentinels;
 #[cfg(test)]
 mod simulation;
 mod transport;
 mod undo;
 mod waiting;
+mod walk;
 
+pub use acquiring::{AcquireError, LONGEST_TTL, Refusal, Wait};
 pub use address::{Address, AddressError};
-pub use census::{Census, CensusOptions, LockEntry, OldLockState, SemaphoreEntry, SemaphoreMember};
-pub use cleanup::{CleanupError, CleanupOptions, CleanupReport, cleanup};
+pub use census::{Census, OldLockState, SemaphoreEntry, SemaphoreMember};
+pub use cleanup::{CleanupOptions, CleanupReport, cleanup};
 pub use expiry::{LOCK_FOREVER, OldExpiry};
 pub use fault::Fault;
 pub use fleet::{Fleet, MoveError, MoveRule, Process};
@@ -65,13 +72,15 @@ pub use follower::{Follower, FollowerOptions};
 pub use guard::{Guard, Lost, ReleaseError};
 pub use holders::Holder;
 pub use keys::Keys;
-pub use lock::{AcquireError, Lock, Wait};
+pub use lock::Lock;
+pub use lock_entry::LockEntry;
 pub use lock_id::{LockIdError, keyed_lock_id, lock_id};
 pub use moment::rfc3339;
 pub use observation::{Observation, Verdict};
 pub use phase::{Mechanism, Phase, PhaseState, UnknownName};
-pub use redis_connection::{KeyWatch, Redis};
+pub use redis_connection::Redis;
 pub use scan::{ScanOptions, ScanProgress, ScanSummary, TypeTotal, scan};
-pub use scan_log::{ScanLine, ScanLineError};
-pub use semaphore::{Refusal, Semaphore, SemaphoreError};
-pub use undo::{UndoError, UndoReport, undo};
+pub use scan_log::{ScanError, ScanLine, ScanLineError};
+pub use semaphore::Semaphore;
+pub use undo::{UndoReport, undo};
+pub use walk::Pace;

@@ -1,78 +1,24 @@
-//! Acquiring a lock, with the mechanism that the caller names or the one that the fleet's phase
-//! asks for.
+//! A lock, with the mechanism that the caller names or the one that the fleet's phase asks for.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use crate::acquiring::{Acquirable, AcquireError, NotGranted, Refusal, Wait, acquire, bounded};
 use crate::fault::Fault;
-use crate::follower::{Entry, Follower};
-use crate::guard::Guard;
-use crate::half::{ANY_PHASE, Allowed, Half, Kind, Spot, Taken};
-use crate::holding::{Holding, default_notice};
+use crate::follower::Follower;
+use crate::guard::{Guard, Held};
+use crate::half::{ANY_PHASE, Allowed, Kind, LockSpec, Obstacle, fresh_token};
+use crate::holding::Holding;
 use crate::keys::Keys;
 use crate::phase::{Mechanism, Phase};
 use crate::redis_connection::Redis;
-use crate::waiting::Waiting;
 
-/// So often the phase may have moved under an attempt before the next one waits.
+/// After the phase has moved so often under one attempt, the attempt ends as refused.
 const MOVES_IN_A_ROW: u32 = 5;
 
-/// How long to wait for a lock that somebody else has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Try once.
-    No,
-    /// Try until this much time has passed.
-    AtMost(Duration),
-    /// Try until it is ours.
-    Forever,
-}
-
-impl Wait {
-    fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::No => Some(Instant::now()),
-            Self::AtMost(wait) => Instant::now().checked_add(wait),
-            Self::Forever => None,
-        }
-    }
-}
-
-/// Why a lock was not acquired.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AcquireError {
-    /// Somebody else had it all the time.
-    #[error("lock {id:?} is held by somebody else; waited {:.1} s", waited.as_secs_f64())]
-    NotInTime {
-        /// The lock's id.
-        id: String,
-        /// How long we tried.
-        waited: Duration,
-    },
-    /// Redis did not answer, or refused.
-    #[error("failed to acquire lock {id:?}: {fault}")]
-    Fault {
-        /// The lock's id.
-        id: String,
-        /// What went wrong.
-        fault: Fault,
-    },
-    /// The phase key holds something that is no phase.
-    #[error(
-        "the phase key {key} holds no phase that this version knows; see `leasehold locks status`"
-    )]
-    PhaseUnknown {
-        /// The name of the phase key.
-        key: String,
-    },
-}
-
-/// A lock on Redis. Cheap to make; nothing happens before it is acquired.
+/// A lock on Redis. Cheap to make; it sends nothing before it is acquired.
 #[derive(Clone, Debug)]
 pub struct Lock {
-    spot: Spot,
+    spec: LockSpec,
     policy: Policy,
     notice: Option<Duration>,
 }
@@ -81,12 +27,6 @@ pub struct Lock {
 enum Policy {
     Fixed(Mechanism),
     Follow(Follower),
-}
-
-enum Attempt {
-    Held(Guard),
-    Busy { left: Option<Duration> },
-    PhaseMoved(String),
 }
 
 impl Lock {
@@ -104,33 +44,35 @@ impl Lock {
     }
 
     fn with_policy(redis: Redis, keys: Keys, id: String, policy: Policy) -> Self {
-        let spot = Spot { redis, keys, id, ttl: Some(Duration::from_secs(60)) };
-        Self { spot, policy, notice: None }
+        let spec = LockSpec { redis, keys, id, ttl: Some(Duration::from_secs(60)) };
+        Self { spec, policy, notice: None }
     }
 
     /// Other keys than those under `t`.
     #[must_use]
     pub fn keys(mut self, keys: Keys) -> Self {
-        self.spot.keys = keys;
+        self.spec.keys = keys;
         self
     }
 
-    /// How long the lock outlives its holder's last renewal. Peers call it the timeout.
+    /// How long the lock outlives its holder's last renewal, from 1 ms to
+    /// [`LONGEST_TTL`](crate::LONGEST_TTL): a shorter or longer ttl becomes the nearest of these.
+    /// Peers call it the timeout.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.spot.ttl = Some(ttl.max(Duration::from_millis(1)));
+        self.spec.ttl = Some(bounded(ttl));
         self
     }
 
-    /// A lock that lasts until it is released, whatever becomes of its holder.
+    /// A lock that lasts until it is released, also if its holder crashes.
     #[must_use]
     pub fn without_ttl(mut self) -> Self {
-        self.spot.ttl = None;
+        self.spec.ttl = None;
         self
     }
 
-    /// How long before anyone else can have the lock its holder is told that it is lost. A tenth of
-    /// the ttl by default, a second at most; never more than half of the ttl.
+    /// How long before another holder can take the lock the guard reports it as lost. The default
+    /// is a tenth of the ttl, and a second at most. It is never more than half of the ttl.
     #[must_use]
     pub fn notice(mut self, notice: Duration) -> Self {
         self.notice = Some(notice);
@@ -140,7 +82,7 @@ impl Lock {
     /// Tries once.
     ///
     /// # Errors
-    /// When Redis cannot be asked. A lock that somebody else has is `None`.
+    /// When Redis cannot be asked. A lock that another holder has is `None`.
     pub async fn try_acquire(&self) -> Result<Option<Guard>, AcquireError> {
         match self.acquire(Wait::No).await {
             Ok(guard) => Ok(Some(guard)),
@@ -152,79 +94,24 @@ impl Lock {
     /// Acquires the lock. Dropped while it waits, it leaves nothing behind: D08.
     ///
     /// # Errors
-    /// When the time is over, or Redis cannot be asked for all of it.
+    /// When the time is over, or Redis cannot be asked.
     pub async fn acquire(&self, wait: Wait) -> Result<Guard, AcquireError> {
-        let started = Instant::now();
-        let deadline = wait.deadline();
-        let mut waiting: Option<Waiting> = None;
-        let mut moves = 0;
-        loop {
-            let outcome = self.attempt_to_the_end(waiting.is_some()).await;
-            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            let left = match outcome {
-                Ok(Attempt::Held(guard)) => return Ok(guard),
-                // A phase that moves on and on, or cannot be read, is waited for like a lock.
-                Ok(Attempt::PhaseMoved(phase)) if moves < MOVES_IN_A_ROW => {
-                    self.follow(&phase).await?;
-                    moves += 1;
-                    continue;
-                }
-                Ok(Attempt::Busy { .. } | Attempt::PhaseMoved(_)) if is_over => {
-                    return Err(AcquireError::NotInTime {
-                        id: self.spot.id.clone(),
-                        waited: started.elapsed(),
-                    });
-                }
-                Ok(Attempt::Busy { left }) => left,
-                Ok(Attempt::PhaseMoved(_)) => None,
-                Err(fault) if is_over || !fault.is_passing() => return Err(self.failed(fault)),
-                Err(fault) => {
-                    tracing::debug!(%fault, "an attempt failed, trying again");
-                    None
-                }
-            };
-            moves = 0;
-            let waiting = match &mut waiting {
-                Some(waiting) => waiting,
-                None => waiting.insert(Waiting::start(&self.spot.redis, self.watched()).await),
-            };
-            waiting.pause(left, deadline).await;
-        }
+        acquire(self, wait).await
     }
 
-    fn failed(&self, fault: Fault) -> AcquireError {
-        AcquireError::Fault { id: self.spot.id.clone(), fault }
-    }
-
-    fn watched(&self) -> Vec<String> {
-        [Kind::Old, Kind::Token].map(|kind| self.spot.key(kind)).to_vec()
-    }
-
-    async fn follow(&self, phase: &str) -> Result<(), AcquireError> {
+    /// Reads the phase anew, after a script said that it is this one by now.
+    async fn follow(&self, phase: String) -> Result<(), Fault> {
         if phase.parse::<Phase>().is_err() {
-            return Err(AcquireError::PhaseUnknown { key: self.spot.keys.phase() });
+            return Err(Fault::PhaseUnknown { key: self.spec.keys.phase(), found: phase });
         }
-        if let Policy::Follow(follower) = &self.policy {
-            match follower.look().await {
-                // The next attempt is refused again, and waits.
-                Err(fault) if fault.is_passing() => {
-                    tracing::debug!(%fault, "the phase could not be read");
-                }
-                looked => looked.map_err(|fault| self.failed(fault))?,
-            }
+        match &self.policy {
+            Policy::Follow(follower) => follower.look().await,
+            Policy::Fixed(_) => Ok(()),
         }
-        Ok(())
     }
 
-    /// An attempt goes to its end even when its caller goes away, so that what it was granted is
-    /// given back.
-    async fn attempt_to_the_end(&self, again: bool) -> Result<Attempt, Fault> {
-        let lock = self.clone();
-        let attempt = tokio::spawn(async move { lock.attempt(fresh_token(), again).await });
-        attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))
-    }
-
-    async fn attempt(&self, token: String, again: bool) -> Result<Attempt, Fault> {
+    /// Takes the halves that the mechanism has: the token half, then the old one.
+    async fn take(&self, again: bool) -> Result<Guard, Obstacle> {
         let (mechanism, entry) = match &self.policy {
             Policy::Fixed(mechanism) => (*mechanism, None),
             Policy::Follow(follower) => {
@@ -232,98 +119,92 @@ impl Lock {
                 (entry.phase(), Some(entry))
             }
         };
-        let allowed = if entry.is_some() { just(mechanism) } else { ANY_PHASE };
+        let allowed = if entry.is_some() { only(mechanism) } else { ANY_PHASE };
         if again && mechanism == Mechanism::Dual {
-            // Whoever waits does not take the token lock again and again only to give it back: that
-            // would wake all others.
-            if let Some(left) = self.spot.old_lock_in_the_way().await? {
-                return Ok(Attempt::Busy { left });
-            }
+            // A waiter does not take the token lock each time only to give it back: each of these
+            // changes would wake all other waiters.
+            self.spec.expect_no_old_lock().await?;
         }
-        let token_half = if mechanism.has_token_half() {
-            match self.spot.take(Kind::Token, &token, allowed).await {
-                Ok(Taken::Yes(half)) => Some(half),
-                Ok(other) => return Ok(refused(other)),
-                Err(fault) => {
-                    self.undo_token(&token);
-                    return Err(fault);
-                }
-            }
-        } else {
-            None
-        };
-        let old_half = if mechanism.has_old_half() {
-            match self.spot.take(Kind::Old, &token, allowed).await {
-                Ok(Taken::Yes(half)) => Some(half),
-                outcome => {
-                    if token_half.is_some() {
-                        // Whether this succeeds or not, the token lock runs out by itself.
-                        let _ = self.spot.give_back(Kind::Token, &token).await;
+        let mut holding = Holding::new(self.spec.clone(), fresh_token(), entry);
+        if mechanism.has_token_half() {
+            match self.spec.take(Kind::Token, &holding.token, allowed).await {
+                Ok(half) => holding.token_half = Some(half),
+                Err(obstacle) => {
+                    if let Obstacle::Fault(_) = obstacle {
+                        self.release_unanswered(holding.token);
                     }
-                    return outcome.map(refused);
+                    return Err(obstacle);
                 }
             }
-        } else {
-            None
-        };
-        Ok(self.held(token, old_half, token_half, entry))
+        }
+        if mechanism.has_old_half() {
+            match self.spec.take(Kind::Old, &holding.token, allowed).await {
+                Ok(half) => holding.old_half = Some(half),
+                Err(obstacle) => {
+                    // If this fails, the token half expires by itself.
+                    let _ = holding.release().await;
+                    return Err(obstacle);
+                }
+            }
+        }
+        holding.report();
+        // If the answer took longer than the lock lasts, another holder may have it.
+        Guard::start(holding, self.spec.ttl, self.notice).ok_or(Obstacle::Held { left: None })
     }
 
-    fn held(
-        &self,
-        token: String,
-        old_half: Option<Half>,
-        token_half: Option<Half>,
-        entry: Option<Entry>,
-    ) -> Attempt {
-        if let Some(entry) = &entry {
-            let mechanism = match (&old_half, &token_half) {
-                (Some(_), Some(_)) => Mechanism::Dual,
-                (Some(_), None) => Mechanism::Old,
-                (None, _) => Mechanism::Token,
-            };
-            entry.holds(&self.spot.id, mechanism);
-        }
-        let ttl = self.spot.ttl;
-        let notice =
-            self.notice.unwrap_or(default_notice(ttl)).min(ttl.unwrap_or(Duration::ZERO) / 2);
-        let holding = Holding { spot: self.spot.clone(), token, old_half, token_half, entry };
-        let guard = Guard::start(holding, ttl, notice);
-        if guard.is_held() {
-            return Attempt::Held(guard);
-        }
-        // The answer took longer than the lock lasts; the guard gives back what is left of it.
-        Attempt::Busy { left: None }
-    }
-
-    /// The request may have been executed and its answer lost.
-    fn undo_token(&self, token: &str) {
-        let (spot, token) = (self.spot.clone(), token.to_owned());
+    /// Redis may have granted the request whose answer was lost.
+    fn release_unanswered(&self, token: String) {
+        let spec = self.spec.clone();
         tokio::spawn(async move {
-            // Best effort: what cannot be given back runs out by itself.
-            let _ = spot.give_back(Kind::Token, &token).await;
+            // If this fails, the token half expires by itself.
+            let _ = spec.give_back(Kind::Token, &token).await;
         });
     }
 }
 
-/// Each attempt has its own: a release of an earlier one that arrives late must not touch a later
-/// one.
-pub(crate) fn fresh_token() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
+impl Acquirable for Lock {
+    type Granted = Guard;
+
+    fn redis(&self) -> &Redis {
+        &self.spec.redis
+    }
+
+    fn watched(&self) -> Vec<String> {
+        [Kind::Old, Kind::Token].map(|kind| self.spec.key(kind)).to_vec()
+    }
+
+    fn describe(&self) -> String {
+        format!("lock {:?}", self.spec.id)
+    }
+
+    async fn attempt(self, again: bool) -> Result<Guard, NotGranted> {
+        let mut held_for = None;
+        for _ in 0..=MOVES_IN_A_ROW {
+            match self.take(again).await {
+                Ok(guard) => return Ok(guard),
+                Err(Obstacle::Held { left }) => {
+                    held_for = left;
+                    break;
+                }
+                Err(Obstacle::PhaseMoved(phase)) => match self.follow(phase).await {
+                    // The next round is refused again, and the caller waits.
+                    Err(fault) if fault.is_passing() => {
+                        tracing::debug!(%fault, "the phase could not be read");
+                    }
+                    followed => followed?,
+                },
+                Err(Obstacle::Fault(fault)) => return Err(fault.into()),
+            }
+        }
+        // A phase that keeps moving, or cannot be read, is waited for like a lock.
+        Err(NotGranted::Refused { refusal: Refusal::Held, left: held_for })
+    }
 }
 
-fn just(phase: Phase) -> Allowed {
+fn only(phase: Phase) -> Allowed {
     match phase {
         Phase::Old => &[Phase::Old],
         Phase::Dual => &[Phase::Dual],
         Phase::Token => &[Phase::Token],
-    }
-}
-
-fn refused(taken: Taken) -> Attempt {
-    match taken {
-        Taken::Busy { left } => Attempt::Busy { left },
-        Taken::PhaseMoved(phase) => Attempt::PhaseMoved(phase),
-        Taken::Yes(_) => Attempt::Busy { left: None },
     }
 }

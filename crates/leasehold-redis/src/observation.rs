@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::census::{Census, LockEntry};
+use crate::census::Census;
 use crate::fleet::Fleet;
+use crate::lock_entry::LockEntry;
 use crate::phase::{Mechanism, Phase};
 
 /// What the censuses so far say about going from one phase to the next.
@@ -22,10 +23,9 @@ pub struct Observation {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It is.
+    /// Yes.
     Safe,
-    /// Nothing is in the way, but that has not been so for long enough to be sure that nobody is
-    /// left.
+    /// Nothing is in the way, but not for long enough: a holder may still appear.
     Watching {
         /// How much longer to watch.
         left: Duration,
@@ -34,22 +34,21 @@ pub enum Verdict {
     Blocked {
         /// Locks and processes, in words.
         by: Vec<String>,
-        /// When the last of the locks runs out unless it is renewed, in Unix seconds; `None` where
-        /// that is not known.
+        /// When the last of the locks expires unless it is renewed, in Unix seconds; `None` if that
+        /// is unknown.
         until: Option<f64>,
     },
 }
 
 impl Observation {
-    /// Starts to watch. `longest` is the longest timeout of any lock: somebody who uses the old
-    /// mechanism shows up within it, or holds nothing.
+    /// Starts to watch. `longest` is the longest timeout of any lock: a holder with the old
+    /// mechanism appears within it, or holds nothing.
     #[must_use]
     pub fn new(from: Phase, to: Phase, longest: Duration) -> Self {
         Self { from, to, needed: longest, quiet_since: None }
     }
 
-    /// The mechanism that the new phase does not exclude; `None` where it excludes all that the old
-    /// phase allows.
+    /// The mechanism whose holders the new phase does not exclude; `None` if it excludes all.
     #[must_use]
     pub fn unsafe_mechanism(&self) -> Option<Mechanism> {
         match (self.from, self.to) {
@@ -79,8 +78,7 @@ impl Observation {
         let mut by: Vec<String> = unconfirmed.collect();
         by.extend(in_the_way.iter().map(|entry| describe(entry, census.at)));
         if !by.is_empty() {
-            let untils: Option<Vec<f64>> = in_the_way.iter().map(|entry| entry.until).collect();
-            let until = untils.and_then(|untils| untils.into_iter().reduce(f64::max));
+            let until = latest(&in_the_way);
             return Verdict::Blocked { by, until };
         }
         if unsafe_mechanism.is_none() {
@@ -92,7 +90,7 @@ impl Observation {
         if quiet > needed { Verdict::Safe } else { Verdict::Watching { left: needed - quiet } }
     }
 
-    /// For the downtime way: everything that is alive stands in the way.
+    /// For a migration during a downtime: every live process and lock stands in the way.
     #[must_use]
     pub fn judge_downtime(fleet: &Fleet, census: &Census) -> Verdict {
         let mut by: Vec<String> = fleet
@@ -112,12 +110,15 @@ impl Observation {
         if by.is_empty() {
             return Verdict::Safe;
         }
-        let untils: Option<Vec<f64>> = census.live.iter().map(|entry| entry.until).collect();
-        Verdict::Blocked {
-            by,
-            until: untils.and_then(|untils| untils.into_iter().reduce(f64::max)),
-        }
+        let live: Vec<&LockEntry> = census.live.iter().collect();
+        Verdict::Blocked { by, until: latest(&live) }
     }
+}
+
+/// When the last of these locks expires; `None` if one of them never does.
+fn latest(locks: &[&LockEntry]) -> Option<f64> {
+    let untils: Option<Vec<f64>> = locks.iter().map(|entry| entry.until).collect();
+    untils?.into_iter().reduce(f64::max)
 }
 
 fn describe(entry: &LockEntry, at: f64) -> String {

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::fault::Fault;
+use crate::keys::Keys;
+use crate::redis_connection::Redis;
+
 /// How a lock is kept on Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mechanism {
@@ -99,7 +103,7 @@ pub struct PhaseState {
     pub phase: Phase,
     /// When it was set, in Unix milliseconds by Redis's clock; `None` where there is no key.
     pub changed_at_ms: Option<u64>,
-    /// Who set it.
+    /// The operator who set it.
     pub by: Option<String>,
 }
 
@@ -110,7 +114,19 @@ impl PhaseState {
         Self { epoch: 0, phase: Phase::Token, changed_at_ms: None, by: None }
     }
 
-    pub(crate) fn parse(raw: &str) -> Option<Self> {
+    /// Reads the phase as it is now.
+    pub(crate) async fn read(redis: &Redis, keys: &Keys) -> Result<Self, Fault> {
+        let mut get = redis::cmd("GET");
+        get.arg(keys.phase());
+        match redis.query::<Option<String>>(get).await? {
+            None => Ok(Self::absent()),
+            Some(found) => {
+                Self::parse(&found).ok_or_else(|| Fault::PhaseUnknown { key: keys.phase(), found })
+            }
+        }
+    }
+
+    fn parse(raw: &str) -> Option<Self> {
         let mut words = raw.splitn(4, ' ');
         Some(Self {
             epoch: words.next()?.parse().ok()?,

@@ -3,13 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
-
-use redis::{FromRedisValue, Value};
 
 use crate::fault::Fault;
 use crate::redis_connection::Redis;
-use crate::scan_log::ScanLine;
+use crate::scan_log::{ScanError, ScanLine};
+use crate::walk::{Pace, Walk};
 
 /// What to walk over, and what to do on the way.
 #[derive(Clone, Debug)]
@@ -19,24 +17,10 @@ pub struct ScanOptions {
     /// The TTL in seconds for keys that have none; −1 takes TTLs away; nothing is changed without
     /// it.
     pub ttl: Option<i64>,
-    /// Pause between two SCAN calls.
-    pub delay: Duration,
-    /// How many keys Redis looks at in one SCAN call.
-    pub count: usize,
-    /// Only say what would be done.
+    /// How gently to walk over the keys.
+    pub pace: Pace,
+    /// Change nothing; only report.
     pub dry_run: bool,
-}
-
-impl Default for ScanOptions {
-    fn default() -> Self {
-        Self {
-            pattern: None,
-            ttl: None,
-            delay: Duration::from_millis(100),
-            count: 1_000,
-            dry_run: false,
-        }
-    }
 }
 
 /// Keys and their sizes of one type or one prefix.
@@ -48,7 +32,7 @@ pub struct TypeTotal {
     pub size: u64,
 }
 
-/// What was seen and done.
+/// What a scan saw and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ScanSummary {
     /// Keys seen.
@@ -59,17 +43,17 @@ pub struct ScanSummary {
     pub by_type: BTreeMap<String, TypeTotal>,
     /// By the first two parts of the name, and the type.
     pub by_prefix: BTreeMap<String, TypeTotal>,
-    /// Whether it was ended before the last key.
+    /// Whether it ended before the last key.
     pub interrupted: bool,
 }
 
-/// Heard on the way.
+/// Called on the way.
 pub trait ScanProgress {
     /// A key, before it is changed. `expires_at_ms` is the deadline that it loses, for a key whose
     /// TTL is taken away.
     ///
     /// # Errors
-    /// When it cannot be written down; the scan ends and changes nothing more.
+    /// When it cannot be written; the scan ends and changes nothing more.
     fn key(&mut self, line: &ScanLine, expires_at_ms: Option<i64>) -> io::Result<()>;
 
     /// The end of one SCAN call. `false` ends the scan.
@@ -90,38 +74,20 @@ pub async fn scan(
     redis: &Redis,
     options: &ScanOptions,
     progress: &mut impl ScanProgress,
-) -> Result<ScanSummary, crate::CleanupError> {
-    if redis.is_cluster() {
-        let cause =
-            "a scan reads one server: ask each master of the cluster by its own redis:// address";
-        return Err(Fault::Refused { cause: cause.to_owned() }.into());
-    }
+) -> Result<ScanSummary, ScanError> {
     let mut summary = ScanSummary::default();
-    let mut cursor = 0_u64;
-    loop {
-        let mut command = redis::cmd("SCAN");
-        command.arg(cursor);
-        if let Some(pattern) = &options.pattern {
-            command.arg("MATCH").arg(pattern);
-        }
-        command.arg("COUNT").arg(options.count);
-        let (next, keys): (u64, Vec<Vec<u8>>) = redis.query(command).await?;
+    let mut walk = Walk::start(redis, options.pattern.clone(), &options.pace)?;
+    while let Some(keys) = walk.next().await? {
         if !keys.is_empty() {
             scan_batch(redis, options, keys, progress, &mut summary).await?;
         }
-        cursor = next;
-        let go_on = progress.batch(&summary)?;
-        if cursor == 0 {
-            return Ok(summary);
-        }
-        if !go_on {
+        let go_on = progress.batch(&summary).map_err(ScanError::Write)?;
+        if !walk.is_over() && !go_on {
             summary.interrupted = true;
-            return Ok(summary);
-        }
-        if !options.delay.is_zero() {
-            tokio::time::sleep(options.delay).await;
+            break;
         }
     }
+    Ok(summary)
 }
 
 async fn scan_batch(
@@ -130,7 +96,7 @@ async fn scan_batch(
     keys: Vec<Vec<u8>>,
     progress: &mut impl ScanProgress,
     summary: &mut ScanSummary,
-) -> Result<(), crate::CleanupError> {
+) -> Result<(), ScanError> {
     let mut ask = redis::pipe();
     ask.cmd("TIME");
     for key in &keys {
@@ -138,20 +104,17 @@ async fn scan_batch(
         ask.cmd("TTL").arg(key);
         ask.cmd("PTTL").arg(key);
     }
-    let mut answers = redis.pipeline(ask).await?.into_iter();
-    let (seconds, micros): (i64, i64) = read(answers.next())?;
+    let mut answers = redis.pipeline(ask).await?;
+    let (seconds, micros): (i64, i64) = answers.next()?;
     let now_ms = seconds * 1_000 + micros / 1_000;
     let mut seen = Vec::with_capacity(keys.len());
     for key in keys {
-        let kind: String = read(answers.next())?;
-        let ttl: i64 = read(answers.next())?;
-        let left_ms: i64 = read(answers.next())?;
-        // Gone between the SCAN and the question.
+        let kind: String = answers.next()?;
+        let (ttl, left_ms): (i64, i64) = (answers.next()?, answers.next()?);
+        // A key that is gone since the SCAN has the type `none`.
         if kind != "none" {
-            seen.push((
-                ScanLine { key, kind, ttl, new_ttl: new_ttl(options.ttl, ttl), size: -1 },
-                now_ms + left_ms,
-            ));
+            let line = ScanLine { key, kind, ttl, new_ttl: new_ttl(options.ttl, ttl), size: -1 };
+            seen.push((line, now_ms + left_ms));
         }
     }
     sizes(redis, &mut seen).await?;
@@ -159,7 +122,7 @@ async fn scan_batch(
     let mut changes = 0;
     for (line, expires_at_ms) in &seen {
         let takes_away = line.new_ttl == Some(-1) && line.ttl != -1;
-        progress.key(line, takes_away.then_some(*expires_at_ms))?;
+        progress.key(line, takes_away.then_some(*expires_at_ms)).map_err(ScanError::Write)?;
         count(line, summary);
         match line.new_ttl {
             Some(-1) if takes_away => change.cmd("PERSIST").arg(&line.key),
@@ -170,14 +133,14 @@ async fn scan_batch(
     }
     summary.changed += changes;
     if changes > 0 && !options.dry_run {
-        // What is about to be changed has to be written down before.
-        progress.batch(summary)?;
+        // A change has to be in the log before it is made.
+        progress.batch(summary).map_err(ScanError::Write)?;
         redis.pipeline(change).await?;
     }
     Ok(())
 }
 
-/// As the Python script had it: −1 for every key when TTLs are taken away, and the TTL for keys
+/// As in the Python script: −1 for every key when TTLs are taken away, and the TTL for keys
 /// without one.
 fn new_ttl(wanted: Option<i64>, ttl: i64) -> Option<i64> {
     match wanted {
@@ -189,7 +152,7 @@ fn new_ttl(wanted: Option<i64>, ttl: i64) -> Option<i64> {
 
 async fn sizes(redis: &Redis, seen: &mut [(ScanLine, i64)]) -> Result<(), Fault> {
     let mut ask = redis::pipe();
-    // A key whose type changes under us is no reason to give up.
+    // A key whose type changes meanwhile does not end the scan.
     ask.ignore_errors();
     let mut asked = Vec::new();
     for (line, _) in seen.iter_mut() {
@@ -208,17 +171,13 @@ async fn sizes(redis: &Redis, seen: &mut [(ScanLine, i64)]) -> Result<(), Fault>
     if asked.is_empty() {
         return Ok(());
     }
-    for (size, answer) in asked.into_iter().zip(redis.pipeline(ask).await?) {
-        if let Value::Int(answer) = answer {
+    let mut answers = redis.pipeline(ask).await?;
+    for size in asked {
+        if let Ok(answer) = answers.next() {
             *size = answer;
         }
     }
     Ok(())
-}
-
-fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, Fault> {
-    let value = value.ok_or_else(|| Fault::unexpected("fewer answers than questions"))?;
-    T::from_redis_value(value).map_err(|error| Fault::unexpected(error.to_string()))
 }
 
 fn count(line: &ScanLine, summary: &mut ScanSummary) {

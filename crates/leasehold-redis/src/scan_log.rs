@@ -2,9 +2,12 @@
 //! Python script wrote it.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
-/// What was seen of one key and done to it.
+use crate::fault::Fault;
+
+/// One key, and what was done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanLine {
     /// The key's name. Written as it is where it is printable text; other bytes and backslashes as
@@ -24,6 +27,29 @@ pub struct ScanLine {
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is no line of a scan's log; expected NAME TYPE TTL NEW_TTL SIZE")]
 pub struct ScanLineError(String);
+
+/// Why a scan, a cleanup or an undo ended early. Each can be started again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// Redis cannot be asked.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The log cannot be written. Redis is changed only after the change is in the log.
+    #[error("failed to write the log: {0}")]
+    Write(io::Error),
+    /// The log cannot be read.
+    #[error("failed to read the log: {0}")]
+    Read(io::Error),
+    /// A line of the log is none.
+    #[error("line {number} of the log: {cause}")]
+    Line {
+        /// Which line, from 1.
+        number: usize,
+        /// What is wrong with it.
+        cause: ScanLineError,
+    },
+}
 
 impl fmt::Display for ScanLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

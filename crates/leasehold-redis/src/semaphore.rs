@@ -1,63 +1,21 @@
-//! A semaphore: so many holders at a time, as TaskTiger keeps for its queues.
+//! A semaphore with a number of slots, as TaskTiger keeps one for each queue.
 
 use std::time::Duration;
 
-use redis::Value;
 use tokio::time::Instant;
 
+use crate::acquiring::{
+    Acquirable, AcquireError, NotGranted, Refusal, Wait, acquire, bounded, try_once,
+};
 use crate::fault::Fault;
 use crate::guard::{Guard, Held, Lost, Renewal};
-use crate::holding::default_notice;
 use crate::keys::Keys;
-use crate::lock::Wait;
 use crate::redis_connection::Redis;
 use crate::scripts::{SEMAPHORE_ACQUIRE, SEMAPHORE_SYSTEM_LOCK};
-use crate::waiting::Waiting;
 
-/// Why a semaphore had no place for us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// All places are taken: this many.
-    Full {
-        /// How many hold it.
-        count: u64,
-    },
-    /// A system lock keeps everybody out.
-    SystemLock,
-}
-
-/// Why no place was acquired.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SemaphoreError {
-    /// There was none for all the time.
-    #[error("semaphore {queue:?} had no place: {refusal:?}")]
-    NotInTime {
-        /// The name of the queue.
-        queue: String,
-        /// The last refusal.
-        refusal: Refusal,
-    },
-    /// Redis did not answer, or refused.
-    #[error("failed to acquire semaphore {queue:?}: {fault}")]
-    Fault {
-        /// The name of the queue.
-        queue: String,
-        /// What went wrong.
-        fault: Fault,
-    },
-}
-
-/// A semaphore on `PREFIX:qslock:QUEUE`. A holder that is in already is let in again under its own
-/// name.
+/// A semaphore on `PREFIX:qslock:QUEUE`. A holder that has a slot already is granted it again.
 #[derive(Clone, Debug)]
 pub struct Semaphore {
-    place: Place,
-}
-
-#[derive(Clone, Debug)]
-struct Place {
     redis: Redis,
     key: String,
     queue: String,
@@ -66,15 +24,8 @@ struct Place {
     ttl: Duration,
 }
 
-enum Answer {
-    Yes { count: u64, left: Duration },
-    No { refusal: Refusal, left: Option<Duration> },
-    Gone,
-}
-
 impl Semaphore {
-    /// A semaphore with `size` places and a ttl of 60 s. `holder` has to be unique among all that
-    /// want a place.
+    /// A semaphore with `size` slots and a ttl of 60 s. Each holder needs a name of its own.
     #[must_use]
     pub fn new(
         redis: &Redis,
@@ -83,78 +34,45 @@ impl Semaphore {
         holder: impl Into<String>,
         size: u64,
     ) -> Self {
-        let key = keys.semaphore(queue);
-        let ttl = Duration::from_secs(60);
         Self {
-            place: Place {
-                redis: redis.clone(),
-                key,
-                queue: queue.to_owned(),
-                holder: holder.into(),
-                size,
-                ttl,
-            },
+            redis: redis.clone(),
+            key: keys.semaphore(queue),
+            queue: queue.to_owned(),
+            holder: holder.into(),
+            size,
+            ttl: Duration::from_secs(60),
         }
     }
 
-    /// How long a place outlives its holder's last renewal.
+    /// How long a slot outlives its holder's last renewal, from 1 ms to
+    /// [`LONGEST_TTL`](crate::LONGEST_TTL): a shorter or longer ttl becomes the nearest of these.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.place.ttl = ttl.max(Duration::from_millis(1));
+        self.ttl = bounded(ttl);
         self
     }
 
-    /// Tries once. Answers the guard and how many hold it now, or why there was no place.
+    /// Tries once. Returns the guard and how many holders there are now, or why Redis refused.
     ///
     /// # Errors
     /// When Redis cannot be asked.
     pub async fn try_acquire(&self) -> Result<Result<(Guard, u64), Refusal>, Fault> {
-        let place = self.place.clone();
-        let attempt = tokio::spawn(async move { place.attempt().await });
-        let (answer, _) =
-            attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())))?;
-        Ok(answer)
-    }
-
-    /// Acquires a place. Dropped while it waits, it leaves nothing behind.
-    ///
-    /// # Errors
-    /// When the time is over, or Redis cannot be asked.
-    pub async fn acquire(&self, wait: Wait) -> Result<Guard, SemaphoreError> {
-        let deadline = match wait {
-            Wait::No => Some(Instant::now()),
-            Wait::AtMost(wait) => Instant::now().checked_add(wait),
-            Wait::Forever => None,
-        };
-        let queue = &self.place.queue;
-        let mut waiting: Option<Waiting> = None;
-        loop {
-            let place = self.place.clone();
-            let attempt = tokio::spawn(async move { place.attempt().await });
-            let outcome =
-                attempt.await.unwrap_or_else(|error| Err(Fault::unexpected(error.to_string())));
-            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            let left = match outcome {
-                Ok((Ok((guard, _)), _)) => return Ok(guard),
-                Ok((Err(refusal), _)) if is_over => {
-                    return Err(SemaphoreError::NotInTime { queue: queue.clone(), refusal });
-                }
-                Ok((Err(_), left)) => left,
-                Err(fault) if is_over || !fault.is_passing() => {
-                    return Err(SemaphoreError::Fault { queue: queue.clone(), fault });
-                }
-                Err(_) => None,
-            };
-            let waiting = match &mut waiting {
-                Some(waiting) => waiting,
-                None => waiting
-                    .insert(Waiting::start(&self.place.redis, vec![self.place.key.clone()]).await),
-            };
-            waiting.pause(left, deadline).await;
+        match try_once(self, false).await {
+            Ok(granted) => Ok(Ok(granted)),
+            Err(NotGranted::Refused { refusal, .. }) => Ok(Err(refusal)),
+            Err(NotGranted::Fault(fault)) => Err(fault),
         }
     }
 
-    /// Sets the system lock: nobody acquires or renews until `ttl` has passed.
+    /// Acquires a slot. Dropped while it waits, it leaves nothing behind.
+    ///
+    /// # Errors
+    /// When the time is over, or Redis cannot be asked.
+    pub async fn acquire(&self, wait: Wait) -> Result<Guard, AcquireError> {
+        acquire(self, wait).await.map(|(guard, _)| guard)
+    }
+
+    /// Sets the system lock: until `ttl` has passed, Redis refuses every acquire and every renewal.
     ///
     /// # Errors
     /// When Redis cannot be asked.
@@ -165,11 +83,10 @@ impl Semaphore {
         ttl: Duration,
     ) -> Result<(), Fault> {
         let args = vec![ttl.as_secs_f64().to_string()];
-        redis.run(&SEMAPHORE_SYSTEM_LOCK, vec![keys.semaphore(queue)], args).await?;
-        Ok(())
+        redis.run(&SEMAPHORE_SYSTEM_LOCK, vec![keys.semaphore(queue)], args).await
     }
 
-    /// When the system lock ends, in Unix seconds; `None` where there is none.
+    /// When the system lock ends, in Unix seconds; `None` without one.
     ///
     /// # Errors
     /// When Redis cannot be asked.
@@ -182,70 +99,81 @@ impl Semaphore {
         score.arg(keys.semaphore(queue)).arg("SYSTEM_LOCK");
         redis.query(score).await
     }
-}
 
-type AttemptOutcome = (Result<(Guard, u64), Refusal>, Option<Duration>);
-
-impl Place {
-    async fn attempt(self) -> Result<AttemptOutcome, Fault> {
+    /// Returns how many holders there are, and until when the slot is ours at least.
+    async fn ask(&self, verb: &str) -> Result<(u64, Instant), NotGranted> {
         let sent_at = Instant::now();
-        match self.ask("acquire").await? {
-            Answer::Yes { count, left } => {
-                let ttl = self.ttl;
-                let member = Member { place: self, until: sent_at + left };
-                Ok((Ok((Guard::start(member, Some(ttl), default_notice(Some(ttl))), count)), None))
-            }
-            Answer::No { refusal, left } => Ok((Err(refusal), left)),
-            Answer::Gone => Err(Fault::unexpected("an acquire cannot find its place gone")),
-        }
-    }
-
-    async fn ask(&self, verb: &str) -> Result<Answer, Fault> {
         let args = vec![
             self.holder.clone(),
             self.size.to_string(),
             self.ttl.as_secs_f64().to_string(),
             verb.to_owned(),
         ];
-        let answer = self.redis.run(&SEMAPHORE_ACQUIRE, vec![self.key.clone()], args).await?;
-        let Value::Array(fields) = &answer else {
-            return Err(Fault::unexpected(format!("{answer:?}")));
-        };
-        let [Value::Int(acquired), Value::Int(count), Value::Int(left)] = fields.as_slice() else {
-            return Err(Fault::unexpected(format!("{answer:?}")));
-        };
-        let left = u64::try_from(*left).ok().map(Duration::from_millis);
-        Ok(match (acquired, u64::try_from(*count)) {
-            (1, Ok(count)) => Answer::Yes { count, left: left.unwrap_or(self.ttl) },
-            (_, Ok(count)) => Answer::No { refusal: Refusal::Full { count }, left },
-            (_, Err(_)) if *count == -1 => Answer::No { refusal: Refusal::SystemLock, left },
-            _ => Answer::Gone,
-        })
+        let (granted, count, left): (bool, i64, i64) =
+            self.redis.run(&SEMAPHORE_ACQUIRE, vec![self.key.clone()], args).await?;
+        let left = u64::try_from(left).ok().map(Duration::from_millis);
+        match u64::try_from(count) {
+            Ok(count) if granted => Ok((count, sent_at + left.unwrap_or(self.ttl))),
+            Ok(count) => Err(NotGranted::Refused { refusal: Refusal::Full { count }, left }),
+            Err(_) if count == -1 => {
+                Err(NotGranted::Refused { refusal: Refusal::SystemLock, left })
+            }
+            // A renewal whose slot is gone.
+            Err(_) => Err(NotGranted::Refused { refusal: Refusal::Held, left: None }),
+        }
     }
 }
 
-/// A place in a semaphore, held.
-struct Member {
-    place: Place,
+impl Acquirable for Semaphore {
+    type Granted = (Guard, u64);
+
+    fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    fn watched(&self) -> Vec<String> {
+        vec![self.key.clone()]
+    }
+
+    fn describe(&self) -> String {
+        format!("semaphore {:?}", self.queue)
+    }
+
+    async fn attempt(self, _again: bool) -> Result<(Guard, u64), NotGranted> {
+        let (count, until) = self.ask("acquire").await?;
+        let (ttl, slot) = (self.ttl, Slot { semaphore: self, until });
+        match Guard::start(slot, Some(ttl), None) {
+            Some(guard) => Ok((guard, count)),
+            // The answer took longer than the slot lasts.
+            None => Err(NotGranted::Refused { refusal: Refusal::Full { count }, left: None }),
+        }
+    }
+}
+
+/// A slot of a semaphore that is held.
+struct Slot {
+    semaphore: Semaphore,
     until: Instant,
 }
 
-impl Held for Member {
+impl Held for Slot {
     fn until(&self) -> Option<Instant> {
         Some(self.until)
     }
 
-    /// Only renews a place that is still ours, which TaskTiger's own cannot tell from a new one:
+    /// Renews a slot that is still ours. TaskTiger's own renewal cannot tell it from a new one:
     /// D30.
     async fn renew(&mut self) -> Result<Renewal, Fault> {
-        let sent_at = Instant::now();
-        match self.place.ask("renew").await? {
-            Answer::Yes { left, .. } => {
-                self.until = sent_at + left;
+        match self.semaphore.ask("renew").await {
+            Ok((_, until)) => {
+                self.until = until;
                 Ok(Renewal::Kept)
             }
-            Answer::No { refusal: Refusal::SystemLock, .. } => Ok(Renewal::Lost(Lost::SystemLock)),
-            Answer::No { .. } | Answer::Gone => Ok(Renewal::Lost(Lost::TakenAway)),
+            Err(NotGranted::Refused { refusal: Refusal::SystemLock, .. }) => {
+                Ok(Renewal::Lost(Lost::SystemLock))
+            }
+            Err(NotGranted::Refused { .. }) => Ok(Renewal::Lost(Lost::TakenAway)),
+            Err(NotGranted::Fault(fault)) => Err(fault),
         }
     }
 
@@ -255,8 +183,7 @@ impl Held for Member {
 
     async fn release(&mut self) -> Result<bool, Fault> {
         let mut remove = redis::cmd("ZREM");
-        remove.arg(&self.place.key).arg(&self.place.holder);
-        let removed: u64 = self.place.redis.query(remove).await?;
-        Ok(removed == 1)
+        remove.arg(&self.semaphore.key).arg(&self.semaphore.holder);
+        self.semaphore.redis.query(remove).await
     }
 }

@@ -2,12 +2,15 @@
 //! runs the same scripts on a store in memory under its own clock.
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use redis::{Cmd, Pipeline, RedisResult, Value};
 
-use crate::redis_connection::KeyWatch;
 use crate::scripts::Step;
 
 pub(crate) type Reply<'a, T> = BoxFuture<'a, RedisResult<T>>;
+
+/// An item for each change of a set of keys.
+pub(crate) type KeyChanges = BoxStream<'static, ()>;
 
 pub(crate) trait Transport: Send + Sync {
     fn command(&self, command: Cmd) -> Reply<'_, Value>;
@@ -18,9 +21,8 @@ pub(crate) trait Transport: Send + Sync {
     fn script(&self, step: &'static Step, keys: Vec<String>, args: Vec<String>)
     -> Reply<'_, Value>;
 
-    /// Tells of changes of these keys, where Redis has its keyspace notifications on and lets us
-    /// hear them.
-    fn watch(&self, keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>>;
+    /// Subscribes to the changes of these keys, if Redis publishes them and the user may subscribe.
+    fn watch(&self, keys: Vec<String>) -> BoxFuture<'_, Option<KeyChanges>>;
 
     /// Whether keys live on several nodes, so that a walk over one of them is not all.
     fn is_cluster(&self) -> bool;

@@ -3,48 +3,25 @@
 use std::collections::HashMap;
 use std::io::BufRead;
 
-use redis::Value;
-
 use crate::fault::Fault;
 use crate::redis_connection::Redis;
-use crate::scan_log::{ScanLine, ScanLineError};
+use crate::scan_log::{ScanError, ScanLine};
+use crate::walk::BATCH;
 
 /// What was put back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct UndoReport {
     /// Keys that are again as they were.
     pub restored: u64,
-    /// Keys that had been left alone, or that somebody has changed since.
+    /// Keys that were left alone then, or that others have changed since.
     pub untouched: u64,
     /// Keys that are gone.
     pub gone: u64,
 }
 
-/// Why an undo ended early. It can be started again.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UndoError {
-    /// Redis cannot be asked.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    /// The log cannot be read.
-    #[error("failed to read the log: {0}")]
-    Log(#[from] std::io::Error),
-    /// A line of the log is none.
-    #[error("line {number} of the log: {cause}")]
-    Line {
-        /// Which line, from 1.
-        number: usize,
-        /// What is wrong with it.
-        cause: ScanLineError,
-    },
-}
-
-const BATCH: usize = 500;
-
-/// Puts back what the log says was changed. A key that was given a TTL loses it, unless somebody
-/// has set a longer one since; a key whose TTL was taken away gets it back, to the millisecond
-/// where `deadlines` has it, else in full from now on.
+/// Puts back what the log says was changed. A key that was given a TTL loses it, unless others have
+/// set a longer one since. A key whose TTL was taken away gets it back: to the millisecond if
+/// `deadlines` has it, else in full from now on.
 ///
 /// # Errors
 /// When the log or Redis cannot be read. The whole log is read before anything is changed.
@@ -52,16 +29,16 @@ pub async fn undo(
     redis: &Redis,
     log: impl BufRead,
     deadlines: &HashMap<Vec<u8>, i64>,
-) -> Result<UndoReport, UndoError> {
+) -> Result<UndoReport, ScanError> {
     let mut changed = Vec::new();
     let mut report = UndoReport::default();
     for (index, line) in log.lines().enumerate() {
-        let line = line?;
+        let line = line.map_err(ScanError::Read)?;
         if line.is_empty() {
             continue;
         }
         let line: ScanLine =
-            line.parse().map_err(|cause| UndoError::Line { number: index + 1, cause })?;
+            line.parse().map_err(|cause| ScanError::Line { number: index + 1, cause })?;
         match line.new_ttl {
             Some(new_ttl) if new_ttl != line.ttl && line.ttl >= -1 => changed.push((line, new_ttl)),
             _ => report.untouched += 1,
@@ -83,13 +60,11 @@ async fn undo_chunk(
     for (line, _) in chunk {
         ask.cmd("PTTL").arg(&line.key);
     }
-    let lefts = redis.pipeline(ask).await?;
+    let mut answers = redis.pipeline(ask).await?;
     let mut change = redis::pipe();
     let mut changes = 0;
-    for ((line, new_ttl), left_ms) in chunk.iter().zip(lefts) {
-        let Value::Int(left_ms) = left_ms else {
-            return Err(Fault::unexpected(format!("{left_ms:?}")));
-        };
+    for (line, new_ttl) in chunk {
+        let left_ms: i64 = answers.next()?;
         let was_given = *new_ttl >= 0 && line.ttl == -1;
         match left_ms {
             -2 => {

@@ -1,4 +1,4 @@
-//! Passwords that stand on the command line, where `ps` shows them to everybody on the machine:
+//! Passwords on the command line, where `ps` shows them to all users of the machine:
 //! they move to the environment, which only this user can read, and do not go on to the command.
 
 use std::env;
@@ -74,7 +74,7 @@ pub(crate) fn hide_password() {
     }
     let error = again.args(shown).env(secret.variable, value).exec();
     output::say(&format!(
-        "everybody on this machine can see the password on the command line, hiding it failed: {error}; {}",
+        "all users of this machine can see the password on the command line: hiding it failed: {error}; {}",
         secret.advice
     ));
 }

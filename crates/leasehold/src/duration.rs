@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use leasehold_redis::LONGEST_TTL;
+
 /// A clock that counts on from now reaches this far on every machine.
 const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
-/// So long a lock may outlive a holder that has crashed: an old lock that runs out after January
-/// 2038 never runs out.
-const LONGEST_TTL: Duration = Duration::from_secs(365 * 86_400);
 /// A lock is renewed at a third of its ttl, and a round trip has to fit in there.
 const SHORTEST_TTL: Duration = Duration::from_millis(50);
 

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use leasehold_redis::Fault;
 use serde_json::Value;
 
+use crate::output;
+
 /// Why a command did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -27,7 +29,7 @@ pub(crate) enum Exit {
     CannotCreate = 73,
     /// 74: a log cannot be read or written.
     Io = 74,
-    /// 75: another server runs on the same data; the lock was not to be had in time. It may work
+    /// 75: another server runs on the same data; the lock was not granted in time. It may work
     /// later.
     Busy = 75,
     /// 76: a newer version wrote the journal.
@@ -67,7 +69,7 @@ impl From<&Fault> for Exit {
 pub(crate) struct Failure {
     exit: Exit,
     message: String,
-    /// What programs that read JSON learn beside that.
+    /// More for programs that read JSON.
     details: serde_json::Map<String, Value>,
 }
 
@@ -82,18 +84,29 @@ impl Failure {
         self
     }
 
-    pub(crate) fn to_json(&self) -> Value {
+    fn to_json(&self) -> Value {
         let mut object = self.details.clone();
         object.insert("error".to_owned(), Value::from(self.message.as_str()));
         object.insert("exit_code".to_owned(), Value::from(self.exit as u8));
         Value::Object(object)
     }
 
-    /// The one place where a failure is told.
+    /// Prints the failure. No other place does.
     pub(crate) fn report(&self) -> ExitCode {
-        crate::output::error(&self.message);
+        output::error(&self.message);
         self.exit.into()
     }
+}
+
+/// With `--json`, a failure is an object on standard output too.
+pub(crate) fn or_json(
+    json_is_wanted: bool,
+    result: Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    if let (true, Err(failure)) = (json_is_wanted, &result) {
+        output::json(&failure.to_json());
+    }
+    result
 }
 
 impl From<Fault> for Failure {

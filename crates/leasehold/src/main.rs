@@ -2,6 +2,7 @@
 
 mod args;
 mod argv;
+mod cli;
 mod commands;
 mod duration;
 mod exit;
@@ -15,8 +16,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     argv::hide_password();
-    match args::parse() {
-        Ok(cli) => commands::run(cli),
+    match cli::parse() {
+        Ok(cli) => cli.run(),
         Err(exit) => exit,
     }
 }

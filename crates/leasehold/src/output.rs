@@ -5,10 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use crate::exit::Failure;
 
 /// The width that lines are laid out for.
 const WIDTH: usize = 80;
@@ -42,7 +39,7 @@ fn is_unsafe(character: char) -> bool {
 
 /// A message of the program itself, beside what its command prints.
 pub(crate) fn say(message: &str) {
-    // Where stderr is gone, there is nobody left to tell.
+    // A closed stderr is no reason to end.
     let _ = writeln!(std::io::stderr(), "leasehold: {}", plain(message));
 }
 
@@ -66,17 +63,6 @@ pub(crate) fn verbatim(text: &str) {
 pub(crate) fn json(answer: &impl serde::Serialize) {
     let text = serde_json::to_string(answer).unwrap_or_default();
     let _ = writeln!(std::io::stdout(), "{}", plain_json(&text));
-}
-
-/// A failure is told to programs too where they read JSON: as an object in place of the answer.
-pub(crate) fn or_json(
-    json_is_wanted: bool,
-    result: Result<ExitCode, Failure>,
-) -> Result<ExitCode, Failure> {
-    if let (true, Err(failure)) = (json_is_wanted, &result) {
-        json(&failure.to_json());
-    }
-    result
 }
 
 /// Such characters stand in strings only: between them JSON has none.

@@ -1,4 +1,4 @@
--- KEYS: processes, phase. ARGV: process id, ms until this heartbeat runs out, confirmed epoch, description.
+-- KEYS: processes, phase. ARGV: process id, ms until this heartbeat expires, confirmed epoch, description.
 -- Answers {epoch, phase}. Forgets processes that have been silent for an hour.
 local t = milliseconds(now())
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', t + tonumber(ARGV[2])) .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])

@@ -1,6 +1,6 @@
--- KEYS: phase, processes. ARGV: expected epoch, new phase, by whom, 'confirmed', 'nobody' or 'force'.
--- Answers {1, new epoch}, {0, epoch} when somebody else moved the phase meanwhile, or {-1, names of the processes in
--- the way}: those alive that have not confirmed the expected epoch, or, for 'nobody', all that are alive.
+-- KEYS: phase, processes. ARGV: expected epoch, new phase, the operator, 'confirmed', 'none-alive' or 'force'.
+-- Answers {1, new epoch}, {0, epoch} if the phase was moved meanwhile, or {-1, names of the processes in
+-- the way}: those alive that have not confirmed the expected epoch, or, for 'none-alive', all that are alive.
 local raw = redis.call('GET', KEYS[1])
 local epoch = 0
 if raw then epoch = tonumber(string.match(raw, '^(%d+)') or '-1') end
@@ -11,7 +11,7 @@ if ARGV[4] ~= 'force' then
   local all = redis.call('HGETALL', KEYS[2])
   for i = 1, #all, 2 do
     local deadline, confirmed = string.match(all[i + 1], '^(%d+) (%d+) ')
-    if deadline and tonumber(deadline) > t and (ARGV[4] == 'nobody' or tonumber(confirmed) ~= epoch) then
+    if deadline and tonumber(deadline) > t and (ARGV[4] == 'none-alive' or tonumber(confirmed) ~= epoch) then
       table.insert(waiting, all[i])
     end
   end

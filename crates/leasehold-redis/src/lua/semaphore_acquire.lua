@@ -1,5 +1,5 @@
 -- KEYS: semaphore. ARGV: holder, size, ttl in seconds, 'acquire' or 'renew'.
--- Answers {1 or 0, count, ms left}; the count is -1 under a system lock, -2 when there was nothing left to renew.
+-- Answers {1 or 0, count, ms left}; the count is -1 under a system lock, -2 if the slot to renew is gone.
 local t = now()
 redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, python_float(t))
 local system = redis.call('ZSCORE', KEYS[1], 'SYSTEM_LOCK')

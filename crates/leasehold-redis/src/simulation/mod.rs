@@ -1,6 +1,6 @@
 //! Thousands of schedules, each from a seed: the crate's own code and its own scripts on a store in
 //! memory, with virtual time, a bad network, crashes, pauses longer than a lock, peers with skewed
-//! clocks, and an operator who moves the phase. Never two hold one lock.
+//! clocks, and an operator who moves the phase. At no moment do two holders have one lock.
 //!
 //! `LEASEHOLD_SIM_SEED=n` runs that schedule alone; `LEASEHOLD_SIM_SCHEDULES=n` runs so many of
 //! each kind.
@@ -15,14 +15,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::census::{Census, CensusOptions};
+use crate::acquiring::Wait;
+use crate::census::Census;
 use crate::fleet::{Fleet, MoveRule};
 use crate::follower::{Follower, FollowerOptions};
 use crate::keys::Keys;
-use crate::lock::{Lock, Wait};
+use crate::lock::Lock;
 use crate::observation::{Observation, Verdict};
 use crate::phase::{Mechanism, Phase};
 use crate::redis_connection::Redis;
+use crate::walk::Pace;
 use network::{Line, Weather};
 use referee::{Claim, Referee};
 use store::Server;
@@ -67,7 +69,7 @@ fn each_seed<F: Future<Output = Arc<World>>>(schedule: fn(u64) -> F) {
         }
     }
     eprintln!("{grants} grants, {moves} changes of the phase");
-    assert!(grants > 0, "schedules in which nobody holds anything show nothing");
+    assert!(grants > 0, "schedules without a grant show nothing");
 }
 
 struct World {
@@ -215,7 +217,7 @@ async fn operate(world: Arc<World>) {
             continue;
         };
         let mut observation = Observation::new(from, to, world.ttl);
-        // An operator who goes away in the middle leaves nothing half done.
+        // An operator who gives up in the middle leaves nothing half done.
         let patience = world.ttl.mul_f64(fastrand::f64() * 12.0);
         let moving = move_when_safe(&redis, from, to, &mut observation, world.ttl);
         if let Ok(true) = timeout(patience, moving).await {
@@ -240,9 +242,7 @@ async fn move_when_safe(
         if fleet.phase.phase != from {
             return false;
         }
-        let Ok(census) =
-            Census::take(redis, &keys, &fleet, &CensusOptions::default(), |_| {}).await
-        else {
+        let Ok(census) = Census::take(redis, &keys, &fleet, &Pace::default(), |_| {}).await else {
             continue;
         };
         if observation.judge(&fleet, &census, Instant::now()) == Verdict::Safe {
@@ -261,7 +261,7 @@ async fn phases_schedule(_seed: u64) -> Arc<World> {
         Line::new(Arc::clone(&world.server), Weather { slow: 0, lost: 0, slowest: Duration::ZERO });
     let fleet = Fleet::read(&line.redis(), &Keys::default()).await.unwrap();
     fleet
-        .move_to(&line.redis(), &Keys::default(), first, MoveRule::Nobody, "simulated")
+        .move_to(&line.redis(), &Keys::default(), first, MoveRule::NoneAlive, "simulated")
         .await
         .unwrap();
     let mut tasks = vec![world.spawn(operate(Arc::clone(&world)))];

@@ -10,9 +10,9 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::store::Server;
-use crate::redis_connection::{KeyWatch, Redis};
+use crate::redis_connection::Redis;
 use crate::scripts::Step;
-use crate::transport::{Reply, Transport};
+use crate::transport::{KeyChanges, Reply, Transport};
 
 /// How bad the network is, in percent of the requests.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ impl Transport for Endpoint {
         Box::pin(async move { self.0.request(move |server| server.script(step, keys, args)).await })
     }
 
-    fn watch(&self, _keys: Vec<String>) -> BoxFuture<'_, Option<KeyWatch>> {
+    fn watch(&self, _keys: Vec<String>) -> BoxFuture<'_, Option<KeyChanges>> {
         Box::pin(async { None })
     }
 

@@ -1,4 +1,4 @@
-//! Who holds what, and that never two hold at once. Knows nothing of how locks work.
+//! Records the holders, and fails if two have one lock. Knows nothing of how locks work.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +32,7 @@ pub(super) struct Referee {
 }
 
 impl Referee {
-    /// Enters a claim, and fails if anybody else holds the same lock at this instant.
+    /// Records a claim, and fails if another holder has the same lock at this instant.
     pub(super) fn claim(&self, id: &str, who: &str, claim: Claim) -> u64 {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         *next += 1;
@@ -53,7 +53,7 @@ impl Referee {
         number
     }
 
-    /// The holder does not believe to hold it any more.
+    /// The holder has stopped to rely on it.
     pub(super) fn withdraw(&self, id: &str, number: u64) {
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(claims) = claims.get_mut(id) {

@@ -1,4 +1,4 @@
-//! What is in Redis, to the byte: a peer cannot tell that it is ours.
+//! The bytes in Redis, which are those that a peer writes.
 
 use std::time::Duration;
 

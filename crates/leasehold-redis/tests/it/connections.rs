@@ -4,8 +4,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use leasehold_redis::{
-    Address, Census, CensusOptions, Fault, Fleet, Follower, FollowerOptions, Keys, Lock, Mechanism,
-    Redis, Wait,
+    Address, Census, Fault, Fleet, Follower, FollowerOptions, Keys, Lock, Mechanism, Pace, Redis,
+    Wait,
 };
 
 use crate::support::{RedisServer, STEADY_TTL, free_port, wait_for, wait_for_renewal};
@@ -36,7 +36,7 @@ async fn users_get_what_their_acl_permits() {
     let guard = lock.try_acquire().await.unwrap().unwrap();
     // CONFIG is not permitted, so whether notifications are on cannot be asked: polling does.
     let error = lock.acquire(Wait::AtMost(Duration::from_millis(100))).await.unwrap_err();
-    assert!(error.to_string().contains("held by somebody else"), "{error}");
+    assert!(error.to_string().contains("another holder has it"), "{error}");
     guard.release().await.unwrap();
     let elsewhere = Lock::new(&locker, "a", Mechanism::Token)
         .keys(Keys::new("u"))
@@ -81,8 +81,7 @@ async fn clusters_hold_locks_and_followers_need_a_hash_tag() {
     Lock::following(&follower, "a").try_acquire().await.unwrap().unwrap().release().await.unwrap();
     let fleet = Fleet::read(&redis, &keys).await.unwrap();
     assert_eq!(fleet.alive().count(), 1);
-    let error =
-        Census::take(&redis, &keys, &fleet, &CensusOptions::default(), |_| {}).await.unwrap_err();
+    let error = Census::take(&redis, &keys, &fleet, &Pace::default(), |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("each master"), "{error}");
 }
 

@@ -1,4 +1,4 @@
-//! The table of who excludes whom, ours against the real peers in both directions.
+//! The table of mechanisms that exclude each other, ours against the real peers in both directions.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn dual_gives_the_token_lock_back_when_the_old_one_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn peers_take_over_what_we_left_to_run_out_and_we_what_they_left() {
+async fn our_locks_and_those_of_peers_follow_each_other_after_they_expire() {
     let server = RedisServer::start();
     let redis = server.connect().await;
     let mut peer = Peer::start(&server, Venv::TaskTiger012);
@@ -89,7 +89,7 @@ async fn peers_take_over_what_we_left_to_run_out_and_we_what_they_left() {
     }
     for (_, id, lock) in &locks {
         let guard = lock.acquire(leasehold_redis::Wait::AtMost(PATIENCE)).await.unwrap();
-        // The peer's lock has run out under it; its renewal must not take ours away unnoticed.
+        // The peer's lock has expired; its renewal must not take ours away unnoticed.
         peer.renew(id);
         match guard.release().await {
             Ok(()) | Err(ReleaseError::Lost(_)) => {}

@@ -46,7 +46,7 @@ async fn d30_renewal_and_release_leave_a_foreign_lock_alone() {
             let _: () = raw.set(key, foreign).unwrap();
         }
         let loss = tokio::time::timeout(PATIENCE, guard.lost()).await.unwrap();
-        // Anything else would be told as well, and for another reason, when the ttl is nearly over.
+        // At the end of its ttl the guard would report a loss too, for another reason.
         assert!(matches!(loss, Lost::TakenAway), "{mechanism}: {loss}");
         assert!(!guard.is_held());
         assert!(matches!(guard.release().await, Err(ReleaseError::Lost(Lost::TakenAway))));
@@ -57,11 +57,11 @@ async fn d30_renewal_and_release_leave_a_foreign_lock_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d28_unreachable_is_told_apart_and_told_before_anyone_else_can_have_it() {
+async fn d28_an_unreachable_redis_is_reported_as_such_before_another_holder_can_take_the_lock() {
     for mechanism in MECHANISMS {
         let server = RedisServer::start();
         let redis = server.connect().await;
-        // Told so long before that a machine which stands still meanwhile does not make it late.
+        // Half of the ttl: a machine that stands still meanwhile does not make the report late.
         let notice = STEADY_TTL / 2;
         let lock = Lock::new(&redis, "a", mechanism).ttl(STEADY_TTL).notice(notice);
         let guard = lock.try_acquire().await.unwrap().unwrap();
@@ -69,24 +69,28 @@ async fn d28_unreachable_is_told_apart_and_told_before_anyone_else_can_have_it()
         // A renewal may have been answered just before the stop: it counts from then.
         let free_at = Instant::now() + guard.time_left().unwrap() + notice;
         let loss = tokio::time::timeout(PATIENCE, guard.lost()).await.unwrap();
-        let told_at = Instant::now();
+        let reported_at = Instant::now();
         server.signal("CONT");
         assert!(matches!(loss, Lost::Unreachable(_)), "{mechanism}: {loss}");
-        assert!(told_at < free_at, "{mechanism}: told {:?} too late", told_at - free_at);
+        assert!(
+            reported_at < free_at,
+            "{mechanism}: reported {:?} too late",
+            reported_at - free_at
+        );
         assert!(!guard.is_held());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d08_dropped_guards_give_back_and_cancelled_acquires_leave_nothing() {
+async fn d08_dropped_guards_release_and_cancelled_acquires_leave_nothing() {
     let server = RedisServer::start();
     let redis = server.connect().await;
     let mut raw = server.raw();
     for mechanism in MECHANISMS {
-        // Each its own: an attempt that was given up may still be under way when nothing is there.
+        // Each its own: a cancelled attempt may still be under way when no key is there.
         let lock = Lock::new(&redis, mechanism.as_str(), mechanism);
         drop(lock.try_acquire().await.unwrap().unwrap());
-        // Shorter than its ttl, so that nothing is free because it ran out.
+        // Shorter than its ttl, so that no lock is free because it expired.
         let deadline = Duration::from_secs(40);
         let guard = lock.acquire(Wait::AtMost(deadline)).await.unwrap();
         guard.release().await.unwrap();
@@ -108,7 +112,7 @@ async fn d08_dropped_guards_give_back_and_cancelled_acquires_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn waiting_ends_in_time_and_says_how_long_it_was() {
+async fn waiting_ends_in_time_with_an_error_that_says_so() {
     let server = RedisServer::start();
     let redis = server.connect().await;
     let lock = Lock::new(&redis, "a", Mechanism::Dual);
@@ -120,7 +124,7 @@ async fn waiting_ends_in_time_and_says_how_long_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn released_locks_are_taken_at_once_where_redis_notifies() {
+async fn a_released_lock_is_taken_at_once_if_redis_notifies() {
     let server = RedisServer::with_options(&["--notify-keyspace-events", "KA"]);
     let redis = server.connect().await;
     for mechanism in MECHANISMS {
@@ -137,7 +141,7 @@ async fn released_locks_are_taken_at_once_where_redis_notifies() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         guard.release().await.unwrap();
         let (taken, guard) = waiter.await.unwrap();
-        // Where Redis notifies, nobody looks again by itself before 5 s are over.
+        // With notifications, a waiter polls only every 5 s.
         let waited = taken - waits_since;
         assert!(waited < Duration::from_millis(4_900), "{mechanism}: {waited:?}");
         guard.release().await.unwrap();
@@ -188,6 +192,6 @@ async fn waiting_dual_locks_do_not_keep_each_other_awake() {
     // Each of them looks once in five seconds, with two commands.
     tokio::time::sleep(Duration::from_secs(4)).await;
     let commands = executed() - before;
-    assert!(commands < 30, "{commands} commands by five who only wait");
+    assert!(commands < 30, "{commands} commands by five waiters");
     waiters.shutdown().await;
 }

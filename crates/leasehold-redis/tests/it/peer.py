@@ -1,4 +1,4 @@
-"""A peer in another process: real TaskTiger and redis-py locks, told by lines of JSON what to do."""
+"""A peer in another process: real TaskTiger and redis-py locks, under orders that are lines of JSON."""
 
 import json
 import sys

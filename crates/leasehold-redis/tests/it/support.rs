@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// Longer than anything takes that comes soon.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The ttl of a lock that is to stay held: it is renewed at a third of it, and a machine that
-/// stands still for a second or two in between takes it from nobody.
+/// stands still for a second or two in between does not cost the holder the lock.
 pub(crate) const STEADY_TTL: Duration = Duration::from_secs(6);
 
 const PORTS_TRIED_MAX: u32 = 20;
@@ -33,7 +33,8 @@ impl RedisServer {
     }
 
     pub(crate) fn with_options(options: &[&str]) -> Self {
-        // The port was free a moment ago: where somebody else was faster, another one is tried.
+        // The port was free a moment ago. If another program took it meanwhile, the next one is
+        // tried.
         let started = (0..PORTS_TRIED_MAX).find_map(|_| Self::start_on(free_port(), options));
         started.expect("redis-server ends at once with these options, on any port")
     }
@@ -70,22 +71,22 @@ impl RedisServer {
         is_running.then_some(server)
     }
 
-    /// Whether it is this process that answers, and not somebody else's server on the same port.
+    /// Whether this process answers, and not another server on the same port.
     fn is_the_one_that_listens(&self) -> bool {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
         let expected = format!("process_id:{}\r\n", self.process.id());
-        // One that wants a password first does not say who it is.
+        // A server with a password does not say which process it is.
         let refused = "-NOAUTH";
         let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
         let _ = stream.write_all(b"INFO server\r\n");
-        let mut told = Vec::new();
+        let mut answer = Vec::new();
         let mut part = [0; 4_096];
         loop {
             match stream.read(&mut part) {
-                Ok(length @ 1..) => told.extend_from_slice(&part[..length]),
+                Ok(length @ 1..) => answer.extend_from_slice(&part[..length]),
                 _ => return false,
             }
-            let text = String::from_utf8_lossy(&told);
+            let text = String::from_utf8_lossy(&answer);
             if text.contains(&expected) || text.starts_with(refused) {
                 return true;
             }
@@ -128,7 +129,7 @@ pub(crate) fn send_signal(pid: u32, signal: &str) {
     assert!(status.success(), "kill -s {signal} {pid}");
 }
 
-/// A port that is free, and is not handed out meanwhile to who asks for any: it lies below those.
+/// A free port below those that the system gives to programs that ask for any.
 /// The port of a cluster's own bus, 10,000 above it, is one as well.
 pub(crate) fn free_port() -> u16 {
     let mut ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_000));
@@ -164,7 +165,7 @@ pub(crate) fn wait_for_renewal(raw: &mut redis::Connection, id: &str) {
         looked.into_iter().filter(|(_, value, _)| value.is_some()).collect()
     };
     let before = look();
-    assert!(!before.is_empty(), "nobody holds {id}");
+    assert!(!before.is_empty(), "{id} is free");
     wait_for("a renewal", || {
         let now = look();
         before.iter().all(|one| now.iter().any(|other| one.0 == other.0 && one != other))
@@ -265,11 +266,11 @@ impl Peer {
     }
 
     pub(crate) fn ask(&mut self, command: &Value) -> Value {
-        self.tell(command);
+        self.send(command);
         self.answer()
     }
 
-    pub(crate) fn tell(&mut self, command: &Value) {
+    pub(crate) fn send(&mut self, command: &Value) {
         writeln!(self.stdin, "{command}").unwrap();
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use leasehold_python_json::Json;
 use leasehold_redis::{
-    Census, CensusOptions, Fleet, Holder, Keys, Lock, Mechanism, Refusal, Semaphore, Wait,
-    keyed_lock_id, lock_id,
+    Census, Fleet, Holder, Keys, Lock, Mechanism, Pace, Refusal, Semaphore, Wait, keyed_lock_id,
+    lock_id,
 };
 use redis::Commands;
 use serde_json::{Value, json};
@@ -113,9 +113,8 @@ async fn tasks_wait_for_our_lock_and_we_for_theirs() {
 
     assert!(lock.try_acquire().await.unwrap().is_none(), "ours got in beside the task");
     let fleet = Fleet::read(&redis, &Keys::default()).await.unwrap();
-    let census = Census::take(&redis, &Keys::default(), &fleet, &CensusOptions::default(), |_| {})
-        .await
-        .unwrap();
+    let census =
+        Census::take(&redis, &Keys::default(), &fleet, &Pace::default(), |_| {}).await.unwrap();
     let holder = census.of(Mechanism::Token).find_map(|entry| entry.holder.clone()).unwrap();
     let Holder::Task { func, queue, .. } = &holder else { panic!("{holder}") };
     assert_eq!((func.as_str(), queue.as_str()), ("tiger_tasks:locked", "default"));
@@ -149,7 +148,7 @@ async fn lock_keys_name_the_same_lock() {
 }
 
 #[test]
-fn crashed_holders_keep_nobody_for_longer_than_their_ttl() {
+fn a_crashed_holder_blocks_others_for_its_ttl_at_most() {
     let server = RedisServer::start();
     let mut tiger = Tiger::new(&server);
     tiger.worker("default", None);
@@ -193,7 +192,7 @@ fn crashed_holders_keep_nobody_for_longer_than_their_ttl() {
         assert!(lock.try_acquire().await.unwrap().is_none());
         let mut raw = server.raw();
         let free_at_ms: i64 = raw.pexpire_time(format!("t:lockv2:{id}")).unwrap();
-        assert!(free_at_ms - now_ms(&mut raw) <= 5_000, "it runs out within its timeout of 5 s");
+        assert!(free_at_ms - now_ms(&mut raw) <= 5_000, "it expires within its timeout of 5 s");
         let guard = lock.acquire(Wait::AtMost(PATIENCE)).await.unwrap();
         assert!(now_ms(&mut raw) >= free_at_ms);
         guard.release().await.unwrap();

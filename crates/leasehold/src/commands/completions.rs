@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::output;
 
 #[derive(Debug, clap::Args)]
@@ -18,9 +16,10 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
+/// Prints a script that completes `command`.
+pub(crate) fn run(args: &Args, mut command: clap::Command) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "leasehold", &mut script);
+    clap_complete::generate(args.shell, &mut command, "leasehold", &mut script);
     output::verbatim(String::from_utf8_lossy(&script).trim_end());
     ExitCode::SUCCESS
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use leasehold_redis::{Address, Keys, Redis};
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
+use leasehold_redis::{Address, Keys, Mechanism, Redis};
 
 use crate::args::is_given;
 use crate::exit::{Exit, Failure};
@@ -23,7 +24,7 @@ pub(crate) struct RedisFlags {
     prefix: String,
 }
 
-/// An address that only those can read who can read a file.
+/// An address in a file, which other users may not read.
 #[derive(Debug, Args)]
 pub(crate) struct RedisFile {
     /// File that holds the address of the Redis, instead of the address itself
@@ -80,6 +81,19 @@ fn read_file(path: &Path) -> Result<Address, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| wrong(format!("failed to read the address of the Redis: {error}")))?;
     text.trim().parse().map_err(|error: leasehold_redis::AddressError| wrong(error.to_string()))
+}
+
+/// How many keys Redis may look at in one SCAN call.
+pub(crate) fn count_parser() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=100_000)
+}
+
+/// Phases or mechanisms by their names.
+pub(crate) fn mechanism_parser(
+    choices: impl IntoIterator<Item = Mechanism>,
+) -> impl TypedValueParser<Value = Mechanism> {
+    let names = choices.into_iter().map(Mechanism::as_str);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Mechanism>())
 }
 
 pub(crate) async fn connect(address: &Address) -> Result<Redis, Failure> {

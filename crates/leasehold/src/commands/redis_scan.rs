@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use leasehold_redis::{
-    Address, CleanupError, ScanLine, ScanOptions, ScanProgress, ScanSummary, TypeTotal,
-};
+use leasehold_redis::{Address, Pace, ScanLine, ScanOptions, ScanProgress, ScanSummary, TypeTotal};
 
-use crate::commands::redis_flags::{RedisFile, connect};
-use crate::commands::scan_files::{Deadlines, LogFile, stop_on_ctrl_c, undo_from};
-use crate::exit::{Exit, Failure};
+use crate::commands::help;
+use crate::commands::redis_flags::{RedisFile, connect, count_parser};
+use crate::commands::scan_files::{
+    Deadlines, EXIT_CODES, LogFile, failure_of, stop_on_ctrl_c, undo_from,
+};
+use crate::exit::{Exit, Failure, or_json};
 use crate::output::{self, Paint, Style};
 
 /// Scan the keys of a Redis: types, TTLs and sizes; set or take TTLs.
@@ -23,24 +24,12 @@ use crate::output::{self, Paint, Style};
 /// number of members of anything else). The new TTL is None where it was left alone. Takes the
 /// flags of TaskTiger's redis_scan.py.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit codes:
-    0  done
-    1  some keys to put back are gone
-   64  the command line is wrong
-   65  what is to be undone is no log
-   69  Redis cannot be reached
-   74  the log cannot be read or written
-   77  Redis refused the login, or does not permit it to this user
-   78  the file with the address cannot be used
-  130  ended by Ctrl-C
-
-Examples:
+#[command(after_help = help(EXIT_CODES, "\
   leasehold redis-scan --host localhost
   leasehold redis-scan --url redis://localhost/2 --match 't:lock:*' --print
   leasehold redis-scan --host localhost --match 't:lock:*' --ttl 300 --dry-run
   leasehold redis-scan --host localhost --match 't:lock:*' --ttl 300
-  leasehold redis-scan --host localhost --undo redis-stats.log")]
+  leasehold redis-scan --host localhost --undo redis-stats.log"))]
 pub(crate) struct Args {
     /// Host of the Redis
     #[arg(long)]
@@ -82,10 +71,10 @@ pub(crate) struct Args {
     delay: Duration,
 
     /// How many keys Redis looks at in one SCAN call
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    count: u32,
+    #[arg(long, default_value_t = 1_000, value_parser = count_parser())]
+    count: usize,
 
-    /// Only say what would be changed
+    /// Change nothing; only report
     #[arg(long)]
     dry_run: bool,
 
@@ -116,7 +105,7 @@ impl Args {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let json = args.json;
-    output::or_json(json, scan(args).await)
+    or_json(json, scan(args).await)
 }
 
 async fn scan(args: Args) -> Result<ExitCode, Failure> {
@@ -133,8 +122,7 @@ async fn scan(args: Args) -> Result<ExitCode, Failure> {
     let options = ScanOptions {
         pattern: args.pattern.clone(),
         ttl: args.ttl,
-        delay: args.delay,
-        count: usize::try_from(args.count).unwrap_or(1_000),
+        pace: Pace { pause: args.delay, count: args.count },
         dry_run: args.dry_run,
     };
     let mut progress = Progress {
@@ -152,15 +140,9 @@ async fn scan(args: Args) -> Result<ExitCode, Failure> {
     }
     let summary = leasehold_redis::scan(&redis, &options, &mut progress).await;
     output::progress_end();
-    let summary = summary.map_err(|error| match error {
-        CleanupError::Log(error) => {
-            Failure::new(Exit::Io, format!("failed to write {}: {error}", args.file.display()))
-        }
-        CleanupError::Fault(fault) => Failure::new(
-            Exit::from(&fault),
-            format!("{fault}; what was changed is in {}", args.file.display()),
-        ),
-        other => Failure::new(Exit::Unavailable, other.to_string()),
+    let summary = summary.map_err(|error| {
+        let so_far = format!("; what was changed is in {}", args.file.display());
+        failure_of(error, &args.file, &so_far)
     })?;
     if args.json {
         output::json(&summary);

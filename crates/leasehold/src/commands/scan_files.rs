@@ -8,10 +8,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use leasehold_redis::{Redis, ScanLine, UndoError};
+use leasehold_redis::{Redis, ScanError, ScanLine};
 
 use crate::exit::{Exit, Failure};
 use crate::output;
+
+/// The exit codes of the commands that walk over keys and write a log.
+pub(crate) const EXIT_CODES: &str = "\
+    0  done
+    1  some keys to put back are gone
+   64  the command line is wrong
+   65  the log to undo is no log
+   69  Redis cannot be reached
+   74  the log cannot be read or written
+   77  Redis refused the login, or does not permit it to this user
+   78  the file with the address cannot be used
+  130  ended by Ctrl-C";
 
 /// Whether deadlines are kept beside the log: its lines have whole seconds, and only for what was
 /// left then.
@@ -83,20 +95,16 @@ fn deadlines_path(log: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Puts back what the log says, and tells what was done.
+/// Puts back what the log says, and prints what was done.
 pub(crate) async fn undo_from(redis: &Redis, path: &Path, json: bool) -> Result<ExitCode, Failure> {
     let failed = |error: io::Error| {
         Failure::new(Exit::Io, format!("failed to read {}: {error}", path.display()))
     };
     let log = File::open(path).map_err(failed)?;
     let deadlines = read_deadlines(&deadlines_path(path)).map_err(failed)?;
-    let report =
-        leasehold_redis::undo(redis, BufReader::new(log), &deadlines).await.map_err(|error| {
-            match error {
-                UndoError::Fault(fault) => Failure::from(fault),
-                other => Failure::new(Exit::Data, format!("{}: {other}", path.display())),
-            }
-        })?;
+    let report = leasehold_redis::undo(redis, BufReader::new(log), &deadlines)
+        .await
+        .map_err(|error| failure_of(error, path, ""))?;
     if json {
         output::json(&report);
     } else {
@@ -112,6 +120,20 @@ pub(crate) async fn undo_from(redis: &Redis, path: &Path, json: bool) -> Result<
         }
     }
     Ok(ExitCode::from(if report.gone > 0 { Exit::No as u8 } else { 0 }))
+}
+
+/// Why a walk over the keys ended early. `log` is the file of its log, and `so_far` says what is in
+/// there if Redis failed.
+pub(crate) fn failure_of(error: ScanError, log: &Path, so_far: &str) -> Failure {
+    let log = log.display();
+    match error {
+        ScanError::Fault(fault) => Failure::new(Exit::from(&fault), format!("{fault}{so_far}")),
+        ScanError::Write(error) => {
+            Failure::new(Exit::Io, format!("failed to write {log}: {error}"))
+        }
+        ScanError::Read(error) => Failure::new(Exit::Io, format!("failed to read {log}: {error}")),
+        other => Failure::new(Exit::Data, format!("{log}: {other}")),
+    }
 }
 
 fn read_deadlines(path: &Path) -> io::Result<HashMap<Vec<u8>, i64>> {
@@ -132,11 +154,11 @@ fn read_deadlines(path: &Path) -> io::Result<HashMap<Vec<u8>, i64>> {
 /// Becomes true with the first Ctrl-C; the second ends the program as usual.
 pub(crate) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
+    let stopping = Arc::clone(&stop);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            told.store(true, Ordering::Relaxed);
-            output::say("caught Ctrl-C, finishing the keys in hand");
+            stopping.store(true, Ordering::Relaxed);
+            output::say("caught Ctrl-C; stopping after these keys");
         }
     });
     stop

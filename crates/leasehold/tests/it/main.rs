@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alive;
 mod chaos;
 mod cleanup;
 mod foreign_text;

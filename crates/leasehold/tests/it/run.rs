@@ -1,20 +1,16 @@
 //! `leasehold run`: under the lock from the first to the last moment, or not at all.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
 use redis::Commands;
 
+use crate::alive::{Alive, child_named};
 use crate::program::{leasehold, ok, output, spawn, stderr};
 use crate::support::{RedisServer, send_signal, wait_for};
 
-pub(crate) fn exists(path: &Path) -> bool {
-    path.exists()
-}
-
 #[test]
-fn exit_code_is_the_commands_and_the_lock_is_held_and_given_back() {
+fn the_exit_code_is_the_commands_and_the_lock_is_released() {
     let server = RedisServer::start();
     let mut raw = server.raw();
     for (mechanism, keys) in [("old", 1), ("dual", 2), ("token", 1)] {
@@ -79,65 +75,54 @@ fn not_getting_the_lock_in_time_is_75() {
 #[test]
 fn signals_pass_through() {
     let server = RedisServer::start();
-    let dir = tempfile::tempdir().unwrap();
-    let ready = dir.path().join("ready");
+    let ready = Alive::new();
     for (signal, code) in [("TERM", 11), ("INT", 12), ("HUP", 13), ("USR1", 14)] {
-        let script = format!(
-            "trap 'exit {code}' {signal}; touch {}; while :; do sleep 0.02; done",
-            ready.display()
-        );
+        let touch = ready.touch();
+        let script = format!("trap 'exit {code}' {signal}; {touch}; while :; do sleep 0.02; done");
         let mut run = spawn(&server, &["run", "--lock", "a", "--", "sh", "-c", &script]);
-        wait_for("the command", || exists(&ready));
+        ready.wait_for_start();
         send_signal(run.id(), signal);
         assert_eq!(run.wait().unwrap().code(), Some(code), "{signal}");
-        std::fs::remove_file(&ready).unwrap();
+        ready.remove();
     }
 }
 
 #[test]
-fn d29_nothing_starts_once_told_to_stop() {
+fn d29_no_command_starts_after_a_signal_to_stop() {
     let server = RedisServer::start();
-    let dir = tempfile::tempdir().unwrap();
-    let started = dir.path().join("started");
+    let started = Alive::new();
     let mut holder = spawn(&server, &["run", "--lock", "a", "--", "sleep", "60"]);
     let mut raw = server.raw();
     wait_for("the lock", || raw.exists("t:lockv2:a").unwrap());
-    let mut waiting =
-        spawn(&server, &["run", "--lock", "a", "--", "touch", &started.display().to_string()]);
-    // It introduces itself to the fleet before it asks for the lock.
+    let mut waiting = spawn(&server, &["run", "--lock", "a", "--", "sh", "-c", &started.touch()]);
+    // Its first heartbeat comes before its first attempt.
     wait_for("the second", || raw.hlen::<_, u32>("t:leasehold:processes").unwrap() == 2);
     send_signal(waiting.id(), "TERM");
     assert_eq!(waiting.wait().unwrap().code(), Some(143));
     send_signal(holder.id(), "TERM");
     holder.wait().unwrap();
-    assert!(!exists(&started));
+    assert!(!started.exists());
 }
 
 #[test]
 fn d29_lost_locks_end_the_command_and_what_it_started() {
     let server = RedisServer::start();
-    let dir = tempfile::tempdir().unwrap();
-    let alive = dir.path().join("alive");
-    let script = format!(
-        "trap '' TERM; (trap '' TERM; while :; do touch {0}; sleep 0.02; done) & wait; wait",
-        alive.display()
-    );
+    let alive = Alive::new();
+    let script = format!("trap '' TERM; (trap '' TERM; {}) & wait; wait", alive.forever());
     let args = ["run", "--lock", "a", "--ttl", "6s", "--grace", "200ms", "--", "sh", "-c", &script];
     let run = spawn(&server, &args);
-    wait_for("the command", || exists(&alive));
+    alive.wait_for_start();
     let mut raw = server.raw();
     let _: () = raw.del("t:lockv2:a").unwrap();
     let output = run.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(79), "{}", stderr(&output));
     assert!(stderr(&output).contains("ended without its lock, with 137"), "{}", stderr(&output));
     assert!(stderr(&output).contains("is lost"), "{}", stderr(&output));
-    std::fs::remove_file(&alive).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(!exists(&alive), "the command's child lives on");
+    assert!(alive.is_over(), "the command's child lives on");
 }
 
 #[test]
-fn d29_commands_that_end_well_without_their_lock_are_told_apart() {
+fn d29_a_command_that_ends_well_without_its_lock_has_a_code_of_its_own() {
     let server = RedisServer::start();
     let script = format!(
         "trap 'exit 0' TERM; redis-cli -p {} del t:lockv2:a; while :; do sleep 0.02; done",
@@ -147,10 +132,10 @@ fn d29_commands_that_end_well_without_their_lock_are_told_apart() {
     assert_eq!(output(&server, &args).status.code(), Some(79));
 }
 
-/// The command notes the time as long as it lives; nobody else can have the lock before the last of
-/// these.
+/// The command notes the time while it lives; no other holder can have the lock before the last
+/// note.
 #[test]
-fn commands_are_dead_before_anyone_else_can_have_the_lock() {
+fn a_command_is_dead_before_another_holder_can_have_the_lock() {
     std::thread::scope(|scope| {
         for victim in ["redis", "leasehold"] {
             scope.spawn(move || check_is_dead_in_time(victim));
@@ -160,15 +145,14 @@ fn commands_are_dead_before_anyone_else_can_have_the_lock() {
 
 fn check_is_dead_in_time(victim: &str) {
     let server = RedisServer::start();
-    let dir = tempfile::tempdir().unwrap();
-    let alive = dir.path().join("alive");
-    let script = format!("trap '' TERM; while :; do touch {}; sleep 0.01; done", alive.display());
+    let alive = Alive::new();
+    let script = format!("trap '' TERM; {}", alive.forever());
     // Of this ttl a second is left when the command is killed: for so long the machine may stand
     // still.
     let args =
         ["run", "--lock", "a", "--ttl", "10s", "--grace", "200ms", "--", "sh", "-c", &script];
     let mut run = spawn(&server, &args);
-    wait_for("the command", || exists(&alive));
+    alive.wait_for_start();
     let mut raw = server.raw();
     let free_at_ms: u64 = raw.pexpire_time("t:lockv2:a").unwrap();
     let free_at = SystemTime::UNIX_EPOCH + Duration::from_millis(free_at_ms);
@@ -178,8 +162,8 @@ fn check_is_dead_in_time(victim: &str) {
         send_signal(run.id(), "STOP");
     }
     // Renewals that were on their way can only have made it later.
-    wait_for("the lock to run out", || SystemTime::now() > free_at + Duration::from_millis(200));
-    let last_seen = std::fs::metadata(&alive).unwrap().modified().unwrap();
+    wait_for("the lock to expire", || SystemTime::now() > free_at + Duration::from_millis(200));
+    let last_seen = alive.last_seen();
     if victim == "redis" {
         server.signal("CONT");
     } else {
@@ -192,78 +176,51 @@ fn check_is_dead_in_time(victim: &str) {
 
 /// Neither leasehold nor its warden can do anything meanwhile, as on a machine that was suspended.
 #[test]
-fn whoever_learns_late_that_the_lock_is_lost_gives_no_grace_that_is_over() {
+fn a_loss_that_is_seen_late_gives_no_grace_that_is_over() {
     let server = RedisServer::start();
-    let dir = tempfile::tempdir().unwrap();
-    let alive = dir.path().join("alive");
-    let script = format!("trap '' TERM; while :; do touch {}; sleep 0.01; done", alive.display());
+    let alive = Alive::new();
+    let script = format!("trap '' TERM; {}", alive.forever());
     let args = ["run", "--lock", "a", "--ttl", "14s", "--grace", "6s", "--", "sh", "-c", &script];
     let mut run = spawn(&server, &args);
-    wait_for("the command", || exists(&alive));
+    alive.wait_for_start();
     let warden = child_named(run.id(), "warden");
     send_signal(run.id(), "STOP");
     send_signal(warden, "STOP");
     let mut raw = server.raw();
-    wait_for("the lock to run out", || !raw.exists::<_, bool>("t:lockv2:a").unwrap());
+    wait_for("the lock to expire", || !raw.exists::<_, bool>("t:lockv2:a").unwrap());
     for stopped in [warden, run.id()] {
         send_signal(stopped, "CONT");
     }
     let woken = SystemTime::now();
     assert_eq!(run.wait().unwrap().code(), Some(79));
-    let last_seen = std::fs::metadata(&alive).unwrap().modified().unwrap();
+    let last_seen = alive.last_seen();
     let lived_on = last_seen.duration_since(woken).unwrap_or_default();
     assert!(lived_on < Duration::from_secs(5), "the grace began anew: alive for {lived_on:?}");
-}
-
-/// The process id of a child whose command line has a word.
-pub(crate) fn child_named(parent: u32, word: &str) -> u32 {
-    let children = format!("/proc/{parent}/task/{parent}/children");
-    let mut found = None;
-    wait_for(word, || {
-        let children = std::fs::read_to_string(&children).unwrap();
-        found = children.split_whitespace().map(|id| id.parse().unwrap()).find(|id: &u32| {
-            std::fs::read_to_string(format!("/proc/{id}/cmdline"))
-                .is_ok_and(|line| line.split('\0').any(|part| part.contains(word)))
-        });
-        found.is_some()
-    });
-    found.unwrap()
 }
 
 #[test]
 fn d29_no_orphans_when_leasehold_is_killed() {
     let server = RedisServer::start();
-    let dir = tempfile::tempdir().unwrap();
-    let alive = dir.path().join("alive");
-    let script = format!("while :; do touch {}; sleep 0.02; done", alive.display());
+    let alive = Alive::new();
+    let script = alive.forever();
     let mut run =
         spawn(&server, &["run", "--lock", "a", "--grace", "100ms", "--", "sh", "-c", &script]);
-    wait_for("the command", || exists(&alive));
+    alive.wait_for_start();
     run.kill().unwrap();
     run.wait().unwrap();
-    wait_for("the command to end", || {
-        let _ = std::fs::remove_file(&alive);
-        std::thread::sleep(Duration::from_millis(100));
-        !exists(&alive)
-    });
+    alive.wait_for_end();
 }
 
 #[test]
-fn d29_what_a_command_leaves_behind_is_ended_before_the_lock_is_given_back() {
+fn d29_the_processes_that_a_command_leaves_are_ended_before_the_release() {
     let server = RedisServer::start();
-    let dir = tempfile::tempdir().unwrap();
-    let alive = dir.path().join("alive");
-    let script = format!(
-        "(while :; do touch {}; sleep 0.02; done) >/dev/null 2>&1 & sleep 0.1; exit 3",
-        alive.display()
-    );
+    let alive = Alive::new();
+    let script = format!("({}) >/dev/null 2>&1 & sleep 0.1; exit 3", alive.forever());
     let run = leasehold(&server, &["run", "--lock", "a", "--", "sh", "-c", &script])
         .stderr(Stdio::piped())
         .output()
         .unwrap();
     assert_eq!(run.status.code(), Some(3));
     assert!(stderr(&run).contains("left processes behind"));
-    let _ = std::fs::remove_file(&alive);
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(!exists(&alive));
+    assert!(alive.is_over());
 }

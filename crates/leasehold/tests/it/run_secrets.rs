@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use crate::alive::child_named;
 use crate::program::{leasehold, stderr};
-use crate::run::{child_named, exists};
 use crate::support::{RedisServer, send_signal, wait_for};
 
 const SECRET: &str = "hunter2";
@@ -41,7 +41,7 @@ fn the_password_is_neither_in_ps_nor_in_the_commands_environment() {
         let mut run = leasehold(&server, &args);
         run.env_remove("LEASEHOLD_REDIS").envs(variable).stderr(Stdio::piped());
         let run = run.spawn().unwrap();
-        wait_for("the command", || exists(&environment));
+        wait_for("the command", || environment.exists());
         let warden = child_named(run.id(), "warden");
         for id in [run.id(), warden] {
             let line = read(Path::new(&format!("/proc/{id}/cmdline")));

@@ -1,4 +1,4 @@
-//! `leasehold run` while somebody else has the lock: it says for what it waits, and who has it.
+//! `leasehold run` while another holder has the lock: it says for what it waits, and who has it.
 
 use std::io::{BufRead, BufReader};
 
@@ -8,16 +8,16 @@ use crate::program::{output, spawn, stderr};
 use crate::support::{RedisServer, send_signal, wait_for};
 
 #[test]
-fn who_waits_for_a_second_is_told_for_what_who_has_it_and_for_how_long() {
+fn a_run_that_waits_for_a_second_says_for_what_and_who_has_it_for_how_long() {
     let server = RedisServer::start();
     let mut raw = server.raw();
     let mut holder = spawn(&server, &["run", "--lock", "nightly", "--", "sleep", "60"]);
     wait_for("the lock", || raw.exists("t:lockv2:nightly").unwrap());
     let args = ["run", "--lock", "nightly", "--wait", "10m", "--", "true"];
     let mut waiting = spawn(&server, &args);
-    let mut told = BufReader::new(waiting.stderr.take().unwrap());
+    let mut output = BufReader::new(waiting.stderr.take().unwrap());
     let mut line = String::new();
-    told.read_line(&mut line).unwrap();
+    output.read_line(&mut line).unwrap();
     assert!(line.starts_with("leasehold: waiting for lock \"nightly\", "), "{line}");
     assert!(line.contains(" of 10m 00s: held for "), "{line}");
     let who = format!("s or longer by leasehold run, pid {} on ", holder.id());
@@ -26,33 +26,33 @@ fn who_waits_for_a_second_is_told_for_what_who_has_it_and_for_how_long() {
     holder.wait().unwrap();
     assert_eq!(waiting.wait().unwrap().code(), Some(0));
     let mut rest = String::new();
-    told.read_line(&mut rest).unwrap();
+    output.read_line(&mut rest).unwrap();
     assert_eq!(rest, "", "in a log, it says so once");
 }
 
 #[test]
-fn who_does_not_wait_is_told_who_has_it() {
+fn a_run_that_does_not_wait_says_who_has_the_lock() {
     let server = RedisServer::start();
     let mut raw = server.raw();
     let mut holder = spawn(&server, &["run", "--lock", "a", "--", "sleep", "60"]);
     wait_for("the lock", || raw.exists("t:lockv2:a").unwrap());
     let args = ["run", "--lock", "a", "--wait", "0", "--", "true"];
-    let mut told = String::new();
-    // Who it is stands in its heartbeat, which comes after the lock.
+    let mut text = String::new();
+    // Its name is in its heartbeat, which comes after the lock.
     wait_for("its name", || {
         let refused = output(&server, &args);
         assert_eq!(refused.status.code(), Some(75), "{}", stderr(&refused));
-        told = stderr(&refused);
-        told.contains(&format!("or longer by leasehold run, pid {} on ", holder.id()))
+        text = stderr(&refused);
+        text.contains(&format!("or longer by leasehold run, pid {} on ", holder.id()))
     });
-    assert!(told.starts_with("error: lock \"a\" was not to be had in "), "{told}");
+    assert!(text.starts_with("error: lock \"a\" was not granted within "), "{text}");
     send_signal(holder.id(), "TERM");
     holder.wait().unwrap();
 
-    let _: () = raw.set("t:lockv2:a", "somebody").unwrap();
+    let _: () = raw.set("t:lockv2:a", "another").unwrap();
     let refused = output(&server, &args);
-    let told = stderr(&refused);
-    assert!(told.contains("held for ever by a program that does not say who it is"), "{told}");
+    let text = stderr(&refused);
+    assert!(text.contains("held for ever by a program without a name"), "{text}");
 }
 
 /// In a terminal of its own, from util-linux.
@@ -62,7 +62,7 @@ fn on_a_terminal(line: &str) -> std::process::Output {
 }
 
 #[test]
-fn a_command_that_need_not_wait_finds_the_terminal_as_it_was() {
+fn a_run_that_does_not_wait_leaves_the_terminal_as_it_was() {
     let server = RedisServer::start();
     let binary = env!("CARGO_BIN_EXE_leasehold");
     let line = format!("{binary} run --redis {} --lock a -- echo hello", server.url());
@@ -74,7 +74,7 @@ fn a_command_that_need_not_wait_finds_the_terminal_as_it_was() {
 fn on_a_terminal_it_says_so_in_one_line_of_80_columns() {
     let server = RedisServer::start();
     let mut raw = server.raw();
-    let _: () = raw.set("t:lockv2:a", "somebody").unwrap();
+    let _: () = raw.set("t:lockv2:a", "another").unwrap();
     let binary = env!("CARGO_BIN_EXE_leasehold");
     let line = format!("{binary} run --redis {} --lock a --wait 3s -- true", server.url());
     let ended = on_a_terminal(&line);

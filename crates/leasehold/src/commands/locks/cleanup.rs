@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use leasehold_redis::{CleanupError, CleanupOptions, CleanupReport};
+use leasehold_redis::{CleanupOptions, CleanupReport};
 
 use super::Where;
-use crate::commands::scan_files::{Deadlines, LogFile, undo_from};
-use crate::exit::{Exit, Failure};
+use crate::commands::help;
+use crate::commands::scan_files::{
+    Deadlines, EXIT_CODES, LogFile, failure_of, stop_on_ctrl_c, undo_from,
+};
+use crate::exit::{Failure, or_json};
 use crate::output;
 
 /// Give the dead old locks a TTL, or put them back as they were.
@@ -15,22 +18,10 @@ use crate::output;
 /// Old locks have no TTL, so that dead ones stay in Redis for ever. A live lock is left alone. What
 /// is changed is in the log before it is changed; --undo puts it back from there.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit codes:
-    0  done
-    1  some keys to put back are gone
-   64  the command line is wrong
-   65  what is to be undone is no log
-   69  Redis cannot be reached
-   74  the log cannot be read or written
-   77  Redis refused the login, or does not permit it to this user
-   78  the file with the address cannot be used
-  130  ended by Ctrl-C
-
-Examples:
+#[command(after_help = help(EXIT_CODES, "\
   leasehold locks cleanup --redis redis://localhost --dry-run
   leasehold locks cleanup --redis redis://localhost --ttl 10m --file cleanup.log
-  leasehold locks cleanup --redis redis://localhost --undo cleanup.log")]
+  leasehold locks cleanup --redis redis://localhost --undo cleanup.log"))]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Where,
@@ -43,11 +34,11 @@ pub(crate) struct Args {
     #[arg(long, default_value = "leasehold-cleanup.log", value_name = "FILE")]
     file: PathBuf,
 
-    /// Live locks too. Whoever holds one is not protected any more when its key goes
+    /// Live locks too. When the key of a held lock expires, the lock protects nothing
     #[arg(long)]
     force: bool,
 
-    /// Only say what would be done
+    /// Change nothing; only report
     #[arg(long)]
     dry_run: bool,
 
@@ -62,7 +53,7 @@ pub(crate) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let json = args.json;
-    output::or_json(json, clean(args).await)
+    or_json(json, clean(args).await)
 }
 
 async fn clean(args: Args) -> Result<ExitCode, Failure> {
@@ -71,16 +62,15 @@ async fn clean(args: Args) -> Result<ExitCode, Failure> {
         return undo_from(&place.redis, path, args.json).await;
     }
     if args.force {
-        output::say("forced: a lock whose key goes while it is held protects nothing any more");
+        output::say("forced: when the key of a held lock expires, the lock protects nothing");
     }
     let options = CleanupOptions {
         ttl_seconds: args.ttl,
         force: args.force,
         dry_run: args.dry_run,
-        pace: place.options.pace,
-        count: place.options.count,
+        pace: place.pace,
     };
-    let stop = crate::commands::scan_files::stop_on_ctrl_c();
+    let stop = stop_on_ctrl_c();
     let mut log = LogFile::create(&args.file, Deadlines::None)?;
     let report =
         leasehold_redis::cleanup(&place.redis, &place.keys, &options, &mut log, |so_far| {
@@ -92,15 +82,9 @@ async fn clean(args: Args) -> Result<ExitCode, Failure> {
         })
         .await;
     output::progress_end();
-    let report = report.map_err(|error| match error {
-        CleanupError::Log(error) => {
-            Failure::new(Exit::Io, format!("failed to write {}: {error}", args.file.display()))
-        }
-        CleanupError::Fault(fault) => Failure::new(
-            Exit::from(&fault),
-            format!("{fault}; what was changed is in {}", args.file.display()),
-        ),
-        other => Failure::new(Exit::Unavailable, other.to_string()),
+    let report = report.map_err(|error| {
+        let so_far = format!("; what was changed is in {}", args.file.display());
+        failure_of(error, &args.file, &so_far)
     })?;
     print(&args, &report);
     Ok(ExitCode::from(if report.interrupted { 130 } else { 0 }))
@@ -114,7 +98,7 @@ fn print(args: &Args, report: &CleanupReport) {
     let would = if args.dry_run { "would get" } else { "got" };
     output::line(&format!("{} dead old keys {would} a TTL of {} s", report.changed, args.ttl));
     for (count, what) in [
-        (report.alive, "left alone: somebody holds them"),
+        (report.alive, "left alone: their locks are held"),
         (report.had_ttl, "left alone: they have a TTL already"),
         (report.foreign, "left alone: they are no strings"),
     ] {

@@ -3,7 +3,7 @@
 
 use leasehold_redis::{Census, Fleet, Mechanism};
 
-/// Where the fleet stands, told by the live locks: those of workers that are not ours too.
+/// Where the fleet stands, judged by the live locks: those of workers that are not ours too.
 pub(super) fn workers(census: &Census) -> &'static str {
     let live = |mechanism| census.count(mechanism) > 0;
     match (live(Mechanism::Old), live(Mechanism::Dual), live(Mechanism::Token)) {
@@ -34,7 +34,7 @@ pub(super) fn next_step(fleet: &Fleet, census: &Census) -> String {
         }
         (true, true, false) => "deploy both locks to the workers that are left, then wait for their old locks".to_owned(),
         (false, true, false) => {
-            "`leasehold locks advance --to token` watches that nobody is left; then deploy token locks".to_owned()
+            "`leasehold locks advance --to token` watches until no old lock is left; then deploy token locks".to_owned()
         }
         (false, true, true) => "go on deploying token locks (TaskTiger 0.13 and later)".to_owned(),
         (false, false, true) if census.old.dead > census.old.dead_with_ttl => {

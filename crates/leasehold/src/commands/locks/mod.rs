@@ -5,14 +5,15 @@ mod cleanup;
 mod guidance;
 mod moving;
 mod status;
+mod verdict;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use leasehold_redis::{Census, CensusOptions, Fleet, Keys, Redis};
+use leasehold_redis::{Census, Fleet, Keys, Pace, Redis};
 
-use crate::commands::redis_flags::RedisFlags;
+use crate::commands::redis_flags::{RedisFlags, count_parser};
 use crate::duration;
 use crate::exit::Failure;
 
@@ -44,15 +45,14 @@ struct Where {
     pace: Duration,
 
     /// How many keys Redis looks at in one SCAN call
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    count: u32,
+    #[arg(long, default_value_t = 1_000, value_parser = count_parser())]
+    count: usize,
 }
 
 impl Where {
     async fn connect(&self) -> Result<Place, Failure> {
-        let options =
-            CensusOptions { pace: self.pace, count: usize::try_from(self.count).unwrap_or(1_000) };
-        Ok(Place { redis: self.redis.connect().await?, keys: self.redis.keys(), options })
+        let pace = Pace { pause: self.pace, count: self.count };
+        Ok(Place { redis: self.redis.connect().await?, keys: self.redis.keys(), pace })
     }
 }
 
@@ -60,13 +60,13 @@ impl Where {
 struct Place {
     redis: Redis,
     keys: Keys,
-    options: CensusOptions,
+    pace: Pace,
 }
 
 impl Place {
     async fn look(&self) -> Result<(Fleet, Census), Failure> {
         let fleet = Fleet::read(&self.redis, &self.keys).await?;
-        let census = Census::take(&self.redis, &self.keys, &fleet, &self.options, |seen| {
+        let census = Census::take(&self.redis, &self.keys, &fleet, &self.pace, |seen| {
             crate::output::progress(&format!("looking at the locks: {seen} so far"));
         })
         .await?;

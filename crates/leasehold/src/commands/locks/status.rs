@@ -1,4 +1,4 @@
-//! `leasehold locks status`: a census, who follows the phase, and the verdict.
+//! `leasehold locks status`: a census, the processes that follow the phase, and the verdict.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,15 +7,16 @@ use leasehold_redis::{Census, Fleet, LockEntry, Mechanism, Observation, Verdict,
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::verdict::{self, left_until};
 use super::{Place, Where, guidance};
 use crate::duration;
-use crate::exit::Failure;
+use crate::exit::{Failure, or_json};
 use crate::output::{self, Paint, Style};
 
 /// Show which locks are live, who holds them, and whether it is safe to go on.
 ///
 /// Walks over the keys with SCAN and never blocks Redis. Live are old locks whose time has not
-/// come, token locks, and both for dual. Who holds one is known from the programs that follow the
+/// come, token locks, and both for dual. The holder is known from the programs that follow the
 /// phase and from TaskTiger's active tasks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -42,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "2s", value_parser = duration::parse_positive)]
     interval: Duration,
 
-    /// The longest timeout of any lock: for so long nobody may be seen before it is safe
+    /// The longest timeout of any lock: it is safe when no lock stood in the way for so long
     #[arg(long, default_value = "60s", value_parser = duration::parse_positive)]
     longest_timeout: Duration,
 
@@ -57,7 +58,7 @@ pub(crate) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let json = args.json;
-    output::or_json(json, look(args).await)
+    or_json(json, look(args).await)
 }
 
 async fn look(args: Args) -> Result<ExitCode, Failure> {
@@ -125,14 +126,14 @@ fn print(
     print_locks(args.show, census, paint);
     match judged {
         None => paint.labelled("Verdict", Style::Plain, "this is the last phase"),
-        Some((to, verdict)) => print_verdict(*to, verdict, census.at, paint),
+        Some((to, verdict)) => verdict::print(*to, verdict, census.at, paint),
     }
     if fleet.alive().next().is_none() {
         paint.labelled("Next", Style::Plain, &guidance::next_step(fleet, census));
     }
     if let Some(until) = last_live_old(census) {
         let text = format!(
-            "the last live old lock under {}: runs out in {} unless it is renewed",
+            "the last live old lock under {} expires in {} unless it is renewed",
             place.keys.prefix(),
             duration::show(left_until(until, census.at))
         );
@@ -148,11 +149,6 @@ fn phase_in_words(fleet: &Fleet, at: f64) -> String {
     });
     let since = since.unwrap_or_else(|| ", because no phase was ever set".to_owned());
     format!("{}{since}", phase.phase)
-}
-
-/// From one moment to a later one, both in Unix seconds.
-fn left_until(until: f64, at: f64) -> Duration {
-    Duration::try_from_secs_f64(until - at).unwrap_or_default()
 }
 
 fn print_semaphores(census: &Census, paint: Paint) {
@@ -212,37 +208,7 @@ fn left(entry: &LockEntry, at: f64) -> String {
     entry.until.map_or_else(|| "for ever".to_owned(), |until| duration::show(left_until(until, at)))
 }
 
-pub(super) fn print_verdict(to: Mechanism, verdict: &Verdict, at: f64, paint: Paint) {
-    match verdict {
-        Verdict::Safe => {
-            paint.labelled("Verdict", Style::Good, &format!("safe to go on to {to}"));
-        }
-        Verdict::Watching { left } => {
-            let text = format!(
-                "nothing is in the way of {to}; safe when that stays so for {}",
-                duration::show(*left)
-            );
-            paint.labelled("Verdict", Style::Plain, &text);
-        }
-        Verdict::Blocked { by, until } => {
-            let until = until.map(|until| {
-                let left = duration::show(left_until(until, at));
-                format!(", for {left} at least unless given back")
-            });
-            let text = format!("not safe to go on to {to}{}", until.unwrap_or_default());
-            paint.labelled("Verdict", Style::Warning, &text);
-            for reason in by.iter().take(10) {
-                paint.labelled("", Style::Plain, reason);
-            }
-            if by.len() > 10 {
-                paint.labelled("", Style::Plain, &format!("and {} more", by.len() - 10));
-            }
-        }
-        _ => {}
-    }
-}
-
-/// When the last live lock with an old half runs out.
+/// When the last live lock with an old half expires.
 fn last_live_old(census: &Census) -> Option<f64> {
     let old = census.live.iter().filter(|entry| entry.mechanism != Mechanism::Token);
     old.filter_map(|entry| entry.until).reduce(f64::max)
@@ -272,21 +238,7 @@ fn to_json(
         },
         "last_live_old_until": last_live_old(census).map(rfc3339),
         "workers": guidance::workers(census),
-        "verdict": judged.map(|(to, verdict)| verdict_json(*to, verdict)),
+        "verdict": judged.map(|(to, verdict)| verdict::to_json(*to, verdict)),
         "next": guidance::next_step(fleet, census),
     })
-}
-
-pub(super) fn verdict_json(to: Mechanism, verdict: &Verdict) -> Value {
-    let to = to.as_str();
-    match verdict {
-        Verdict::Safe => json!({"to": to, "verdict": "safe"}),
-        Verdict::Watching { left } => {
-            json!({"to": to, "verdict": "watching", "left_seconds": left.as_secs_f64()})
-        }
-        Verdict::Blocked { by, until } => {
-            json!({"to": to, "verdict": "blocked", "by": by, "until": until.map(rfc3339)})
-        }
-        _ => json!({"to": to, "verdict": "unknown"}),
-    }
 }

@@ -16,7 +16,7 @@ struct Entry {
     id: Pid,
     parent: Pid,
     group: Pid,
-    /// It has ended, and its parent has not been told yet.
+    /// It has ended, and its parent has not read its status yet.
     is_dead: bool,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Tree {
 /// A command's processes, as far as they can be found. Every one of them has to be proven: it is in
 /// the command's group, or descends from this very process, or has inherited the mark.
 pub(super) struct Family {
-    /// The process group that the command began in; `None` where that was never heard.
+    /// The process group that the command began in; `None` if no report named it.
     pub(super) group: Option<Pid>,
     /// Where the command's processes descend from this one.
     pub(super) tree: Option<Tree>,
@@ -112,7 +112,7 @@ impl Family {
             let _ = kill(stray, signal);
         }
         match sent {
-            // A group that has ended needs no telling.
+            // The group has ended already.
             Err(Errno::ESRCH) => Ok(()),
             sent => sent,
         }

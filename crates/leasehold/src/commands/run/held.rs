@@ -1,8 +1,6 @@
 //! What the command runs under: a lock on a Redis. A limit on a server will stand beside it.
 
-use leasehold_redis::{
-    AcquireError, Follower, FollowerOptions, Guard, Lock, Mechanism, ReleaseError, UnknownName,
-};
+use leasehold_redis::{AcquireError, Follower, FollowerOptions, Guard, Lock, ReleaseError};
 use tokio::time::Instant;
 
 use super::Args;
@@ -10,7 +8,7 @@ use super::waiting::Wanted;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// The lock, and who tells the fleet of it.
+/// The lock, and the follower that reports it to the fleet.
 pub(super) struct Held {
     pub(super) guard: Guard,
     follower: Option<Follower>,
@@ -20,11 +18,8 @@ pub(super) struct Held {
 pub(super) async fn acquire(args: &Args) -> Result<Held, Failure> {
     let redis = args.redis.connect().await?;
     let (lock, follower) = match &args.mechanism {
-        Some(name) => {
-            let mechanism: Mechanism = name
-                .parse()
-                .map_err(|error: UnknownName| Failure::new(Exit::Usage, error.to_string()))?;
-            (Lock::new(&redis, &args.lock, mechanism).keys(args.redis.keys()), None)
+        Some(mechanism) => {
+            (Lock::new(&redis, &args.lock, *mechanism).keys(args.redis.keys()), None)
         }
         None => {
             let mut options = FollowerOptions::new("leasehold run", crate::commands::hostname());
@@ -44,7 +39,7 @@ pub(super) async fn acquire(args: &Args) -> Result<Held, Failure> {
     let acquired = tokio::select! {
         biased;
         acquired = lock.acquire(args.wait()) => acquired,
-        never = wanted.tell() => match never {},
+        never = wanted.report() => match never {},
     };
     output::progress_end();
     match acquired {
@@ -62,7 +57,7 @@ async fn not_acquired(error: &AcquireError, wanted: &Wanted<'_>) -> Failure {
         AcquireError::NotInTime { waited, .. } => {
             let waited = crate::duration::show(*waited);
             let held = wanted.look().await;
-            let message = format!("lock {:?} was not to be had in {waited}: {held}", wanted.id);
+            let message = format!("lock {:?} was not granted within {waited}: {held}", wanted.id);
             return Failure::new(Exit::Busy, message);
         }
         AcquireError::Fault { fault, .. } => Exit::from(fault),
@@ -82,7 +77,7 @@ impl Held {
 
 async fn leave(follower: Option<Follower>) {
     if let Some(follower) = follower {
-        // Where Redis cannot be reached, the heartbeat runs out by itself.
+        // If Redis cannot be reached, the heartbeat expires by itself.
         let _ = follower.leave().await;
     }
 }

@@ -1,5 +1,5 @@
-//! The run's side of its warden: started before the command, told until when the lock is held,
-//! replaced when it ends.
+//! The run's side of its warden: it starts it before the command, reports until when the lock is
+//! held, and replaces it when it ends.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,13 +26,13 @@ pub(super) struct Orders {
     pub(super) mark: String,
 }
 
-/// A process that outlives us, and ends the command's processes when it does not hear from us in
-/// time: because we were killed, or are stopped while the lock runs out. D29.
+/// A process that outlives us. It ends the command's processes when our reports stay away: because
+/// we were killed, or are stopped while the lock expires. D29.
 pub(super) struct Keeper {
     orders: Orders,
     warden: Option<Warden>,
     started_at: Instant,
-    /// What it was told last, for its successor.
+    /// The last report, for its successor.
     last: Option<(Pid, Option<Instant>)>,
 }
 
@@ -58,13 +58,12 @@ impl Keeper {
         self.warden.as_ref().and_then(|warden| warden.id)
     }
 
-    /// The warden ends the group when it hears nothing more until then; `None` when only our end
-    /// counts.
-    pub(super) fn tell(&mut self, group: Pid, until: Option<Instant>) {
+    /// The warden ends the group if no other report comes until then; with `None`, when we end.
+    pub(super) fn report(&mut self, group: Pid, until: Option<Instant>) {
         self.last = Some((group, until));
         if let Some(warden) = &mut self.warden {
             let until_ms = until.map_or_else(|| "-".to_owned(), |until| ms_of(until).to_string());
-            // What it misses it takes for silence, and acts on.
+            // The warden takes a report that it misses for silence, and acts.
             let _ = warden.stdin.write_all(format!("{group} {until_ms}\n").as_bytes());
         }
     }
@@ -85,14 +84,14 @@ impl Keeper {
         match Warden::spawn(&self.orders) {
             Ok(warden) => {
                 self.warden = Some(warden);
-                output::say("the warden has ended, another one watches now");
+                output::say("the warden has ended; another one watches now");
                 if let Some((group, until)) = self.last {
-                    self.tell(group, until);
+                    self.report(group, until);
                 }
             }
-            Err(error) => output::say(&format!(
-                "the warden has ended and cannot be replaced, trying again: {error}"
-            )),
+            Err(error) => {
+                output::say(&format!("the warden has ended and cannot be replaced yet: {error}"));
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `leasehold run`: a command that runs only while something is held, and is told before it is
-//! lost.
+//! `leasehold run`: a command that runs only while it holds a lock, and is stopped before the lock
+//! is lost.
 
 mod family;
 mod held;
@@ -14,12 +14,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
-use leasehold_redis::{Guard, Lost, ReleaseError, Wait};
+use clap::builder::NonEmptyStringValueParser;
+use leasehold_redis::{Guard, Lost, Mechanism, ReleaseError, Wait};
 use nix::unistd::Pid;
 use tokio::time::Instant;
 
-use crate::commands::redis_flags::RedisFlags;
+use crate::commands::redis_flags::{RedisFlags, mechanism_parser};
 use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -28,11 +28,11 @@ use process::{Group, Signals};
 
 /// Run a command under a lock.
 ///
-/// The lock is taken first and renewed while the command runs. When the lock is about to be lost,
-/// because Redis cannot be reached or somebody took it away, the command and everything that it
-/// started get SIGTERM, and after the grace SIGKILL, before anyone else can have the lock. Signals
-/// sent to leasehold are passed on. When the command has ended, what it left behind is ended too,
-/// in sessions of its own as well, and then the lock is given back.
+/// Takes the lock first, and renews it while the command runs. If the lock is about to be lost,
+/// because Redis cannot be reached or another holder took it, the command and all its processes get
+/// SIGTERM, and after the grace SIGKILL, before another holder can have the lock. Signals to
+/// leasehold go to the command. When the command has ended, leasehold ends the processes that it
+/// left, in other sessions too, and then releases the lock.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes:
@@ -40,7 +40,7 @@ Exit codes:
    64  the command line is wrong
    69  Redis cannot be reached
    71  the system refused something, such as a process
-   75  the lock was not to be had in time
+   75  the lock was not granted in time
    77  Redis refused the login, or does not permit it to this user
    78  the file with the address cannot be used
    79  the lock was lost while the command ran, however that ended
@@ -59,9 +59,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     lock: String,
 
-    /// How to lock; without it, as the fleet's phase says, and token where there is none
-    #[arg(long, value_parser = PossibleValuesParser::new(["old", "dual", "token"]))]
-    mechanism: Option<String>,
+    /// How to lock; without it, as the fleet's phase says, and token without a phase
+    #[arg(long, value_parser = mechanism_parser(Mechanism::ALL))]
+    mechanism: Option<Mechanism>,
 
     /// How long the lock outlives a leasehold that has crashed, at most 365d; it is renewed every
     /// third of this
@@ -91,7 +91,7 @@ impl Args {
         }
     }
 
-    /// Between the last SIGKILL and the moment when somebody else can have the lock.
+    /// Between the last SIGKILL and the moment when another holder can have the lock.
     fn margin(&self) -> Duration {
         (self.ttl / 10).min(Duration::from_secs(1))
     }
@@ -106,7 +106,7 @@ impl Args {
         (self.margin() / 4).min(self.grace_when_lost())
     }
 
-    /// How long before somebody else can have the lock the command is told.
+    /// How long before another holder can have the lock the command gets SIGTERM.
     fn notice(&self) -> Duration {
         (self.grace + self.margin()).min(self.ttl / 2)
     }
@@ -122,7 +122,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
     let held = tokio::select! {
         biased;
-        // D29: nothing starts once we were told to stop.
+        // D29: no command starts after a signal to stop.
         signal = signals.stop() => return Ok(ExitCode::from(process::code_of_signal(signal))),
         held = held::acquire(&args) => held?,
     };
@@ -140,7 +140,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut watch = Watch { args: &args, group, keeper, lost: None };
     let mut ended = watch.supervise(&held.guard, &mut signals).await?;
     match held.release().await {
-        // The command ended before the loss could be seen: nobody knows what ran beside it.
+        // The command ended before we saw the loss: another holder may have run beside it.
         Err(ReleaseError::Lost(loss)) if ended.lost.is_none() => {
             output::say(&format!("lock {:?} was lost: {loss}", args.lock));
             ended.lost = Some(loss);
@@ -169,11 +169,11 @@ fn start(args: &Args, guard: &Guard) -> Result<(Group, Keeper), Failure> {
     let mut keeper = Keeper::start(orders)?;
     let mut group = Group::spawn(&args.command, &mark, others)?;
     group.spare(keeper.id());
-    keeper.tell(group.id(), warden_until(args, guard));
+    keeper.report(group.id(), warden_until(args, guard));
     Ok((group, keeper))
 }
 
-/// A running command, and those who see to it that it ends with its lock.
+/// A running command, and what ends it with its lock.
 struct Watch<'a> {
     args: &'a Args,
     group: Group,
@@ -183,7 +183,7 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     async fn supervise(&mut self, guard: &Guard, signals: &mut Signals) -> Result<Ended, Failure> {
-        let mut told_to_stop = false;
+        let mut is_stopping = false;
         let mut reports = tokio::time::interval(self.args.ttl / 20);
         reports.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut until = guard.held_until();
@@ -195,14 +195,14 @@ impl Watch<'_> {
                     let is_stop = Signals::is_stop(signal);
                     self.group.pass_on(signal);
                     // A second request to stop is meant: the grace starts to count.
-                    if is_stop && told_to_stop {
+                    if is_stop && is_stopping {
                         self.group.kill_at(Instant::now() + self.args.grace);
                     }
-                    told_to_stop |= is_stop;
+                    is_stopping |= is_stop;
                 }
                 _ = reports.tick(), if self.lost.is_none() => {
                     until = guard.held_until();
-                    self.keeper.tell(self.group.id(), warden_until(self.args, guard));
+                    self.keeper.report(self.group.id(), warden_until(self.args, guard));
                 }
                 () = self.keeper.ended() => self.replace_warden(),
                 code = self.group.wait() => break code?,
@@ -212,7 +212,7 @@ impl Watch<'_> {
         if self.lost.is_none() && !guard.is_held() {
             self.note(guard.lost().await);
         }
-        self.keeper.tell(self.group.id(), None);
+        self.keeper.report(self.group.id(), None);
         if let Some(loss) = self.end_leftovers(guard).await {
             self.note(loss);
         }
@@ -233,9 +233,9 @@ impl Watch<'_> {
     }
 
     fn stop(&mut self, loss: Lost, until: Option<Instant>) {
-        self.keeper.tell(self.group.id(), None);
+        self.keeper.report(self.group.id(), None);
         self.note(loss);
-        // Whoever hears of it late has so much less of the grace left.
+        // A late report of the loss shortens the grace.
         let now = Instant::now();
         let lost_at = until.map_or(now, |until| until.min(now));
         self.group.terminate(lost_at + self.args.grace_when_lost());
@@ -252,7 +252,7 @@ impl Watch<'_> {
     }
 }
 
-/// Until when the warden is to wait. It comes after us, who can say why the command has to stop.
+/// Until when the warden waits. It acts after us: we can say why the command has to stop.
 fn warden_until(args: &Args, guard: &Guard) -> Option<Instant> {
     Some(guard.held_until()? + args.warden_delay())
 }

@@ -1,5 +1,5 @@
-//! The command with all that it has started: started as one process group, told as one, ended as
-//! one.
+//! The command with all that it has started: one process group for its start, its signals and its
+//! end.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -66,7 +66,7 @@ impl Signals {
         .await
     }
 
-    /// The next signal that asks to stop. The others have nobody to go to yet.
+    /// The next signal that asks to stop. Before the command runs, the others go nowhere.
     pub(super) async fn stop(&mut self) -> Signal {
         loop {
             let signal = self.next().await;

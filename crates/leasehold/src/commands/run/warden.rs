@@ -1,4 +1,4 @@
-//! Waits for its `leasehold run` to die without a word, or to be stopped while the lock runs out,
+//! Waits for its `leasehold run` to die without a release, or to be stopped while the lock expires,
 //! and then ends the command that would run on without its lock.
 
 use std::io::BufRead;
@@ -23,8 +23,8 @@ pub(crate) struct WardenArgs {
     mark: String,
 }
 
-/// Now, in ms, by the clock that all processes of this machine share and nobody sets. A report says
-/// until when, and not for how long: whoever reads it late would count from then.
+/// Now, in ms, by the clock that all processes of this machine share and that no one sets. A report
+/// says until when, and not for how long: a warden that reads it late must not count from then.
 pub(super) fn now_ms() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
@@ -41,7 +41,7 @@ struct Report {
 /// first.
 pub(crate) fn warden(args: &WardenArgs) -> Result<ExitCode, Failure> {
     let (group, since) = wait_for_silence(&reports());
-    // Who descends from whom says nothing here: the run may be gone, and its parent's other
+    // Descent proves nothing here: the run may be gone, and its parent's other
     // children are none of ours.
     let family = Family { group, tree: None, mark: Some(args.mark.clone()) };
     end(&family, since + Duration::from_millis(args.grace_ms));
@@ -97,7 +97,7 @@ fn wait_for_silence(reports: &Receiver<Report>) -> (Option<Pid>, Instant) {
 const KILLED_WITHIN: Duration = Duration::from_secs(2);
 
 fn end(family: &Family, kill_at: Instant) {
-    // What cannot be told is killed all the same.
+    // A process that cannot be asked to end is killed all the same.
     let _ = family.terminate();
     while !family.is_empty() {
         let now = Instant::now();

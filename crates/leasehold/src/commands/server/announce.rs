@@ -24,7 +24,7 @@ impl Started<'_> {
     pub(super) fn announce(&self) {
         self.log();
         self.warn();
-        // Nobody there to read it is no reason not to serve.
+        // A closed standard output is no reason not to serve.
         let _ = writeln!(io::stdout(), "{}", self.announcement());
     }
 

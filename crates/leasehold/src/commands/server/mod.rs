@@ -12,16 +12,17 @@ use std::process::ExitCode;
 pub(crate) enum Command {
     /// Serve limits and leases over HTTP until Ctrl-C or SIGTERM.
     ///
-    /// Everything is kept in one directory, and a restart loses nothing. Prefect clients use
-    /// it with PREFECT_API_URL set to the address that it prints.
-    // What is below 0 is refused for that, and not taken for an option that there is not.
+    /// All data is in one directory, and a restart loses nothing. For clients of Prefect, set
+    /// PREFECT_API_URL to the address that the server prints.
+    // A number below 0 gets an error about its range, and not about an unknown option.
     #[command(after_help = options::HELP, allow_negative_numbers = true)]
     Start(options::Args),
 }
 
-pub(crate) fn run(command: Command) -> ExitCode {
+/// Runs a command. `cli` is the whole command line.
+pub(crate) fn run(command: Command, cli: clap::Command) -> ExitCode {
     match command {
-        Command::Start(args) => match options::Settings::resolve(args) {
+        Command::Start(args) => match options::Settings::resolve(args, cli) {
             Ok(settings) => start::run(settings),
             Err(refused) => start::fail(&refused.error, refused.error.exit(), refused.log_format),
         },

@@ -187,7 +187,11 @@ fn a_configuration_file_that_is_not_there_ends_with_78() {
 fn a_value_that_makes_no_sense_ends_with_64_as_a_flag_and_with_78_elsewhere() {
     let home = Home::new();
     let out_of_range = |option: &str, value: &str| {
-        check(home.start_command(&[&format!("--{option}={value}")]), 64, &[option, value]);
+        let ended = run(home.start_command(&[&format!("--{option}={value}")]));
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        for word in [option, value] {
+            assert!(ended.stderr.contains(word), "no '{word}' in {ended:?}");
+        }
         let mut command = home.start_command(&[]);
         let variable = format!("LEASEHOLD_{}", option.replace('-', "_").to_uppercase());
         command.env(&variable, value);

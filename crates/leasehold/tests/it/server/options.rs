@@ -79,7 +79,7 @@ fn every_option_can_stand_in_the_file() {
 #[test]
 fn the_variables_of_prefect_are_honoured() {
     let home = Home::new();
-    // Who is held open is asked to come back at once, whatever else is set.
+    // A request that the server can hold open is asked to come back at once.
     let mut command = home.start_command(&["--park-seconds", "0"]);
     command
         .env("PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS", "7")
@@ -165,16 +165,17 @@ fn a_number_out_of_range_is_refused_for_that_wherever_it_stands() {
         assert!(ended.stderr.contains(sentence), "{ended:?}");
     };
     let none = ("LEASEHOLD_PORT", "");
-    let heartbeat = "--heartbeat-timeout-seconds is -1, which must be from 1 to 31622400";
+    let heartbeat = "invalid value '-1' for '--heartbeat-timeout-seconds <SECONDS>': must be a \
+                     number from 1 to 31622400";
     check(&["--heartbeat-timeout-seconds", "-1"], none, 64, heartbeat);
     check(&["--heartbeat-timeout-seconds=-1"], none, 64, heartbeat);
-    let heartbeat = "the variable LEASEHOLD_HEARTBEAT_TIMEOUT_SECONDS is -1, which must be from 1";
+    let heartbeat = "the variable LEASEHOLD_HEARTBEAT_TIMEOUT_SECONDS is wrong: invalid value '-1'";
     check(&[], ("LEASEHOLD_HEARTBEAT_TIMEOUT_SECONDS", "-1"), 78, heartbeat);
     let prefect = "PREFECT_SERVER_API_DEFAULT_LIMIT";
-    check(&[], (prefect, "0"), 78, "the variable PREFECT_SERVER_API_DEFAULT_LIMIT is 0, which");
-    check(&["--park-seconds", "-3"], none, 64, "--park-seconds is -3, which must be from 0 to 55");
-    check(&["--park-seconds", "1e300"], none, 64, "--park-seconds is 1e300, which");
-    check(&["--records-max", "-5"], none, 64, "invalid value '-5' for '--records-max <COUNT>'");
+    check(&[], (prefect, "0"), 78, "PREFECT_SERVER_API_DEFAULT_LIMIT is wrong: invalid value '0'");
+    check(&["--park-seconds", "-3"], none, 64, "must be a number from 0 to 55");
+    check(&["--park-seconds", "1e300"], none, 64, "must be a number from 0 to 55");
+    check(&["--records-max", "-5"], none, 64, "must be a number from 100 to 100000000");
     // The default is as long as the bounds allow.
     let too_long = "--lease-seconds-min is 90000, which must be from 0.001 to 86400";
     check(&["--lease-seconds-min", "90000"], none, 64, too_long);
@@ -187,7 +188,7 @@ fn a_number_out_of_range_is_refused_for_that_wherever_it_stands() {
 }
 
 #[test]
-fn a_value_that_is_wrong_is_blamed_with_its_file_and_its_line() {
+fn an_error_names_the_file_and_the_line_of_a_wrong_value() {
     let home = Home::new();
     for (text, line, key) in [
         ("port = 0\n\n# Short.\nlease_seconds_max = 30\n", 4, "lease_seconds_max"),
@@ -201,6 +202,28 @@ fn a_value_that_is_wrong_is_blamed_with_its_file_and_its_line() {
         assert_eq!(ended.code, Some(78), "{text}: {ended:?}");
         let place = format!("error: {key} in line {line} of the file {file} ");
         assert!(ended.stderr.starts_with(&place), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_no_option_is_refused_with_a_hint() {
+    let home = Home::new();
+    let file = home.write("config.toml", "port = 0\npage_sizes = 3\n").display().to_string();
+    let ended = run(home.leasehold(["server", "start", "--config", &file]));
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    let sentence = "is wrong in line 2: there is no option `page_sizes`; did you mean `page_size`?";
+    assert!(ended.stderr.contains(sentence), "{ended:?}");
+}
+
+#[test]
+fn a_password_that_browsers_cannot_send_gets_a_warning() {
+    for (auth_string, said) in [("secret", "has no colon"), ("admin:", "has an empty password")] {
+        let home = Home::new();
+        let mut command = home.start_command(&[]);
+        command.env("PREFECT_SERVER_API_AUTH_STRING", auth_string);
+        let log = Server::start(command).stop();
+        let sentence = format!("the variable PREFECT_SERVER_API_AUTH_STRING {said}");
+        assert!(log.contains(" WARN ") && log.contains(&sentence), "{log}");
     }
 }
 
@@ -238,7 +261,7 @@ fn the_password_of_the_command_line_is_not_in_ps() {
 }
 
 #[test]
-fn variables_that_mean_nothing_are_told() {
+fn a_variable_that_means_nothing_gets_a_warning() {
     let home = Home::new();
     let mut command = home.start_command(&[]);
     command

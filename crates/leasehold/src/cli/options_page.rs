@@ -4,9 +4,9 @@ use std::env;
 use std::fmt::Write;
 use std::fs;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command};
 
-use super::Cli;
+use super::command;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/options.md");
 /// Set, the page is written and not compared.
@@ -15,11 +15,11 @@ const WRITE: &str = "LEASEHOLD_WRITE_DOCS";
 const INTRODUCTION: &str = "\
 # Options of `leasehold server start`
 
-Each option is a flag, an environment variable, and a key of a TOML file. A flag wins over its variable, \
-and the variable over the file. Where none of them is set, the variables of a Prefect server below are \
-honoured. An empty variable is as good as none.
+Each option is a flag, an environment variable, and a key of a TOML file. A flag wins over its \
+variable, the variable over the file, and the file over the variables of a Prefect server below. \
+An empty variable counts as unset.
 
-This page is written by a test, from the program itself: `LEASEHOLD_WRITE_DOCS=1 cargo test -p leasehold \
+A test writes this page from the program itself: `LEASEHOLD_WRITE_DOCS=1 cargo test -p leasehold \
 --bin leasehold the_page_of_options`.
 ";
 
@@ -42,6 +42,11 @@ fn row(page: &mut String, arg: &Arg) {
     } else {
         format!(" One of {}.", choices.join(", "))
     };
+    let default = arg.get_default_values().join(",".as_ref());
+    let help = match default.to_str().filter(|default| !default.is_empty()) {
+        Some(default) => format!("{help} [default: {default}]"),
+        None => help,
+    };
     let help = help.replace('|', "\\|").replace('\n', " ");
     let value = values.first().map(|value| format!(" <{value}>")).unwrap_or_default();
     writeln!(page, "| `--{flag}{value}` | {help}{choices} | `{variable}` | {key} |")
@@ -49,7 +54,7 @@ fn row(page: &mut String, arg: &Arg) {
 }
 
 fn page() -> String {
-    let cli = Cli::command();
+    let cli = command();
     let start = server_start(&cli);
     let mut page = format!("{INTRODUCTION}\n| flag | what it does | variable | key |\n");
     page.push_str("| --- | --- | --- | --- |\n");

@@ -1,0 +1,153 @@
+//! The command line: which commands there are, their help, and what runs for each.
+
+#[cfg(test)]
+mod options_page;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::args::{
+    OURS, VERSION, in_one_line, is_given, option_of, variable_of, without_unset_variables,
+};
+use crate::commands;
+use crate::commands::server::log::{self, LogFormat};
+use crate::exit::{Exit, Failure};
+
+/// Concurrency limits, rate limits and locks in which every slot is held on a lease.
+///
+/// When a holder crashes, its slots come back by themselves.
+#[derive(Debug, Parser)]
+#[command(version = VERSION, arg_required_else_help = true, max_term_width = 80, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server.
+    #[command(subcommand)]
+    Server(Box<commands::server::Command>),
+    Run(commands::run::Args),
+    /// See which locks a Redis holds, and move a fleet from TaskTiger's old locks to token locks.
+    #[command(subcommand)]
+    Locks(commands::locks::Command),
+    RedisScan(commands::redis_scan::Args),
+    /// Print a completion script for a shell.
+    Completions(commands::completions::Args),
+    /// End the process group of a command whose `leasehold run` has died.
+    #[command(hide = true)]
+    Warden(commands::run::WardenArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  leasehold server start
+  leasehold server start --port 0 --data-dir ./data
+  leasehold run --redis redis://127.0.0.1 --lock nightly -- ./report.sh
+  leasehold locks status --redis redis://127.0.0.1
+  source <(leasehold completions bash)";
+
+impl Cli {
+    /// Does what the command line asks.
+    pub(crate) fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Server(server) => return commands::server::run(*server, command()),
+            Command::Completions(args) => {
+                return commands::completions::run(&args, command());
+            }
+            Command::Run(args) => block_on(commands::run::run(args)),
+            Command::Locks(command) => block_on(commands::locks::run(command)),
+            Command::RedisScan(args) => block_on(commands::redis_scan::run(args)),
+            Command::Warden(args) => commands::run::warden(&args),
+        };
+        result.unwrap_or_else(|failure| failure.report())
+    }
+}
+
+/// One thread is enough for a program that waits; none of its timers waits for another's work.
+fn block_on<F: Future<Output = Result<ExitCode, Failure>>>(future: F) -> Result<ExitCode, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Os, format!("failed to start: {error}")))?
+        .block_on(future)
+}
+
+/// Reads the command line. Prints what is wrong with it, or the help that was asked for.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    let matched = without_unset_variables(command()).try_get_matches();
+    matched.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
+        if let Some(variable) = variable_to_blame(&error) {
+            let sentence = format!("the variable {variable} is wrong: {}", in_one_line(&error));
+            log::say_error(log_format(), &sentence);
+            return Exit::Config.into();
+        }
+        if error.use_stderr() && log_format() == LogFormat::Json {
+            log::say_error(LogFormat::Json, &in_one_line(&error));
+            return Exit::Usage.into();
+        }
+        // A closed terminal does not change the exit code.
+        let _ = error.print();
+        if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS }
+    })
+}
+
+/// The format of the log, as far as a wrong command line says it.
+fn log_format() -> LogFormat {
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    let is_server = arguments.first().is_some_and(|command| command == "server");
+    let given = arguments.iter().zip(arguments.iter().skip(1).map(Some).chain([None]));
+    let is_json = |(argument, next): (&OsString, Option<&OsString>)| {
+        argument == "--log-format=json"
+            || (argument == "--log-format" && next.is_some_and(|next| next == "json"))
+    };
+    let by_variable = || {
+        !is_given("log-format")
+            && env::var_os(variable_of("log-format")).is_some_and(|value| value == "json")
+    };
+    let is_json = is_server && (given.into_iter().any(is_json) || by_variable());
+    if is_json { LogFormat::Json } else { LogFormat::Text }
+}
+
+/// The whole command line. The variables of its options get our prefix.
+pub(crate) fn command() -> clap::Command {
+    fn with_prefix(command: clap::Command) -> clap::Command {
+        let named = |arg: Arg| match arg.get_env().and_then(|name| name.to_str()) {
+            Some(name) if !name.starts_with(OURS) => {
+                let name = format!("{OURS}{name}");
+                arg.env(name)
+            }
+            _ => arg,
+        };
+        command.mut_args(named).mut_subcommands(with_prefix)
+    }
+    with_prefix(Cli::command())
+}
+
+/// The variable that is no UTF-8, unless it is an argument.
+fn variable_that_is_no_text() -> Option<String> {
+    if env::args_os().any(|argument| argument.to_str().is_none()) {
+        return None;
+    }
+    let ours = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let mut wrong = ours
+        .filter(|(name, value)| name.starts_with(OURS) && value.to_str().is_none())
+        .map(|(name, _)| name);
+    // A path need not be UTF-8.
+    wrong.find(|name| !matches!(name.as_str(), "LEASEHOLD_CONFIG" | "LEASEHOLD_DATA_DIR"))
+}
+
+/// The variable that a wrong value comes from, unless it comes from a flag.
+fn variable_to_blame(error: &clap::Error) -> Option<String> {
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        return variable_that_is_no_text();
+    }
+    let option = option_of(error)?;
+    let variable = variable_of(&option);
+    (env::var_os(&variable).is_some() && !is_given(&option)).then_some(variable)
+}
