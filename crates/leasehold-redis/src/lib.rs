@@ -3,8 +3,8 @@
 //!
 //! Three mechanisms: the **old** lock (TaskTiger up to 0.12), the **token** lock (redis-py,
 //! TaskTiger from 0.13), and **dual**, which holds both and stands between them. They are spoken so
-//! exactly that a peer in another process cannot tell, except that ours never renews or deletes
-//! what is not its own, and trusts the clock of Redis instead of the caller's.
+//! exactly that a peer in another process sees no difference, except that ours never renews or
+//! deletes what is not its own, and trusts the clock of Redis instead of the caller's.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

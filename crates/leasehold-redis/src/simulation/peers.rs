@@ -68,7 +68,7 @@ impl Peer {
         let number = self.world.referee.claim(id, "old peer", Claim::Peer(believes));
         sleep(self.world.ttl.mul_f64(fastrand::f64() * 1.2)).await;
         self.world.referee.withdraw(id, number);
-        // It deletes whatever is later than its own, which after its time may be somebody else's:
+        // It deletes any value later than its own, which after its time may be another holder's:
         // its fault D30, kept out.
         let has_time = self.clock().max(self.world.server.store.now_seconds()) + 0.005 < until;
         if has_time && fastrand::bool() {

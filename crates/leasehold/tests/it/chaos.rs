@@ -1,6 +1,6 @@
 //! Real processes that are killed, stopped for longer than their locks last, and moved from phase
-//! to phase, beside real peers. What the lock protects is a file lock of the kernel: whoever gets
-//! in beside somebody else is seen there.
+//! to phase, beside real peers. What the lock protects is a file lock of the kernel, where a
+//! second holder at one moment shows.
 
 use std::io::Write;
 use std::path::Path;
@@ -17,8 +17,8 @@ const LENGTH: Duration = Duration::from_secs(30);
 const LENGTH_MAX: Duration = Duration::from_secs(200);
 
 const TTL: Duration = Duration::from_millis(1_000);
-/// What `leasehold run` keeps of the ttl between its last SIGKILL and the moment when somebody else
-/// can have the lock.
+/// The part of the ttl between the last SIGKILL of `leasehold run` and the moment when another
+/// holder can have the lock.
 const MARGIN: Duration = Duration::from_millis(100);
 /// How often each kind has to have held, or nothing was shown.
 const HELD_MIN: u64 = 6;
@@ -104,7 +104,7 @@ impl Arena {
         }
     }
 
-    /// Tells that somebody was there at this moment.
+    /// Records that there was another holder at this moment.
     fn saw_another(&self) {
         let mut bad =
             std::fs::File::options().append(true).create(true).open(self.path("bad")).unwrap();

@@ -34,14 +34,14 @@ fn dead_keys_get_a_ttl_and_undo_puts_every_one_back() {
     let _: () = raw.set("t:lockv2:other", "x").unwrap();
     let before = deadlines(&mut raw);
     let args = ["locks", "cleanup", "--file", &log];
-    let told = ok(&server, &[&args[..], &["--dry-run"]].concat());
-    assert!(told.contains("1200 dead old keys would get"), "{told}");
+    let text = ok(&server, &[&args[..], &["--dry-run"]].concat());
+    assert!(text.contains("1200 dead old keys would get"), "{text}");
     assert_eq!(deadlines(&mut raw), before);
 
     let began_ms = now_ms(&mut raw);
-    let told = ok(&server, &args);
+    let text = ok(&server, &args);
     let given_ms = began_ms + 300_000..=now_ms(&mut raw) + 300_000;
-    assert!(told.contains("1200 dead old keys got a TTL of 300 s"), "{told}");
+    assert!(text.contains("1200 dead old keys got a TTL of 300 s"), "{text}");
     for (key, deadline) in deadlines(&mut raw) {
         let is_dead = key.starts_with("t:lock:dead");
         assert!(
@@ -51,8 +51,8 @@ fn dead_keys_get_a_ttl_and_undo_puts_every_one_back() {
     }
     // One of them is taken again meanwhile: that takes its TTL away, and it is left alone.
     let _: () = raw.set("t:lock:dead 7 é", "2147483649.0").unwrap();
-    let told = ok(&server, &["locks", "cleanup", "--undo", &log]);
-    assert!(told.contains("1199 keys are as they were"), "{told}");
+    let text = ok(&server, &["locks", "cleanup", "--undo", &log]);
+    assert!(text.contains("1199 keys are as they were"), "{text}");
     assert_eq!(deadlines(&mut raw), before);
 }
 

@@ -11,7 +11,7 @@ use crate::support::{RedisServer, now_ms};
 /// Clears the screen, ends the line, forges another one, and turns the direction of what follows.
 const EVIL: &str = "x\x1b[2J\x07\r\nVerdict     safe to go on to token\n\u{202e}\u{9b}31m\u{2066}";
 
-/// Everything that can hold a text of somebody else's.
+/// Every place in Redis that can hold a foreign text.
 fn fill(server: &RedisServer, phase: &str) {
     let mut raw = server.raw();
     let deadline_ms = now_ms(&mut raw) + 600_000;
@@ -91,8 +91,8 @@ fn an_error_of_redis_is_escaped_too() {
     for args in [&["locks", "status"][..], &["locks", "advance", "--wait", "0"]] {
         let failed = output(&server, args);
         assert!(!failed.status.success());
-        let told = String::from_utf8_lossy(&failed.stderr);
-        assert!(told.starts_with("error: ") && told.chars().all(is_harmless), "{told:?}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        let text = String::from_utf8_lossy(&failed.stderr);
+        assert!(text.starts_with("error: ") && text.chars().all(is_harmless), "{text:?}");
+        assert_eq!(text.lines().count(), 1, "{text}");
     }
 }

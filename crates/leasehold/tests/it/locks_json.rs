@@ -25,12 +25,12 @@ fn a_failure_is_an_object_too_with_what_is_in_the_way() {
     let args = ["locks", "advance", "--downtime", "--wait", "0", "--json"];
     let refused = output(&server, &args);
     assert_eq!(refused.status.code(), Some(1));
-    let told = object(&refused);
-    assert_eq!((&told["from"], &told["phase"]), (&Value::from("old"), &Value::from("old")));
-    assert_eq!(told["exit_code"], 1);
-    assert_eq!(told["verdict"]["verdict"], "blocked");
-    assert!(told["verdict"]["until"].as_str().unwrap().ends_with('Z'), "{told}");
-    let error = told["error"].as_str().unwrap();
+    let answer = object(&refused);
+    assert_eq!((&answer["from"], &answer["phase"]), (&Value::from("old"), &Value::from("old")));
+    assert_eq!(answer["exit_code"], 1);
+    assert_eq!(answer["verdict"]["verdict"], "blocked");
+    assert!(answer["verdict"]["until"].as_str().unwrap().ends_with('Z'), "{answer}");
+    let error = answer["error"].as_str().unwrap();
     assert!(error.contains("the phase was not changed"), "{error}");
     assert_eq!(stderr(&refused).trim_end().rsplit('\n').next(), Some(&*format!("error: {error}")));
     send_signal(run.id(), "TERM");
@@ -50,9 +50,9 @@ fn a_redis_that_cannot_be_reached_is_an_object_too() {
     ] {
         let failed = leasehold(&server, args).output().unwrap();
         assert_eq!(failed.status.code(), Some(69), "{args:?}: {}", stderr(&failed));
-        let told = object(&failed);
-        assert_eq!(told["exit_code"], 69);
-        assert!(told["error"].as_str().unwrap().contains("cannot be reached"), "{told}");
+        let answer = object(&failed);
+        assert_eq!(answer["exit_code"], 69);
+        assert!(answer["error"].as_str().unwrap().contains("cannot be reached"), "{answer}");
     }
 }
 

@@ -11,11 +11,11 @@ fn status(server: &RedisServer) -> Value {
 }
 
 #[test]
-fn fleets_move_while_they_run_and_hold_what_they_hold() {
+fn a_fleet_moves_while_it_runs_and_keeps_its_locks() {
     let server = RedisServer::start();
     let mut raw = server.raw();
     ok(&server, &["locks", "rollback", "--downtime"]);
-    // With a short grace it is told of a loss late, and a pause of the machine is none.
+    // With a short grace, the guard reports a loss late, and a pause of the machine is none.
     let args = ["run", "--lock", "a", "--ttl", "6s", "--grace", "500ms", "--", "sleep", "120"];
     let run = spawn(&server, &args);
     wait_for("the old lock", || raw.exists("t:lock:a").unwrap());

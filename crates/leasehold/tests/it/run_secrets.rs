@@ -78,10 +78,10 @@ fn errors_do_not_show_the_password_however_it_is_written() {
             &["redis-scan", "--url", url, "--file", "/dev/null"],
         ] {
             let failed = leasehold(&server, args).output().unwrap();
-            let told = [failed.stdout.clone(), failed.stderr.clone()].concat();
-            let told = String::from_utf8_lossy(&told);
-            assert!(matches!(failed.status.code(), Some(64 | 69)), "{args:?}: {told}");
-            assert!(!told.contains(SECRET) && told.contains("***"), "{args:?}: {told}");
+            let text = [failed.stdout.clone(), failed.stderr.clone()].concat();
+            let text = String::from_utf8_lossy(&text);
+            assert!(matches!(failed.status.code(), Some(64 | 69)), "{args:?}: {text}");
+            assert!(!text.contains(SECRET) && text.contains("***"), "{args:?}: {text}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! When this machine stood still. A lease is a promise about time: nobody who is not run can keep
-//! it, so what happens while a virtual machine waits for its processors says nothing about us.
+//! When this machine stood still. A lease is a promise about time, and a process that does not run
+//! cannot keep it: what happens while a virtual machine waits for its processors shows nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
