@@ -1,11 +1,12 @@
 //! Runs of flows and tasks.
 
+pub(crate) mod pauses;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::state::{State, StateType};
-use crate::transition;
 
 /// What runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -152,7 +153,7 @@ impl Run {
         self.updated_micros = at;
         let left = self.state.take();
         if self.kind == RunKind::FlowRun {
-            transition::remember(self, left.as_ref(), &state);
+            pauses::remember(self, left.as_ref(), &state);
         }
         self.state = Some(state);
     }

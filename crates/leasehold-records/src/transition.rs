@@ -12,7 +12,6 @@ use serde_json::{Map, Value};
 use crate::run::{Run, RunKind};
 use crate::state::{State, StateType};
 
-pub(crate) use self::pause::remember;
 pub use self::pause::resumed;
 
 /// The answer to a proposed state.

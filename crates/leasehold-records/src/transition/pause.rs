@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Verdict;
 use crate::run::Run;
+use crate::run::pauses::{key_of, keys};
 use crate::state::{State, StateType, micros_from_text};
 
 /// Why a flow run may not pause, if so.
@@ -101,50 +102,8 @@ pub fn resumed(id: Uuid, now_micros: i64) -> State {
     }
 }
 
-/// Adds a pause to the flow run's policy, where clients look for the pauses that it has seen.
-pub(crate) fn remember(run: &mut Run, was: Option<&State>, entered: &State) {
-    let was_over = was.is_some_and(|was| was.kind.is_terminal());
-    let is_retry = entered.kind == StateType::Scheduled && entered.name == "AwaitingRetry";
-    if (was_over && !entered.kind.is_terminal()) || is_retry {
-        // The flow runs from its beginning and pauses again.
-        if let Some(policy) = policy(run).filter(|policy| policy.contains_key("pause_keys")) {
-            policy.insert("pause_keys".to_owned(), Value::Array(Vec::new()));
-            policy.insert("resuming".to_owned(), false.into());
-        }
-    } else if entered.kind == StateType::Paused {
-        let Some(key) = key_of(entered).map(str::to_owned) else { return };
-        let mut known: Vec<_> = keys(run).map(str::to_owned).collect();
-        known.push(key);
-        if let Some(policy) = policy(run) {
-            policy.insert("pause_keys".to_owned(), known.into());
-        }
-    } else if was.is_some_and(|was| was.kind == StateType::Paused)
-        && let Some(policy) = policy(run)
-    {
-        policy.insert("resuming".to_owned(), true.into());
-    }
-}
-
 fn leaves_its_process(paused: &State) -> bool {
     paused.details.get("pause_reschedule").and_then(Value::as_bool) == Some(true)
-}
-
-fn key_of(paused: &State) -> Option<&str> {
-    paused.details.get("pause_key").and_then(Value::as_str)
-}
-
-fn keys(run: &Run) -> impl Iterator<Item = &str> {
-    let policy = run.details.get("empirical_policy");
-    let keys = policy.and_then(|policy| policy.get("pause_keys")?.as_array());
-    keys.into_iter().flatten().filter_map(Value::as_str)
-}
-
-fn policy(run: &mut Run) -> Option<&mut Map<String, Value>> {
-    let policy = run.details.entry("empirical_policy").or_insert_with(|| Map::new().into());
-    if policy.is_null() {
-        *policy = Map::new().into();
-    }
-    policy.as_object_mut()
 }
 
 fn ids(state: &State) -> Map<String, Value> {
