@@ -7,14 +7,10 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use leasehold_engine::Span;
 use leasehold_journal::MemoryJournal;
 use leasehold_node::Clock;
 use leasehold_records::{Bounds, Records};
-use leasehold_server::event_log::EventLog;
-use leasehold_server::evidence::Witness;
-use leasehold_server::records::Recorder;
-use leasehold_server::{App, Config, serve};
+use leasehold_server::{Config, Options, Server};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -43,21 +39,19 @@ pub fn run(data: &[u8]) {
 fn start() -> SocketAddr {
     let runtime = Runtime::new().expect("the runtime starts");
     let address = runtime.block_on(async {
-        let (ledger, running) = leasehold_node::start(MemoryJournal::default(), Clock::system())
-            .expect("an empty journal can be read");
         let folder = tempfile::tempdir().expect("there is room for a folder").keep();
         let records = Records::open(&folder, Bounds::default()).expect("the folder is empty");
-        let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
-        let silence_max = Span::from_seconds(540);
-        let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
-        let (log, logging) = EventLog::start(&ledger, recorder.clone(), 1_000);
-        let config = Config { park_seconds: 0.0, ..Config::default() };
-        let app = App::with_records(ledger, recorder, witness, log, config);
+        let options = Options {
+            config: Config { park_seconds: 0.0, connections_max: 64, ..Config::default() },
+            records: Some(records),
+            events_per_second_max: 1_000,
+            clock: Clock::system(),
+        };
+        let server =
+            Server::start(MemoryJournal::default(), options).expect("an empty journal can be read");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it listens");
-        let _parts = Box::leak(Box::new((running, recording, watch, logging)));
-        let stop = std::future::pending();
-        tokio::spawn(serve::serve(listener, app.into_service(), 64, stop));
+        tokio::spawn(Box::leak(Box::new(server)).serve(listener, std::future::pending()));
         address
     });
     Box::leak(Box::new(runtime));

@@ -1,24 +1,20 @@
-//! What every handler has at hand, and the router of all of them.
+//! What every handler has at hand.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use leasehold_engine::{Acquire, Span};
-use leasehold_node::{Answer, Handle, Notices, Unavailable, Wait};
+use axum::extract::FromRef;
+use leasehold_node::{Handle, Notices};
 
-use crate::access::gate::{Gate, Gated};
+use crate::access::gate::Gate;
 use crate::access::origin::Origins;
-use crate::acquire::near_names::Twins;
-use crate::acquire::polling::Places;
+use crate::acquire::Acquirer;
 use crate::config::Config;
-use crate::doors;
 use crate::event_log::EventLog;
-use crate::http::access_log::subject;
+use crate::http::access_log::{self, subject};
 use crate::http::quota::Crowd;
 use crate::http::sockets::Sockets;
 use crate::liveness::evidence::Witness;
 use crate::liveness::introductions::Introductions;
-use crate::liveness::joins::Joins;
 use crate::liveness::released::Released;
 use crate::records::Recorder;
 
@@ -28,22 +24,18 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     ledger: Handle,
-    /// The requests that are held open now.
-    held_open: Arc<Crowd>,
     recorder: Option<Recorder>,
     witness: Option<Witness>,
     event_log: Option<EventLog>,
     config: Config,
     gate: Gate,
-    places: Places,
+    acquirer: Acquirer,
     sockets: Sockets,
     streams: Arc<Crowd>,
     released: Released,
     introductions: Arc<Introductions>,
     notices: Notices,
-    origins: Origins,
-    joins: Joins,
-    twins: Twins,
+    origins: Arc<Origins>,
 }
 
 impl App {
@@ -71,59 +63,32 @@ impl App {
         config: Config,
     ) -> Self {
         let gate = Gate::new(&config);
-        let places = Places::default();
         let ledger = ledger.observed(subject::OBSERVER);
-        // Each request that waits has a connection, and holders need connections too, to renew. One
-        // address has half of the line at the most: it cannot keep all others out of it.
-        let held_open = Crowd::new(config.waiters_max, config.waiters_max.div_ceil(2));
         let sockets_max = config.connections_max.div_ceil(2);
         let sockets = Sockets::new(sockets_max);
         let streams_max = config.connections_max.div_ceil(4);
         let streams = Crowd::new(streams_max, streams_max.div_ceil(2));
-        let joins = Joins::new(ledger.clock().now());
+        let acquirer =
+            Acquirer::new(ledger.clone(), recorder.clone(), event_log.clone(), config.clone());
         Self(Arc::new(Inner {
             ledger,
-            held_open,
             recorder,
             witness,
             event_log,
             config,
             gate,
-            places,
+            acquirer,
             sockets,
             streams,
             released: Released::default(),
             introductions: Arc::default(),
             notices: Notices::default(),
-            origins: Origins::default(),
-            joins,
-            twins: Twins::default(),
+            origins: Arc::default(),
         }))
-    }
-
-    /// Everything that is served.
-    pub fn into_service(self) -> Gated {
-        let router = doors::router(self.clone());
-        Gated::new(self, router)
     }
 
     pub(crate) fn ledger(&self) -> &Handle {
         &self.0.ledger
-    }
-
-    /// Takes slots, and waits for them if they are not free. It takes a part of the share of the
-    /// line that the address `from` has, if that is known and one client's; without room there it
-    /// is refused at once.
-    pub(crate) async fn acquire(
-        &self,
-        acquire: Acquire,
-        wait: Wait,
-        from: Option<IpAddr>,
-    ) -> Result<Answer, Unavailable> {
-        let wants_to_wait = wait.span > Span::ZERO;
-        let member = wants_to_wait.then(|| self.0.held_open.enter(from)).flatten();
-        let span = if member.is_some() { wait.span } else { Span::ZERO };
-        self.ledger().acquire(acquire, Wait { span, ..wait }).await
     }
 
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
@@ -142,13 +107,14 @@ impl App {
         &self.0.config
     }
 
-    /// Whether a client that comes back is held open then, as things are now.
-    pub(crate) fn holds_open(&self, from: Option<IpAddr>) -> bool {
-        self.config().park_seconds > 0.0 && !self.0.held_open.is_full_for(from)
+    /// Whether each request is logged.
+    pub(crate) fn logs_requests(&self) -> bool {
+        access_log::is_on(self.config().has_access_log)
     }
 
-    pub(crate) fn places(&self) -> &Places {
-        &self.0.places
+    /// How clients that poll acquire.
+    pub(crate) fn acquirer(&self) -> &Acquirer {
+        &self.0.acquirer
     }
 
     pub(crate) fn sockets(&self) -> &Sockets {
@@ -174,20 +140,13 @@ impl App {
         &self.0.notices
     }
 
-    /// Which grants clients will tell of in events.
-    pub(crate) fn joins(&self) -> &Joins {
-        &self.0.joins
-    }
-
-    pub(crate) fn twins(&self) -> &Twins {
-        &self.0.twins
-    }
-
-    pub(crate) fn origins(&self) -> &Origins {
-        &self.0.origins
-    }
-
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
+    }
+}
+
+impl FromRef<App> for Arc<Origins> {
+    fn from_ref(app: &App) -> Self {
+        app.0.origins.clone()
     }
 }

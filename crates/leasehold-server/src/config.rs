@@ -3,9 +3,11 @@
 
 use leasehold_prefect::Settings;
 
-use crate::access::gate::{AllowedHost, Origin};
+use crate::access::pages::{AllowedHost, Origin};
 use crate::access::peer::TrustedProxies;
-use crate::http::serve::CONNECTIONS_MAX;
+
+/// How many connections are served at the most, where there are descriptors for so many.
+pub const CONNECTIONS_MAX: usize = 16_384;
 
 /// The settings of a server.
 #[derive(Clone, Debug)]

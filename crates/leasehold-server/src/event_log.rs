@@ -7,7 +7,9 @@
 
 mod budget;
 mod catch_up;
+pub(crate) mod client_event;
 mod client_events;
+pub(crate) mod convert;
 mod follower;
 mod prefect_events;
 mod tail;
@@ -24,14 +26,13 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::budget::Budget;
-pub use self::catch_up::catch_up;
-pub(crate) use self::client_events::ClientEvent;
+pub(crate) use self::catch_up::catch_up;
 use self::client_events::ClientEvents;
+pub(crate) use self::client_events::ClientRow;
 pub(crate) use self::follower::{FOLLOWED_BYTES_MAX, Follower};
 use self::tail::Tail;
 pub(crate) use self::tail::{Entry, RenderedEvent};
 use self::writer::{Inbox, LogWriter, Newest};
-use crate::doors::prefect::convert;
 use crate::ids;
 use crate::records::Recorder;
 
@@ -97,13 +98,13 @@ impl EventLog {
     }
 
     /// Logs an event that a client sent. Never waits.
-    pub(crate) fn note(&self, event: ClientEvent) {
+    pub(crate) fn note(&self, event: ClientRow) {
         self.client_events.note(event);
     }
 
     /// Logs an event of the server itself. Never waits.
     pub(crate) fn note_ours(&self, event: EventRow) {
-        self.client_events.note(ClientEvent::ours(event));
+        self.client_events.note(ClientRow::ours(event));
     }
 
     /// Follows the log behind `filter.after` until the server closes its streams.
@@ -142,9 +143,10 @@ impl EventLog {
 }
 
 impl LogTask {
-    /// Ends the streams of all subscribers.
-    pub fn close(&self) {
-        self.stage.send_replace(Stage::Closing);
+    /// What ends the streams of all subscribers.
+    pub(crate) fn closer(&self) -> impl FnOnce() + Send + use<> {
+        let stage = self.stage.clone();
+        move || _ = stage.send_replace(Stage::Closing)
     }
 
     /// Waits until all events are written. The ledger has stopped before.

@@ -7,8 +7,6 @@ use axum::http::HeaderMap;
 use axum::http::header;
 use axum::http::request::Parts;
 
-use crate::app::App;
-
 /// The Prefect client that sends a request, if one does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct PrefectClient {
@@ -31,10 +29,10 @@ impl PrefectClient {
     }
 }
 
-impl FromRequestParts<App> for PrefectClient {
+impl<S: Sync> FromRequestParts<S> for PrefectClient {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(Self::of(&parts.headers))
     }
 }

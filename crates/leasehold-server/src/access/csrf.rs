@@ -7,11 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use leasehold_engine::{Span, Timestamp};
-use leasehold_prefect::system::CsrfToken;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::doors::prefect::convert;
 use crate::ids;
 
 /// How long a token is valid.
@@ -32,17 +30,18 @@ struct Tokens {
     order: VecDeque<String>,
 }
 
-#[derive(Debug)]
-struct Token {
-    id: Uuid,
-    created: Timestamp,
-    token: String,
-    expires: Timestamp,
+/// A token of one client.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    pub(crate) id: Uuid,
+    pub(crate) created: Timestamp,
+    pub(crate) token: String,
+    pub(crate) expires: Timestamp,
 }
 
 impl CsrfTokens {
     /// A new token for a client; its old one is void.
-    pub(crate) fn issue(&self, client: &str, now: Timestamp) -> CsrfToken {
+    pub(crate) fn issue(&self, client: &str, now: Timestamp) -> Token {
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (id, created) = match tokens.by_client.get(client) {
             Some(known) => (known.id, known.created),
@@ -53,21 +52,14 @@ impl CsrfTokens {
         };
         let token = format!("{}{}", ids::random().simple(), ids::random().simple());
         let expires = now + TOKEN_TTL;
-        let answer = CsrfToken {
-            id,
-            created: convert::timestamp(created),
-            updated: convert::timestamp(now),
-            token: token.clone(),
-            client: client.to_owned(),
-            expiration: convert::timestamp(expires),
-        };
-        tokens.by_client.insert(client.to_owned(), Token { id, created, token, expires });
+        let issued = Token { id, created, token, expires };
+        tokens.by_client.insert(client.to_owned(), issued.clone());
         if tokens.order.len() > CLIENTS_MAX
             && let Some(first) = tokens.order.pop_front()
         {
             tokens.by_client.remove(&first);
         }
-        answer
+        issued
     }
 
     /// Whether this is the client's token, and still valid.

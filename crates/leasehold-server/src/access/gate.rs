@@ -1,180 +1,56 @@
 //! Who may come in: pages in a browser first, then CSRF, authentication, and the version of the
 //! API, in the order in which the recorded server looks at them.
 
-mod head;
-mod pages;
-mod unread;
-
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::net::IpAddr;
-use std::task::{Context, Poll};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::future::RouteFuture;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, header};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use futures_util::future::{BoxFuture, Either, FutureExt};
-use http_body::Body as HttpBody;
+use leasehold_engine::Timestamp;
 use subtle::ConstantTimeEq;
-use tower::{BoxError, Service};
 
-pub(crate) use self::head::Unsound;
-pub(crate) use self::pages::Foreign;
-use self::pages::Pages;
-pub use self::pages::{AllowedHost, NoName, Origin};
 use crate::access::csrf::CsrfTokens;
+use crate::access::head::{self, Unsound};
+use crate::access::pages::{Foreign, Pages};
 use crate::access::peer::Peer;
-use crate::app::App;
 use crate::config::Config;
-use crate::doors;
-use crate::doors::prefect::unserved::{self, Asked};
-use crate::http::access_log::{self, Entry};
-use crate::http::error::ApiError;
-use crate::http::log_throttle::Rarely;
+use crate::log_throttle::LogThrottle;
 
 const CSRF_TOKEN: &str = "prefect-csrf-token";
 const CSRF_CLIENT: &str = "prefect-csrf-client";
 const API_VERSION: &str = "x-prefect-api-version";
 const API_VERSION_MIN: [u64; 3] = [0, 8, 0];
 
-/// The 401 of the paths that are ours alone, whose errors all have a `detail`.
-const UNAUTHORIZED_AT_OURS: &str = r#"{"detail":"The server wants its auth string, and it is missing or wrong.","exception_message":"Unauthorized"}"#;
+/// Why a request is refused before any route.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// 400 or 501: a head that others may read differently.
+    Unsound(Unsound),
+    /// 403: a page in a browser that is not ours.
+    ForeignPage(Foreign),
+    /// 403: a write without a valid CSRF token.
+    Csrf(&'static str),
+    /// 401.
+    Unauthorized,
+    /// 403: a WebSocket without credentials.
+    NoSocket,
+    /// 400: the client speaks another version of the API.
+    Version(String),
+}
 
 /// What a request has to show before it is looked at.
 pub(crate) struct Gate {
     authorization: Option<Authorization>,
     csrf: Option<CsrfTokens>,
     pages: Pages,
-    refused_pages: Rarely,
-    failed_logins: Rarely,
+    refused_pages: LogThrottle,
+    failed_logins: LogThrottle,
 }
 
 /// What clients must send: the string, and how it stands in `Authorization` after the scheme.
 struct Authorization {
     credentials: String,
     auth_string: String,
-}
-
-/// Everything that is served, behind the gate. It stands before the router and not around each
-/// route: bodies are not looked at before the path is known, and a request that is let through
-/// costs no more for it.
-#[derive(Clone)]
-pub struct Gated {
-    app: App,
-    router: Router,
-}
-
-impl Gated {
-    pub(crate) fn new(app: App, router: Router) -> Self {
-        Self { app, router }
-    }
-
-    pub(crate) fn app(&self) -> &App {
-        &self.app
-    }
-
-    /// The answer to a path that no route of the recorded server matches as ours would.
-    fn unknown<B>(&self, request: &Request<B>) -> ApiError {
-        let asked = Asked {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            peer: request.extensions().get().copied(),
-        };
-        unserved::refuse(&self.app, &asked, ApiError::PathNotFound)
-    }
-}
-
-impl<B> Service<Request<B>> for Gated
-where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<Passed, BoxFuture<'static, Result<Response, Infallible>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let origin = self.app.gate().pages.allowed(request.headers().get(header::ORIGIN)).cloned();
-        let is_plain = request.body().is_end_stream() && origin.is_none();
-        if is_plain && !access_log::is_on(&self.app) {
-            return Either::Left(self.pass(request));
-        }
-        if access_log::is_on(&self.app) {
-            let entry = Entry::begin(&self.app, &request);
-            let (app, answer) = (self.app.clone(), self.attend(request, origin));
-            return Either::Right(async move { Ok(entry.log(&app, answer).await) }.boxed());
-        }
-        Either::Right(self.attend(request, origin).map(Ok).boxed())
-    }
-}
-
-/// An answer: at once to what is refused, else a route's.
-type Passed = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
-
-impl Gated {
-    /// Answers a request of which more is to be seen to than the answer. What is passed on is passed
-    /// on at once: a future that is polled costs by its size, and carries neither request nor router.
-    fn attend<B>(
-        &mut self,
-        request: Request<B>,
-        origin: Option<HeaderValue>,
-    ) -> impl Future<Output = Response> + Send + use<B>
-    where
-        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
-    {
-        let passed = if origin.is_some() && pages::is_preflight(&request) {
-            None
-        } else {
-            let is_awaited = unread::is_awaited(request.headers());
-            let (parts, body) = request.into_parts();
-            let (lent, lender) = unread::lend(body);
-            Some((self.pass(Request::from_parts(parts, lent)), lender, is_awaited))
-        };
-        async move {
-            let mut response = match passed {
-                None => StatusCode::NO_CONTENT.into_response(),
-                Some((answer, lender, is_awaited)) => {
-                    let Ok(mut response) = answer.await;
-                    if let Some(left) = lender.left() {
-                        Box::pin(unread::settle(left, is_awaited, &mut response)).await;
-                    }
-                    response
-                }
-            };
-            if let Some(origin) = origin {
-                pages::let_read(&mut response, origin);
-            }
-            response
-        }
-    }
-
-    fn pass<B>(&mut self, request: Request<B>) -> Passed
-    where
-        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-    {
-        let refused = match self.app.gate().check(&self.app, &request) {
-            Ok(()) if doors::is_known(request.uri().path()) => None,
-            Ok(()) => Some(self.unknown(&request)),
-            Err(error) => Some(error),
-        };
-        let Some(error) = refused else { return Either::Right(self.router.call(request)) };
-        let mut response = error.into_response();
-        if response.status() == StatusCode::UNAUTHORIZED && doors::is_ours(request.uri().path()) {
-            *response.body_mut() = Body::from(UNAUTHORIZED_AT_OURS);
-        }
-        if request.method() == Method::HEAD {
-            *response.body_mut() = Body::empty();
-        }
-        Either::Left(ready(Ok(response)))
-    }
 }
 
 impl Gate {
@@ -187,8 +63,8 @@ impl Gate {
             authorization,
             csrf: config.is_csrf_protected.then(CsrfTokens::default),
             pages: Pages::new(config.allowed_hosts.clone(), config.cors_origins.clone()),
-            refused_pages: Rarely::default(),
-            failed_logins: Rarely::default(),
+            refused_pages: LogThrottle::default(),
+            failed_logins: LogThrottle::default(),
         }
     }
 
@@ -207,34 +83,48 @@ impl Gate {
         })
     }
 
-    fn check<B>(&self, app: &App, request: &Request<B>) -> Result<(), ApiError> {
-        head::check(request).map_err(ApiError::Unsound)?;
+    /// The origin of a page that the operator allowed, if the request comes from one.
+    pub(crate) fn allowed_origin<'headers>(
+        &self,
+        headers: &'headers HeaderMap,
+    ) -> Option<&'headers HeaderValue> {
+        self.pages.allowed(headers.get(header::ORIGIN))
+    }
+
+    /// Refuses a request that may not come in. `is_socket_path` says whether its path is that of
+    /// a WebSocket, which authenticates by its first message.
+    pub(crate) fn check<B>(
+        &self,
+        request: &Request<B>,
+        is_socket_path: bool,
+        now: Timestamp,
+    ) -> Result<(), Refused> {
+        head::check(request).map_err(Refused::Unsound)?;
         let headers = request.headers();
         let is_write = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         let page = self.pages.check(request.method(), headers, is_websocket(headers));
-        page.map_err(|foreign| self.refuse_page(app, request, foreign))?;
+        page.map_err(|foreign| self.refuse_page(request, foreign, now))?;
         if let Some(csrf) = self.csrf.as_ref().filter(|_| is_write) {
-            let token = text(headers, CSRF_TOKEN).ok_or(ApiError::Csrf("Missing CSRF token."))?;
+            let token = text(headers, CSRF_TOKEN).ok_or(Refused::Csrf("Missing CSRF token."))?;
             let client =
-                text(headers, CSRF_CLIENT).ok_or(ApiError::Csrf("Missing client identifier."))?;
-            if !csrf.is_valid(client, token, app.ledger().clock().now()) {
-                return Err(ApiError::Csrf("Invalid CSRF token or client identifier."));
+                text(headers, CSRF_CLIENT).ok_or(Refused::Csrf("Missing client identifier."))?;
+            if !csrf.is_valid(client, token, now) {
+                return Err(Refused::Csrf("Invalid CSRF token or client identifier."));
             }
         }
         let path = request.uri().path();
         if let Some(authorization) = &self.authorization {
-            // WebSockets authenticate by their first message.
-            let is_socket = request.method() == Method::GET && is_websocket(headers);
-            // Without the headers of one they are refused in any case, with a sentence.
             let is_get = request.method() == Method::GET;
-            let is_open = is_open(request.method(), path) || (is_get && doors::is_socket(path));
+            // Without the headers of one they are refused in any case, with a sentence.
+            let is_open = is_open(request.method(), path) || (is_get && is_socket_path);
             let given = text(headers, header::AUTHORIZATION.as_str()).unwrap_or_default();
             if !is_open && !authorization.is_met_by(given) {
                 if !given.is_empty() {
                     let peer = request.extensions().get::<Peer>();
-                    self.note_failed_login(app, peer.map(|peer| peer.address()), path);
+                    self.note_failed_login(peer.map(|peer| peer.address()), path, now);
                 }
-                return Err(if is_socket { ApiError::NoSocket } else { ApiError::Unauthorized });
+                let is_socket = is_get && is_websocket(headers);
+                return Err(if is_socket { Refused::NoSocket } else { Refused::Unauthorized });
             }
         }
         match text(headers, API_VERSION) {
@@ -243,21 +133,21 @@ impl Gate {
         }
     }
 
-    /// Somebody came with a wrong password.
-    pub(crate) fn note_failed_login(&self, app: &App, client: Option<IpAddr>, path: &str) {
-        if let Some(more) = self.failed_logins.is_due(app.ledger().clock().now()) {
+    /// Logs a wrong password.
+    pub(crate) fn note_failed_login(&self, client: Option<IpAddr>, path: &str, now: Timestamp) {
+        if let Some(more) = self.failed_logins.is_due(now) {
             let client = client.map(tracing::field::display);
             tracing::info!(client, ?path, more, "a login failed");
         }
     }
 
-    /// A page shows its user hardly anything of a refusal, so that the log has to.
-    fn refuse_page<B>(&self, app: &App, request: &Request<B>, foreign: Foreign) -> ApiError {
-        if let Some(more) = self.refused_pages.is_due(app.ledger().clock().now()) {
+    /// Logs the refusal as well: a page shows its user hardly anything of it.
+    fn refuse_page<B>(&self, request: &Request<B>, foreign: Foreign, now: Timestamp) -> Refused {
+        if let Some(more) = self.refused_pages.is_due(now) {
             let (method, path) = (request.method(), request.uri().path());
             tracing::warn!(%method, ?path, more, "a page in a browser was refused: {foreign}");
         }
-        ApiError::ForeignPage(foreign)
+        Refused::ForeignPage(foreign)
     }
 }
 
@@ -285,16 +175,16 @@ fn has_version(path: &str) -> bool {
     path.starts_with("/api/") && !matches!(path, "/api/health" | "/api/version" | "/api/ready")
 }
 
-fn check_version(version: &str) -> Result<(), ApiError> {
+fn check_version(version: &str) -> Result<(), Refused> {
     let numbers: Option<Vec<u64>> = version.split('.').map(|part| part.parse().ok()).collect();
     let Some(numbers) = numbers.filter(|numbers| numbers.len() == 3) else {
-        return Err(ApiError::Version(format!(
+        return Err(Refused::Version(format!(
             "Invalid X-PREFECT-API-VERSION header format.Expected header in format 'x.y.z' but \
              received {version}"
         )));
     };
     if numbers.as_slice() < API_VERSION_MIN.as_slice() {
-        return Err(ApiError::Version(format!(
+        return Err(Refused::Version(format!(
             "The request specified API version {version} but this server requires version 0.8.0 \
              or higher."
         )));

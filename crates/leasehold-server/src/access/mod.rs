@@ -3,6 +3,8 @@
 pub(crate) mod agent;
 pub(crate) mod csrf;
 pub(crate) mod gate;
+pub(crate) mod head;
 pub(crate) mod identity;
 pub(crate) mod origin;
+pub(crate) mod pages;
 pub mod peer;

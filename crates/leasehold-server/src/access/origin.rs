@@ -8,14 +8,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use leasehold_engine::{Named, Origin as Said};
 
 use crate::access::identity::Identity;
 use crate::access::peer::Peer;
-use crate::app::App;
 
 /// More characters of a header are not kept.
 const CHARACTERS_MAX: usize = 255;
@@ -40,12 +39,17 @@ impl Origin {
     }
 }
 
-impl FromRequestParts<App> for Origin {
+impl<S> FromRequestParts<S> for Origin
+where
+    Arc<Origins>: FromRef<S>,
+    S: Sync,
+{
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<Peer>().copied();
-        let said = app.origins().shared(&Seen::new(peer.map(Peer::address), &parts.headers));
+        let said = Arc::<Origins>::from_ref(state)
+            .shared(&Seen::new(peer.map(Peer::address), &parts.headers));
         Ok(Self { peer, said, identity: Identity::of(&parts.headers) })
     }
 }

@@ -1,31 +1,60 @@
-//! How every door acquires: with patience for clients that poll, and a grant that is given
-//! back unless its client gets it.
+//! How every door acquires: with patience for clients that poll, and a grant that is undone unless
+//! its client gets it.
 
 pub(crate) mod lease_id;
 pub(crate) mod near_names;
 pub(crate) mod polling;
 pub(crate) mod retry;
 
-use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use leasehold_engine::{Acquire, Acquired, Hold, Outcome, Refusal, Span, Ticket};
-use leasehold_node::{Undo, Wait};
+use leasehold_engine::{Acquire, Acquired, Hold, LeaseId, Outcome, Refusal, Span, Ticket};
+use leasehold_node::{Answer, Handle, Notices, Unavailable, Undo, Wait};
 
+use self::near_names::NearNames;
+use self::polling::{Caller, Kept, Places, Standing, Visit};
 use crate::access::identity::ClientId;
 use crate::access::origin::Origin;
-use crate::acquire::polling::{Caller, Kept, Standing};
-use crate::app::App;
-use crate::http::error::ApiError;
-use crate::liveness::joins;
+use crate::config::Config;
+use crate::event_log::EventLog;
+use crate::http::quota::Crowd;
+use crate::liveness::joins::{self, Joins};
+use crate::records::Recorder;
 
-/// Which door is asked.
+/// Acquires for clients that poll.
+pub(crate) struct Acquirer {
+    ledger: Handle,
+    recorder: Option<Recorder>,
+    config: Config,
+    places: Places,
+    /// The requests that are held open now.
+    held_open: Arc<Crowd>,
+    /// Which grants clients will report in events.
+    joins: Joins,
+    near_names: NearNames,
+    warned: Notices,
+}
+
+/// Whether a client may be a try-lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
-    /// That of all limits. A refusal there may be what its client wanted to know.
-    Limits,
-    /// That of tags, whose clients always wait.
-    Tags,
+pub(crate) enum Patience {
+    /// The client may want to know only whether there is room now.
+    Unknown,
+    /// The clients of tags always wait.
+    Waits,
+}
+
+/// Why nothing was acquired.
+#[derive(Debug)]
+pub(crate) enum NotAcquired {
+    /// No room. The client may come back.
+    Refused(Box<Refusal>, ComeBack),
+    /// No answer of the ledger.
+    Unavailable(Unavailable),
+    /// A defect of ours: an outcome of another command.
+    Unexpected,
 }
 
 /// How a client is asked to come back.
@@ -37,10 +66,10 @@ pub(crate) struct ComeBack {
     pub(crate) cookie: Option<HeaderValue>,
 }
 
-/// A place that a client has come back to. It is kept again unless the client is answered: a
-/// connection that broke is made anew.
-struct Claimed<'app> {
-    app: &'app App,
+/// A place that a client has come back to. It is kept again unless the client is answered: a client
+/// whose connection broke connects again.
+struct Claimed<'all> {
+    all: &'all Acquirer,
     caller: Caller,
     place: Option<Ticket>,
 }
@@ -48,7 +77,7 @@ struct Claimed<'app> {
 impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.place {
-            self.app.places().keep(
+            self.all.places.keep(
                 self.caller,
                 Kept {
                     ticket,
@@ -56,7 +85,7 @@ impl Drop for Claimed<'_> {
                     lease: None,
                     // Its client may have given up, and try a lock next.
                     standing: Standing::Refused { early: 0 },
-                    refused_at: self.app.ledger().clock().now(),
+                    refused_at: self.all.ledger.clock().now(),
                     asked: Span::ZERO,
                 },
             );
@@ -64,74 +93,135 @@ impl Drop for Claimed<'_> {
     }
 }
 
-/// Acquires for a client that polls: refused at once until it has shown that it waits, held open in
-/// its place from then on. A refusal says `sentence`.
-pub(crate) async fn acquire(
-    app: &App,
-    door: Door,
-    origin: Origin,
-    mut acquire: Acquire,
-    sentence: impl FnOnce(&Refusal) -> Cow<'static, str>,
-) -> Result<(Acquired, Undo), ApiError> {
-    let (ledger, places) = (app.ledger(), app.places());
-    let from = origin.counted();
-    let mut caller = places.caller(origin.peer, origin.identity, &acquire);
-    acquire.origin = origin.said;
-    let expected = joins::expected(&acquire);
-    let wants = acquire.wants.clone();
-    let mut visit = places.claim(caller, ledger.clock().now());
-    let span = match visit.standing {
-        Standing::Proven => Span::from_seconds_f64(app.config().park_seconds),
-        Standing::Tested | Standing::Refused { .. } => Span::ZERO,
-    };
-    if let (Hold::Lease { id, .. } | Hold::Holder { id, .. }, Some(lease)) =
-        (&mut acquire.hold, visit.lease)
-    {
-        *id = lease;
+impl Acquirer {
+    pub(crate) fn new(
+        ledger: Handle,
+        recorder: Option<Recorder>,
+        event_log: Option<EventLog>,
+        config: Config,
+    ) -> Self {
+        let joins = Joins::new(ledger.clock().now());
+        let near_names = NearNames::new(ledger.clone(), event_log);
+        // Each request that waits has a connection, and holders need connections too, to renew. One
+        // address has half of the line at the most: it cannot keep all others out of it.
+        let held_open = Crowd::new(config.waiters_max, config.waiters_max.div_ceil(2));
+        let (places, warned) = (Places::default(), Notices::default());
+        Self { ledger, recorder, config, places, held_open, joins, near_names, warned }
     }
-    let lease = acquire.hold.lease();
-    let mut claimed = Claimed { app, caller, place: visit.place };
-    if span > Span::ZERO {
-        joins::recorded::identify(app, &mut acquire).await;
-    }
-    let wait = Wait { span, priority: 0, place: visit.place };
-    let (outcome, undo) = app.acquire(acquire, wait, from).await?.into_parts();
-    claimed.place = None;
-    let Outcome::Acquired(acquired) = outcome else { return Err(ApiError::Unexpected) };
-    if let Acquired::Granted(grant) = &acquired {
-        near_names::look_for(app, &wants, grant);
-        if let Some((holder, origin)) = expected {
-            app.joins().granted(grant, holder, origin, ledger.clock().now());
-        }
-    }
-    let Acquired::Refused(refusal) = acquired else { return Ok((acquired, undo)) };
 
-    let are_cookies_lost = places.refuse(caller, &mut visit, ledger.clock().now());
-    if are_cookies_lost && app.notices().is_new(("cookies", from), ledger.clock().now()) {
-        let address = from.map(tracing::field::display);
-        tracing::info!(
-            address,
-            "no client comes back with the cookie that its refusal gave it. If these clients wait, \
-             a proxy drops cookies, and they poll: let it pass Cookie and Set-Cookie"
-        );
+    /// The grants that clients will report in events.
+    pub(crate) fn joins(&self) -> &Joins {
+        &self.joins
     }
-    let after_seconds = match door {
-        Door::Limits => retry::after_seconds(&refusal, app.config(), app.holds_open(from), &visit),
-        Door::Tags => retry::after_seconds_of_tags(app.config(), app.holds_open(from)),
-    };
-    let mut cookie = None;
-    if let Some(ticket) = refusal.place
-        && app.config().park_seconds > 0.0
-    {
-        if origin.identity.client.is_none() {
-            let (client, given) = ClientId::new();
-            cookie = given;
-            caller = places.known_as(caller, client);
+
+    pub(crate) fn near_names(&self) -> &NearNames {
+        &self.near_names
+    }
+
+    /// Takes slots, and waits for them if they are not free. It takes a part of the share of the line
+    /// that the address `from` has, if that is known and one client's; without room there it is
+    /// refused at once.
+    pub(crate) async fn wait(
+        &self,
+        acquire: Acquire,
+        wait: Wait,
+        from: Option<IpAddr>,
+    ) -> Result<Answer, Unavailable> {
+        let wants_to_wait = wait.span > Span::ZERO;
+        let member = wants_to_wait.then(|| self.held_open.enter(from)).flatten();
+        let span = if member.is_some() { wait.span } else { Span::ZERO };
+        self.ledger.acquire(acquire, Wait { span, ..wait }).await
+    }
+
+    /// Acquires for a client that polls: refused at once until it has shown that it waits, held open
+    /// in its place from then on.
+    pub(crate) async fn acquire(
+        &self,
+        patience: Patience,
+        origin: Origin,
+        mut acquire: Acquire,
+    ) -> Result<(Acquired, Undo), NotAcquired> {
+        let (ledger, places) = (&self.ledger, &self.places);
+        let from = origin.counted();
+        let caller = places.caller(origin.peer, origin.identity, &acquire);
+        acquire.origin = origin.said.clone();
+        let expected = joins::expected(&acquire);
+        let wants = acquire.wants.clone();
+        let visit = places.claim(caller, ledger.clock().now());
+        let span = match visit.standing {
+            Standing::Proven => Span::from_seconds_f64(self.config.park_seconds),
+            Standing::Tested | Standing::Refused { .. } => Span::ZERO,
+        };
+        if let (Hold::Lease { id, .. } | Hold::Holder { id, .. }, Some(lease)) =
+            (&mut acquire.hold, visit.lease)
+        {
+            *id = lease;
         }
-        let standing = if door == Door::Tags { Standing::Proven } else { visit.standing };
-        let refused_at = ledger.clock().now();
-        let asked = Span::from_seconds_f64(after_seconds);
-        places.keep(caller, Kept { ticket, lease, standing, refused_at, asked });
+        let lease = acquire.hold.lease();
+        let mut claimed = Claimed { all: self, caller, place: visit.place };
+        if span > Span::ZERO {
+            joins::recorded::identify(self.recorder.as_ref(), &mut acquire).await;
+        }
+        let wait = Wait { span, priority: 0, place: visit.place };
+        let answer = self.wait(acquire, wait, from).await.map_err(NotAcquired::Unavailable)?;
+        let (outcome, undo) = answer.into_parts();
+        claimed.place = None;
+        let Outcome::Acquired(acquired) = outcome else { return Err(NotAcquired::Unexpected) };
+        if let Acquired::Granted(grant) = &acquired {
+            self.near_names.look_up(&wants, grant);
+            if let Some((holder, origin)) = expected {
+                self.joins.granted(grant, holder, origin, ledger.clock().now());
+            }
+        }
+        let Acquired::Refused(refusal) = acquired else { return Ok((acquired, undo)) };
+        let refused = Refused { patience, origin, caller, visit, lease };
+        let come_back = self.come_back(&refusal, refused);
+        Err(NotAcquired::Refused(Box::new(refusal), come_back))
     }
-    Err(ApiError::Locked(sentence(&refusal), Some(ComeBack { after_seconds, cookie })))
+
+    /// When a refused client should come back, and the place that is kept for it.
+    fn come_back(&self, refusal: &Refusal, refused: Refused) -> ComeBack {
+        let Refused { patience, origin, mut caller, mut visit, lease } = refused;
+        let (clock, from) = (self.ledger.clock(), origin.counted());
+        let are_cookies_lost = self.places.refuse(caller, &mut visit, clock.now());
+        if are_cookies_lost && self.warned.is_new(from, clock.now()) {
+            let address = from.map(tracing::field::display);
+            tracing::info!(
+                address,
+                "no client comes back with the cookie that its refusal gave it. If these clients \
+                 wait, a proxy drops cookies, and they poll: let it pass Cookie and Set-Cookie"
+            );
+        }
+        // Whether a client that comes back is held open then, as things are now.
+        let holds_open = self.config.park_seconds > 0.0 && !self.held_open.is_full_for(from);
+        let after_seconds = match patience {
+            Patience::Unknown => retry::after_seconds(refusal, &self.config, holds_open, &visit),
+            Patience::Waits => retry::after_seconds_of_tags(&self.config, holds_open),
+        };
+        let mut cookie = None;
+        if let Some(ticket) = refusal.place
+            && self.config.park_seconds > 0.0
+        {
+            if origin.identity.client.is_none() {
+                let (client, given) = ClientId::new();
+                cookie = given;
+                caller = self.places.known_as(caller, client);
+            }
+            let standing =
+                if patience == Patience::Waits { Standing::Proven } else { visit.standing };
+            let refused_at = clock.now();
+            let asked = Span::from_seconds_f64(after_seconds);
+            self.places.keep(caller, Kept { ticket, lease, standing, refused_at, asked });
+        }
+        ComeBack { after_seconds, cookie }
+    }
+}
+
+/// A request that was refused.
+struct Refused {
+    patience: Patience,
+    origin: Origin,
+    caller: Caller,
+    visit: Visit,
+    lease: Option<LeaseId>,
 }

@@ -1,81 +1,103 @@
-//! Limits that were asked for and do not exist, beside others that are meant: `tag:ocr` where the
-//! limit is called `ocr`, or the other way round, or with other capitals. Such a request is granted
-//! and limits nothing (contract C10). Its client is answered as the contract has it; the log says
-//! it once for each name.
+//! Requests for limits that do not exist, while one of nearly the same name does: `tag:ocr` where
+//! the limit is `ocr`, or the other way round, or with other capitals. Such a request is granted and
+//! limits nothing (contract C10). Its client is answered as the contract says; the log warns once for
+//! each name.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use leasehold_engine::{Command, Grant, Outcome, Query, Span, Timestamp, Want};
-use leasehold_node::Answer;
+use leasehold_node::{Answer, Handle, Notices};
 use leasehold_records::EventRow;
 
-use crate::app::App;
+use crate::event_log::EventLog;
 use crate::ids;
 
-/// How long a name is not looked for again.
+/// A name is looked up once in so long.
 const PERIOD: Span = Span::from_seconds(60);
-/// More names are not looked for in one period.
+/// At most so many names are looked up in one period.
 const NAMES_MAX: usize = 1_024;
 
-/// Which names were looked for lately.
+/// Finds the limits whose names are near, and warns of them.
+#[derive(Clone, Debug)]
+pub(crate) struct NearNames(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ledger: Handle,
+    event_log: Option<EventLog>,
+    recent: Recent,
+    warned: Notices,
+}
+
+/// The names that were looked up in the current period.
 #[derive(Debug, Default)]
-pub(crate) struct Twins(Mutex<Lately>);
+struct Recent(Mutex<Names>);
 
 #[derive(Debug, Default)]
-struct Lately {
+struct Names {
     names: HashSet<Arc<str>>,
     until: Timestamp,
 }
 
-impl Twins {
-    /// Whether a name is to be looked for now.
+impl Recent {
+    /// Whether to look a name up now.
     fn is_due(&self, name: &Arc<str>, now: Timestamp) -> bool {
-        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lately.until <= now {
-            *lately = Lately { names: HashSet::new(), until: now + PERIOD };
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.until <= now {
+            *names = Names { names: HashSet::new(), until: now + PERIOD };
         }
-        lately.names.len() < NAMES_MAX && lately.names.insert(name.clone())
+        names.names.len() < NAMES_MAX && names.names.insert(name.clone())
     }
 }
 
-/// Looks, behind the answer, for the limits that were meant by the names that no limit has.
-pub(crate) fn look_for(app: &App, wants: &[Want], grant: &Grant) {
-    if grant.limits.len() >= wants.len() {
-        return;
+impl NearNames {
+    pub(crate) fn new(ledger: Handle, event_log: Option<EventLog>) -> Self {
+        let (recent, warned) = (Recent::default(), Notices::default());
+        Self(Arc::new(Inner { ledger, event_log, recent, warned }))
     }
-    let now = app.ledger().clock().now();
-    let is_there = |want: &&Want| grant.limits.iter().any(|limit| limit.name == want.name);
-    let missing = wants.iter().filter(|want| !is_there(want)).map(|want| want.name.clone());
-    let due: Vec<_> = missing.filter(|name| app.twins().is_due(name, now)).collect();
-    if !due.is_empty() {
-        let app = app.clone();
-        tokio::spawn(async move { tell(&app, due).await });
+
+    /// Looks up the wanted names that no limit of a grant has. The request is answered meanwhile.
+    pub(crate) fn look_up(&self, wants: &[Want], grant: &Grant) {
+        if grant.limits.len() >= wants.len() {
+            return;
+        }
+        let now = self.0.ledger.clock().now();
+        let exists = |want: &&Want| grant.limits.iter().any(|limit| limit.name == want.name);
+        let missing = wants.iter().filter(|want| !exists(want)).map(|want| want.name.clone());
+        let due: Vec<_> = missing.filter(|name| self.0.recent.is_due(name, now)).collect();
+        if !due.is_empty() {
+            let inner = self.0.clone();
+            tokio::spawn(async move { inner.warn(due).await });
+        }
     }
 }
 
-async fn tell(app: &App, names: Vec<Arc<str>>) {
-    let read = app.ledger().send(Command::Read(Query::Near(names))).await;
-    let Ok(Outcome::Near(pairs)) = read.map(Answer::keep) else { return };
-    let now = app.ledger().clock().now();
-    for (asked, near) in pairs {
-        if !app.notices().is_new(("limit.missing", &*asked), now) {
-            continue;
+impl Inner {
+    async fn warn(&self, names: Vec<Arc<str>>) {
+        let read = self.ledger.send(Command::Read(Query::Near(names))).await;
+        let Ok(Outcome::Near(pairs)) = read.map(Answer::keep) else { return };
+        let now = self.ledger.clock().now();
+        for (asked, near) in pairs {
+            if !self.warned.is_new(&*asked, now) {
+                continue;
+            }
+            tracing::warn!(
+                limit = %asked.escape_debug(),
+                near = %near.escape_debug(),
+                "a limit that does not exist was asked for, which limits nothing. A limit with \
+                 nearly this name exists: check which one is meant."
+            );
+            let Some(log) = &self.event_log else { continue };
+            let reason = format!(
+                "it was asked for and does not exist, so nothing is limited; '{near}' exists"
+            );
+            log.note_ours(EventRow {
+                limit: Some(asked.to_string()),
+                reason: Some(reason),
+                ..EventRow::new(ids::at(now.as_micros()), "limit.missing", now.as_micros())
+            });
         }
-        tracing::warn!(
-            limit = %asked.escape_debug(),
-            near = %near.escape_debug(),
-            "a limit that does not exist was asked for, which limits nothing. A limit with nearly \
-             this name exists: check which one is meant."
-        );
-        let Some(log) = app.event_log() else { continue };
-        let reason =
-            format!("it was asked for and does not exist, so nothing is limited; '{near}' exists");
-        log.note_ours(EventRow {
-            limit: Some(asked.to_string()),
-            reason: Some(reason),
-            ..EventRow::new(ids::at(now.as_micros()), "limit.missing", now.as_micros())
-        });
     }
 }
 
@@ -85,13 +107,13 @@ mod tests {
 
     #[test]
     fn a_name_is_looked_for_once_in_a_while_and_a_flood_of_names_is_bounded() {
-        let twins = Twins::default();
+        let recent = Recent::default();
         let at = |seconds| Timestamp::from_micros(1) + Span::from_seconds(seconds);
         let name = |number: usize| Arc::from(number.to_string());
-        assert!(twins.is_due(&name(0), at(0)));
-        assert!(!twins.is_due(&name(0), at(59)));
-        let due = (0..10_000).filter(|number| twins.is_due(&name(*number), at(59))).count();
+        assert!(recent.is_due(&name(0), at(0)));
+        assert!(!recent.is_due(&name(0), at(59)));
+        let due = (0..10_000).filter(|number| recent.is_due(&name(*number), at(59))).count();
         assert_eq!(due, NAMES_MAX - 1);
-        assert!(twins.is_due(&name(0), at(60)));
+        assert!(recent.is_due(&name(0), at(60)));
     }
 }

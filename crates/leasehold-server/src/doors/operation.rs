@@ -9,7 +9,7 @@ use leasehold_prefect::{Body, Invalid, Refused, Schemas};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-use super::native::ours::is_ours;
+use super::native::paths::is_native;
 use crate::app::App;
 
 const RESPONSES: &str = "#/components/responses/";
@@ -130,7 +130,7 @@ impl Operation {
 
     fn with_body(mut self, schema: SchemaOf, is_required: bool) -> Self {
         self.description.body = Some(Content { schema, is_required });
-        let is_ours = is_ours(&self.description.path);
+        let is_ours = is_native(&self.description.path);
         let operation = self.shared(408, "BodyTimeout").shared(413, "BodyTooLarge").invalid();
         if is_ours { operation.shared(415, "OurMediaType") } else { operation }
     }
@@ -206,7 +206,7 @@ impl Operation {
 impl Description {
     /// The operation in an OpenAPI document.
     pub(super) fn to_openapi(&self, schemas: &mut Schemas<'_>) -> Value {
-        let is_ours = is_ours(&self.path);
+        let is_ours = is_native(&self.path);
         let responses = self.responses.iter();
         let responses: Map<_, _> = responses
             .map(|(status, response)| {

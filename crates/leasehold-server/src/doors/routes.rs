@@ -6,12 +6,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
-use super::native::ours::{is_ours, ours};
+use super::native::paths::{is_native, json_only};
 use super::operation::{Description, Operation};
-use super::origin;
 use super::prefect::unserved::Unserved;
 use crate::app::App;
-use crate::http::error::ApiError;
+use crate::http::Error;
+use crate::http::address::origin;
 
 /// The routes that have been declared so far.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Routes {
         match self.paths.iter_mut().find(|known| known.path == path) {
             Some(known) => {
                 known.methods = std::mem::take(&mut known.methods).merge(methods);
-                if is_ours(&path) {
+                if is_native(&path) {
                     known.allow = format!("{}, {method}", known.allow);
                 }
             }
@@ -92,10 +92,10 @@ impl Routes {
         self.paths.into_iter().fold(self.pages, |router, Path { path, methods, allow }| {
             let allow = HeaderValue::try_from(allow).unwrap_or(HeaderValue::from_static(""));
             let refuse = move |State(app): State<App>, unserved: Unserved| async move {
-                unserved.refuse(&app, ApiError::MethodNotAllowed(allow))
+                unserved.refuse(&app, Error::MethodNotAllowed(allow).into())
             };
             let methods = methods.fallback(refuse);
-            let methods = if is_ours(&path) { ours(methods) } else { methods };
+            let methods = if is_native(&path) { json_only(methods) } else { methods };
             router.route(&path, methods).route(&twin(&path), routing::any(redirect))
         })
     }

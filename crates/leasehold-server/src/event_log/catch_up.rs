@@ -24,7 +24,7 @@ const LACKED: &str = "the log lacked it when the server started";
 /// Compares the log with the durable ledger before the server starts, and adds the events that the log
 /// lacks: grants of leases that live, and ends of leases that do not. Limits and leases do not depend on
 /// it: if the records cannot be written, the server starts without.
-pub fn catch_up(records: &mut Records, durable: &Snapshot) {
+pub(crate) fn catch_up(records: &mut Records, durable: &Snapshot) {
     match add_missing(records, durable) {
         Ok(0) => {}
         Ok(count) => {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::event_log::client_event::{ClientEvent, Sent};
 use crate::ids;
-use crate::liveness::observe;
 
 /// How many bytes an event of a client may have. A larger event loses its payload, and is not kept if
 /// it is too large without.
@@ -21,7 +21,7 @@ const WAITING_BYTES_MAX: usize = 16 << 20;
 
 /// An event of a client as it is kept; `None` if it is too large.
 #[derive(Debug)]
-pub(crate) struct ClientEvent(Option<EventRow>);
+pub(crate) struct ClientRow(Option<EventRow>);
 
 /// Where events of clients go in.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub(super) fn channel() -> (ClientEvents, FromClients) {
 }
 
 impl ClientEvents {
-    pub(super) fn note(&self, event: ClientEvent) {
+    pub(super) fn note(&self, event: ClientRow) {
         let Some(event) = event.0 else {
             self.counts.too_large.fetch_add(1, Ordering::Relaxed);
             return;
@@ -99,7 +99,7 @@ impl FromClients {
     }
 }
 
-impl ClientEvent {
+impl ClientRow {
     /// An event of the server itself, which takes the same way.
     pub(super) fn ours(event: EventRow) -> Self {
         Self(Some(event))
@@ -107,9 +107,9 @@ impl ClientEvent {
 
     /// An event of a client, with the fields that searches need taken out of it.
     pub(crate) fn new(
-        event: &observe::ClientEvent,
+        event: &ClientEvent,
         subject: Option<(RunKind, Uuid)>,
-        sent: observe::Sent<'_>,
+        sent: Sent<'_>,
         at_micros: i64,
     ) -> Self {
         let new = EventRow::new(ids::at(at_micros), &*event.event, at_micros);
@@ -125,8 +125,8 @@ impl ClientEvent {
 }
 
 /// The text that is kept of an event, in one line.
-fn kept(sent: observe::Sent<'_>) -> Option<String> {
-    let observe::Sent { text, mut document } = sent;
+fn kept(sent: Sent<'_>) -> Option<String> {
+    let Sent { text, mut document } = sent;
     if text.len() <= EVENT_BYTES_MAX {
         let is_line = !text.contains(['\n', '\r']);
         return Some(if is_line { text.to_owned() } else { document.to_string() });
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn sent(text: &str) -> Option<String> {
-        kept(observe::Sent { text, document: serde_json::from_str(text).unwrap() })
+        kept(Sent { text, document: serde_json::from_str(text).unwrap() })
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         let text = json!({"event": "x".repeat(EVENT_BYTES_MAX), "payload": {}}).to_string();
         assert_eq!(sent(&text), None);
         let (events, from_clients) = channel();
-        events.note(ClientEvent(None));
+        events.note(ClientRow(None));
         assert_eq!((from_clients.too_large(), from_clients.dropped()), (1, 0));
     }
 
@@ -183,7 +183,7 @@ mod tests {
         let (events, mut from_clients) = channel();
         let event = || {
             let document = Some("x".repeat(EVENT_BYTES_MAX));
-            ClientEvent(Some(EventRow { document, ..EventRow::new(ids::at(0), "x", 0) }))
+            ClientRow(Some(EventRow { document, ..EventRow::new(ids::at(0), "x", 0) }))
         };
         for _ in 0..1_000 {
             events.note(event());

@@ -1,12 +1,12 @@
 //! What happens to limits as a Prefect server (3.7.8 and later) tells it to its subscribers, for
 //! automations and dashboards that were made for one. The log has our own event of each beside.
 
-use leasehold_api::Timestamp;
 use leasehold_engine::{Event, EventKind, Limit};
 use leasehold_records::EventRow;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::event_log::convert::timestamp;
 use crate::ids;
 
 /// The event of a Prefect server, if it has one for what happened. It is told once, a rename
@@ -21,14 +21,14 @@ pub(super) fn event(event: &Event) -> Option<EventRow> {
     };
     let at = event.at.as_micros();
     let row = EventRow::new(ids::at(at), format!("prefect.concurrency-limit.{action}"), at);
-    let document = Some(document(&row, limit));
+    let document = Some(document(event, &row, limit));
     Some(EventRow { document, ..row })
 }
 
-fn document(row: &EventRow, limit: &Limit) -> String {
+fn document(event: &Event, row: &EventRow, limit: &Limit) -> String {
     let id = Uuid::from_u128(limit.id.0);
     json!({
-        "occurred": Timestamp(row.at_micros).to_string(),
+        "occurred": timestamp(event.at).to_string(),
         "event": row.kind,
         "resource": {
             "prefect.resource.id": format!("prefect.concurrency-limit.{id}"),

@@ -338,7 +338,7 @@ mod tests {
         let latest = world.writer.newest.latest.subscribe();
         let flood = async {
             while *latest.borrow() < TOO_MANY {
-                clients.note(client_events::ClientEvent::ours(EventRow::new(
+                clients.note(client_events::ClientRow::ours(EventRow::new(
                     crate::ids::at(0),
                     "x",
                     0,
@@ -346,11 +346,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        clients.note(client_events::ClientEvent::ours(EventRow::new(
-            crate::ids::at(0),
-            "first",
-            0,
-        )));
+        clients.note(client_events::ClientRow::ours(EventRow::new(crate::ids::at(0), "first", 0)));
         let mut batch = Vec::new();
         tokio::select! {
             biased;

@@ -9,19 +9,20 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, Method, Request, Response, header};
 use leasehold_engine::Timestamp;
+use leasehold_node::Clock;
 use tracing::Level;
 use tracing::field::{debug, display};
 use uuid::Uuid;
 
 use self::subject::{SUBJECT, Subject};
 use crate::access::peer::Peer;
-use crate::app::App;
 
 /// No more of a client's name and of a path is logged.
 const CHARS_MAX: usize = 200;
 
 /// A request that is to be logged.
 pub(crate) struct Entry {
+    clock: Clock,
     since: Timestamp,
     method: Method,
     path: String,
@@ -30,14 +31,15 @@ pub(crate) struct Entry {
 }
 
 /// Whether requests are logged.
-pub(crate) fn is_on(app: &App) -> bool {
-    app.config().has_access_log || tracing::enabled!(Level::DEBUG)
+pub(crate) fn is_on(has_access_log: bool) -> bool {
+    has_access_log || tracing::enabled!(Level::DEBUG)
 }
 
 impl Entry {
-    pub(crate) fn begin<B>(app: &App, request: &Request<B>) -> Self {
+    pub(crate) fn begin<B>(request: &Request<B>, clock: &Clock) -> Self {
         Self {
-            since: app.ledger().clock().now(),
+            clock: clock.clone(),
+            since: clock.now(),
             method: request.method().clone(),
             path: request.uri().path().chars().take(CHARS_MAX).collect(),
             client: request.extensions().get::<Peer>().map(|peer| peer.address()),
@@ -45,22 +47,24 @@ impl Entry {
         }
     }
 
-    /// Answers a request, and logs that.
+    /// Answers a request, and logs the answer: at info with an access log, else at debug.
     pub(crate) async fn log<B>(
         self,
-        app: &App,
+        has_access_log: bool,
         answer: impl Future<Output = Response<B>>,
     ) -> Response<B> {
         let answered = async {
             let response = answer.await;
-            SUBJECT.with(|subject| self.write(app, &subject.borrow(), response.status().as_u16()));
+            SUBJECT.with(|subject| {
+                self.write(has_access_log, &subject.borrow(), response.status().as_u16());
+            });
             response
         };
         SUBJECT.scope(RefCell::default(), answered).await
     }
 
-    fn write(&self, app: &App, subject: &Subject, status: u16) {
-        let seconds = app.ledger().clock().now().since(self.since).as_seconds_f64();
+    fn write(&self, has_access_log: bool, subject: &Subject, status: u16) {
+        let seconds = self.clock.now().since(self.since).as_seconds_f64();
         let Self { method, path, .. } = self;
         let client = self.client.map(display);
         let agent = self.agent.as_deref();
@@ -73,7 +77,7 @@ impl Entry {
                 )
             };
         }
-        if app.config().has_access_log { line!(info) } else { line!(debug) }
+        if has_access_log { line!(info) } else { line!(debug) }
     }
 }
 

@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http_body::{Frame, SizeHint};
 use leasehold_node::Undo;
 use serde::Serialize;
 
-use crate::http::error::{APPLICATION_JSON, ApiError};
+use crate::http::Error;
+use crate::http::answer::APPLICATION_JSON;
 
 struct GrantBody {
     bytes: Option<Bytes>,
@@ -81,24 +82,20 @@ impl Carried {
 }
 
 /// The 200 of a grant. A client that hung up before it was written holds nothing (defect D08).
-pub(crate) fn granted(body: &impl Serialize, undo: Undo) -> Result<Response, ApiError> {
+pub(crate) fn granted(body: &impl Serialize, undo: Undo) -> Response {
     granted_as(StatusCode::OK, body, undo)
 }
 
 /// As [`granted`], with another status.
-pub(crate) fn granted_as(
-    status: StatusCode,
-    body: &impl Serialize,
-    undo: Undo,
-) -> Result<Response, ApiError> {
-    let bytes = serde_json::to_vec(body).map_err(|_| ApiError::Unexpected)?;
+pub(crate) fn granted_as(status: StatusCode, body: &impl Serialize, undo: Undo) -> Response {
+    let Ok(bytes) = serde_json::to_vec(body) else { return Error::Unexpected.into_response() };
     let grant = Carried::new(undo);
     let body = GrantBody { bytes: Some(bytes.into()), grant: grant.clone() };
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, APPLICATION_JSON);
     response.extensions_mut().insert(grant);
-    Ok(response)
+    response
 }
 
 impl http_body::Body for GrantBody {

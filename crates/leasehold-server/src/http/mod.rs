@@ -1,10 +1,14 @@
 //! HTTP below every door: connections, bodies, errors that all doors share, and the access log.
 
 pub(crate) mod access_log;
-pub(crate) mod error;
-pub(crate) mod extract;
+pub(crate) mod address;
+pub(crate) mod answer;
+pub(crate) mod body;
+mod error;
 pub(crate) mod grant;
-pub(crate) mod log_throttle;
 pub(crate) mod quota;
-pub mod serve;
+pub(crate) mod serve;
 pub(crate) mod sockets;
+pub(crate) mod unread_body;
+
+pub(crate) use error::{Error, UPGRADE_REQUIRED};

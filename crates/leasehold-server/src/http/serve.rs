@@ -26,7 +26,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use leasehold_node::Unavailable;
+use leasehold_node::{Clock, Unavailable};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -34,14 +34,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use self::admission::{Door, asks_for_slots, is_keeping};
 use self::client_stream::{ClientStream, Place};
 use self::line::Line;
-use self::request_body::Heard;
-use crate::access::gate::Gated;
-use crate::http::error::ApiError;
+pub(crate) use self::request_body::RequestBody;
+use crate::access::peer::TrustedProxies;
+use crate::config::CONNECTIONS_MAX;
+use crate::http;
 use crate::http::grant::Carried;
-use crate::http::log_throttle::Rarely;
+use crate::http::sockets::Sockets;
+use crate::log_throttle::LogThrottle;
 
-/// How many connections are served at the most, where there are descriptors for so many.
-pub const CONNECTIONS_MAX: usize = 16_384;
 /// How long a connection may be idle between two requests, and how long the head of a request may
 /// take. Clients keep idle connections for 25 s, proxies for 60.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -64,17 +64,53 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// What answers the requests of all connections.
+pub(crate) trait HttpService:
+    tower::Service<
+        Request<RequestBody<Incoming>>,
+        Response = Response,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> HttpService for S where
+    S: tower::Service<
+            Request<RequestBody<Incoming>>,
+            Response = Response,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
+        + Send
+        + 'static
+{
+}
+
+/// How many connections are served, and what they share.
+pub(crate) struct Bounds<'app> {
+    pub(crate) connections_max: usize,
+    pub(crate) trusted_proxies: &'app TrustedProxies,
+    pub(crate) clock: &'app Clock,
+    /// The WebSockets that are closed when the server stops.
+    pub(crate) sockets: &'app Sockets,
+}
+
 /// Serves connections until `stop` resolves, then lets the requests under way end, and says
 /// good-bye to the WebSockets. More than `connections_max`, or than [`CONNECTIONS_MAX`], wait to be
 /// accepted.
-pub async fn serve(
+pub(crate) async fn serve<S: HttpService>(
     listener: TcpListener,
-    gated: Gated,
-    connections_max: usize,
+    service: S,
+    bounds: Bounds<'_>,
     stop: impl Future<Output = ()>,
 ) {
     let stopping = watch::Sender::new(false);
+    let Bounds { connections_max, trusted_proxies, clock, sockets } = bounds;
     let connections_max = connections_max.min(CONNECTIONS_MAX);
+    let trusted_proxies = Arc::new(trusted_proxies.clone());
     let slots = Arc::new(Semaphore::new(connections_max));
     let door = Door::new(connections_max);
     let complaints = Complaints::default();
@@ -84,31 +120,39 @@ pub async fn serve(
             accepted = accept(&listener, &slots, &door) => accepted,
             () = &mut stop => break,
         };
-        let now = gated.app().ledger().clock().now();
+        let now = clock.now();
         match accepted {
-            Ok((stream, address, slot)) => match door
-                .admit(gated.app().config().trusted_proxies.peer(address).counted())
-            {
-                Some(pass) => {
-                    if pass.is_for_keeping
-                        && let Some(unsaid) = complaints.for_keeping.is_due(now)
-                    {
-                        tracing::warn!(unsaid, "connections are left to renew and release alone");
+            Ok((stream, address, slot)) => {
+                match door.admit(trusted_proxies.peer(address).counted()) {
+                    Some(pass) => {
+                        if pass.is_for_keeping
+                            && let Some(unsaid) = complaints.for_keeping.is_due(now)
+                        {
+                            tracing::warn!(
+                                unsaid,
+                                "connections are left to renew and release alone"
+                            );
+                        }
+                        let line = Arc::<Line>::default();
+                        if pass.is_for_keeping {
+                            door.remember(&line);
+                        }
+                        let place = Place { pass, _slot: slot };
+                        let answers = Answers {
+                            service: service.clone(),
+                            connected: address,
+                            trusted_proxies: trusted_proxies.clone(),
+                            line,
+                        };
+                        tokio::spawn(connection(stream, place, answers, stopping.subscribe()));
                     }
-                    let line = Arc::<Line>::default();
-                    if pass.is_for_keeping {
-                        door.remember(&line);
+                    None => {
+                        if let Some(unsaid) = complaints.too_many.is_due(now) {
+                            tracing::warn!(%address, unsaid, "an address has too many connections");
+                        }
                     }
-                    let place = Place { pass, _slot: slot };
-                    let client = (stream, address, line);
-                    tokio::spawn(connection(client, place, gated.clone(), stopping.subscribe()));
                 }
-                None => {
-                    if let Some(unsaid) = complaints.too_many.is_due(now) {
-                        tracing::warn!(%address, unsaid, "an address has too many connections");
-                    }
-                }
-            },
+            }
             Err(error) => {
                 if let Some(unsaid) = complaints.unaccepted.is_due(now) {
                     tracing::warn!(%error, unsaid, "a connection could not be accepted");
@@ -120,7 +164,7 @@ pub async fn serve(
     drop(listener);
     stopping.send_replace(true);
     let all_ended = slots.acquire_many(u32::try_from(connections_max).unwrap_or(u32::MAX));
-    let all_closed = gated.app().sockets().close();
+    let all_closed = sockets.close();
     let all_gone = async { tokio::join!(all_ended, all_closed) };
     if tokio::time::timeout(STOP_TIMEOUT, all_gone).await.is_err() {
         tracing::warn!("some requests did not end in time");
@@ -150,13 +194,22 @@ async fn accept(
     Ok((stream, address.ip(), slot))
 }
 
-async fn connection(
-    (stream, connected, line): (TcpStream, IpAddr, Arc<Line>),
+/// What answers the requests of one connection.
+struct Answers<S> {
+    service: S,
+    connected: IpAddr,
+    trusted_proxies: Arc<TrustedProxies>,
+    line: Arc<Line>,
+}
+
+async fn connection<S: HttpService>(
+    stream: TcpStream,
     place: Place,
-    gated: Gated,
+    answers: Answers<S>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let is_for_keeping = place.pass.is_for_keeping;
+    let line = answers.line.clone();
     let head_timeout = if is_for_keeping { KEEPING_TIMEOUT } else { HEAD_TIMEOUT };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -164,7 +217,7 @@ async fn connection(
         .keep_alive(!is_for_keeping)
         .serve_connection(
             TokioIo::new(ClientStream::new(stream, line.clone(), Some(place))),
-            answers(gated, connected, line.clone(), is_for_keeping),
+            answers.into_service(is_for_keeping),
         )
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -198,54 +251,56 @@ async fn connection(
     }
 }
 
-/// Answers the requests of a connection. One that is left for renewals and releases answers
-/// nothing else.
-fn answers(
-    gated: Gated,
-    connected: IpAddr,
-    line: Arc<Line>,
-    is_for_keeping: bool,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response,
-    Error = Infallible,
-    Future: Future<Output = Result<Response, Infallible>> + Send,
-> {
-    let app = gated.app().clone();
-    let gated = TowerToHyperService::new(gated);
-    service_fn(move |mut request: Request<Incoming>| {
-        line.asks();
-        let peer = app.config().trusted_proxies.resolve(connected, request.headers());
-        request.extensions_mut().insert(peer);
-        if !asks_for_slots(request.method(), request.uri().path()) {
-            line.will_owe();
-        }
-        let request = request.map(|body| Heard::new(body, line.clone()));
-        let answer = match is_for_keeping && !is_keeping(request.method(), request.uri().path()) {
-            true => {
-                Either::Left(ready(Ok(ApiError::from(Unavailable::Overloaded).into_response())))
+impl<S: HttpService> Answers<S> {
+    /// Answers the requests of a connection. A connection for renewals and releases answers nothing
+    /// else.
+    fn into_service(
+        self,
+        is_for_keeping: bool,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response,
+        Error = Infallible,
+        Future: Future<Output = Result<Response, Infallible>> + Send,
+    > {
+        let Self { service, connected, trusted_proxies, line } = self;
+        let service = TowerToHyperService::new(service);
+        service_fn(move |mut request: Request<Incoming>| {
+            line.asks();
+            let peer = trusted_proxies.resolve(connected, request.headers());
+            request.extensions_mut().insert(peer);
+            let (method, path) = (request.method(), request.uri().path());
+            if !asks_for_slots(method, path) {
+                line.will_owe();
             }
-            false => Either::Right(gated.call(request)),
-        };
-        let line = line.clone();
-        answer.map(move |answer| {
-            answer.map(|mut response| {
-                line.is_answered(response.status() != StatusCode::SWITCHING_PROTOCOLS);
-                if let Some(grant) = Carried::claim(&mut response) {
-                    line.carry(grant);
-                }
-                response
+            let is_refused = is_for_keeping && !is_keeping(method, path);
+            let request = request.map(|body| RequestBody::new(body, line.clone()));
+            let answer = if is_refused {
+                let overloaded = http::Error::from(Unavailable::Overloaded);
+                Either::Left(ready(Ok(overloaded.into_response())))
+            } else {
+                Either::Right(service.call(request))
+            };
+            let line = line.clone();
+            answer.map(move |answer| {
+                answer.map(|mut response| {
+                    line.is_answered(response.status() != StatusCode::SWITCHING_PROTOCOLS);
+                    if let Some(grant) = Carried::claim(&mut response) {
+                        line.carry(grant);
+                    }
+                    response
+                })
             })
         })
-    })
+    }
 }
 
 /// What goes wrong with connections, each said once a second.
 #[derive(Debug, Default)]
 struct Complaints {
-    unaccepted: Rarely,
-    too_many: Rarely,
-    for_keeping: Rarely,
+    unaccepted: LogThrottle,
+    too_many: LogThrottle,
+    for_keeping: LogThrottle,
 }
 
 #[cfg(test)]

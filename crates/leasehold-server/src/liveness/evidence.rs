@@ -17,8 +17,7 @@ mod holders;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-pub use leasehold_engine::Span;
-use leasehold_engine::{Command, Holder, Outcome, Query, Timestamp};
+use leasehold_engine::{Command, Holder, Outcome, Query, Span, Timestamp};
 use leasehold_node::{Clock, Handle, Unavailable};
 use leasehold_records::RunKind;
 use tokio::sync::mpsc;

@@ -13,16 +13,16 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use leasehold_engine::{Command, LimitRef, Outcome, Query, Scope, Span, Timestamp};
-use leasehold_node::Unavailable;
+use leasehold_engine::{Command, LimitRef, Outcome, Query, Scope, Span, TAG_PREFIX, Timestamp};
+use leasehold_node::{Handle, Unavailable};
 use leasehold_records::RunKind;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::access::agent::PrefectClient;
 use crate::access::peer::Peer;
-use crate::app::App;
-use crate::doors::prefect::convert;
+use crate::http::sockets::Stopping;
+use crate::records::Recorder;
 
 /// The clients that record their task runs through events, and hold tags without a deadline.
 /// Clients before them record a task run first. From 3.4.19 on the task engine takes tags on leases
@@ -116,6 +116,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// What a wait needs.
+pub(crate) struct Needs<'app> {
+    pub(crate) introductions: &'app Introductions,
+    pub(crate) ledger: &'app Handle,
+    pub(crate) recorder: &'app Recorder,
+    pub(crate) stopping: Stopping,
+}
+
 /// Waits until a task run is on record that asks for tags, if its client is one that tells of it
 /// and it may get anything.
 ///
@@ -123,38 +131,36 @@ impl Drop for Waiting<'_> {
 ///
 /// If the server stops meanwhile: whoever asks again is heard by the next one.
 pub(crate) async fn wait(
-    app: &App,
+    needs: &Needs<'_>,
     client: PrefectClient,
     peer: Option<Peer>,
     run: Uuid,
     tags: &[String],
 ) -> Result<(), Unavailable> {
-    let tells = client.version.is_some_and(|version| TELLERS.contains(&version));
-    // Their events come without credentials, and are not taken then.
-    if !tells || app.gate().needs_authentication() {
+    if !client.version.is_some_and(|version| TELLERS.contains(&version)) {
         return Ok(());
     }
-    let clock = app.ledger().clock();
+    let clock = needs.ledger.clock();
     let asked = clock.now();
-    let mut stopping = app.sockets().stopping();
+    let mut stopping = needs.stopping.clone();
     tokio::select! {
         // First, so that it says that its time is over.
         biased;
-        waited = introduction(app, peer, run, tags, asked) => waited,
+        waited = introduction(needs, peer, run, tags, asked) => waited,
         () = stopping.heard() => Err(Unavailable::Stopping),
         () = clock.sleep_until(Some(asked + PATIENCE)) => Ok(()),
     }
 }
 
 async fn introduction(
-    app: &App,
+    needs: &Needs<'_>,
     peer: Option<Peer>,
     run: Uuid,
     tags: &[String],
     asked: Timestamp,
 ) -> Result<(), Unavailable> {
-    let (introductions, clock) = (app.introductions(), app.ledger().clock());
-    let Some(recorder) = app.recorder() else { return Ok(()) };
+    let Needs { introductions, ledger, recorder, .. } = needs;
+    let clock = ledger.clock();
     // Before it is looked for: it may be put on record meanwhile.
     let mut waiting = introductions.wait_for(run);
     let is_on_record =
@@ -168,7 +174,7 @@ async fn introduction(
         // Where nothing can be read, nothing is put on record either.
         Err(_) => return Ok(()),
     }
-    if !are_limited(app, tags).await? {
+    if !are_limited(ledger, tags).await? {
         return Ok(());
     }
     let until = introductions.patience_with(run, peer, asked);
@@ -193,10 +199,10 @@ async fn introduction(
 }
 
 /// Whether there is a limit for any of some tags.
-async fn are_limited(app: &App, tags: &[String]) -> Result<bool, Unavailable> {
+async fn are_limited(ledger: &Handle, tags: &[String]) -> Result<bool, Unavailable> {
     for tag in tags {
-        let limit = LimitRef::Name(convert::tag_name(tag));
-        let read = app.ledger().send(Command::Read(Query::Limit(limit, Scope::Tags))).await?;
+        let limit = LimitRef::Name(format!("{TAG_PREFIX}{tag}").into());
+        let read = ledger.send(Command::Read(Query::Limit(limit, Scope::Tags))).await?;
         if let Outcome::Limit(Some(_)) = read.keep() {
             return Ok(true);
         }

@@ -1,6 +1,6 @@
 //! Whether the holder of a lease still lives, and which holder it is.
 
-pub mod evidence;
+pub(crate) mod evidence;
 pub(crate) mod introductions;
 pub(crate) mod joins;
 pub(crate) mod observe;

@@ -1,22 +1,20 @@
 //! What the events of clients tell: which runs there are, what they run in, which of them are
 //! over, and which still give signs of life. Clients from version 3 on say so here alone.
 
+use std::sync::Arc;
+
 use leasehold_engine::Span;
-use leasehold_records::{
-    RecordsError, Run, RunKind, State, StateType, Transaction, micros_from_text,
-};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use leasehold_node::Clock;
+use leasehold_records::{RecordsError, Run, RunKind, State, Transaction, micros_from_text};
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::event_log;
-use crate::ids;
+use crate::event_log::client_event::{ClientEvent, Sent};
+use crate::event_log::{ClientRow, EventLog};
+use crate::liveness::evidence::Witness;
+use crate::liveness::introductions::Introductions;
+use crate::records::Recorder;
 
-type Fields = Map<String, Value>;
-
-const TASK_RUN: &str = "prefect.task-run.";
-const FLOW_RUN: &str = "prefect.flow-run.";
 const HEARTBEAT: &str = "prefect.flow-run.heartbeat";
 /// What is kept of a task run as its client says it.
 const DETAILS: [&str; 8] = [
@@ -30,140 +28,60 @@ const DETAILS: [&str; 8] = [
     "labels",
 ];
 
-/// An event as clients send it.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct ClientEvent {
-    pub(crate) occurred: String,
-    pub(crate) event: String,
-    pub(crate) resource: Fields,
-    #[serde(default)]
-    pub(crate) related: Vec<Fields>,
-    #[serde(default)]
-    pub(crate) payload: Value,
+/// Records what the events of clients say.
+pub(crate) struct Observer<'app> {
+    pub(crate) clock: &'app Clock,
+    pub(crate) recorder: &'app Recorder,
+    pub(crate) witness: &'app Witness,
+    pub(crate) log: Option<&'app EventLog>,
+    pub(crate) introductions: &'app Arc<Introductions>,
 }
 
-/// The very words of a client, and what they say.
-pub(crate) struct Sent<'text> {
-    pub(crate) text: &'text str,
-    pub(crate) document: Value,
-}
-
-impl ClientEvent {
-    /// Reads an event that says what one must say.
-    pub(crate) fn read(text: &str) -> Option<(Self, Sent<'_>)> {
-        let document: Value = serde_json::from_str(text).ok()?;
-        let event = Self::deserialize(&document).ok()?;
-        let is_about = event.resource.contains_key("prefect.resource.id");
-        is_about.then_some((event, Sent { text, document }))
-    }
-
-    /// The name of the limit that it is about, if it is about one.
-    pub(crate) fn limit_name(&self) -> Option<String> {
-        let id = self.resource.get("prefect.resource.id")?.as_str()?;
-        let name = self.resource.get("prefect.resource.name")?.as_str()?;
-        id.starts_with("prefect.concurrency-limit.").then(|| name.to_owned())
-    }
-
-    /// The run that it is about, or, most closely, related to.
-    fn run(&self) -> Option<(RunKind, Uuid)> {
-        let related = || self.related.iter().filter_map(run_in);
-        let task_run = related().find(|(kind, _)| *kind == RunKind::TaskRun);
-        self.subject().or(task_run).or_else(|| related().next())
-    }
-
-    /// The run that it is about.
-    fn subject(&self) -> Option<(RunKind, Uuid)> {
-        run_in(&self.resource)
-    }
-
-    /// The flow run that it is related to.
-    fn flow_run(&self) -> Option<Uuid> {
-        let runs = self.related.iter().filter_map(run_in);
-        runs.filter(|(kind, _)| *kind == RunKind::FlowRun).map(|(_, id)| id).next()
-    }
-
-    /// The state that a run has entered, if it is about that.
-    fn state(&self, now_micros: i64) -> Option<State> {
-        let text = |name: &str| self.resource.get(name).and_then(Value::as_str);
-        let kind = StateType::from_word(text("prefect.state-type")?)?;
-        let validated = self.payload.get("validated_state");
-        let part = |name: &str| validated.and_then(|state| state.get(name)).cloned();
-        let details = match part("state_details") {
-            Some(Value::Object(details)) => details,
-            _ => Map::new(),
-        };
-        let at_micros = self.occurred_micros(now_micros);
-        Some(State {
-            id: ids::at(at_micros),
-            kind,
-            name: text("prefect.state-name").unwrap_or(kind.usual_name()).to_owned(),
-            at_micros,
-            message: text("prefect.state-message").filter(|it| !it.is_empty()).map(str::to_owned),
-            data: part("data").unwrap_or_default(),
-            details,
-        })
-    }
-
-    /// When it occurred by its client's clock, which is not believed beyond our own.
-    fn occurred_micros(&self, now_micros: i64) -> i64 {
-        let occurred = micros_from_text(&self.occurred);
-        occurred.map_or(now_micros, |occurred| occurred.min(now_micros))
-    }
-}
-
-/// The run in `{"prefect.resource.id": "prefect.flow-run.<id>"}`.
-fn run_in(resource: &Fields) -> Option<(RunKind, Uuid)> {
-    let id = resource.get("prefect.resource.id")?.as_str()?;
-    let (kind, id) = match id.strip_prefix(TASK_RUN) {
-        Some(id) => (RunKind::TaskRun, id),
-        None => (RunKind::FlowRun, id.strip_prefix(FLOW_RUN)?),
-    };
-    Some((kind, id.parse().ok()?))
-}
-
-/// Records what an event tells of a run, and tells the witness.
-pub(crate) async fn client_event(app: &App, event: ClientEvent, sent: Sent<'_>) {
-    let (Some(recorder), Some(witness)) = (app.recorder(), app.witness()) else { return };
-    let now = app.ledger().clock().now().as_micros();
-    let bytes = sent.text.len();
-    if let Some(log) = app.event_log() {
-        let at = event.occurred_micros(now);
-        log.note(event_log::ClientEvent::new(&event, event.run(), sent, at));
-    }
-    if let Some(flow_run) = event.flow_run() {
-        witness.heard(flow_run).await;
-    }
-    let Some((kind, id)) = event.subject() else { return };
-    if event.event == HEARTBEAT {
-        let name = name_of(&event);
+impl Observer<'_> {
+    /// Records what an event says of a run, and reports it to the witness.
+    pub(crate) async fn observe(&self, event: ClientEvent, sent: Sent<'_>) {
+        let Self { clock, recorder, witness, log, introductions } = *self;
+        let now = clock.now().as_micros();
+        let bytes = sent.text.len();
+        if let Some(log) = log {
+            let at = event.occurred_micros(now);
+            log.note(ClientRow::new(&event, event.run(), sent, at));
+        }
+        if let Some(flow_run) = event.flow_run() {
+            witness.heard(flow_run).await;
+        }
+        let Some((kind, id)) = event.subject() else { return };
+        if event.event == HEARTBEAT {
+            let name = name_of(&event);
+            recorder
+                .write_behind(
+                    bytes,
+                    move |records| {
+                        if records.record_heartbeat(id, now)? {
+                            return Ok(());
+                        }
+                        let run = Run::new(id, RunKind::FlowRun, name, now);
+                        records.put_run(&Run { heartbeat_micros: Some(now), ..run })
+                    },
+                    || {},
+                )
+                .await;
+            witness.heartbeat(id).await;
+            return;
+        }
+        let Some(state) = event.state(now) else { return };
+        let over = state.kind.is_terminal().then(|| state.name.clone());
+        let introductions = introductions.clone();
         recorder
             .write_behind(
                 bytes,
-                move |records| {
-                    if records.record_heartbeat(id, now)? {
-                        return Ok(());
-                    }
-                    let run = Run::new(id, RunKind::FlowRun, name, now);
-                    records.put_run(&Run { heartbeat_micros: Some(now), ..run })
-                },
-                || {},
+                move |records| record(records, (kind, id), &event, state, now),
+                move || introductions.made(id),
             )
             .await;
-        witness.heartbeat(id).await;
-        return;
-    }
-    let Some(state) = event.state(now) else { return };
-    let over = state.kind.is_terminal().then(|| state.name.clone());
-    let introductions = app.introductions().clone();
-    recorder
-        .write_behind(
-            bytes,
-            move |records| record(records, (kind, id), &event, state, now),
-            move || introductions.made(id),
-        )
-        .await;
-    if let Some(name) = over {
-        witness.over(kind, id, &name).await;
+        if let Some(name) = over {
+            witness.over(kind, id, &name).await;
+        }
     }
 }
 

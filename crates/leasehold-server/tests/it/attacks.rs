@@ -56,10 +56,10 @@ fn waiting(name: &str) -> String {
 
 #[tokio::test]
 async fn a_holder_renews_and_releases_while_all_connections_are_taken() {
-    let app = TestApp::start();
+    let app = TestApp::init().with_config(|config| config.connections_max = 16).start();
     app.limit("db", 2).await;
     let lease = app.lease(&["db"], 1).await;
-    let address = app.listen_for(16).await;
+    let address = app.listen().await;
     let mut silent = Vec::new();
     for _ in 0..60 {
         silent.push(TcpStream::connect(address).await.unwrap());
@@ -91,7 +91,7 @@ async fn a_holder_renews_and_releases_while_all_connections_are_taken() {
 #[tokio::test]
 async fn no_address_has_all_sockets() {
     let app = TestApp::init().with_config(|config| config.connections_max = 8).start();
-    let address = app.listen_for(8).await;
+    let address = app.listen().await;
     let from = [(FORWARDED.to_owned(), "192.0.2.1".to_owned())];
     let open = async || connect(address, "/api/events/in", &[], &from).await;
     let first = open().await.unwrap();
@@ -110,7 +110,7 @@ async fn clients_that_share_an_address_have_all_that_there_is() {
         .with_records()
         .with_config(|config| {
             config.waiters_max = 2;
-            config.connections_max = 8;
+            config.connections_max = 16;
         })
         .start();
     app.limit("db", 1).await;
@@ -118,12 +118,14 @@ async fn clients_that_share_an_address_have_all_that_there_is() {
     let address = app.listen().await;
     let _waiters = [say(address, &waiting("db")).await, say(address, &waiting("db")).await];
     until(async || app.waiters("db").await.len() == 2).await;
-    let mut streams = [say(address, STREAM).await, say(address, STREAM).await];
-    for stream in &mut streams {
-        assert!(head(stream).await.contains("text/event-stream"));
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let mut stream = say(address, STREAM).await;
+        assert!(head(&mut stream).await.contains("text/event-stream"));
+        streams.push(stream);
     }
     let mut sockets = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..8 {
         sockets.push(connect(address, "/api/events/in", &[], &[]).await.unwrap());
     }
 }
@@ -131,7 +133,7 @@ async fn clients_that_share_an_address_have_all_that_there_is() {
 #[tokio::test]
 async fn a_socket_counts_as_a_connection() {
     let app = TestApp::init().with_config(|config| config.connections_max = 8).start();
-    let address = app.listen_for(8).await;
+    let address = app.listen().await;
     let _first = connect(address, "/api/events/in", &[], &[]).await.unwrap();
     let _second = connect(address, "/api/events/in", &[], &[]).await.unwrap();
     // With five more none is left but for those who hold something.
@@ -192,8 +194,8 @@ async fn a_message_beyond_a_mebibyte_closes_its_socket() {
 
 #[tokio::test]
 async fn a_connection_that_is_left_for_renewals_and_says_nothing_is_closed() {
-    let app = TestApp::start();
-    let address = app.listen_for(16).await;
+    let app = TestApp::init().with_config(|config| config.connections_max = 16).start();
+    let address = app.listen().await;
     let mut open = Vec::new();
     for _ in 0..14 {
         let mut connection = say(address, &wire("GET", "/api/health", &json!(null))).await;

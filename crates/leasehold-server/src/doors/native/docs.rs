@@ -8,8 +8,8 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
 use uuid::Uuid;
 
+use crate::doors::native::error::Error;
 use crate::doors::routes::{Routes, redirect};
-use crate::http::error::ApiError;
 use crate::ids;
 
 const PATH: &str = "/docs";
@@ -28,8 +28,8 @@ pub(super) fn add(routes: Routes) -> Routes {
 }
 
 /// "View at …", as clients of version 3 and those before say of a flow run.
-async fn flow_run(Path(id): Path<String>) -> Result<Response, ApiError> {
-    let id = id.parse::<Uuid>().map_err(|_| ApiError::PathNotFound)?;
+async fn flow_run(Path(id): Path<String>) -> Result<Response, Error> {
+    let id = id.parse::<Uuid>().map_err(|_| Error::PATH_NOT_FOUND)?;
     let record = format!("/api/flow_runs/{id}");
     Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, record)]).into_response())
 }

@@ -1,47 +1,97 @@
-//! What the door for leases that is ours alone refuses: more than a sentence, where a program can
-//! use it.
+//! What the native door answers instead of success: always an object whose `detail` is a sentence;
+//! what a program can use stands beside it.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use leasehold_api::leases::{EndedLease, MissingLimits, NoRoom, Status};
+use leasehold_node::Unavailable;
+use leasehold_prefect::Invalid;
+use serde_json::{Map, Value, json as object};
 
-use crate::http::error::{detail, json, with_header};
+use crate::http;
+use crate::http::answer::{json, with_header};
 
-/// Why a lease was not granted, or is not there.
+/// The sentence names so many of the things that are wrong with a request.
+const FAULTS_MAX: usize = 3;
+
+/// Why a request of this door failed.
 #[derive(Debug)]
-pub(crate) enum DoorError {
+pub(crate) enum Error {
+    /// What any door answers.
+    Http(http::Error),
+    /// 422: the request does not say what it must.
+    Invalid(Invalid),
+    /// 415: a body whose `Content-Type` is not JSON.
+    MediaType(String),
+    /// 404: the limit does not exist, by which leases were to be found.
+    LimitNotFound,
     /// 404: limits that were named and insisted on do not exist.
     LimitsMissing(MissingLimits),
-    /// 404: a lease that nobody knows; 410: one that has ended.
+    /// 404: a lease that is not there, whatever became of it.
+    LeaseNotFound(EndedLease),
+    /// 404: a lease that is not known; 410: one that has ended.
     LeaseEnded(EndedLease),
     /// 409: an idempotency key that was used for another request.
     KeyOfAnother(String),
     /// 422: more slots than the limit has, with its name, its slots and those wanted.
     NeverRoom(String, u64, u64),
+    /// 422: used as rate limits, but without decay.
+    NotRateLimits(String),
     /// 423: no room, with everything that is known of it.
     NoRoom(NoRoom),
 }
 
-impl IntoResponse for DoorError {
+impl Error {
+    pub(crate) const PATH_NOT_FOUND: Self = Self::Http(http::Error::PathNotFound);
+    pub(crate) const UNEXPECTED: Self = Self::Http(http::Error::Unexpected);
+    pub(crate) const OVERLOADED: Self =
+        Self::Http(http::Error::Unavailable(Unavailable::Overloaded));
+}
+
+impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
         match self {
+            Self::Http(error) => error.with_detail(),
+            Self::Invalid(invalid) => json(
+                StatusCode::from_u16(invalid.status()).unwrap_or(unprocessable),
+                &said(&invalid),
+            ),
+            Self::MediaType(media_type) => detail(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                &format!(
+                    "The body's Content-Type is '{media_type}': it must be JSON. Send it with \
+                     'Content-Type: application/json'."
+                ),
+            ),
+            Self::LimitNotFound => {
+                detail(StatusCode::NOT_FOUND, leasehold_prefect::error::LIMIT_NOT_FOUND)
+            }
             Self::LimitsMissing(missing) => json(StatusCode::NOT_FOUND, &missing),
+            Self::LeaseNotFound(ended) => json(StatusCode::NOT_FOUND, &ended),
             Self::LeaseEnded(ended) => match ended.status {
                 Status::Unknown => json(StatusCode::NOT_FOUND, &ended),
                 _ => json(StatusCode::GONE, &ended),
             },
             Self::KeyOfAnother(key) => detail(
                 StatusCode::CONFLICT,
-                format!(
+                &format!(
                     "The idempotency key '{key}' was used for a request with other limits, slots, \
                      mode or holder."
                 ),
             ),
             Self::NeverRoom(name, slots, wanted) => detail(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                format!(
+                unprocessable,
+                &format!(
                     "The limit '{name}' has {slots} slots, and {wanted} were asked for: there \
                      will never be room."
+                ),
+            ),
+            Self::NotRateLimits(names) => detail(
+                unprocessable,
+                &format!(
+                    "Only concurrency limits with slot decay can be used for rate limiting. The \
+                     following limits do not have a decay configured: '{names}'"
                 ),
             ),
             Self::NoRoom(no_room) => {
@@ -52,4 +102,50 @@ impl IntoResponse for DoorError {
             }
         }
     }
+}
+
+impl From<http::Error> for Error {
+    fn from(error: http::Error) -> Self {
+        Self::Http(error)
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Http(unavailable.into())
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+fn detail(status: StatusCode, sentence: &str) -> Response {
+    json(status, &object!({"detail": sentence}))
+}
+
+/// What is wrong with a request: a sentence first, and then every fault.
+fn said(invalid: &Invalid) -> Map<String, Value> {
+    let Ok(Value::Object(fields)) = serde_json::to_value(invalid) else { return Map::new() };
+    if fields.contains_key("detail") {
+        return fields;
+    }
+    let faults = fields.get("exception_detail").and_then(Value::as_array).map_or(&[][..], |it| it);
+    let mut named: Vec<_> = faults.iter().take(FAULTS_MAX).map(fault).collect();
+    if let Some(more) = faults.len().checked_sub(FAULTS_MAX).filter(|more| *more > 0) {
+        named.push(format!("and {more} more"));
+    }
+    let mut whole = Map::from_iter([("detail".to_owned(), named.join("; ").into())]);
+    whole.extend(fields);
+    whole
+}
+
+/// `body.limits.0.name: Field required`
+fn fault(fault: &Value) -> String {
+    let steps = fault["loc"].as_array().into_iter().flatten();
+    let steps = steps.map(|step| step.as_str().map_or_else(|| step.to_string(), str::to_owned));
+    let place = steps.collect::<Vec<_>>().join(".");
+    format!("{place}: {}", fault["msg"].as_str().unwrap_or_default())
 }

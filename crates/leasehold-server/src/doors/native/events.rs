@@ -11,18 +11,18 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use leasehold_api::Timestamp;
 use leasehold_api::events::{Event, EventHolder, EventPage, FindEvents};
-use leasehold_node::Unavailable;
 use leasehold_records::{EventFilter, EventRow, micros_from_text};
 use serde_json::value::RawValue;
 
 use crate::access::origin::Origin;
 use crate::app::App;
 use crate::doors::groups::EVENTS;
+use crate::doors::native::error::Error;
+use crate::doors::native::extract::ValidQuery;
 use crate::doors::operation::get;
 use crate::doors::routes::Routes;
 use crate::event_log::EventLog;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::ValidQuery;
+use crate::http::answer::json;
 use crate::http::quota::Member;
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -53,8 +53,8 @@ async fn list(
     origin: Origin,
     ValidQuery(wanted): ValidQuery<FindEvents>,
     headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let log = app.event_log().ok_or(ApiError::PathNotFound)?.clone();
+) -> Result<Response, Error> {
+    let log = app.event_log().ok_or(Error::PATH_NOT_FOUND)?.clone();
     let mut filter = EventFilter {
         limit: wanted.limit,
         holder: wanted.holder,
@@ -77,7 +77,7 @@ async fn list(
             None => log.last().await?,
         };
         let member = app.streams().enter(origin.counted());
-        let member = member.ok_or(ApiError::from(Unavailable::Overloaded))?;
+        let member = member.ok_or(Error::OVERLOADED)?;
         return Ok(follow(&log, filter, member).into_response());
     }
     let found = log.find(filter).await?;
@@ -87,7 +87,7 @@ async fn list(
 }
 
 /// No page is empty, and none is larger than the operator allows.
-fn page_size(wanted: Option<u64>, most: u64) -> Result<u64, ApiError> {
+fn page_size(wanted: Option<u64>, most: u64) -> Result<u64, Error> {
     let size = wanted.unwrap_or(most);
     if (1..=most).contains(&size) {
         return Ok(size);
@@ -96,7 +96,7 @@ fn page_size(wanted: Option<u64>, most: u64) -> Result<u64, ApiError> {
     Err(leasehold_prefect::Invalid::Detail(sentence).into())
 }
 
-fn point_in_time(name: &str, text: Option<String>) -> Result<Option<i64>, ApiError> {
+fn point_in_time(name: &str, text: Option<String>) -> Result<Option<i64>, Error> {
     let Some(text) = text else { return Ok(None) };
     let wrong = || {
         let sentence = format!("Invalid {name}: '{text}' is no time such as 2026-01-31T03:12:00Z.");

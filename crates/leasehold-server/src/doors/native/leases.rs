@@ -1,5 +1,5 @@
-//! Leases: `/api/leases`, and the lists of a limit's leases and waiters. Beyond the contract: for our
-//! own clients, and so that a person can see a holder and revoke its lease (defect D26).
+//! Leases: `/api/leases`. Beyond the contract: for our own
+//! clients, and so that a person can see a holder and revoke its lease (defect D26).
 
 mod acquire;
 mod keep;
@@ -8,19 +8,21 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use leasehold_api::leases::{
-    EndedLease, FindLeases, Lease, LeaseRenewal, LeaseRenewals, LimitLease, ListPage,
-    MissingLimits, NewLease, NoRoom, ReleasedLease, Renewals, RenewedLease, RevokeLease, Waiter,
+    EndedLease, FindLeases, Lease, LeaseRenewal, LeaseRenewals, MissingLimits, NewLease, NoRoom,
+    ReleasedLease, Renewals, RenewedLease, RevokeLease,
 };
 use leasehold_engine::{Command, LeaseFilter, Outcome, Page, Query};
 use leasehold_prefect::path;
 
 use crate::app::App;
-use crate::doors::groups::{AMBIGUOUS, LEASES, NATIVE, NO_LIMIT};
+use crate::doors::convert as shared;
+use crate::doors::groups::NATIVE;
+use crate::doors::native::convert;
+use crate::doors::native::error::Error;
+use crate::doors::native::extract::ValidQuery;
 use crate::doors::operation::{delete, get, post};
-use crate::doors::prefect::convert;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::ValidQuery;
+use crate::http::answer::json;
 
 const NO_LEASE: &str =
     "There is no such lease; the answer says how it ended if that is still known.";
@@ -28,32 +30,7 @@ const ENDED: &str = "The lease has ended, and this is how: stop what it protects
 const UNKNOWN: &str = "The lease never was, or it ended so long ago that its end is forgotten.";
 
 pub(super) fn add(routes: Routes) -> Routes {
-    held(routes.tagged(NATIVE)).tagged(LEASES).add(
-        get("/api/v2/concurrency_limits/{id_or_name}/leases", of_limit)
-            .named("list_leases", "List the leases on a limit")
-            .about(
-                "Oldest first, and after the last of them the slots that no lease holds: their `id` \
-                 is `null`, and `without_lease` says what took them and how to free them.",
-            )
-            .query::<ListPage>()
-            .answers::<Vec<LimitLease>>(200, "A page of leases.")
-            .refuses(404, NO_LIMIT)
-            .refuses(409, AMBIGUOUS)
-            .ledger(),
-    )
-    .add(
-        get("/api/v2/concurrency_limits/{id_or_name}/waiters", waiters_of_limit)
-            .named("list_waiters", "List the requests that wait for a limit")
-            .about("In the order in which they are to be granted.")
-            .query::<ListPage>()
-            .answers::<Vec<Waiter>>(200, "A page of requests that wait.")
-            .refuses(404, NO_LIMIT)
-            .refuses(409, AMBIGUOUS)
-            .ledger(),
-    )
-}
-
-fn held(routes: Routes) -> Routes {
+    let routes = routes.tagged(NATIVE);
     routes
         .add(
             get("/api/leases", find)
@@ -143,13 +120,13 @@ fn held(routes: Routes) -> Routes {
 /// A page is never larger than the operator allows.
 fn page(app: &App, offset: u64, limit: Option<u64>) -> Page {
     let page_size = app.config().bodies.page_size;
-    convert::page(offset, limit.unwrap_or(page_size).min(page_size))
+    shared::page(offset, limit.unwrap_or(page_size).min(page_size))
 }
 
 async fn find(
     State(app): State<App>,
     ValidQuery(asked): ValidQuery<FindLeases>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let page = page(&app, asked.offset, asked.limit);
     let filter = LeaseFilter {
         limit: asked.limit_name.map(Into::into),
@@ -158,57 +135,19 @@ async fn find(
     };
     match app.ledger().send(Command::Read(Query::FindLeases(filter, page))).await?.keep() {
         Outcome::Leases(Some(views)) => {
-            let leases: Vec<_> = views.iter().map(crate::doors::native::convert::lease).collect();
+            let leases: Vec<_> = views.iter().map(convert::lease).collect();
             Ok(json(StatusCode::OK, &leases))
         }
-        Outcome::Leases(None) => Err(ApiError::LimitNotFound),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Leases(None) => Err(Error::LimitNotFound),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
-async fn of_limit(
-    State(app): State<App>,
-    Path(text): Path<String>,
-    ValidQuery(asked): ValidQuery<ListPage>,
-) -> Result<Response, ApiError> {
-    let limit = crate::doors::prefect::limit_ref::of_path(&app, &text).await?;
-    let query = Query::Held(limit, page(&app, asked.offset, asked.limit));
-    match app.ledger().send(Command::Read(query)).await?.keep() {
-        Outcome::Held(Some(held)) => Ok(json(StatusCode::OK, &convert::held(&held))),
-        Outcome::Held(None) => Err(ApiError::LimitNotFound),
-        _ => Err(ApiError::Unexpected),
-    }
-}
-
-async fn waiters_of_limit(
-    State(app): State<App>,
-    Path(text): Path<String>,
-    ValidQuery(asked): ValidQuery<ListPage>,
-) -> Result<Response, ApiError> {
-    let limit = crate::doors::prefect::limit_ref::of_path(&app, &text).await?;
-    let first = asked.offset + 1;
-    let query = Query::Waiters(limit, page(&app, asked.offset, asked.limit));
-    match app.ledger().send(Command::Read(query)).await?.keep() {
-        Outcome::Waiters(Some(waiters)) => {
-            let now = app.ledger().clock().now();
-            let positions = (first..).zip(&waiters);
-            let waiters: Vec<_> = positions
-                .map(|(position, waiter)| convert::waiter(waiter, position, now))
-                .collect();
-            Ok(json(StatusCode::OK, &waiters))
-        }
-        Outcome::Waiters(None) => Err(ApiError::LimitNotFound),
-        _ => Err(ApiError::Unexpected),
-    }
-}
-
-async fn read(State(app): State<App>, Path(lease_id): Path<String>) -> Result<Response, ApiError> {
+async fn read(State(app): State<App>, Path(lease_id): Path<String>) -> Result<Response, Error> {
     let id = path::id("lease_id", &lease_id)?;
-    match app.ledger().send(Command::Read(Query::Lease(convert::lease_id(id)))).await?.keep() {
-        Outcome::Lease(Ok(view)) => {
-            Ok(json(StatusCode::OK, &crate::doors::native::convert::lease(&view)))
-        }
-        Outcome::Lease(Err(gone)) => Err(ApiError::LeaseNotFound(id, gone)),
-        _ => Err(ApiError::Unexpected),
+    match app.ledger().send(Command::Read(Query::Lease(shared::lease_id(id)))).await?.keep() {
+        Outcome::Lease(Ok(view)) => Ok(json(StatusCode::OK, &convert::lease(&view))),
+        Outcome::Lease(Err(gone)) => Err(Error::LeaseNotFound(convert::not_found(id, &gone))),
+        _ => Err(Error::UNEXPECTED),
     }
 }

@@ -4,12 +4,15 @@ pub(crate) mod convert;
 mod docs;
 pub(crate) mod error;
 mod events;
+mod extract;
 mod leases;
 pub(crate) mod openapi;
-pub(crate) mod ours;
+pub(crate) mod paths;
 
 use crate::app::App;
 use crate::doors::routes::Routes;
+
+pub(crate) use self::paths::is_native;
 
 /// Adds the routes of this door.
 pub(crate) fn add(routes: Routes, app: &App) -> Routes {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::doors::groups::{self, SERVER};
 use crate::doors::operation::{Operation, shared_responses};
 use crate::doors::routes::Routes;
-use crate::http::error::APPLICATION_JSON;
+use crate::http::answer::APPLICATION_JSON;
 
 pub(crate) const PATH: &str = "/api/openapi.json";
 

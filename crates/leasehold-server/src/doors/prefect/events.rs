@@ -15,7 +15,6 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocketUpgrade};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
-use leasehold_node::Unavailable;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,11 +26,14 @@ use crate::access::origin::Origin;
 use crate::app::App;
 use crate::doors::groups::EVENTS;
 use crate::doors::operation::Operation;
+use crate::doors::prefect::error::Error;
 use crate::doors::prefect::unserved::Unserved;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, UPGRADE_REQUIRED};
+use crate::event_log::client_event::ClientEvent;
+use crate::http;
+use crate::http::UPGRADE_REQUIRED;
 use crate::liveness::joins;
-use crate::liveness::observe::{self, ClientEvent};
+use crate::liveness::observe::Observer;
 
 /// The subprotocol of clients that authenticate.
 const SUBPROTOCOL: &str = "prefect";
@@ -108,7 +110,7 @@ where
 {
     let Ok(upgrade) = upgrade else {
         asked.tell(&app, "WebSockets", UPGRADE_REQUIRED);
-        return ApiError::UpgradeRequired.into_response();
+        return http::Error::UpgradeRequired.into_response();
     };
     let offers = |offer: &str| offer.split(',').any(|offered| offered.trim() == SUBPROTOCOL);
     let speaks = asked
@@ -120,7 +122,7 @@ where
         return StatusCode::FORBIDDEN.into_response();
     }
     let Some(member) = app.sockets().open(asked.counted()) else {
-        return ApiError::from(Unavailable::Overloaded).into_response();
+        return Error::OVERLOADED.into_response();
     };
     let (address, path) = (asked.address(), asked.path().to_owned());
     let mut stopping = app.sockets().stopping();
@@ -130,7 +132,8 @@ where
         let _member = member;
         let mut socket = Socket::new(socket, stopping.clone(), goodbye);
         let session = async {
-            let failed = || app.gate().note_failed_login(&app, address, &path);
+            let failed =
+                || app.gate().note_failed_login(address, &path, app.ledger().clock().now());
             if !speaks || authenticate(&app, &mut socket, failed).await {
                 serve(socket).await;
             }
@@ -188,8 +191,14 @@ async fn authenticate(app: &App, socket: &mut Socket, failed: impl FnOnce()) -> 
 async fn drain(app: App, mut socket: Socket, address: Option<IpAddr>) {
     while let Some(text) = socket.next_text().await {
         let Some((event, sent)) = ClientEvent::read(&text) else { return };
-        joins::hear(&app, &event, &sent, address);
-        observe::client_event(&app, event, sent).await;
+        let said = (&event, &sent);
+        joins::hear(app.acquirer().joins(), app.ledger(), app.event_log(), said, address);
+        if let (Some(recorder), Some(witness)) = (app.recorder(), app.witness()) {
+            let (clock, log) = (app.ledger().clock(), app.event_log());
+            let introductions = app.introductions();
+            let observer = Observer { clock, recorder, witness, log, introductions };
+            observer.observe(event, sent).await;
+        }
     }
 }
 

@@ -10,13 +10,13 @@ use leasehold_prefect::path::IdOrName;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::http::error::ApiError;
+use crate::doors::prefect::error::Error;
 
 /// The limit that a path means.
 ///
 /// # Errors
 /// 409 if one limit has this id and another one this name. The sentence says how to name either.
-pub(crate) async fn of_path(app: &App, text: &str) -> Result<LimitRef, ApiError> {
+pub(crate) async fn of_path(app: &App, text: &str) -> Result<LimitRef, Error> {
     let name = LimitRef::Name(text.into());
     let IdOrName::Id(id) = IdOrName::from_path(text) else { return Ok(name) };
     let id = LimitRef::Id(LimitId(id.as_u128()));
@@ -24,7 +24,7 @@ pub(crate) async fn of_path(app: &App, text: &str) -> Result<LimitRef, ApiError>
     let by_name = find(app, name).await?;
     match (by_id, by_name) {
         (Some(by_id), Some(by_name)) if by_id.limit.id != by_name.limit.id => {
-            Err(ApiError::Ambiguous(which(text, &by_id, &by_name)))
+            Err(Error::Ambiguous(which(text, &by_id, &by_name)))
         }
         // By the id that was found: who renames a limit meanwhile changes nothing of which is meant.
         (None, Some(by_name)) => Ok(LimitRef::Id(by_name.limit.id)),
@@ -32,10 +32,10 @@ pub(crate) async fn of_path(app: &App, text: &str) -> Result<LimitRef, ApiError>
     }
 }
 
-async fn find(app: &App, limit: LimitRef) -> Result<Option<LimitView>, ApiError> {
+async fn find(app: &App, limit: LimitRef) -> Result<Option<LimitView>, Error> {
     match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
         Outcome::Limit(view) => Ok(view),
-        _ => Err(ApiError::Unexpected),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 

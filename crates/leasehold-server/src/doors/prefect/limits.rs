@@ -17,15 +17,17 @@ use leasehold_prefect::limits::{
 use uuid::Uuid;
 
 use crate::access::origin::Origin;
+use crate::acquire::Patience;
 use crate::acquire::lease_id;
-use crate::acquire::{self, Door};
 use crate::app::App;
 use crate::doors::groups::{AMBIGUOUS, LEASES, LIMITS, NO_LIMIT, SLOTS};
 use crate::doors::operation::{delete, get, patch, post};
 use crate::doors::prefect::convert;
+use crate::doors::prefect::error::Error;
+use crate::doors::prefect::extract::Valid;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::{Raw, Valid};
+use crate::http::answer::json;
+use crate::http::body::Raw;
 use crate::http::grant::granted;
 
 const FULL: &str = "Another limit, or one of them, has too few slots free at the moment.";
@@ -167,34 +169,34 @@ fn slots(routes: Routes) -> Routes {
 async fn create(
     State(app): State<App>,
     Valid(body): Valid<CreateLimit>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let command = Command::CreateLimit(convert::create(body));
     match app.ledger().send(command).await?.keep() {
         Outcome::Created(Created::Made(view)) => {
             Ok(json(StatusCode::CREATED, &convert::created_limit(&view)))
         }
-        Outcome::Created(Created::NameTaken) => Err(ApiError::Conflict),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Created(Created::NameTaken) => Err(Error::Conflict),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
-async fn read(State(app): State<App>, Path(text): Path<String>) -> Result<Response, ApiError> {
+async fn read(State(app): State<App>, Path(text): Path<String>) -> Result<Response, Error> {
     let limit = super::limit_ref::of_path(&app, &text).await?;
     match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
         Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::limit(&view))),
-        Outcome::Limit(None) => Err(ApiError::LimitNotFound),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Limit(None) => Err(Error::LimitNotFound),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
-async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, ApiError> {
+async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, Error> {
     let page = convert::page(body.offset, body.limit);
     match app.ledger().send(Command::Read(Query::Limits(Scope::All, page))).await?.keep() {
         Outcome::Limits(views) => {
             let limits: Vec<_> = views.iter().map(convert::limit).collect();
             Ok(json(StatusCode::OK, &limits))
         }
-        _ => Err(ApiError::Unexpected),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
@@ -202,7 +204,7 @@ async fn update(
     State(app): State<App>,
     Path(text): Path<String>,
     Valid(body): Valid<UpdateLimit>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     let limit = super::limit_ref::of_path(&app, &text).await?;
     let command = match body.reset() {
         // Alone in the body it is an operator's reset, not a number in a form (contract C16).
@@ -217,9 +219,9 @@ async fn update(
     };
     match app.ledger().send(command).await?.keep() {
         Outcome::Updated(Updated::Done) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Updated(Updated::NotFound) => Err(ApiError::LimitNotFound),
-        Outcome::Updated(Updated::NameTaken) => Err(ApiError::Conflict),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Updated(Updated::NotFound) => Err(Error::LimitNotFound),
+        Outcome::Updated(Updated::NameTaken) => Err(Error::Conflict),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
@@ -227,23 +229,23 @@ async fn update(
 async fn conflict_if_there(
     app: &App,
     limit: leasehold_engine::LimitRef,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
-        Outcome::Limit(Some(_)) => Err(ApiError::Conflict),
-        Outcome::Limit(None) => Err(ApiError::LimitNotFound),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Limit(Some(_)) => Err(Error::Conflict),
+        Outcome::Limit(None) => Err(Error::LimitNotFound),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
 async fn delete_limit(
     State(app): State<App>,
     Path(text): Path<String>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     let limit = super::limit_ref::of_path(&app, &text).await?;
     match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::All }).await?.keep() {
         Outcome::Deleted(Deleted::Done) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Deleted(Deleted::NotFound) => Err(ApiError::LimitNotFound),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Deleted(Deleted::NotFound) => Err(Error::LimitNotFound),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
@@ -251,20 +253,20 @@ async fn increment(
     State(app): State<App>,
     origin: Origin,
     Valid(body): Valid<Increment>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let wants = convert::wants(body.names, body.slots);
     let mode = convert::mode(body.mode);
     let acquire = Acquire { mode, ..Acquire::new(wants, Hold::Unleased) };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
     let limits: Vec<_> = grant.limits.iter().map(convert::minimal).collect();
-    granted(&limits, undo)
+    Ok(granted(&limits, undo))
 }
 
 async fn increment_with_lease(
     State(app): State<App>,
     origin: Origin,
     Valid(body): Valid<IncrementWithLease>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let wants = convert::wants(body.names, body.slots);
     let hold = Hold::Lease {
         id: lease_id::new(),
@@ -282,13 +284,13 @@ async fn increment_with_lease(
         fencing_token: grant.lease.map(|lease| lease.fence.0),
         deadline: grant.lease.and_then(|lease| lease.deadline).map(convert::timestamp),
     };
-    granted(&body, undo)
+    Ok(granted(&body, undo))
 }
 
 async fn decrement(
     State(app): State<App>,
     Valid(body): Valid<Decrement>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let give_back = GiveBack {
         names: convert::names(body.names),
         slots: body.slots,
@@ -299,7 +301,7 @@ async fn decrement(
             let limits: Vec<_> = limits.iter().map(convert::minimal).collect();
             Ok(json(StatusCode::OK, &limits))
         }
-        _ => Err(ApiError::Unexpected),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
@@ -307,7 +309,7 @@ async fn decrement(
 async fn release(
     State(app): State<App>,
     Valid(body): Valid<ReleaseLease>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     let lease = convert::lease_id(body.lease_id);
     match app.ledger().send(Command::Release { lease }).await?.keep() {
         Outcome::Ended(ended) => {
@@ -316,7 +318,7 @@ async fn release(
             }
             Ok(StatusCode::NO_CONTENT)
         }
-        _ => Err(ApiError::Unexpected),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
@@ -324,7 +326,7 @@ async fn renew(
     State(app): State<App>,
     Path(lease_id): Path<String>,
     raw: Raw,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     let (lease_id, body) = RenewLease::from_parts(
         "lease_id",
         &lease_id,
@@ -340,30 +342,31 @@ async fn renew(
     match app.ledger().send(Command::Renew { lease, ttl }).await?.keep() {
         Outcome::Renewed(Renewed::Renewed(_)) => Ok(StatusCode::NO_CONTENT),
         Outcome::Renewed(Renewed::Gone(gone)) => {
-            Err(ApiError::LeaseGone(app.released().explain(lease, gone)))
+            Err(Error::LeaseGone(convert::lease_gone(&app.released().explain(lease, gone))))
         }
-        _ => Err(ApiError::Unexpected),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
 /// The grant of an acquire, and what gives it back unless the client gets it.
-async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant, Undo), ApiError> {
+async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant, Undo), Error> {
+    let acquiring = app.acquirer().acquire(Patience::Unknown, origin, acquire);
     let locked = |_: &Refusal| leasehold_prefect::error::LOCKED.into();
-    let (acquired, undo) = acquire::acquire(app, Door::Limits, origin, acquire, locked).await?;
+    let (acquired, undo) = acquiring.await.map_err(|error| convert::not_acquired(error, locked))?;
     match acquired {
         Acquired::Granted(grant) => Ok((grant, undo)),
-        Acquired::TooManySlots(_) => Err(ApiError::TooManySlots),
-        Acquired::NotRateLimits(names) => Err(ApiError::NotRateLimits(names.join(","))),
+        Acquired::TooManySlots(_) => Err(Error::TooManySlots),
+        Acquired::NotRateLimits(names) => Err(Error::NotRateLimits(names.join(","))),
         Acquired::Refused(_)
         | Acquired::Queued(_)
         | Acquired::Missing(_)
-        | Acquired::Repeated(_) => Err(ApiError::Unexpected),
+        | Acquired::Repeated(_) => Err(Error::UNEXPECTED),
     }
 }
 
 // A limit may be named as the paths beside it are: `filter`, `increment`, ….
 
-async fn read_named(app: State<App>, uri: axum::http::Uri) -> Result<Response, ApiError> {
+async fn read_named(app: State<App>, uri: axum::http::Uri) -> Result<Response, Error> {
     read(app, last_segment(&uri)).await
 }
 
@@ -371,11 +374,11 @@ async fn update_named(
     app: State<App>,
     uri: axum::http::Uri,
     body: Valid<UpdateLimit>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     update(app, last_segment(&uri), body).await
 }
 
-async fn delete_named(app: State<App>, uri: axum::http::Uri) -> Result<StatusCode, ApiError> {
+async fn delete_named(app: State<App>, uri: axum::http::Uri) -> Result<StatusCode, Error> {
     delete_limit(app, last_segment(&uri)).await
 }
 

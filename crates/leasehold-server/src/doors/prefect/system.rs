@@ -11,9 +11,11 @@ use crate::access::csrf::CLIENT_CHARS_MAX;
 use crate::app::App;
 use crate::doors::groups::SERVER;
 use crate::doors::operation::get;
+use crate::doors::prefect::convert;
+use crate::doors::prefect::error::Error;
+use crate::doors::prefect::extract::ValidQuery;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::ValidQuery;
+use crate::http::answer::json;
 
 /// The version of the API that we speak.
 const API_VERSION: &str = "0.8.4";
@@ -94,10 +96,12 @@ async fn admin_version(client: PrefectClient) -> Response {
 async fn csrf_token(
     State(app): State<App>,
     ValidQuery(asked): ValidQuery<CsrfTokenFor>,
-) -> Result<Response, ApiError> {
-    let csrf = app.gate().csrf().ok_or(ApiError::CsrfDisabled)?;
+) -> Result<Response, Error> {
+    let csrf = app.gate().csrf().ok_or(Error::CsrfDisabled)?;
     if asked.client.chars().count() > CLIENT_CHARS_MAX {
-        return Err(ApiError::ClientNameTooLong(CLIENT_CHARS_MAX));
+        return Err(Error::ClientNameTooLong(CLIENT_CHARS_MAX));
     }
-    Ok(json(StatusCode::OK, &csrf.issue(&asked.client, app.ledger().clock().now())))
+    let now = app.ledger().clock().now();
+    let token = csrf.issue(&asked.client, now);
+    Ok(json(StatusCode::OK, &convert::csrf_token(asked.client, token, now)))
 }

@@ -13,17 +13,18 @@ use leasehold_prefect::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncreme
 
 use crate::access::agent::PrefectClient;
 use crate::access::origin::Origin;
+use crate::acquire::Patience;
 use crate::acquire::lease_id;
-use crate::acquire::{self, Door};
 use crate::app::App;
 use crate::doors::groups::{NO_LIMIT, TAG_LIMITS};
 use crate::doors::operation::{delete, get, post};
 use crate::doors::prefect::convert;
+use crate::doors::prefect::error::Error;
+use crate::doors::prefect::extract::Valid;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::Valid;
+use crate::http::answer::json;
 use crate::http::grant::granted;
-use crate::liveness::introductions;
+use crate::liveness::introductions::{self, Needs};
 
 pub(super) const BASE: &str = "/api/concurrency_limits";
 /// What may follow it where else there is an id.
@@ -108,7 +109,7 @@ pub(super) fn add(routes: Routes) -> Routes {
 async fn create(
     State(app): State<App>,
     Valid(body): Valid<CreateTagLimit>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let command = Command::PutTagLimit {
         id: convert::new_limit_id(),
         name: convert::tag_name(&body.tag),
@@ -121,38 +122,35 @@ async fn create(
         Outcome::Created(Created::Changed(view)) => {
             Ok(json(StatusCode::OK, &convert::tag_limit(&view)))
         }
-        Outcome::Created(Created::NameTaken) => Err(ApiError::Conflict),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Created(Created::NameTaken) => Err(Error::Conflict),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
-async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Error> {
     read_limit(&app, by_id(&id)?).await
 }
 
-async fn read_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, ApiError> {
+async fn read_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, Error> {
     read_limit(&app, by_tag(&tag)).await
 }
 
-async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, ApiError> {
+async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, Error> {
     let page = convert::page(body.offset, body.limit);
     match app.ledger().send(Command::Read(Query::Limits(Scope::Tags, page))).await?.keep() {
         Outcome::Limits(views) => {
             let limits: Vec<_> = views.iter().map(convert::tag_limit).collect();
             Ok(json(StatusCode::OK, &limits))
         }
-        _ => Err(ApiError::Unexpected),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
-async fn delete_by_id(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+async fn delete_by_id(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Error> {
     delete_limit(&app, by_id(&id)?).await
 }
 
-async fn delete_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, ApiError> {
+async fn delete_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Response, Error> {
     delete_limit(&app, by_tag(&tag)).await
 }
 
@@ -160,7 +158,7 @@ async fn reset(
     State(app): State<App>,
     Path(tag): Path<String>,
     Valid(body): Valid<ResetTag>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let holders = body.slot_override.unwrap_or_default();
     let command = Command::ResetTag {
         name: convert::tag_name(&tag),
@@ -170,8 +168,8 @@ async fn reset(
     };
     match app.ledger().send(command).await?.keep() {
         Outcome::Updated(Updated::Done) => Ok(null()),
-        Outcome::Updated(Updated::NotFound) => Err(ApiError::TagLimitNotFound),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Updated(Updated::NotFound) => Err(Error::TagLimitNotFound),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
@@ -180,8 +178,13 @@ async fn increment(
     origin: Origin,
     client: PrefectClient,
     Valid(body): Valid<TagIncrement>,
-) -> Result<Response, ApiError> {
-    introductions::wait(&app, client, origin.peer, body.task_run_id, &body.names).await?;
+) -> Result<Response, Error> {
+    // With a password, the events of clients this old are refused: they carry none.
+    if let Some(recorder) = app.recorder().filter(|_| !app.gate().needs_authentication()) {
+        let (introductions, ledger) = (app.introductions(), app.ledger());
+        let needs = Needs { introductions, ledger, recorder, stopping: app.sockets().stopping() };
+        introductions::wait(&needs, client, origin.peer, body.task_run_id, &body.names).await?;
+    }
     let holder = convert::task_run(body.task_run_id);
     let acquire = Acquire::new(
         body.names.iter().map(|tag| (convert::tag_name(tag), 1)),
@@ -191,7 +194,8 @@ async fn increment(
         let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
         convert::tag_full(full).into()
     };
-    let (acquired, undo) = acquire::acquire(&app, Door::Tags, origin, acquire, locked).await?;
+    let acquiring = app.acquirer().acquire(Patience::Waits, origin, acquire);
+    let (acquired, undo) = acquiring.await.map_err(|error| convert::not_acquired(error, locked))?;
     match acquired {
         Acquired::Granted(grant) => {
             let limits: Vec<_> = grant
@@ -199,24 +203,24 @@ async fn increment(
                 .iter()
                 .map(|limit| convert::minimal_as(limit, convert::bare_tag(&limit.name)))
                 .collect();
-            granted(&limits, undo)
+            Ok(granted(&limits, undo))
         }
         // Without Retry-After: its clients read that as an end, not as a wait.
         Acquired::TooManySlots(limit) => {
-            Err(ApiError::Locked(convert::tag_is_0(&limit.name).into(), None))
+            Err(Error::Locked(convert::tag_is_0(&limit.name).into(), None))
         }
         Acquired::Refused(_)
         | Acquired::Queued(_)
         | Acquired::NotRateLimits(_)
         | Acquired::Missing(_)
-        | Acquired::Repeated(_) => Err(ApiError::Unexpected),
+        | Acquired::Repeated(_) => Err(Error::UNEXPECTED),
     }
 }
 
 async fn decrement(
     State(app): State<App>,
     Valid(body): Valid<TagDecrement>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let mut names = body.names;
     names.sort_unstable();
     let command = Command::ReleaseTags {
@@ -228,29 +232,29 @@ async fn decrement(
             let limits: Vec<_> = limits.iter().map(convert::minimal).collect();
             Ok(json(StatusCode::OK, &limits))
         }
-        _ => Err(ApiError::Unexpected),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
-async fn read_limit(app: &App, limit: LimitRef) -> Result<Response, ApiError> {
+async fn read_limit(app: &App, limit: LimitRef) -> Result<Response, Error> {
     match app.ledger().send(Command::Read(Query::Limit(limit, Scope::Tags))).await?.keep() {
         Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::tag_limit(&view))),
-        Outcome::Limit(None) => Err(ApiError::TagLimitNotFound),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Limit(None) => Err(Error::TagLimitNotFound),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
-async fn delete_limit(app: &App, limit: LimitRef) -> Result<Response, ApiError> {
+async fn delete_limit(app: &App, limit: LimitRef) -> Result<Response, Error> {
     match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::Tags }).await?.keep() {
         Outcome::Deleted(Deleted::Done) => Ok(null()),
-        Outcome::Deleted(Deleted::NotFound) => Err(ApiError::TagLimitNotFound),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Deleted(Deleted::NotFound) => Err(Error::TagLimitNotFound),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
 /// A path whose last part is no UUID is an unknown path here.
-fn by_id(text: &str) -> Result<LimitRef, ApiError> {
-    let id = path::route_id(text).ok_or(ApiError::PathNotFound)?;
+fn by_id(text: &str) -> Result<LimitRef, Error> {
+    let id = path::route_id(text).ok_or(Error::PATH_NOT_FOUND)?;
     Ok(LimitRef::Id(LimitId(id.as_u128())))
 }
 

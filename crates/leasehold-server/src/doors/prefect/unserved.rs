@@ -15,7 +15,8 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use self::families::{BACKGROUND, DOTS, FAMILIES, Family, hides_the_sentence};
 use crate::access::peer::Peer;
 use crate::app::App;
-use crate::http::error::ApiError;
+use crate::doors::prefect::error::Error;
+use crate::http::address;
 
 /// The page that each of the sentences leads to.
 const PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/what-is-served.md");
@@ -86,14 +87,14 @@ impl Unserved {
         self.peer.and_then(Peer::counted)
     }
 
-    pub(crate) fn refuse(&self, app: &App, otherwise: ApiError) -> ApiError {
+    pub(crate) fn refuse(&self, app: &App, otherwise: Error) -> Error {
         refuse(app, &self.asked(), otherwise)
     }
 
     /// The answer to a task that is left to a task worker.
-    pub(crate) fn would_never_run(&self, app: &App) -> ApiError {
+    pub(crate) fn would_never_run(&self, app: &App) -> Error {
         self.tell(app, BACKGROUND.name, BACKGROUND.sentence);
-        ApiError::NeverRuns(sentence(&BACKGROUND))
+        Error::NeverRuns(sentence(&BACKGROUND))
     }
 
     /// Logs that it cannot be served, once for each kind of path and client.
@@ -103,7 +104,7 @@ impl Unserved {
 }
 
 /// The answer to a request that cannot be served: the sentence of its family, if it has one.
-pub(crate) fn refuse(app: &App, asked: &Asked<'_>, otherwise: ApiError) -> ApiError {
+pub(crate) fn refuse(app: &App, asked: &Asked<'_>, otherwise: Error) -> Error {
     let path = asked.uri.path();
     let family = || FAMILIES.iter().find(|family| family.has(asked.method.as_str(), path));
     let (what, sentence) = match family() {
@@ -116,9 +117,9 @@ pub(crate) fn refuse(app: &App, asked: &Asked<'_>, otherwise: ApiError) -> ApiEr
     let agent = asked.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let is_prefect = agent.is_some_and(|agent| agent.starts_with("prefect/"));
     if is_prefect && hides_the_sentence(asked.method.as_str(), path) {
-        return ApiError::NeverThere(sentence);
+        return Error::NeverThere(sentence);
     }
-    ApiError::NotServed(sentence)
+    Error::NotServed(sentence)
 }
 
 fn sentence(family: &Family) -> String {
@@ -133,7 +134,7 @@ fn lacks_api(method: &Method, path: &str) -> bool {
 }
 
 fn lacking_api(asked: &Asked<'_>) -> String {
-    let origin = crate::doors::origin(asked.headers, asked.uri);
+    let origin = address::origin(asked.headers, asked.uri);
     format!("The API is below /api. Set PREFECT_API_URL={origin}/api")
 }
 

@@ -9,12 +9,12 @@ use http_body::{Body, Frame, SizeHint};
 use super::line::Line;
 
 #[derive(Debug)]
-pub(super) struct Heard<B> {
+pub(crate) struct RequestBody<B> {
     body: B,
     line: Arc<Line>,
 }
 
-impl<B: Body> Heard<B> {
+impl<B: Body> RequestBody<B> {
     pub(super) fn new(body: B, line: Arc<Line>) -> Self {
         if body.is_end_stream() {
             line.is_whole();
@@ -23,7 +23,7 @@ impl<B: Body> Heard<B> {
     }
 }
 
-impl<B: Body + Unpin> Body for Heard<B> {
+impl<B: Body + Unpin> Body for RequestBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 

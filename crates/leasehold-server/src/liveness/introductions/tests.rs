@@ -1,6 +1,7 @@
 //! Who is waited for, and for how long, by a clock that the tests move.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use leasehold_engine::LimitId;
 use leasehold_journal::MemoryJournal;
@@ -10,10 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::access::peer::TrustedProxies;
-use crate::config::Config;
-use crate::event_log::EventLog;
-use crate::liveness::evidence::Witness;
-use crate::records::Recorder;
+use crate::http::sockets::Sockets;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_micros(0) + Span::from_seconds(seconds)
@@ -74,8 +72,10 @@ fn what_is_remembered_is_bounded() {
 
 /// A task run that asks for the tag `db`, and whose client tells.
 struct World {
-    app: App,
-    clock: Clock,
+    introductions: Arc<Introductions>,
+    ledger: Handle,
+    recorder: Recorder,
+    sockets: Sockets,
     _running: leasehold_node::Running,
 }
 
@@ -83,33 +83,34 @@ impl World {
     async fn new() -> Self {
         let (ledger, running) =
             leasehold_node::start(MemoryJournal::default(), Clock::manual(at(100))).unwrap();
-        let clock = ledger.clock().clone();
         let records = Records::in_memory(Bounds::default()).unwrap();
-        let (recorder, _) = Recorder::start(records, clock.clone());
-        let (witness, _) = Witness::start(ledger.clone(), recorder.clone(), SILENCE);
-        let (event_log, _) = EventLog::start(&ledger, recorder.clone(), 0);
+        let (recorder, _) = Recorder::start(records, ledger.clock().clone());
         let id = LimitId(1);
         let tag = Command::PutTagLimit { id, name: "tag:db".into(), slots: 1 };
         ledger.send(tag).await.unwrap().keep();
-        let config = Config::default();
-        let app = App::with_records(ledger, recorder, witness, event_log, config);
-        Self { app, clock, _running: running }
+        let (introductions, sockets) = (Arc::default(), Sockets::new(1));
+        Self { introductions, ledger, recorder, sockets, _running: running }
     }
 
     /// Asks, and answers once it is waited for.
     async fn ask(&self, run: u128) -> JoinHandle<Result<(), Unavailable>> {
-        let (app, run) = (self.app.clone(), Uuid::from_u128(run));
+        let run = Uuid::from_u128(run);
+        let (introductions, ledger) = (self.introductions.clone(), self.ledger.clone());
+        let (recorder, stopping) = (self.recorder.clone(), self.sockets.stopping());
         let client = PrefectClient { version: Some([3, 4, 10]), has_suffix: false };
-        let asking =
-            tokio::spawn(async move { wait(&app, client, peer(1), run, &["db".to_owned()]).await });
-        while !self.app.introductions().awaited().strangers.contains_key(&run) {
+        let asking = tokio::spawn(async move {
+            let (introductions, ledger, recorder) = (&*introductions, &ledger, &recorder);
+            let needs = Needs { introductions, ledger, recorder, stopping };
+            wait(&needs, client, peer(1), run, &["db".to_owned()]).await
+        });
+        while !self.introductions.awaited().strangers.contains_key(&run) {
             tokio::task::yield_now().await;
         }
         asking
     }
 
     async fn passes(&self, seconds: f64) {
-        self.clock.advance(Span::from_seconds_f64(seconds));
+        self.ledger.clock().advance(Span::from_seconds_f64(seconds));
         // Whoever is woken by that has had its turn.
         for _ in 0..10 {
             tokio::task::yield_now().await;
@@ -127,11 +128,11 @@ async fn nobody_is_waited_for_for_longer_than_five_seconds() {
     assert_eq!(asking.await.unwrap(), Ok(()));
     // From the same address, nobody is waited for at all.
     assert_eq!(world.ask(2).await.await.unwrap(), Ok(()));
-    world.app.introductions().made(Uuid::from_u128(2));
+    world.introductions.made(Uuid::from_u128(2));
     let asking = world.ask(3).await;
     world.passes(4.9).await;
     assert!(!asking.is_finished());
-    world.app.introductions().made(Uuid::from_u128(3));
+    world.introductions.made(Uuid::from_u128(3));
     assert_eq!(asking.await.unwrap(), Ok(()));
 }
 

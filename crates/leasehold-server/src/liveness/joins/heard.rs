@@ -3,17 +3,16 @@
 use std::net::IpAddr;
 
 use leasehold_engine::{Certainty, Command, LimitId, Named, Outcome, TAG_PREFIX, Timestamp};
-use leasehold_node::Answer;
+use leasehold_node::{Answer, Handle};
 use leasehold_records::{EventRow, micros_from_text};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Acquired, Join};
+use super::{Acquired, Join, Joins};
 use crate::access::origin::clean;
-use crate::app::App;
-use crate::event_log;
+use crate::event_log::client_event::{ClientEvent, Sent};
+use crate::event_log::{self, EventLog};
 use crate::ids;
-use crate::liveness::observe::{ClientEvent, Sent};
 
 type Fields = Map<String, Value>;
 
@@ -24,32 +23,38 @@ const ACQUIRED: &str = "acquired";
 
 /// Joins an event to the lease that it is about, if it is about slots that its client got. The
 /// client sends its next event meanwhile.
-pub(crate) fn hear(app: &App, event: &ClientEvent, sent: &Sent<'_>, address: Option<IpAddr>) {
+pub(crate) fn hear(
+    joins: &Joins,
+    ledger: &Handle,
+    log: Option<&EventLog>,
+    (event, sent): (&ClientEvent, &Sent<'_>),
+    address: Option<IpAddr>,
+) {
     let id = sent.document.get("id").and_then(|id| id.as_str()?.parse().ok());
-    let now = app.ledger().clock().now();
+    let now = ledger.clock().now();
     let Some((acquired, limit)) = id.and_then(|id| read(event, id, address, now)) else { return };
-    let Some(join) = app.joins().join(&acquired, now) else { return };
-    let app = app.clone();
-    tokio::spawn(async move { keep(&app, join, limit).await });
+    let Some(join) = joins.join(&acquired, now) else { return };
+    let (ledger, log) = (ledger.clone(), log.cloned());
+    tokio::spawn(async move { keep(&ledger, log, join, limit).await });
 }
 
 /// Keeps with the lease in which runs it was asked for, and logs it. A lease that has ended is in
 /// the log alone.
-async fn keep(app: &App, join: Join, limit: String) {
+async fn keep(ledger: &Handle, log: Option<EventLog>, join: Join, limit: String) {
     let command = Command::Identify { lease: join.lease, identified: join.identified.clone() };
-    match app.ledger().send(command).await.map(Answer::keep) {
+    match ledger.send(command).await.map(Answer::keep) {
         Ok(Outcome::Identified(_)) => {}
         Ok(_) | Err(_) => {
             tracing::debug!(lease = %Uuid::from_u128(join.lease.0), "could not be identified");
             return;
         }
     }
-    let Some(log) = app.event_log() else { return };
+    let Some(log) = log else { return };
     let reason = match join.identified.certainty {
         Certainty::Certain => "certain: its client's event can be about no other lease",
         Certainty::Likely => "likely: its client's event fits this lease best",
     };
-    let now = app.ledger().clock().now().as_micros();
+    let now = ledger.clock().now().as_micros();
     log.note_ours(EventRow {
         limit: Some(limit),
         holder: join.holder.as_ref().map(event_log::holder),

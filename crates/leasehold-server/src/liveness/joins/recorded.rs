@@ -6,7 +6,7 @@ use leasehold_engine::{Acquire, Certainty, Holder, Identified, Named, Origin};
 use leasehold_records::{Filter, RecordsError, Run, RunKind, StateType, Transaction};
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::records::Recorder;
 
 /// Whose run it is.
 #[derive(Clone, Copy)]
@@ -20,9 +20,9 @@ enum Known {
 /// Adds to the origin of a request in which flow run it is made: that of the task run that is to hold
 /// the slots; or, without a holder, the only run of its flow that is running. Without records, or with
 /// several such runs, it stays as it is.
-pub(crate) async fn identify(app: &App, acquire: &mut Acquire) {
+pub(crate) async fn identify(recorder: Option<&Recorder>, acquire: &mut Acquire) {
     let Some(origin) = acquire.origin.as_ref().filter(|it| it.identified.is_none()) else { return };
-    let (Some(known), Some(recorder)) = (known(acquire, origin), app.recorder()) else { return };
+    let (Some(known), Some(recorder)) = (known(acquire, origin), recorder) else { return };
     // Where records are overloaded, a report is not worth a wait.
     let found = recorder.write(move |records| find(records, known)).await;
     if let Ok(Some(identified)) = found {

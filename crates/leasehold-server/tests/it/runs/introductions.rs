@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::SinkExt;
-use leasehold_server::serve;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -150,8 +149,7 @@ async fn who_waits_to_be_introduced_when_the_server_stops_is_sent_away() {
     client.address = listener.local_addr().unwrap();
     let (stop, stopping) = oneshot::channel();
     let stopping = async { stopping.await.unwrap() };
-    let router = client.app.router();
-    let serving = tokio::spawn(serve::serve(listener, router, serve::CONNECTIONS_MAX, stopping));
+    let serving = tokio::spawn(client.app.server().serve(listener, stopping));
     let mut asked = client.ask(TELLS, "db", 1).await;
     asked.is_not_answered().await;
     // The server waits for all sockets, that of the events included.

@@ -1,6 +1,6 @@
 //! File descriptors: each connection needs one, and so do the server's own files.
 
-use leasehold_server::serve::CONNECTIONS_MAX;
+use leasehold_server::config::CONNECTIONS_MAX;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// What the files of the journal and of the records, the log and the runtime need, with room.

@@ -3,15 +3,12 @@
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use leasehold_journal::{DatabaseError, LoadError, OpenError, SqliteJournal};
 use leasehold_node::{Clock, chain};
 use leasehold_records::Records;
-use leasehold_server::event_log::{self, EventLog};
-use leasehold_server::evidence::{Span, Witness};
-use leasehold_server::records::{Recorder, RunningRecorder};
-use leasehold_server::{App, Config, serve};
+use leasehold_server::config::CONNECTIONS_MAX;
+use leasehold_server::{Config, Options, Server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,9 +17,6 @@ use super::descriptors;
 use super::log::{self, LogFormat};
 use super::options::Settings;
 use crate::exit::Exit;
-
-/// How long the records may take to be durable when the server stops.
-const RECORDING_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the server did not start, each with what to do about it. The causes stand before the
 /// advice, so that they are no sources of their own.
@@ -90,6 +84,15 @@ fn database_advice(error: &DatabaseError, otherwise: &'static str) -> &'static s
         DatabaseError::Newer { .. } => "use the version that wrote it, or a newer one",
         DatabaseError::Busy { .. } => "close it there, and start again",
         _ => otherwise,
+    }
+}
+
+impl From<leasehold_server::StartError> for StartError {
+    fn from(error: leasehold_server::StartError) -> Self {
+        match error {
+            leasehold_server::StartError::Load(error) => Self::Load(error),
+            error => Self::Runtime(io::Error::other(error)),
+        }
     }
 }
 
@@ -181,7 +184,7 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
              that are missing have no slots any more, though they may still run"
         );
     }
-    let mut records =
+    let records =
         Records::open(&settings.data_dir, settings.records).map_err(StartError::Records)?;
     let (host, port) = (settings.host.clone(), settings.port);
     let listener = TcpListener::bind((host.as_str(), port))
@@ -189,19 +192,9 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
         .map_err(|error| StartError::Listen { host, port, error })?;
     let address = listener.local_addr()?;
 
-    let loaded = leasehold_node::load(journal).map_err(StartError::Load)?;
-    event_log::catch_up(&mut records, loaded.durable());
-    let (ledger, ready) = loaded.prepare(Clock::system());
-    let waiters = ledger.clone();
-    let (recorder, recording) = Recorder::start(records, ledger.clock().clone());
-    let silence_max = Span::from_seconds_f64(settings.server.heartbeat_timeout_seconds);
-    let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
-    let (event_log, logging) =
-        EventLog::start(&ledger, recorder.clone(), settings.events_per_second_max);
-    let running = ready.start()?;
     let connections_max = descriptors::connections_max(descriptors::raise());
     let waiters_max = Config::waiters_max(connections_max);
-    if connections_max < serve::CONNECTIONS_MAX {
+    if connections_max < CONNECTIONS_MAX {
         tracing::warn!(
             connections_max,
             waiters_max,
@@ -209,28 +202,16 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
         );
     }
     let config = Config { waiters_max, connections_max, ..settings.server.clone() };
-    let app = App::with_records(ledger, recorder, witness, event_log, config);
+    let options = Options {
+        config,
+        records: Some(records),
+        events_per_second_max: settings.events_per_second_max,
+        clock: Clock::system(),
+    };
+    let server = Server::start(journal, options)?;
     Started { settings: &settings, address, connections_max, waiters_max }.announce();
-
-    serve::serve(listener, app.into_service(), connections_max, async {
-        signals.stop().await;
-        tracing::info!("stopping");
-        waiters.send_waiters_away();
-        logging.close();
-    })
-    .await;
-    watch.stop();
-    running.stop().await;
-    logging.stop().await;
-    stop_recording(recording).await;
+    server.serve(listener, async { signals.stop().await }).await;
+    server.stop().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Connections that did not end in time may still hold the recorder; they wait for nothing.
-async fn stop_recording(recording: RunningRecorder) {
-    let stopped = tokio::task::spawn_blocking(|| recording.stop());
-    if tokio::time::timeout(RECORDING_STOP_TIMEOUT, stopped).await.is_err() {
-        tracing::warn!("some runs may not have been recorded");
-    }
 }

@@ -11,17 +11,18 @@ use uuid::Uuid;
 
 use crate::acquire::lease_id;
 use crate::app::App;
+use crate::doors::convert;
 use crate::doors::native::convert as leases;
-use crate::doors::native::error::DoorError;
-use crate::doors::prefect::convert;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::{Raw, Valid};
+use crate::doors::native::error::Error;
+use crate::doors::native::extract::Valid;
+use crate::http::answer::json;
+use crate::http::body::Raw;
 
 pub(super) async fn renew(
     State(app): State<App>,
     Path(lease_id): Path<String>,
     raw: Raw,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let settings = &app.config().bodies;
     let (id, body) =
         LeaseRenewal::from_parts("lease_id", &lease_id, raw.content_type(), raw.bytes(), settings)?;
@@ -33,23 +34,23 @@ pub(super) async fn renew(
     match app.ledger().send(command).await?.keep() {
         Outcome::Renewed(renewed) => match leases::renewal(id, &renewed) {
             Renewal::Renewed(renewed) => Ok(json(StatusCode::OK, &renewed)),
-            Renewal::Ended(ended) => Err(DoorError::LeaseEnded(ended).into()),
+            Renewal::Ended(ended) => Err(Error::LeaseEnded(ended)),
         },
-        _ => Err(ApiError::Unexpected),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
 pub(super) async fn renew_many(
     State(app): State<App>,
     Valid(body): Valid<LeaseRenewals>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let ids = body.leases.iter().filter(|id| !lease_id::is_empty(**id));
     let command = Command::RenewMany {
         leases: ids.map(|id| convert::lease_id(*id)).collect(),
         ttl: Span::from_seconds_f64(body.ttl_seconds),
     };
     let Outcome::RenewedMany(renewed) = app.ledger().send(command).await?.keep() else {
-        return Err(ApiError::Unexpected);
+        return Err(Error::UNEXPECTED);
     };
     let mut renewed = renewed.iter();
     let mut next = |id: Uuid| {
@@ -64,7 +65,7 @@ pub(super) async fn end(
     State(app): State<App>,
     Path(lease_id): Path<String>,
     raw: Raw,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     if raw.bytes().is_empty() {
         release(&app, path::id("lease_id", &lease_id)?).await
     } else {
@@ -72,7 +73,7 @@ pub(super) async fn end(
     }
 }
 
-async fn release(app: &App, id: Uuid) -> Result<Response, ApiError> {
+async fn release(app: &App, id: Uuid) -> Result<Response, Error> {
     if lease_id::is_empty(id) {
         let now = app.ledger().clock().now();
         return Ok(json(StatusCode::OK, &leases::released(id, now)));
@@ -85,14 +86,14 @@ async fn release(app: &App, id: Uuid) -> Result<Response, ApiError> {
         }
         Outcome::Ended(Err(Gone(Some(Ending { how: EndReason::Released, at, .. })))) => at,
         Outcome::Ended(Err(gone)) => {
-            return Err(DoorError::LeaseEnded(leases::ended(id, &gone)).into());
+            return Err(Error::LeaseEnded(leases::ended(id, &gone)));
         }
-        _ => return Err(ApiError::Unexpected),
+        _ => return Err(Error::UNEXPECTED),
     };
     Ok(json(StatusCode::OK, &leases::released(id, at)))
 }
 
-async fn revoke(app: &App, lease_id: &str, raw: &Raw) -> Result<StatusCode, ApiError> {
+async fn revoke(app: &App, lease_id: &str, raw: &Raw) -> Result<StatusCode, Error> {
     let settings = &app.config().bodies;
     let (id, body) =
         RevokeLease::from_parts("lease_id", lease_id, raw.content_type(), raw.bytes(), settings)?;
@@ -104,7 +105,7 @@ async fn revoke(app: &App, lease_id: &str, raw: &Raw) -> Result<StatusCode, ApiE
     };
     match app.ledger().send(command).await?.keep() {
         Outcome::Ended(Ok(_)) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Ended(Err(gone)) => Err(ApiError::LeaseNotFound(id, gone)),
-        _ => Err(ApiError::Unexpected),
+        Outcome::Ended(Err(gone)) => Err(Error::LeaseNotFound(leases::not_found(id, &gone))),
+        _ => Err(Error::UNEXPECTED),
     }
 }

@@ -12,8 +12,10 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::document;
+use crate::Config;
+use crate::app::App;
 use crate::doors::all;
-use crate::{App, Config};
+use crate::router::HttpService;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
@@ -38,7 +40,7 @@ fn documented() -> BTreeSet<(String, String)> {
     operations.collect()
 }
 
-async fn is_served(app: &App, path: &str, method: &str) -> bool {
+async fn is_served(service: &HttpService, path: &str, method: &str) -> bool {
     let some = |name: &str| match name {
         "{id_or_name}" | "{tag}" => "some".to_owned(),
         "{slug}" => "local-file-system".to_owned(),
@@ -53,7 +55,7 @@ async fn is_served(app: &App, path: &str, method: &str) -> bool {
         .header("host", "localhost")
         .body(Body::empty())
         .unwrap();
-    let response = app.clone().into_service().oneshot(request).await.unwrap();
+    let response = service.clone().oneshot(request).await.unwrap();
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         return false;
     }
@@ -63,7 +65,7 @@ async fn is_served(app: &App, path: &str, method: &str) -> bool {
 
 #[tokio::test]
 async fn an_operation_is_served_if_and_only_if_it_is_documented() {
-    let app = app();
+    let service = HttpService::new(app());
     let documented = documented();
     let served: BTreeSet<_> = documented.iter().map(|(path, _)| path.clone()).collect();
 
@@ -72,7 +74,7 @@ async fn an_operation_is_served_if_and_only_if_it_is_documented() {
     let is_socket = |path: &String| !document["paths"][path]["get"]["responses"]["101"].is_null();
     for path in served.into_iter().filter(|path| !is_socket(path)) {
         for method in METHODS {
-            let is_served = is_served(&app, &path, method).await;
+            let is_served = is_served(&service, &path, method).await;
             // A limit may be named as a path beside the limits is.
             let beside = path.rsplit_once('/').filter(|(_, last)| !last.is_empty());
             let beside = beside.map(|(parent, _)| format!("{parent}/{{id_or_name}}"));

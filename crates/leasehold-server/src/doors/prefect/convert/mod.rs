@@ -1,40 +1,30 @@
-//! The one place that knows both wire types and engine types.
+//! Between the wire of the recorded contract and the engine.
 
+pub(crate) mod holders;
 pub(crate) mod runs;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use leasehold_api::leases::{
-    HeldLimit, LeaseHolder, LimitLease, Mode as WireMode, StuckOn as WireStuckOn, Waiter,
-};
-use leasehold_api::origin::{
-    Certainty as WireCertainty, Identified as WireIdentified, Named as WireNamed,
-    Origin as WireOrigin,
-};
 use leasehold_engine::{
-    Certainty, CreateLimit, HeldView, Holder, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef,
-    LimitView, MinimalLimit, Mode, Named, Origin, Page, Rate, StuckOn, TAG_PREFIX, Timestamp,
-    Unheld, WaiterView,
+    CreateLimit, EndReason, Ending, Gone, Holder, LimitId, LimitPatch, LimitView, MinimalLimit,
+    Rate, Refusal, TAG_PREFIX, Timestamp as At,
 };
+use leasehold_prefect::error::LEASE_NOT_FOUND;
 use leasehold_prefect::limits::{
     self, CreatedLimit, HolderKind, Limit as WireLimit, MinimalLimit as WireMinimal,
 };
+use leasehold_prefect::system::CsrfToken;
 use leasehold_prefect::tags::TagLimit;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::doors::native::convert as leases;
-use crate::doors::native::convert::unleased;
+use crate::access::csrf;
+use crate::acquire::NotAcquired;
+use crate::doors::convert::unleased;
+pub(crate) use crate::doors::convert::{lease_id, mode, page, timestamp};
+use crate::doors::prefect::error::Error;
 use crate::ids;
-
-pub(crate) fn timestamp(at: Timestamp) -> leasehold_api::Timestamp {
-    leasehold_api::Timestamp(at.as_micros())
-}
-
-pub(crate) fn lease_id(id: Uuid) -> LeaseId {
-    LeaseId(id.as_u128())
-}
 
 pub(crate) fn new_limit_id() -> LimitId {
     LimitId(ids::random().as_u128())
@@ -60,13 +50,6 @@ pub(crate) fn patch(body: &limits::UpdateLimit) -> LimitPatch {
         decay: body.slot_decay_per_second.as_set().copied().map(Rate::from_slots_per_second),
         taken_max: body.active_slots.as_set().copied(),
         denied_slots: body.denied_slots.as_set().copied(),
-    }
-}
-
-pub(crate) fn mode(mode: WireMode) -> Mode {
-    match mode {
-        WireMode::Concurrency => Mode::Concurrency,
-        WireMode::RateLimit => Mode::RateLimit,
     }
 }
 
@@ -114,11 +97,6 @@ pub(crate) fn tag_is_0(limit: &str) -> String {
         "The concurrency limit on tag \"{}\" is 0 and will deadlock if the task tries to run again.",
         bare_tag(limit)
     )
-}
-
-pub(crate) fn page(offset: u64, limit: u64) -> Page {
-    let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    Page { offset: size(offset), limit: size(limit) }
 }
 
 pub(crate) fn minimal(limit: &MinimalLimit) -> WireMinimal {
@@ -172,107 +150,50 @@ pub(crate) fn tag_limit(view: &LimitView) -> TagLimit {
     }
 }
 
-/// A lease in the list of a limit on which it is.
-fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
-    let on_limit = view.lease.holdings.iter().zip(&view.names).find(|(held, name)| match limit {
-        LimitRef::Id(id) => held.limit == *id,
-        LimitRef::Name(wanted) => *name == wanted,
-    });
-    let lease = &view.lease;
-    LimitLease {
-        id: Some(Uuid::from_u128(lease.id.0)),
-        slots: on_limit.map_or(0, |(held, _)| held.slots),
-        holder: lease.holder.as_ref().map(lease_holder),
-        labels: leases::labels(lease.notes.as_deref()),
-        origin: lease.origin.as_deref().map(origin),
-        created: Some(timestamp(lease.created)),
-        deadline: lease.deadline.map(timestamp),
-        fencing_token: Some(lease.fence.0),
-        limits: leases::held(view),
-        without_lease: None,
+/// An acquire without a grant. `locked` is what a refused client reads.
+pub(crate) fn not_acquired(
+    error: NotAcquired,
+    locked: impl FnOnce(&Refusal) -> Cow<'static, str>,
+) -> Error {
+    match error {
+        NotAcquired::Refused(refusal, come_back) => {
+            Error::Locked(locked(&refusal), Some(come_back))
+        }
+        NotAcquired::Unavailable(unavailable) => unavailable.into(),
+        NotAcquired::Unexpected => Error::UNEXPECTED,
     }
 }
 
-/// What holds the slots of a limit: its leases, and after them what no lease holds.
-pub(crate) fn held(view: &HeldView) -> Vec<LimitLease> {
-    let limit = LimitRef::Id(view.limit.id);
-    let leases = view.leases.iter().map(|lease| limit_lease(lease, &limit));
-    leases.chain(view.unleased.iter().map(|part| without_lease(view, part))).collect()
-}
-
-fn without_lease(view: &HeldView, part: &Unheld) -> LimitLease {
-    let slots = unleased::slots(&view.limit.name, part, !view.decay.is_none());
-    let on_limit = HeldLimit {
-        id: Uuid::from_u128(view.limit.id.0),
-        name: slots.limit.clone(),
-        slots: slots.slots,
-    };
-    LimitLease {
-        id: None,
-        slots: slots.slots,
-        holder: None,
-        labels: BTreeMap::new(),
-        origin: None,
-        created: slots.since,
-        deadline: None,
-        fencing_token: None,
-        limits: vec![on_limit],
-        without_lease: Some(slots),
+pub(crate) fn csrf_token(client: String, issued: csrf::Token, now: At) -> CsrfToken {
+    CsrfToken {
+        id: issued.id,
+        created: timestamp(issued.created),
+        updated: timestamp(now),
+        token: issued.token,
+        client,
+        expiration: timestamp(issued.expires),
     }
 }
 
-pub(crate) fn waiter(view: &WaiterView, position: u64, now: Timestamp) -> Waiter {
-    Waiter {
-        position,
-        holder: view.holder.as_ref().map(lease_holder),
-        labels: leases::labels(view.notes.as_deref()),
-        origin: view.origin.as_deref().map(origin),
-        slots: view.slots,
-        priority: view.priority.into(),
-        since: timestamp(view.since),
-        age_seconds: now.since(view.since).as_seconds_f64(),
-        blocked_by: view.blockers.iter().map(|blocker| (*blocker.limit.name).to_owned()).collect(),
-        slots_without_lease: unleased::of_blockers(&view.blockers),
-        stuck: view.stuck.iter().map(stuck_on).collect(),
+/// Why a lease cannot be renewed: the contract's sentence to the byte, unless an operator revoked this
+/// very lease, its holder released it, or it was repossessed. Leases that ended with their tag have
+/// no reason; the contract covers them.
+pub(crate) fn lease_gone(gone: &Gone) -> Cow<'static, str> {
+    match &gone.0 {
+        Some(Ending { how: EndReason::Revoked { reason: Some(reason), by }, at, .. }) => {
+            let (by, at) = (by.as_deref().unwrap_or("an operator"), timestamp(*at));
+            format!("Lease not found - it was revoked by {by} at {at}: {reason}").into()
+        }
+        Some(Ending { how: EndReason::Released, at, .. }) => {
+            format!("Lease not found - it was released at {}", timestamp(*at)).into()
+        }
+        Some(Ending {
+            how: EndReason::Revoked { reason: None, .. } | EndReason::Expired, ..
+        })
+        | None => LEASE_NOT_FOUND.into(),
+        Some(Ending { how: EndReason::Repossessed { evidence }, at, .. }) => {
+            let at = timestamp(*at);
+            format!("Lease not found - it was repossessed at {at}: {evidence}").into()
+        }
     }
-}
-
-pub(crate) fn stuck_on(on: &StuckOn) -> WireStuckOn {
-    WireStuckOn {
-        limit: (*on.limit).to_owned(),
-        lease: Uuid::from_u128(on.lease.0),
-        holder: on.holder.as_ref().map(lease_holder),
-        origin: on.origin.as_deref().map(origin),
-        is_own: on.is_own,
-        waits_for: on.waits_for.iter().map(|name| (**name).to_owned()).collect(),
-    }
-}
-
-fn lease_holder(holder: &Holder) -> LeaseHolder {
-    LeaseHolder { r#type: (*holder.kind).to_owned(), id: (*holder.id).to_owned() }
-}
-
-/// Where the request for a lease came from.
-pub(crate) fn origin(origin: &Origin) -> WireOrigin {
-    WireOrigin {
-        address: origin.address.map(|address| address.to_string()),
-        client: origin.client.as_deref().map(str::to_owned),
-        flow: named(&origin.flow),
-        deployment: named(&origin.deployment),
-        worker: named(&origin.worker),
-        identified: origin.identified.as_deref().map(|identified| WireIdentified {
-            flow_run: named(&identified.flow_run),
-            task_run: named(&identified.task_run),
-            certainty: match identified.certainty {
-                Certainty::Certain => WireCertainty::Certain,
-                Certainty::Likely => WireCertainty::Likely,
-            },
-        }),
-    }
-}
-
-fn named(named: &Named) -> Option<WireNamed> {
-    let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
-    let known = WireNamed { id: owned(&named.id), name: owned(&named.name) };
-    (!named.is_empty()).then_some(known)
 }

@@ -9,15 +9,16 @@ use leasehold_records::transition::Verdict;
 use serde_json::{Value, json as value};
 
 use crate::doors::prefect::convert::runs as convert;
-use crate::http::error::{ApiError, json};
+use crate::doors::prefect::error::Error;
+use crate::http::answer::json;
 use crate::http::grant::granted_as;
 
 /// The run is in the state that was proposed. A grant that came with it is given back should
 /// the client not hear of it.
-pub(super) fn accepted(run: &Run, undo: Option<Undo>) -> Result<Response, ApiError> {
+pub(super) fn accepted(run: &Run, undo: Option<Undo>) -> Result<Response, Error> {
     let transition = transition(run, "ACCEPT", value!({"type": "accept_details"}));
     match undo {
-        Some(undo) => granted_as(StatusCode::CREATED, &transition, undo),
+        Some(undo) => Ok(granted_as(StatusCode::CREATED, &transition, undo)),
         None => Ok(json(StatusCode::CREATED, &transition)),
     }
 }
@@ -43,7 +44,7 @@ pub(super) fn abort_without_state(reason: &str) -> Response {
 }
 
 /// What the rules said; `run` is as it is after that.
-pub(super) fn verdict(run: &Run, verdict: &Verdict) -> Result<Response, ApiError> {
+pub(super) fn verdict(run: &Run, verdict: &Verdict) -> Result<Response, Error> {
     match verdict {
         Verdict::Accept(_) | Verdict::Repeated => accepted(run, None),
         Verdict::Reject(_, reason) => {

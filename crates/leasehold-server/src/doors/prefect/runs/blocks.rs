@@ -13,17 +13,18 @@ use serde_json::{Map, Value, json as value};
 use super::{NOT_THERE, now_micros, read_id, recorder};
 use crate::app::App;
 use crate::doors::operation::{get, patch, post};
+use crate::doors::prefect::error::Error;
 use crate::doors::prefect::unserved::Unserved;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::Raw;
+use crate::http::answer::json;
+use crate::http::body::Raw;
 use crate::ids;
 
 /// The kind of block that is served.
 const SLUG: &str = "local-file-system";
 const EXAMPLE_ID: &str = "5f0c2f9e-7d1b-4c6a-9a53-3f1f2b7d8e10";
 const TYPE_KEY: &str = "type";
-const NOT_FOUND: ApiError = ApiError::RecordNotFound("Block not found");
+const NOT_FOUND: Error = Error::RecordNotFound("Block not found");
 
 type Fields = Map<String, Value>;
 
@@ -114,10 +115,10 @@ async fn create_type(
     State(app): State<App>,
     unserved: Unserved,
     raw: Raw,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let body = fields(&raw)?;
     if body.get("slug").and_then(Value::as_str) != Some(SLUG) {
-        return Err(unserved.refuse(&app, ApiError::PathNotFound));
+        return Err(unserved.refuse(&app, Error::PATH_NOT_FOUND));
     }
     create(&app, body, TYPE_KEY.to_owned(), |_, _| Ok(true)).await
 }
@@ -126,7 +127,7 @@ async fn read_type(
     State(app): State<App>,
     unserved: Unserved,
     Path(slug): Path<String>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     if slug != SLUG {
         return Err(unserved.refuse(&app, NOT_FOUND));
     }
@@ -136,16 +137,13 @@ async fn read_type(
 }
 
 /// Its looks change from version to version. They are nothing to us.
-async fn update_type(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+async fn update_type(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Error> {
     let id = read_id(&id)?;
     let known = recorder(&app)?.write(move |records| records.block(id)).await?;
     known.map(|_| StatusCode::NO_CONTENT).ok_or(NOT_FOUND)
 }
 
-async fn create_schema(State(app): State<App>, raw: Raw) -> Result<Response, ApiError> {
+async fn create_schema(State(app): State<App>, raw: Raw) -> Result<Response, Error> {
     let mut body = fields(&raw)?;
     let key = format!("schema/{}", Value::from(body.clone()));
     // Clients compute it by rules of their own, and ask by it before they create.
@@ -154,7 +152,7 @@ async fn create_schema(State(app): State<App>, raw: Raw) -> Result<Response, Api
 }
 
 /// Never found: a client then creates it, and is answered with the one there is.
-async fn read_schema(State(app): State<App>, Path(_): Path<String>) -> Result<Response, ApiError> {
+async fn read_schema(State(app): State<App>, Path(_): Path<String>) -> Result<Response, Error> {
     recorder(&app)?;
     Err(NOT_FOUND)
 }
@@ -163,10 +161,10 @@ async fn create_document(
     State(app): State<App>,
     unserved: Unserved,
     raw: Raw,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let mut body = fields(&raw)?;
     if body.get("is_anonymous") != Some(&Value::Bool(true)) {
-        return Err(unserved.refuse(&app, ApiError::PathNotFound));
+        return Err(unserved.refuse(&app, Error::PATH_NOT_FOUND));
     }
     let key = format!("document/{}", Value::from(body.clone()));
     body.insert("block_document_references".to_owned(), value!({}));
@@ -174,10 +172,7 @@ async fn create_document(
         .await
 }
 
-async fn read_document(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+async fn read_document(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Error> {
     let id = read_id(&id)?;
     let known = recorder(&app)?.write(move |records| records.block(id)).await?;
     Ok(json(StatusCode::OK, &known.ok_or(NOT_FOUND)?))
@@ -190,7 +185,7 @@ async fn create(
     mut body: Fields,
     key: String,
     complete: impl FnOnce(&Transaction<'_>, &mut Fields) -> Result<bool, RecordsError> + Send + 'static,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let now_micros = now_micros(app);
     let now = Timestamp(now_micros).to_string();
     let created = recorder(app)?.write(move |records| {
@@ -208,7 +203,7 @@ async fn create(
         records.add_block(id, &key, &block)?;
         Ok(Some(block))
     });
-    let block = created.await?.ok_or(ApiError::Conflict)?;
+    let block = created.await?.ok_or(Error::Conflict)?;
     Ok(json(StatusCode::CREATED, &block))
 }
 
@@ -227,7 +222,7 @@ fn embed(
     Ok(true)
 }
 
-fn fields(raw: &Raw) -> Result<Fields, ApiError> {
+fn fields(raw: &Raw) -> Result<Fields, Error> {
     let no_object = || Invalid::Detail("A block must be an object.".to_owned());
     Ok(leasehold_prefect::object(raw.bytes())?.ok_or_else(no_object)?)
 }

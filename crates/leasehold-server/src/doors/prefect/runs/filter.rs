@@ -7,7 +7,7 @@ use leasehold_records::{Filter, Flow, RecordsError, RunKind, Sort, StateType, Tr
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::http::error::ApiError;
+use crate::doors::prefect::error::Error;
 
 type Fields = Map<String, Value>;
 
@@ -45,7 +45,7 @@ impl Runs {
 }
 
 /// Flows as they are looked for; `None` is all of them.
-pub(super) fn flows(criteria: Option<&Fields>) -> Result<Option<Flows>, ApiError> {
+pub(super) fn flows(criteria: Option<&Fields>) -> Result<Option<Flows>, Error> {
     let mut flows = None::<Flows>;
     for (path, values) in chosen(criteria) {
         match path.as_str() {
@@ -58,7 +58,7 @@ pub(super) fn flows(criteria: Option<&Fields>) -> Result<Option<Flows>, ApiError
 }
 
 /// Runs of a kind as they are looked for, in an order.
-pub(super) fn runs(kind: RunKind, sort: Sort, body: &FilterRuns) -> Result<Runs, ApiError> {
+pub(super) fn runs(kind: RunKind, sort: Sort, body: &FilterRuns) -> Result<Runs, Error> {
     let mut filter = Filter { sort, offset: body.offset, limit: body.limit, ..Filter::default() };
     let own = match kind {
         RunKind::FlowRun => &body.flow_runs,
@@ -111,20 +111,20 @@ fn fields_of<'fields>(path: &str, fields: &'fields Fields) -> Vec<(String, &'fie
     named.map(|(name, value)| (format!("{path}{name}"), value)).collect()
 }
 
-fn ids(path: &str, values: &Value) -> Result<Vec<Uuid>, ApiError> {
+fn ids(path: &str, values: &Value) -> Result<Vec<Uuid>, Error> {
     let ids = texts(path, values)?;
     ids.iter().map(|id| id.parse().map_err(|_| malformed(path))).collect()
 }
 
-fn texts(path: &str, values: &Value) -> Result<Vec<String>, ApiError> {
+fn texts(path: &str, values: &Value) -> Result<Vec<String>, Error> {
     serde_json::from_value(values.clone()).map_err(|_| malformed(path))
 }
 
-fn unknown(path: &str) -> ApiError {
+fn unknown(path: &str) -> Error {
     Invalid::Detail(format!("Invalid filter: '{path}' is not supported by this server.")).into()
 }
 
-fn malformed(path: &str) -> ApiError {
+fn malformed(path: &str) -> Error {
     Invalid::Detail(format!("Invalid filter: '{path}' must be a list of such values.")).into()
 }
 

@@ -19,13 +19,15 @@ use super::{
 use crate::app::App;
 use crate::doors::operation::{delete, get, patch, post};
 use crate::doors::prefect::convert::runs as convert;
+use crate::doors::prefect::error::Error;
+use crate::doors::prefect::extract::Valid;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::{Raw, Valid};
+use crate::http::answer::json;
+use crate::http::body::Raw;
 use crate::ids;
 use crate::liveness::evidence;
 
-const NOT_FOUND: ApiError = ApiError::RecordNotFound("Flow run not found");
+const NOT_FOUND: Error = Error::RecordNotFound("Flow run not found");
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes
@@ -88,7 +90,7 @@ pub(super) fn add(routes: Routes) -> Routes {
 async fn create(
     State(app): State<App>,
     Valid(body): Valid<CreateFlowRun>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let now = now_micros(&app);
     let created = recorder(&app)?
         .write(move |records| {
@@ -107,12 +109,12 @@ async fn create(
             Ok(Some((run, true)))
         })
         .await?;
-    let (run, is_new) = created.ok_or(ApiError::Conflict)?;
+    let (run, is_new) = created.ok_or(Error::Conflict)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json(status, &convert::flow_run(&run, now)))
 }
 
-async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Error> {
     let id = read_id(&id)?;
     let run = recorder(&app)?.write(move |records| records.run(RunKind::FlowRun, id)).await?;
     Ok(json(StatusCode::OK, &convert::flow_run(&run.ok_or(NOT_FOUND)?, now_micros(&app))))
@@ -122,7 +124,7 @@ async fn update(
     State(app): State<App>,
     Path(id): Path<String>,
     raw: Raw,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     let (id, body): (_, UpdateFlowRun) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
     change(&app, id, move |run| convert::update(run, &body, now)).await
@@ -133,7 +135,7 @@ async fn update_labels(
     State(app): State<App>,
     Path(id): Path<String>,
     raw: Raw,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     let id = read_id(&id)?;
     let no_object = || Invalid::Detail("Labels must be an object.".to_owned());
     let labels = leasehold_prefect::object(raw.bytes())?.ok_or_else(no_object)?;
@@ -150,7 +152,7 @@ async fn change(
     app: &App,
     id: Uuid,
     change: impl FnOnce(&mut Run) + Send + 'static,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     let is_there = recorder(app)?
         .write(move |records| {
             let Some(mut run) = records.run(RunKind::FlowRun, id)? else { return Ok(false) };
@@ -164,10 +166,7 @@ async fn change(
 
 /// What it and what runs in it hold comes back first: once its record is gone, nothing tells any
 /// longer that it was theirs.
-async fn delete_run(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+async fn delete_run(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Error> {
     let run = (RunKind::FlowRun, read_id(&id)?);
     let recorder = recorder(&app)?;
     let within = recorder.write(move |records| records.run_tree(run.0, run.1)).await?;
@@ -183,7 +182,7 @@ async fn set_state(
     State(app): State<App>,
     Path(id): Path<String>,
     raw: Raw,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let (id, body): (_, SetState) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
     let (run, verdict) = settle(&app, id, move |run| {
@@ -202,7 +201,7 @@ async fn resume(
     State(app): State<App>,
     Path(id): Path<String>,
     raw: Raw,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let (id, _): (_, ResumeFlowRun) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
     let (run, verdict) = settle(&app, id, move |run| {
@@ -223,7 +222,7 @@ async fn settle(
     app: &App,
     id: Uuid,
     judge: impl FnOnce(&Run) -> Verdict + Send + 'static,
-) -> Result<(Run, Verdict), ApiError> {
+) -> Result<(Run, Verdict), Error> {
     let judged = recorder(app)?
         .write(move |records| {
             let Some(mut run) = records.run(RunKind::FlowRun, id)? else { return Ok(None) };

@@ -10,11 +10,12 @@ use super::{NOT_THERE, now_micros, read_id, recorder};
 use crate::app::App;
 use crate::doors::operation::{get, post};
 use crate::doors::prefect::convert::runs as convert;
+use crate::doors::prefect::error::Error;
+use crate::doors::prefect::extract::Valid;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::Valid;
+use crate::http::answer::json;
 
-pub(super) const NOT_FOUND: ApiError = ApiError::RecordNotFound("Flow not found");
+pub(super) const NOT_FOUND: Error = Error::RecordNotFound("Flow not found");
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes
@@ -51,10 +52,7 @@ pub(super) fn add(routes: Routes) -> Routes {
 }
 
 /// A flow is known by its name: asked for again, it is the same.
-async fn create(
-    State(app): State<App>,
-    Valid(body): Valid<CreateFlow>,
-) -> Result<Response, ApiError> {
+async fn create(State(app): State<App>, Valid(body): Valid<CreateFlow>) -> Result<Response, Error> {
     let now = now_micros(&app);
     let (flow, is_new) = recorder(&app)?
         .write(move |records| {
@@ -70,21 +68,18 @@ async fn create(
     Ok(json(status, &convert::flow(&flow)))
 }
 
-async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Error> {
     let id = read_id(&id)?;
     let flow = recorder(&app)?.write(move |records| records.flow(id)).await?.ok_or(NOT_FOUND)?;
     Ok(json(StatusCode::OK, &convert::flow(&flow)))
 }
 
-async fn read_named(
-    State(app): State<App>,
-    Path(name): Path<String>,
-) -> Result<Response, ApiError> {
+async fn read_named(State(app): State<App>, Path(name): Path<String>) -> Result<Response, Error> {
     let read = recorder(&app)?.write(move |records| records.flow_by_name(&name));
     Ok(json(StatusCode::OK, &convert::flow(&read.await?.ok_or(NOT_FOUND)?)))
 }
 
-async fn list(State(app): State<App>, Valid(body): Valid<ListFlows>) -> Result<Response, ApiError> {
+async fn list(State(app): State<App>, Valid(body): Valid<ListFlows>) -> Result<Response, Error> {
     let wanted = super::filter::flows(body.flows.as_ref())?;
     let sort = convert::flow_sort(body.sort);
     let (offset, limit) = (body.offset, body.limit);

@@ -15,9 +15,10 @@ use super::{filter, now_micros, recorder};
 use crate::app::App;
 use crate::doors::operation::{Operation, get, post};
 use crate::doors::prefect::convert::runs as convert;
+use crate::doors::prefect::error::Error;
+use crate::doors::prefect::extract::{Valid, ValidQuery};
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::{Valid, ValidQuery};
+use crate::http::answer::json;
 
 pub(super) fn add(routes: Routes) -> Routes {
     use RunKind::{FlowRun as Flow, TaskRun as Task};
@@ -67,7 +68,7 @@ fn listed(operation: Operation) -> Operation {
 async fn list_flow_runs(
     State(app): State<App>,
     Valid(body): Valid<ListFlowRuns>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let (sort, body) = body.into_parts();
     let found = list(&app, RunKind::FlowRun, convert::flow_run_sort(sort), &body).await?;
     let now = now_micros(&app);
@@ -78,7 +79,7 @@ async fn list_flow_runs(
 async fn list_task_runs(
     State(app): State<App>,
     Valid(body): Valid<ListTaskRuns>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let (sort, body) = body.into_parts();
     let now = now_micros(&app);
     let found = list(&app, RunKind::TaskRun, convert::task_run_sort(sort, now), &body).await?;
@@ -86,12 +87,7 @@ async fn list_task_runs(
     Ok(json(StatusCode::OK, &runs))
 }
 
-async fn list(
-    app: &App,
-    kind: RunKind,
-    sort: Sort,
-    body: &FilterRuns,
-) -> Result<Vec<Run>, ApiError> {
+async fn list(app: &App, kind: RunKind, sort: Sort, body: &FilterRuns) -> Result<Vec<Run>, Error> {
     let runs = filter::runs(kind, sort, body)?;
     Ok(recorder(app)?.write(move |records| records.runs(kind, &runs.resolve(records)?)).await?)
 }
@@ -100,7 +96,7 @@ async fn count(
     kind: RunKind,
     State(app): State<App>,
     Valid(body): Valid<FilterRuns>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let runs = filter::runs(kind, Sort::default(), &body)?;
     let count = recorder(&app)?
         .write(move |records| records.run_count(kind, &runs.resolve(records)?))
@@ -111,18 +107,18 @@ async fn count(
 async fn states_of_flow_run(
     app: State<App>,
     ValidQuery(of): ValidQuery<StatesOfFlowRun>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     states(app, of.flow_run_id).await
 }
 
 async fn states_of_task_run(
     app: State<App>,
     ValidQuery(of): ValidQuery<StatesOfTaskRun>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     states(app, of.task_run_id).await
 }
 
-async fn states(State(app): State<App>, run: Uuid) -> Result<Response, ApiError> {
+async fn states(State(app): State<App>, run: Uuid) -> Result<Response, Error> {
     let states = recorder(&app)?.write(move |records| records.states(run)).await?;
     let states: Vec<_> = states.iter().map(convert::wire_state).collect();
     Ok(json(StatusCode::OK, &states))

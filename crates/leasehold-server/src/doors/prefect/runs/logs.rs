@@ -10,9 +10,10 @@ use serde_json::json as value;
 use super::recorder;
 use crate::app::App;
 use crate::doors::operation::post;
+use crate::doors::prefect::error::Error;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::Raw;
+use crate::http::answer::json;
+use crate::http::body::Raw;
 
 /// Clients send batches of up to 4 MB.
 const LOGS_BYTES_MAX: usize = 8 << 20;
@@ -27,7 +28,7 @@ pub(super) fn add(routes: Routes) -> Routes {
     )
 }
 
-async fn create(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+async fn create(State(app): State<App>, request: Request) -> Result<Response, Error> {
     recorder(&app)?;
     let raw = Raw::read(request, LOGS_BYTES_MAX).await?;
     match serde_json::from_slice::<Vec<IgnoredAny>>(raw.bytes()) {

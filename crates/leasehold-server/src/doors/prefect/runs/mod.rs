@@ -20,9 +20,10 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::doors::groups::RUNS;
 use crate::doors::operation::Operation;
+use crate::doors::prefect::convert::runs as convert;
+use crate::doors::prefect::error::Error;
 use crate::doors::routes::Routes;
-use crate::http::error::ApiError;
-use crate::http::extract::Raw;
+use crate::http::body::Raw;
 use crate::ids;
 use crate::records::Recorder;
 
@@ -63,8 +64,8 @@ fn settled(operation: Operation) -> Operation {
 }
 
 /// A server without records has none of these paths.
-fn recorder(app: &App) -> Result<&Recorder, ApiError> {
-    app.recorder().ok_or(ApiError::PathNotFound)
+fn recorder(app: &App) -> Result<&Recorder, Error> {
+    app.recorder().ok_or(Error::PATH_NOT_FOUND)
 }
 
 fn now_micros(app: &App) -> i64 {
@@ -72,13 +73,13 @@ fn now_micros(app: &App) -> i64 {
 }
 
 /// The id and the body of a request; without such an id, there is no such path.
-fn read_parts<T: Body>(app: &App, id: &str, raw: &Raw) -> Result<(Uuid, T), ApiError> {
+fn read_parts<T: Body>(app: &App, id: &str, raw: &Raw) -> Result<(Uuid, T), Error> {
     let id = read_id(id)?;
     Ok((id, T::from_bytes(raw.content_type(), raw.bytes(), &app.config().bodies)?))
 }
 
-fn read_id(id: &str) -> Result<Uuid, ApiError> {
-    path::route_id(id).ok_or(ApiError::PathNotFound)
+fn read_id(id: &str) -> Result<Uuid, Error> {
+    path::route_id(id).ok_or(Error::PATH_NOT_FOUND)
 }
 
 /// What the state of a run tells of those who hold leases.
@@ -105,7 +106,7 @@ fn enter(records: &Transaction<'_>, run: &mut Run, state: State) -> Result<(), R
     if let Some(mut parent) = records.run(RunKind::TaskRun, parent)? {
         let mut mirrored = State { id: ids::at(state.at_micros), data: Value::Null, ..state };
         mirrored.details.insert("child_flow_run_id".to_owned(), run.id.to_string().into());
-        parent.enter(crate::doors::prefect::convert::runs::belonging_to(mirrored, &parent));
+        parent.enter(convert::belonging_to(mirrored, &parent));
         records.put_run(&parent)?;
     }
     Ok(())

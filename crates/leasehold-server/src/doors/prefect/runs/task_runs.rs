@@ -18,18 +18,19 @@ use super::{
     settled,
 };
 use crate::access::origin::Origin;
-use crate::acquire::near_names;
 use crate::acquire::{lease_id, retry};
 use crate::app::App;
 use crate::doors::operation::{get, patch, post};
 use crate::doors::prefect::convert as engine;
 use crate::doors::prefect::convert::runs as convert;
+use crate::doors::prefect::error::Error;
+use crate::doors::prefect::extract::Valid;
 use crate::doors::prefect::unserved::Unserved;
 use crate::doors::routes::Routes;
-use crate::http::error::{ApiError, json};
-use crate::http::extract::{Raw, Valid};
+use crate::http::answer::json;
+use crate::http::body::Raw;
 
-const NOT_FOUND: ApiError = ApiError::RecordNotFound("Task run not found");
+const NOT_FOUND: Error = Error::RecordNotFound("Task run not found");
 
 pub(super) fn add(routes: Routes) -> Routes {
     routes
@@ -67,7 +68,7 @@ async fn create(
     State(app): State<App>,
     unserved: Unserved,
     Valid(body): Valid<CreateTaskRun>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     if is_for_a_worker(&body) {
         return Err(unserved.would_never_run(&app));
     }
@@ -89,7 +90,7 @@ async fn create(
             Ok(Some((run, true)))
         })
         .await?;
-    let (run, is_new) = created.ok_or(ApiError::Conflict)?;
+    let (run, is_new) = created.ok_or(Error::Conflict)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json(status, &convert::task_run(&run, now)))
 }
@@ -104,7 +105,7 @@ fn is_for_a_worker(body: &CreateTaskRun) -> bool {
     state.r#type == StateWord::Scheduled && (body.flow_run_id.is_none() || is_deferred())
 }
 
-async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Error> {
     let id = read_id(&id)?;
     let run = recorder(&app)?.write(move |records| records.run(RunKind::TaskRun, id)).await?;
     Ok(json(StatusCode::OK, &convert::task_run(&run.ok_or(NOT_FOUND)?, now_micros(&app))))
@@ -114,7 +115,7 @@ async fn update(
     State(app): State<App>,
     Path(id): Path<String>,
     raw: Raw,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Error> {
     let (id, body): (_, UpdateTaskRun) = read_parts(&app, &id, &raw)?;
     let now = now_micros(&app);
     let is_there = recorder(&app)?
@@ -135,7 +136,7 @@ async fn set_state(
     Path(id): Path<String>,
     origin: Origin,
     raw: Raw,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Error> {
     let (id, body) = read_parts(&app, &id, &raw)?;
     let (run, verdict) = judged(&app, id, body).await?;
     let (kind, entered) = match &verdict {
@@ -167,7 +168,7 @@ async fn set_state(
     }
 }
 
-async fn judged(app: &App, id: Uuid, body: SetState) -> Result<(Run, Verdict), ApiError> {
+async fn judged(app: &App, id: Uuid, body: SetState) -> Result<(Run, Verdict), Error> {
     let now = now_micros(app);
     let judged = recorder(app)?
         .write(move |records| {
@@ -187,7 +188,7 @@ async fn judged(app: &App, id: Uuid, body: SetState) -> Result<(Run, Verdict), A
     judged.ok_or(NOT_FOUND)
 }
 
-async fn write(app: &App, id: Uuid, state: RunState) -> Result<Option<Run>, ApiError> {
+async fn write(app: &App, id: Uuid, state: RunState) -> Result<Option<Run>, Error> {
     let written = recorder(app)?.write(move |records| {
         let Some(mut run) = records.run(RunKind::TaskRun, id)? else { return Ok(None) };
         if state.kind == StateType::Running
@@ -209,7 +210,7 @@ enum Held {
     Never { reason: String },
 }
 
-async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, ApiError> {
+async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, Error> {
     if run.tags.is_empty() {
         return Ok(Held::Granted(None));
     }
@@ -222,7 +223,7 @@ async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, ApiE
     let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
     match outcome {
         Outcome::Acquired(Acquired::Granted(grant)) => {
-            near_names::look_for(app, &wants, &grant);
+            app.acquirer().near_names().look_up(&wants, &grant);
             Ok(Held::Granted(Some(undo)))
         }
         Outcome::Acquired(Acquired::Refused(refusal)) => {
@@ -233,11 +234,11 @@ async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, ApiE
         Outcome::Acquired(Acquired::TooManySlots(limit)) => {
             Ok(Held::Never { reason: engine::tag_is_0(&limit.name) })
         }
-        _ => Err(ApiError::Unexpected),
+        _ => Err(Error::UNEXPECTED),
     }
 }
 
-async fn release_tags(app: &App, run: &Run) -> Result<(), ApiError> {
+async fn release_tags(app: &App, run: &Run) -> Result<(), Error> {
     if run.tags.is_empty() {
         return Ok(());
     }

@@ -12,8 +12,8 @@ use tower::ServiceExt;
 
 use super::families::{FAMILIES, Family, Paths};
 use super::{PAGE, sentence};
-use crate::App;
 use crate::doors::native::openapi;
+use crate::router::HttpService;
 
 /// Every route of a Prefect server 3.8.8: a method (`WS` for a WebSocket) and a path on each line.
 const ROUTES: &str = include_str!("prefect-3.8.8.txt");
@@ -51,7 +51,7 @@ fn family(method: &str, path: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|family| family.has(method, path))
 }
 
-async fn ask(app: &App, method: &str, path: &str) -> (StatusCode, Value) {
+async fn ask(service: &HttpService, method: &str, path: &str) -> (StatusCode, Value) {
     let path = path.replace("{}", "00000000-0000-4000-8000-000000000000");
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let request = Request::builder()
@@ -60,7 +60,7 @@ async fn ask(app: &App, method: &str, path: &str) -> (StatusCode, Value) {
         .header("host", "localhost:4200")
         .body(Body::empty())
         .unwrap();
-    let response = app.clone().into_service().oneshot(request).await.unwrap();
+    let response = service.clone().oneshot(request).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, serde_json::from_slice(&body).unwrap_or_default())
@@ -68,7 +68,7 @@ async fn ask(app: &App, method: &str, path: &str) -> (StatusCode, Value) {
 
 #[tokio::test]
 async fn each_route_of_a_prefect_server_is_served_or_answered_with_its_sentence() {
-    let (app, served) = (openapi::tests::app(), served());
+    let (service, served) = (HttpService::new(openapi::tests::app()), served());
     let mut wrong = String::new();
     for (method, path) in routes() {
         // The answer to `HEAD` has no body.
@@ -81,7 +81,7 @@ async fn each_route_of_a_prefect_server_is_served_or_answered_with_its_sentence(
             continue;
         }
         let Some(family) = expected else { continue };
-        let (status, body) = ask(&app, as_get, &path).await;
+        let (status, body) = ask(&service, as_get, &path).await;
         if status != StatusCode::NOT_FOUND || body["detail"] != sentence(family) {
             writeln!(wrong, "{method} {path}: {status} {body}").unwrap();
         }
@@ -107,16 +107,16 @@ fn no_family_names_what_is_served_or_what_no_prefect_server_has() {
 
 #[tokio::test]
 async fn a_path_without_api_in_front_is_told_the_address() {
-    let app = openapi::tests::app();
+    let service = HttpService::new(openapi::tests::app());
     for path in ["/flows/", "/v2/concurrency_limits/db", "/csrf-token", "/variables/name/x"] {
-        let (status, body) = ask(&app, "GET", path).await;
+        let (status, body) = ask(&service, "GET", path).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(
             body["detail"], "The API is below /api. Set PREFECT_API_URL=http://localhost:4200/api",
             "{path}"
         );
     }
-    assert_eq!(ask(&app, "GET", "/nope").await.1["detail"], "Not Found");
+    assert_eq!(ask(&service, "GET", "/nope").await.1["detail"], "Not Found");
 }
 
 /// The part of the page between two marks, and what belongs there. Run the test with

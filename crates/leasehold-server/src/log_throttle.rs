@@ -9,7 +9,7 @@ const INTERVAL: Span = Span::from_seconds(1);
 
 /// One kind of line in the log.
 #[derive(Debug, Default)]
-pub(crate) struct Rarely(Mutex<State>);
+pub(crate) struct LogThrottle(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -17,7 +17,7 @@ struct State {
     unsaid: u64,
 }
 
-impl Rarely {
+impl LogThrottle {
     /// Whether to log what has just happened; if so, how often it happened before without a line.
     pub(crate) fn is_due(&self, now: Timestamp) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_one_line_a_second_that_counts_the_rest() {
-        let line = Rarely::default();
+        let line = LogThrottle::default();
         let at = |millis: i64| Timestamp::from_micros(millis * 1_000);
         assert_eq!(line.is_due(at(0)), Some(0));
         assert_eq!((line.is_due(at(1)), line.is_due(at(999))), (None, None));

@@ -116,7 +116,7 @@ impl Pages {
 
     /// Refuses what a page asks that is not this server's, and addresses it by a name that is not
     /// its own or would change something.
-    pub(super) fn check(
+    pub(crate) fn check(
         &self,
         method: &Method,
         headers: &HeaderMap,
@@ -156,7 +156,7 @@ impl Pages {
     }
 
     /// The origin of a request, if the operator allowed it.
-    pub(super) fn allowed<'origin>(
+    pub(crate) fn allowed<'origin>(
         &self,
         origin: Option<&'origin HeaderValue>,
     ) -> Option<&'origin HeaderValue> {
@@ -177,13 +177,13 @@ impl Pages {
 }
 
 /// Whether a browser asks what a page may send.
-pub(super) fn is_preflight<B>(request: &Request<B>) -> bool {
+pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Lets a page of an allowed origin read an answer.
-pub(super) fn let_read<B>(response: &mut Response<B>, origin: HeaderValue) {
+pub(crate) fn let_read<B>(response: &mut Response<B>, origin: HeaderValue) {
     let fixed: [(HeaderName, &'static str); 5] = [
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,

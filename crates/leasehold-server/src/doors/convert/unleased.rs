@@ -7,7 +7,7 @@ use leasehold_api::unleased::{SlotsWithoutLease, TakenBy};
 use leasehold_engine::{Blocker, LimitView, TakenBy as By, Unheld, Wait};
 use serde_json::json;
 
-use crate::doors::prefect::convert::timestamp;
+use super::timestamp;
 
 /// Slots that no lease holds, on a limit that drains or not.
 pub(crate) fn slots(limit: &Arc<str>, part: &Unheld, drains: bool) -> SlotsWithoutLease {

@@ -19,30 +19,30 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a body comes back to when its reader drops it before its end.
 #[derive(Debug)]
-pub(super) struct Lender<B>(Arc<Mutex<Option<B>>>);
+pub(crate) struct Lender<B>(Arc<Mutex<Option<B>>>);
 
 /// A body that its reader need not read.
 #[derive(Debug)]
-pub(super) struct Lent<B: HttpBody> {
+pub(crate) struct Lent<B: HttpBody> {
     body: Option<B>,
     lender: Arc<Mutex<Option<B>>>,
 }
 
 /// Lends a body to a handler.
-pub(super) fn lend<B: HttpBody>(body: B) -> (Lent<B>, Lender<B>) {
+pub(crate) fn lend<B: HttpBody>(body: B) -> (Lent<B>, Lender<B>) {
     let lender = Arc::new(Mutex::new(None));
     (Lent { body: Some(body), lender: lender.clone() }, Lender(lender))
 }
 
 impl<B> Lender<B> {
     /// What came back of the body: nothing if it was read to its end.
-    pub(super) fn left(self) -> Option<B> {
+    pub(crate) fn left(self) -> Option<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// Reads what is left of a body, or says that the connection ends with this answer.
-pub(super) async fn settle<B>(left: B, is_awaited: bool, response: &mut Response<Body>)
+pub(crate) async fn settle<B>(left: B, is_awaited: bool, response: &mut Response<Body>)
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
@@ -54,7 +54,7 @@ where
 }
 
 /// Whether a client waits to be asked for its body: one that is refused need not send it.
-pub(super) fn is_awaited(headers: &HeaderMap) -> bool {
+pub(crate) fn is_awaited(headers: &HeaderMap) -> bool {
     headers.contains_key(header::EXPECT)
 }
 

@@ -15,7 +15,7 @@ pub(crate) enum Unsound {
 }
 
 /// Refuses a head that others may read differently.
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), Unsound> {
+pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Unsound> {
     let headers = request.headers();
     let mut hosts = headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());

@@ -1,8 +1,5 @@
-//! Leases, to and from the door that is ours alone.
+//! Between the wire of the native door and the engine.
 
-pub(crate) mod unleased;
-
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leasehold_api::leases::{
@@ -16,7 +13,7 @@ use leasehold_engine::{
 use uuid::Uuid;
 
 use crate::acquire::lease_id;
-use crate::doors::prefect::convert::{mode, timestamp};
+use crate::doors::convert::{self, held, labels, mode, timestamp, unleased};
 
 pub(crate) fn acquire(body: &NewLease, origin: Option<Arc<Origin>>) -> Acquire {
     let labels = body.holder.iter().flat_map(|holder| &holder.labels);
@@ -77,7 +74,7 @@ pub(crate) fn granted(
         deadline: lease.and_then(|lease| lease.deadline).map(timestamp),
         fencing_token: lease.map(|lease| lease.fence.0),
         holder: asked.holder.map(|NewHolder { kind, id, labels }| NamedHolder { kind, id, labels }),
-        origin: origin.map(crate::doors::prefect::convert::origin),
+        origin: origin.map(convert::origin),
     }
 }
 
@@ -91,26 +88,11 @@ pub(crate) fn lease(view: &LeaseView) -> Lease {
             id: (*holder.id).to_owned(),
             labels: labels(lease.notes.as_deref()),
         }),
-        origin: lease.origin.as_deref().map(crate::doors::prefect::convert::origin),
+        origin: lease.origin.as_deref().map(convert::origin),
         created: timestamp(lease.created),
         deadline: lease.deadline.map(timestamp),
         fencing_token: Some(lease.fence.0),
     }
-}
-
-pub(crate) fn held(view: &LeaseView) -> Vec<HeldLimit> {
-    let held = view.lease.holdings.iter().zip(&view.names);
-    held.map(|(holding, name)| HeldLimit {
-        id: Uuid::from_u128(holding.limit.0),
-        name: (**name).to_owned(),
-        slots: holding.slots,
-    })
-    .collect()
-}
-
-pub(crate) fn labels(notes: Option<&Notes>) -> BTreeMap<String, String> {
-    let labels = notes.into_iter().flat_map(|notes| &notes.labels);
-    labels.map(|(name, value)| ((**name).to_owned(), (**value).to_owned())).collect()
 }
 
 pub(crate) fn renewed(id: Uuid, deadline: Option<Timestamp>) -> RenewedLease {
@@ -183,7 +165,7 @@ pub(crate) fn no_room(refusal: &Refusal, retry_after_seconds: f64) -> NoRoom {
         // Nobody sleeps more exactly than that.
         retry_after_seconds: (retry_after_seconds * 1e3).round() / 1e3,
         waiting_for: refusal.blockers.iter().map(full_limit).collect(),
-        stuck: refusal.stuck.iter().map(crate::doors::prefect::convert::stuck_on).collect(),
+        stuck: refusal.stuck.iter().map(convert::stuck_on).collect(),
     }
 }
 
@@ -216,4 +198,29 @@ fn full_limit(blocker: &Blocker) -> FullLimit {
         drained_after_seconds: drained_after,
         slots_without_lease: unleased::of_blocker(blocker),
     }
+}
+
+/// A lease that is not there, with a sentence in the words of the recorded contract.
+pub(crate) fn not_found(id: Uuid, gone: &Gone) -> EndedLease {
+    let detail = match &gone.0 {
+        None => "Lease not found".to_owned(),
+        Some(Ending { how, at, .. }) => {
+            let at = timestamp(*at);
+            match how {
+                EndReason::Released => format!("Lease not found - it was released at {at}"),
+                EndReason::Expired => format!("Lease not found - it expired at {at}"),
+                EndReason::Revoked { reason: None, .. } => {
+                    format!("Lease not found - its tag was reset or deleted at {at}")
+                }
+                EndReason::Revoked { reason: Some(reason), by } => {
+                    let by = by.as_deref().unwrap_or("an operator");
+                    format!("Lease not found - it was revoked by {by} at {at}: {reason}")
+                }
+                EndReason::Repossessed { evidence } => {
+                    format!("Lease not found - it was repossessed at {at}: {evidence}")
+                }
+            }
+        }
+    };
+    EndedLease { detail, ..ended(id, gone) }
 }

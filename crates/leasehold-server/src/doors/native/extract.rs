@@ -1,0 +1,34 @@
+//! Bodies and query strings of this door.
+
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use leasehold_prefect::Body;
+
+use crate::app::App;
+use crate::doors::native::error::Error;
+use crate::http::body::Raw;
+
+/// A body that says what it must.
+pub(crate) struct Valid<T>(pub(crate) T);
+
+/// A query string that says what it must.
+pub(crate) struct ValidQuery<T>(pub(crate) T);
+
+impl<T: Body> FromRequest<App> for Valid<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Error> {
+        let raw = Raw::from_request(request, app).await?;
+        Ok(Self(T::from_bytes(raw.content_type(), raw.bytes(), &app.config().bodies)?))
+    }
+}
+
+impl<T: Body> FromRequestParts<App> for ValidQuery<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        // Any query string has pairs of text.
+        let Query(pairs) = Query::try_from_uri(&parts.uri).map_err(|_| Error::UNEXPECTED)?;
+        Ok(Self(T::from_query(pairs, &app.config().bodies)?))
+    }
+}

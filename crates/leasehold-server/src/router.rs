@@ -1,0 +1,143 @@
+//! Everything that is served: the gate first, then the routes of all doors, then the fallback for
+//! what no door knows.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::future::RouteFuture;
+use futures_util::future::{BoxFuture, Either, FutureExt};
+use http_body::Body as HttpBody;
+use tower::{BoxError, Service};
+
+use crate::access::{gate, pages};
+use crate::app::App;
+use crate::doors::prefect::error::Error;
+use crate::doors::prefect::unserved::{self, Asked, Unserved};
+use crate::doors::{self, native, prefect};
+use crate::http::access_log::Entry;
+use crate::http::{self, unread_body};
+
+/// Everything that is served, behind the gate. The gate stands before the router and not around each
+/// route: bodies are not looked at before the path is known, and a request that is let through
+/// costs no more for it.
+#[derive(Clone)]
+pub struct HttpService {
+    app: App,
+    router: Router,
+}
+
+impl<B> Service<Request<B>> for HttpService
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Passed, BoxFuture<'static, Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let origin = self.app.gate().allowed_origin(request.headers()).cloned();
+        let is_plain = request.body().is_end_stream() && origin.is_none();
+        if is_plain && !self.app.logs_requests() {
+            return Either::Left(self.pass(request));
+        }
+        if self.app.logs_requests() {
+            let entry = Entry::begin(&request, self.app.ledger().clock());
+            let has_access_log = self.app.config().has_access_log;
+            let answer = entry.log(has_access_log, self.attend(request, origin));
+            return Either::Right(answer.map(Ok).boxed());
+        }
+        Either::Right(self.attend(request, origin).map(Ok).boxed())
+    }
+}
+
+/// An answer: at once to what is refused, else a route's.
+type Passed = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
+
+impl HttpService {
+    pub(crate) fn new(app: App) -> Self {
+        let router = doors::all(&app).into_router().fallback(not_found);
+        Self { router: router.with_state(app.clone()), app }
+    }
+
+    /// Answers a request of which more is to be seen to than the answer. What is passed on is passed
+    /// on at once: a future that is polled costs by its size, and carries neither request nor router.
+    fn attend<B>(
+        &mut self,
+        request: Request<B>,
+        origin: Option<HeaderValue>,
+    ) -> impl Future<Output = Response> + Send + use<B>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let passed = if origin.is_some() && pages::is_preflight(&request) {
+            None
+        } else {
+            let is_awaited = unread_body::is_awaited(request.headers());
+            let (parts, body) = request.into_parts();
+            let (lent, lender) = unread_body::lend(body);
+            Some((self.pass(Request::from_parts(parts, lent)), lender, is_awaited))
+        };
+        async move {
+            let mut response = match passed {
+                None => StatusCode::NO_CONTENT.into_response(),
+                Some((answer, lender, is_awaited)) => {
+                    let Ok(mut response) = answer.await;
+                    if let Some(left) = lender.left() {
+                        Box::pin(unread_body::settle(left, is_awaited, &mut response)).await;
+                    }
+                    response
+                }
+            };
+            if let Some(origin) = origin {
+                pages::let_read(&mut response, origin);
+            }
+            response
+        }
+    }
+
+    fn pass<B>(&mut self, request: Request<B>) -> Passed
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let path = request.uri().path();
+        let now = self.app.ledger().clock().now();
+        let mut response = match self.app.gate().check(&request, prefect::is_socket(path), now) {
+            Ok(()) if prefect::is_known(path) => return Either::Right(self.router.call(request)),
+            Ok(()) => unknown(&self.app, &request).into_response(),
+            Err(refused) if native::is_native(path) => http::Error::from(refused).with_detail(),
+            Err(refused) => http::Error::from(refused).into_response(),
+        };
+        if request.method() == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        Either::Left(ready(Ok(response)))
+    }
+}
+
+/// The answer to a path that no door knows.
+async fn not_found(State(app): State<App>, unserved: Unserved, headers: HeaderMap) -> Error {
+    let otherwise = unserved.refuse(&app, Error::PATH_NOT_FOUND);
+    // The sentence is in the log: a client that asked for a WebSocket does not read it.
+    if gate::is_websocket(&headers) { http::Error::NoSocket.into() } else { otherwise }
+}
+
+/// The answer to a path that a route matches here, and none at the recorded server.
+fn unknown<B>(app: &App, request: &Request<B>) -> Error {
+    let asked = Asked {
+        method: request.method(),
+        uri: request.uri(),
+        headers: request.headers(),
+        peer: request.extensions().get().copied(),
+    };
+    unserved::refuse(app, &asked, Error::PATH_NOT_FOUND)
+}

@@ -1,0 +1,142 @@
+//! The one composition of a server: journal, clock, the ledger's thread, records, evidence, log of events,
+//! and what is served on top of them.
+
+use std::io;
+use std::time::Duration;
+
+use leasehold_engine::Span;
+use leasehold_journal::{Journal, LoadError};
+use leasehold_node::{Clock, Handle, Running};
+use leasehold_records::Records;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::event_log::{self, EventLog, LogTask};
+use crate::http::serve::{self, Bounds};
+use crate::liveness::evidence::{Watch, Witness};
+use crate::records::{Recorder, RunningRecorder};
+use crate::router::HttpService;
+
+/// How long the records may take to be durable when the server stops.
+const RECORDING_STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a server is started with, besides its journal.
+#[derive(Debug)]
+pub struct Options {
+    /// What an operator can set.
+    pub config: Config,
+    /// Where runs and events are recorded. Without records a server serves limits and leases alone.
+    pub records: Option<Records>,
+    /// How many routine events are logged in a second at the most; 0 for all.
+    pub events_per_second_max: u32,
+    /// What reads the time.
+    pub clock: Clock,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The journal could not be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The system gave no thread.
+    #[error("the ledger's thread could not be started")]
+    Thread(#[from] io::Error),
+}
+
+/// A running server.
+pub struct Server {
+    app: App,
+    ledger: Running,
+    recording: Option<Recording>,
+}
+
+/// What records runs and events while the server runs.
+struct Recording {
+    records: RunningRecorder,
+    watch: Watch,
+    log: LogTask,
+}
+
+impl Server {
+    /// Starts a server, which serves no connections yet. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the journal cannot be read, or the system gives no thread.
+    pub fn start<J: Journal + 'static>(journal: J, options: Options) -> Result<Self, StartError> {
+        let Options { config, mut records, events_per_second_max, clock } = options;
+        let loaded = leasehold_node::load(journal)?;
+        if let Some(records) = &mut records {
+            event_log::catch_up(records, loaded.durable());
+        }
+        let (ledger, ready) = loaded.prepare(clock.clone());
+        let Some(records) = records else {
+            let app = App::new(ledger, config);
+            return Ok(Self { app, ledger: ready.start()?, recording: None });
+        };
+        let (recorder, records) = Recorder::start(records, clock);
+        let silence_max = Span::from_seconds_f64(config.heartbeat_timeout_seconds);
+        let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
+        let (event_log, log) = EventLog::start(&ledger, recorder.clone(), events_per_second_max);
+        let running = ready.start()?;
+        let app = App::with_records(ledger, recorder, witness, event_log, config);
+        Ok(Self { app, ledger: running, recording: Some(Recording { records, watch, log }) })
+    }
+
+    /// What answers requests.
+    pub fn service(&self) -> HttpService {
+        HttpService::new(self.app.clone())
+    }
+
+    /// Sends commands to the ledger.
+    pub fn ledger(&self) -> &Handle {
+        self.app.ledger()
+    }
+
+    /// Serves connections until `stop` resolves. Then waiting requests are answered, and the requests
+    /// and WebSockets under way end.
+    pub fn serve<F: Future<Output = ()>>(
+        &self,
+        listener: TcpListener,
+        stop: F,
+    ) -> impl Future<Output = ()> + use<F> {
+        let (app, service) = (self.app.clone(), self.service());
+        let close_log = self.recording.as_ref().map(|recording| recording.log.closer());
+        async move {
+            let bounds = Bounds {
+                connections_max: app.config().connections_max,
+                trusted_proxies: &app.config().trusted_proxies,
+                clock: app.ledger().clock(),
+                sockets: app.sockets(),
+            };
+            let stop = async {
+                stop.await;
+                tracing::info!("stopping");
+                app.ledger().send_waiters_away();
+                if let Some(close) = close_log {
+                    close();
+                }
+            };
+            serve::serve(listener, service, bounds, stop).await;
+        }
+    }
+
+    /// Stops everything, in the order in which each needs the next.
+    pub async fn stop(self) {
+        let Self { app, ledger, recording } = self;
+        drop(app);
+        let Some(Recording { records, watch, log }) = recording else {
+            return ledger.stop().await;
+        };
+        watch.stop();
+        ledger.stop().await;
+        log.stop().await;
+        // Connections that did not end in time may still hold the recorder; they wait for nothing.
+        let stopped = tokio::task::spawn_blocking(|| records.stop());
+        if tokio::time::timeout(RECORDING_STOP_TIMEOUT, stopped).await.is_err() {
+            tracing::warn!("some runs may not have been recorded");
+        }
+    }
+}
