@@ -12,29 +12,17 @@ const BLOCKS_MAX: i64 = 1_000;
 
 impl Transaction<'_> {
     /// The part of a block with an id.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn block(&self, id: Uuid) -> Result<Option<Value>> {
         let sql = "SELECT document FROM blocks WHERE id = ?1";
         self.first(sql, [id.into_bytes()], |row| document(row, 0))
     }
 
     /// The part of a block with a key.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn block_by_key(&self, key: &str) -> Result<Option<Value>> {
         self.first("SELECT document FROM blocks WHERE key = ?1", [key], |row| document(row, 0))
     }
 
     /// Writes a part of a block that is new. Its id says when it was created: pruning goes by it.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn add_block(&self, id: Uuid, key: &str, block: &Value) -> Result<()> {
         self.require_space()?;
         let sql = "INSERT INTO blocks (id, key, document) VALUES (?1, ?2, ?3)";

@@ -24,10 +24,6 @@ const COLUMNS: &str = "number, id, at_micros, kind, limit_name, holder_kind, hol
 
 impl Transaction<'_> {
     /// Writes events at the end of the log, in their order, and gives each its number.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn add_events(&self, events: &mut [EventRow]) -> Result<()> {
         let mut size = self.log_size()?;
         for event in &mut *events {
@@ -61,19 +57,11 @@ impl Transaction<'_> {
     }
 
     /// The number of the last event, 0 without any.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn last_event(&self) -> Result<u64> {
         Ok(self.log_size()?.last_number)
     }
 
     /// The events that pass a filter, in its order.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn events(&self, filter: &EventFilter) -> Result<EventPage> {
         let mut conditions = conditions(filter);
         let order = if filter.is_newest_first { "DESC" } else { "ASC" };
@@ -100,10 +88,6 @@ impl Transaction<'_> {
     }
 
     /// The latest event of each lease on each limit, in their order. Events of waiters do not count.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn last_events_of_leases(&self) -> Result<Vec<EventRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM events WHERE number IN
@@ -116,10 +100,6 @@ impl Transaction<'_> {
 
     /// When the ledger's latest event in the log happened. Events of clients, of the log itself, and
     /// notes beside the ledger do not count.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn logged_until(&self) -> Result<LoggedUntil> {
         let sql = "SELECT at_micros FROM events
              WHERE document IS NULL AND substr(kind, 1, 4) <> 'log.'

@@ -9,30 +9,18 @@ use crate::flow::Flow;
 
 impl Transaction<'_> {
     /// The flow with an id.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`], here and below.
     pub fn flow(&self, id: Uuid) -> Result<Option<Flow>> {
         let sql = "SELECT id, name, created_micros, details FROM flows WHERE id = ?1";
         self.first(sql, [id.into_bytes()], read)
     }
 
     /// The flow with a name.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn flow_by_name(&self, name: &str) -> Result<Option<Flow>> {
         let sql = "SELECT id, name, created_micros, details FROM flows WHERE name = ?1";
         self.first(sql, [name], read)
     }
 
     /// A page of all flows.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn flows(&self, sort: FlowSort, offset: u64, limit: u64) -> Result<Vec<Flow>> {
         let order = match sort {
             FlowSort::Newest => "created_micros DESC",
@@ -46,10 +34,6 @@ impl Transaction<'_> {
     }
 
     /// Writes a flow that is new.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn add_flow(&self, flow: &Flow) -> Result<()> {
         self.require_space()?;
         self.execute(

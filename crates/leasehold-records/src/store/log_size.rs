@@ -58,10 +58,6 @@ impl Size {
 
 impl Transaction<'_> {
     /// Whether the log exceeds its bounds by so much that it has to be [pruned](Self::prune) now.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn log_overflows(&self) -> Result<bool> {
         let more = |max: u64| max.saturating_add(max / EXCESS_PART);
         let [ledger, clients] = LogSize::max(self.bounds)

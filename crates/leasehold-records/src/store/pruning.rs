@@ -10,10 +10,6 @@ const PRUNED_MAX: u64 = 1_000;
 
 impl Transaction<'_> {
     /// Deletes some of what is too old or too much. Returns whether there may be more.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn prune(&self, now_micros: i64) -> Result<bool> {
         let age_micros = integer(self.bounds.age_seconds_max.saturating_mul(1_000_000));
         let oldest_micros = now_micros.saturating_sub(age_micros);

@@ -13,30 +13,18 @@ use crate::state::StateType;
 
 impl Transaction<'_> {
     /// The run with an id, if it is of that kind.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn run(&self, kind: RunKind, id: Uuid) -> Result<Option<Run>> {
         let sql = "SELECT document, heartbeat_micros FROM runs WHERE id = ?1 AND kind = ?2";
         self.first(sql, params![id.into_bytes(), kind.as_str()], read)
     }
 
     /// The run that was created under an identity.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn run_with_identity(&self, identity: &Identity) -> Result<Option<Run>> {
         let sql = "SELECT document, heartbeat_micros FROM runs WHERE identity = ?1";
         self.first(sql, [&identity.0], read)
     }
 
     /// The runs that pass a filter, in its order, without those that are damaged.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn runs(&self, kind: RunKind, filter: &Filter) -> Result<Vec<Run>> {
         let mut conditions = Conditions::new(kind, filter);
         let sql = select(&mut conditions, filter);
@@ -44,10 +32,6 @@ impl Transaction<'_> {
     }
 
     /// How many runs pass a filter, whatever its page.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn run_count(&self, kind: RunKind, filter: &Filter) -> Result<u64> {
         let conditions = Conditions::new(kind, filter);
         let sql = format!("SELECT count(*) FROM runs WHERE {}", conditions.sql);
@@ -57,10 +41,6 @@ impl Transaction<'_> {
 
     /// Writes a run as it is now. A state that is new to it joins its history. It changes nothing if
     /// a run of the other kind has its id.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn put_run(&self, run: &Run) -> Result<()> {
         self.require_space()?;
         let state = run.state.as_ref();
@@ -95,10 +75,6 @@ impl Transaction<'_> {
     }
 
     /// A run and all runs within it, itself first; nothing if it does not exist.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn run_tree(&self, kind: RunKind, root: Uuid) -> Result<Vec<(RunKind, Uuid)>> {
         let sql = "WITH RECURSIVE tree (id, kind) AS (
                  SELECT id, kind FROM runs WHERE id = ?1 AND kind = ?2
@@ -112,10 +88,6 @@ impl Transaction<'_> {
     }
 
     /// Deletes a run, and a flow run's task runs with it. Returns whether it existed.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn delete_run(&self, kind: RunKind, id: Uuid) -> Result<bool> {
         let run = "SELECT id FROM runs WHERE id = ?1 AND kind = ?2";
         let existed = self.delete_runs(run, params![id.into_bytes(), kind.as_str()])? > 0;
@@ -127,10 +99,6 @@ impl Transaction<'_> {
     }
 
     /// Records a heartbeat of a flow run. Returns whether the flow run exists. Needs no space.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn record_heartbeat(&self, flow_run: Uuid, at_micros: i64) -> Result<bool> {
         let sql = "UPDATE runs SET heartbeat_micros = ?2, updated_micros =
                  CASE WHEN updated_micros > ?2 THEN updated_micros ELSE ?2 END
@@ -139,10 +107,6 @@ impl Transaction<'_> {
     }
 
     /// The flow runs that sent a heartbeat and are not over, without those that are damaged.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn runs_with_heartbeat(&self) -> Result<Vec<Run>> {
         let sql = "SELECT document, heartbeat_micros FROM runs
              WHERE is_over = 0 AND heartbeat_micros IS NOT NULL";

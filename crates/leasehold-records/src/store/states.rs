@@ -9,10 +9,6 @@ use crate::state::State;
 
 impl Transaction<'_> {
     /// The states that a run was in, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// See [`Transaction`].
     pub fn states(&self, run: Uuid) -> Result<Vec<State>> {
         let sql = "SELECT document FROM states WHERE run = ?1 ORDER BY at_micros, id";
         self.all(sql, [run.into_bytes()], |row| document(row, 0))
