@@ -36,9 +36,9 @@ const RIVALS: usize = 4;
 /// Between two cycles of a worker.
 const PAUSE: Duration = Duration::from_millis(25);
 /// How long a holder's lease is, and how often it is renewed. The server is frozen for longer.
-const TTL_SECONDS: u64 = 6;
+const TTL_SECONDS: u64 = 10;
 const RENEWAL: Duration = Duration::from_secs(2);
-const FREEZE: Duration = Duration::from_secs(8);
+const FREEZE: Duration = Duration::from_secs(12);
 /// After it was away, the server has this long until its times count again.
 const RECOVERY: Duration = Duration::from_secs(3);
 /// In the second half, the server may use so many times the memory of the first one.
@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// How much memory the server may use, in MiB.
     #[arg(long, default_value_t = 512.0)]
     memory_mib_max: f64,
+    /// Which part of all attackers there is.
+    #[arg(long, default_value_t = 1.0)]
+    attackers: f64,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -116,7 +119,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Soak> {
     let shared = Arc::<Shared>::default();
     let clients = Clients::start(&server.host(), &shared);
     sleep(Duration::from_secs(1)).await;
-    let attackers = Attackers::start(&server.host(), FULL);
+    let attackers = Attackers::start(&server.host(), FULL, args.attackers);
     let seen = disturb(&mut server, duration, &shared).await?;
     let attacks = attackers.summary();
     drop(attackers);
@@ -257,8 +260,11 @@ impl User {
         let id = id.context("the holders find the limit free")?.to_owned();
         let path = format!("/api/leases/{id}/renew");
         self.shared.held.fetch_add(1, Ordering::SeqCst);
+        let mut due = Instant::now();
         while !self.shared.are_rivals_gone.load(Ordering::SeqCst) {
-            sleep(RENEWAL).await;
+            // However long the last renewal took.
+            due = (due + RENEWAL).max(Instant::now());
+            tokio::time::sleep_until(due.into()).await;
             let renewal = json!({"ttl_seconds": TTL_SECONDS}).to_string();
             // While the server is away it is asked again and again.
             while self.ask(&path, renewal.clone().into(), None).await?.is_none() {
@@ -308,8 +314,9 @@ impl User {
                 Ok(Some(serde_json::from_slice(&answer).unwrap_or_default()))
             }
             Ok((StatusCode::LOCKED, _)) => Ok(None),
-            Ok((StatusCode::GONE | StatusCode::NOT_FOUND, _)) => {
+            Ok((StatusCode::GONE | StatusCode::NOT_FOUND, answer)) => {
                 shared.lost.fetch_add(1, Ordering::SeqCst);
+                eprintln!("{path}, after {took:?}: {}", String::from_utf8_lossy(&answer));
                 Ok(None)
             }
             failed => {

@@ -52,18 +52,19 @@ pub(super) struct Attackers {
 }
 
 impl Attackers {
-    /// Sets all of them on a server. `full` is the name of a limit without a free slot.
-    pub(super) fn start(host: &str, full: &str) -> Self {
+    /// Sets a part of them on a server. `full` is the name of a limit without a free slot.
+    pub(super) fn start(host: &str, full: &str, part: f64) -> Self {
         let (mut clients, mut counts) = (JoinSet::new(), Vec::new());
         for attack in attacks(full).map(Arc::new) {
             let done = Arc::new(AtomicU64::new(0));
             counts.push((attack.name, done.clone()));
-            for number in 0..attack.count {
+            let count = (attack.count as f64 * part).ceil();
+            for number in 0..count as usize {
                 let (host, attack, done) = (host.to_owned(), attack.clone(), done.clone());
                 clients.spawn(async move {
                     let pause = Duration::from_millis(attack.pause_ms);
                     // Not all in the same moment.
-                    sleep(pause.mul_f64(number as f64 / attack.count as f64)).await;
+                    sleep(pause.mul_f64(number as f64 / count)).await;
                     loop {
                         // The server may be gone, or may have had enough of this client.
                         let _ = attack.once(&host).await;
