@@ -1,10 +1,12 @@
 //! The way in to the ledger, and the answers out of it.
 
+mod calls;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leasehold_engine::{Acquire, Command, Event, Outcome, Patience, Span, Ticket, WaiterId};
+use leasehold_engine::{Command, Event, Outcome, Patience, Span, Ticket, WaiterId};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::clock::Clock;
@@ -67,12 +69,12 @@ impl Handle {
         &self.clock
     }
 
-    /// Carries out a command, and answers when it is durable.
-    ///
-    /// # Errors
-    ///
-    /// See [`Unavailable`]: at once when too many requests wait already.
-    pub async fn send(&self, command: Command) -> Result<Answer, Unavailable> {
+    /// Ends every wait: the server is about to stop.
+    pub fn send_waiters_away(&self) {
+        self.sender.notify(Input::Drain);
+    }
+
+    async fn send(&self, command: Command) -> Result<Answer, Unavailable> {
         (self.observer.command)(&command);
         let (reply, answer) = oneshot::channel();
         self.sender.request(command, reply)?;
@@ -81,27 +83,12 @@ impl Handle {
         Ok(answer)
     }
 
-    /// Takes slots, and waits for them if they are not free. Dropped meanwhile, it leaves the
-    /// queue.
-    ///
-    /// # Errors
-    ///
-    /// See [`Unavailable`]; also while it waits, should the journal fail or the server stop.
-    pub async fn acquire(&self, mut acquire: Acquire, wait: Wait) -> Result<Answer, Unavailable> {
+    fn patience(&self, wait: Wait) -> (Patience, Waiting<'_>) {
         let waiter = WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed));
-        let until = self.clock.now() + wait.span;
         let Wait { span, priority, place } = wait;
-        acquire.patience = Some(Patience { waiter, until, priority, place });
+        let until = self.clock.now() + span;
         let sender = (span > Span::ZERO).then_some(&self.sender);
-        let mut waiting = Waiting { waiter, sender };
-        let answer = self.send(Command::Acquire(acquire)).await;
-        waiting.sender = None;
-        answer
-    }
-
-    /// Ends every wait: the server is about to stop.
-    pub fn send_waiters_away(&self) {
-        self.sender.notify(Input::Drain);
+        (Patience { waiter, until, priority, place }, Waiting { waiter, sender })
     }
 }
 
@@ -109,6 +96,12 @@ impl Handle {
 struct Waiting<'handle> {
     waiter: WaiterId,
     sender: Option<&'handle Sender>,
+}
+
+impl Waiting<'_> {
+    fn is_answered(&mut self) {
+        self.sender = None;
+    }
 }
 
 impl Drop for Waiting<'_> {

@@ -24,7 +24,7 @@ pub use chain::chain;
 pub use clock::Clock;
 pub use desk::{Answers, Desk, Input, Stepped, Unavailable, undo};
 pub use handle::{Events, Handle, Observer, Wait};
-pub use mailbox::{Answer, Undo};
+pub use mailbox::Undo;
 pub use notices::Notices;
 pub use stuck::reason as stuck_reason;
 pub use thread::{Loaded, Ready, Running, load, start};

@@ -35,10 +35,10 @@ pub(crate) struct Sender {
     requests: Arc<AtomicUsize>,
 }
 
-/// What became of a command, durable. Dropped before its grant was [kept](Answer::keep), it
+/// What became of a command, durable. Dropped before its grant was [kept](Undo::keep), it
 /// gives the slots back: a client that hung up leaves nothing behind (defect D08).
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     outcome: Outcome,
     undo: Undo,
 }
@@ -128,14 +128,8 @@ impl Answer {
     }
 
     /// The outcome, and what gives its grant back unless [`Undo::keep`] is called.
-    pub fn into_parts(self) -> (Outcome, Undo) {
+    pub(crate) fn into_parts(self) -> (Outcome, Undo) {
         (self.outcome, self.undo)
-    }
-
-    /// The outcome; should it be a grant, it is kept.
-    pub fn keep(self) -> Outcome {
-        self.undo.keep();
-        self.outcome
     }
 }
 

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use leasehold_engine::{Acquire, Acquired, Hold, LeaseId, Outcome, Refusal, Span, Ticket};
-use leasehold_node::{Answer, Handle, Notices, Unavailable, Undo, Wait};
+use leasehold_engine::{Acquire, Acquired, Hold, LeaseId, Refusal, Span, Ticket};
+use leasehold_node::{Handle, Notices, Unavailable, Undo, Wait};
 
 use self::near_names::NearNames;
 use self::polling::{Caller, Kept, Places, Standing, Visit};
@@ -53,8 +53,6 @@ pub(crate) enum NotAcquired {
     Refused(Box<Refusal>, ComeBack),
     /// No answer of the ledger.
     Unavailable(Unavailable),
-    /// A defect of ours: an outcome of another command.
-    Unexpected,
 }
 
 /// How a client is asked to come back.
@@ -126,7 +124,7 @@ impl Acquirer {
         acquire: Acquire,
         wait: Wait,
         from: Option<IpAddr>,
-    ) -> Result<Answer, Unavailable> {
+    ) -> Result<(Acquired, Undo), Unavailable> {
         let wants_to_wait = wait.span > Span::ZERO;
         let member = wants_to_wait.then(|| self.held_open.enter(from)).flatten();
         let span = if member.is_some() { wait.span } else { Span::ZERO };
@@ -163,10 +161,9 @@ impl Acquirer {
             joins::recorded::identify(self.recorder.as_ref(), &mut acquire).await;
         }
         let wait = Wait { span, priority: 0, place: visit.place };
-        let answer = self.wait(acquire, wait, from).await.map_err(NotAcquired::Unavailable)?;
-        let (outcome, undo) = answer.into_parts();
+        let waiting = self.wait(acquire, wait, from).await;
+        let (acquired, undo) = waiting.map_err(NotAcquired::Unavailable)?;
         claimed.place = None;
-        let Outcome::Acquired(acquired) = outcome else { return Err(NotAcquired::Unexpected) };
         if let Acquired::Granted(grant) = &acquired {
             self.near_names.look_up(&wants, grant);
             if let Some((holder, origin)) = expected {

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use leasehold_engine::{Command, Grant, Outcome, Query, Span, Timestamp, Want};
-use leasehold_node::{Answer, Handle, Notices};
+use leasehold_engine::{Grant, Span, Timestamp, Want};
+use leasehold_node::{Handle, Notices};
 use leasehold_records::EventRow;
 
 use crate::event_log::EventLog;
@@ -75,8 +75,7 @@ impl NearNames {
 
 impl Inner {
     async fn warn(&self, names: Vec<Arc<str>>) {
-        let read = self.ledger.send(Command::Read(Query::Near(names))).await;
-        let Ok(Outcome::Near(pairs)) = read.map(Answer::keep) else { return };
+        let Ok(pairs) = self.ledger.near(names).await else { return };
         let now = self.ledger.clock().now();
         for (asked, near) in pairs {
             if !self.warned.is_new(&*asked, now) {

@@ -17,7 +17,7 @@ mod holders;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use leasehold_engine::{Command, Holder, Outcome, Query, Span, Timestamp};
+use leasehold_engine::{Holder, Span, Timestamp};
 use leasehold_node::{Clock, Handle, Unavailable};
 use leasehold_records::RunKind;
 use tokio::sync::mpsc;
@@ -271,8 +271,7 @@ impl Watcher {
     /// Looks at everybody who holds a lease, and takes it from those who are gone. Answers which
     /// flow runs are over, of those of which it was said.
     async fn sweep(&self, now: Timestamp, silent: &[Uuid]) -> Result<Vec<Uuid>, Unavailable> {
-        let asked = self.ledger.send(Command::Read(Query::Holders)).await?;
-        let Outcome::Holders(holders) = asked.keep() else { return Ok(Vec::new()) };
+        let holders = self.ledger.holders().await?;
         if holders.is_empty() && self.said_over.is_empty() {
             return Ok(Vec::new());
         }
@@ -302,9 +301,7 @@ pub(crate) async fn deleted(
     (kind, id): (RunKind, Uuid),
     within: &HashSet<(RunKind, Uuid)>,
 ) -> Result<(), Unavailable> {
-    let asked = ledger.send(Command::Read(Query::Holders)).await?;
-    let Outcome::Holders(holders) = asked.keep() else { return Ok(()) };
-    for holder in holders {
+    for holder in ledger.holders().await? {
         if holders::run_of(&holder).is_some_and(|run| within.contains(&run)) {
             repossess(ledger, holder, false, holders::run_is_deleted(kind, id)).await?;
         }
@@ -319,14 +316,8 @@ async fn repossess(
     with_deadline: bool,
     evidence: String,
 ) -> Result<(), Unavailable> {
-    let command = Command::Repossess {
-        holder: holder.clone(),
-        with_deadline,
-        evidence: evidence.as_str().into(),
-    };
-    if let Outcome::Repossessed(leases) = ledger.send(command).await?.keep()
-        && !leases.is_empty()
-    {
+    let leases = ledger.repossess(holder.clone(), with_deadline, evidence.as_str().into()).await?;
+    if !leases.is_empty() {
         let (kind, id, count) = (&holder.kind, &holder.id, leases.len());
         tracing::info!(%kind, %id, count, evidence, "leases repossessed");
     }

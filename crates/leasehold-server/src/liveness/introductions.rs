@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use leasehold_engine::{Command, LimitRef, Outcome, Query, Scope, Span, TAG_PREFIX, Timestamp};
+use leasehold_engine::{LimitRef, Scope, Span, TAG_PREFIX, Timestamp};
 use leasehold_node::{Handle, Unavailable};
 use leasehold_records::RunKind;
 use tokio::sync::oneshot;
@@ -202,8 +202,7 @@ async fn introduction(
 async fn are_limited(ledger: &Handle, tags: &[String]) -> Result<bool, Unavailable> {
     for tag in tags {
         let limit = LimitRef::Name(format!("{TAG_PREFIX}{tag}").into());
-        let read = ledger.send(Command::Read(Query::Limit(limit, Scope::Tags))).await?;
-        if let Outcome::Limit(Some(_)) = read.keep() {
+        if ledger.limit(limit, Scope::Tags).await?.is_some() {
             return Ok(true);
         }
     }

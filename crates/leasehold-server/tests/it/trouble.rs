@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::Request;
 use futures_util::future::{join_all, poll_immediate};
 use http_body_util::StreamBody;
-use leasehold_engine::{Command, Span};
+use leasehold_engine::Span;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -177,7 +177,7 @@ async fn more_requests_than_can_wait_are_refused_at_once() {
     // Some are stepped and wait for the disk, the others wait to be stepped.
     let mut waiting = Vec::new();
     let refused = loop {
-        let mut asking = Box::pin(app.ledger().send(Command::Tick));
+        let mut asking = Box::pin(app.ledger().holders());
         match poll_immediate(&mut asking).await {
             Some(refused) => break refused,
             None => waiting.push(asking),

@@ -11,7 +11,7 @@ use leasehold_api::leases::{
     EndedLease, FindLeases, Lease, LeaseRenewal, LeaseRenewals, MissingLimits, NewLease, NoRoom,
     ReleasedLease, Renewals, RenewedLease, RevokeLease,
 };
-use leasehold_engine::{Command, LeaseFilter, Outcome, Page, Query};
+use leasehold_engine::{LeaseFilter, Page};
 use leasehold_prefect::path;
 
 use crate::app::App;
@@ -133,21 +133,16 @@ async fn find(
         holder_kind: asked.holder_kind.map(Into::into),
         holder_id: asked.holder_id.map(Into::into),
     };
-    match app.ledger().send(Command::Read(Query::FindLeases(filter, page))).await?.keep() {
-        Outcome::Leases(Some(views)) => {
-            let leases: Vec<_> = views.iter().map(convert::lease).collect();
-            Ok(json(StatusCode::OK, &leases))
-        }
-        Outcome::Leases(None) => Err(Error::LimitNotFound),
-        _ => Err(Error::UNEXPECTED),
-    }
+    let found = app.ledger().find_leases(filter, page).await?;
+    let views = found.ok_or(Error::LimitNotFound)?;
+    let leases: Vec<_> = views.iter().map(convert::lease).collect();
+    Ok(json(StatusCode::OK, &leases))
 }
 
 async fn read(State(app): State<App>, Path(lease_id): Path<String>) -> Result<Response, Error> {
     let id = path::id("lease_id", &lease_id)?;
-    match app.ledger().send(Command::Read(Query::Lease(shared::lease_id(id)))).await?.keep() {
-        Outcome::Lease(Ok(view)) => Ok(json(StatusCode::OK, &convert::lease(&view))),
-        Outcome::Lease(Err(gone)) => Err(Error::LeaseNotFound(convert::not_found(id, &gone))),
-        _ => Err(Error::UNEXPECTED),
+    match app.ledger().lease(shared::lease_id(id)).await? {
+        Ok(view) => Ok(json(StatusCode::OK, &convert::lease(&view))),
+        Err(gone) => Err(Error::LeaseNotFound(convert::not_found(id, &gone))),
     }
 }

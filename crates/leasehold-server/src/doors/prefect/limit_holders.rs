@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use leasehold_api::leases::{LimitLease, ListPage, Waiter};
-use leasehold_engine::{Command, Outcome, Page, Query};
+use leasehold_engine::Page;
 
 use super::limit_ref;
 use crate::app::App;
@@ -56,12 +56,8 @@ async fn leases(
     ValidQuery(asked): ValidQuery<ListPage>,
 ) -> Result<Response, Error> {
     let limit = limit_ref::of_path(&app, &text).await?;
-    let query = Query::Held(limit, page(&app, asked.offset, asked.limit));
-    match app.ledger().send(Command::Read(query)).await?.keep() {
-        Outcome::Held(Some(held)) => Ok(json(StatusCode::OK, &holders::held(&held))),
-        Outcome::Held(None) => Err(Error::LimitNotFound),
-        _ => Err(Error::UNEXPECTED),
-    }
+    let held = app.ledger().held(limit, page(&app, asked.offset, asked.limit)).await?;
+    Ok(json(StatusCode::OK, &holders::held(&held.ok_or(Error::LimitNotFound)?)))
 }
 
 async fn waiters(
@@ -71,17 +67,11 @@ async fn waiters(
 ) -> Result<Response, Error> {
     let limit = limit_ref::of_path(&app, &text).await?;
     let first = asked.offset + 1;
-    let query = Query::Waiters(limit, page(&app, asked.offset, asked.limit));
-    match app.ledger().send(Command::Read(query)).await?.keep() {
-        Outcome::Waiters(Some(waiters)) => {
-            let now = app.ledger().clock().now();
-            let positions = (first..).zip(&waiters);
-            let waiters: Vec<_> = positions
-                .map(|(position, waiter)| holders::waiter(waiter, position, now))
-                .collect();
-            Ok(json(StatusCode::OK, &waiters))
-        }
-        Outcome::Waiters(None) => Err(Error::LimitNotFound),
-        _ => Err(Error::UNEXPECTED),
-    }
+    let waiters = app.ledger().waiters(limit, page(&app, asked.offset, asked.limit)).await?;
+    let waiters = waiters.ok_or(Error::LimitNotFound)?;
+    let now = app.ledger().clock().now();
+    let positions = (first..).zip(&waiters);
+    let waiters: Vec<_> =
+        positions.map(|(position, waiter)| holders::waiter(waiter, position, now)).collect();
+    Ok(json(StatusCode::OK, &waiters))
 }

@@ -5,7 +5,7 @@
 //! and a `DELETE` of the name deletes the limit that happens to have this id. Here a text that is no
 //! limit's id is looked up as a name, and a text that is both means neither.
 
-use leasehold_engine::{Command, LimitId, LimitRef, LimitView, Outcome, Query, Scope};
+use leasehold_engine::{LimitId, LimitRef, LimitView, Scope};
 use leasehold_prefect::path::IdOrName;
 use uuid::Uuid;
 
@@ -20,8 +20,8 @@ pub(crate) async fn of_path(app: &App, text: &str) -> Result<LimitRef, Error> {
     let name = LimitRef::Name(text.into());
     let IdOrName::Id(id) = IdOrName::from_path(text) else { return Ok(name) };
     let id = LimitRef::Id(LimitId(id.as_u128()));
-    let by_id = find(app, id.clone()).await?;
-    let by_name = find(app, name).await?;
+    let by_id = app.ledger().limit(id.clone(), Scope::All).await?;
+    let by_name = app.ledger().limit(name, Scope::All).await?;
     match (by_id, by_name) {
         (Some(by_id), Some(by_name)) if by_id.limit.id != by_name.limit.id => {
             Err(Error::Ambiguous(which(text, &by_id, &by_name)))
@@ -29,13 +29,6 @@ pub(crate) async fn of_path(app: &App, text: &str) -> Result<LimitRef, Error> {
         // By the id that was found: who renames a limit meanwhile changes nothing of which is meant.
         (None, Some(by_name)) => Ok(LimitRef::Id(by_name.limit.id)),
         (_, None) | (Some(_), Some(_)) => Ok(id),
-    }
-}
-
-async fn find(app: &App, limit: LimitRef) -> Result<Option<LimitView>, Error> {
-    match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
-        Outcome::Limit(view) => Ok(view),
-        _ => Err(Error::UNEXPECTED),
     }
 }
 

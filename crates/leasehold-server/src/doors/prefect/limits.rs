@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing;
 use leasehold_engine::{
-    Acquire, Acquired, Command, Created, Deleted, GiveBack, Grant, Hold, Outcome, Query, Refusal,
-    Renewed, Scope, Span, Updated,
+    Acquire, Acquired, Created, Deleted, GiveBack, Grant, Hold, Refusal, Renewed, Scope, Span,
+    Updated,
 };
 use leasehold_node::Undo;
 use leasehold_prefect::Body;
@@ -170,34 +170,25 @@ async fn create(
     State(app): State<App>,
     Valid(body): Valid<CreateLimit>,
 ) -> Result<Response, Error> {
-    let command = Command::CreateLimit(convert::create(body));
-    match app.ledger().send(command).await?.keep() {
-        Outcome::Created(Created::Made(view)) => {
+    match app.ledger().create_limit(convert::create(body)).await? {
+        Created::Made(view) | Created::Changed(view) => {
             Ok(json(StatusCode::CREATED, &convert::created_limit(&view)))
         }
-        Outcome::Created(Created::NameTaken) => Err(Error::Conflict),
-        _ => Err(Error::UNEXPECTED),
+        Created::NameTaken => Err(Error::Conflict),
     }
 }
 
 async fn read(State(app): State<App>, Path(text): Path<String>) -> Result<Response, Error> {
     let limit = super::limit_ref::of_path(&app, &text).await?;
-    match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
-        Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::limit(&view))),
-        Outcome::Limit(None) => Err(Error::LimitNotFound),
-        _ => Err(Error::UNEXPECTED),
-    }
+    let view = app.ledger().limit(limit, Scope::All).await?.ok_or(Error::LimitNotFound)?;
+    Ok(json(StatusCode::OK, &convert::limit(&view)))
 }
 
 async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, Error> {
     let page = convert::page(body.offset, body.limit);
-    match app.ledger().send(Command::Read(Query::Limits(Scope::All, page))).await?.keep() {
-        Outcome::Limits(views) => {
-            let limits: Vec<_> = views.iter().map(convert::limit).collect();
-            Ok(json(StatusCode::OK, &limits))
-        }
-        _ => Err(Error::UNEXPECTED),
-    }
+    let views = app.ledger().limits(Scope::All, page).await?;
+    let limits: Vec<_> = views.iter().map(convert::limit).collect();
+    Ok(json(StatusCode::OK, &limits))
 }
 
 async fn update(
@@ -206,22 +197,20 @@ async fn update(
     Valid(body): Valid<UpdateLimit>,
 ) -> Result<StatusCode, Error> {
     let limit = super::limit_ref::of_path(&app, &text).await?;
-    let command = match body.reset() {
+    let updated = match body.reset() {
         // Alone in the body it is an operator's reset, not a number in a form (contract C16).
-        Some(slots) => Command::ResetLimit {
-            limit,
-            slots,
-            // Other limits of the same lease are told this too.
-            reason: Some(format!("active_slots of '{text}' was set to {slots}").into()),
-        },
+        Some(slots) => {
+            // Holders on other limits of the same lease read this too.
+            let reason = format!("active_slots of '{text}' was set to {slots}");
+            app.ledger().reset_limit(limit, slots, Some(reason.into())).await?
+        }
         None if body.has_null() => return conflict_if_there(&app, limit).await,
-        None => Command::UpdateLimit { limit, patch: convert::patch(&body) },
+        None => app.ledger().update_limit(limit, convert::patch(&body)).await?,
     };
-    match app.ledger().send(command).await?.keep() {
-        Outcome::Updated(Updated::Done) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Updated(Updated::NotFound) => Err(Error::LimitNotFound),
-        Outcome::Updated(Updated::NameTaken) => Err(Error::Conflict),
-        _ => Err(Error::UNEXPECTED),
+    match updated {
+        Updated::Done => Ok(StatusCode::NO_CONTENT),
+        Updated::NotFound => Err(Error::LimitNotFound),
+        Updated::NameTaken => Err(Error::Conflict),
     }
 }
 
@@ -230,10 +219,9 @@ async fn conflict_if_there(
     app: &App,
     limit: leasehold_engine::LimitRef,
 ) -> Result<StatusCode, Error> {
-    match app.ledger().send(Command::Read(Query::Limit(limit, Scope::All))).await?.keep() {
-        Outcome::Limit(Some(_)) => Err(Error::Conflict),
-        Outcome::Limit(None) => Err(Error::LimitNotFound),
-        _ => Err(Error::UNEXPECTED),
+    match app.ledger().limit(limit, Scope::All).await? {
+        Some(_) => Err(Error::Conflict),
+        None => Err(Error::LimitNotFound),
     }
 }
 
@@ -242,10 +230,9 @@ async fn delete_limit(
     Path(text): Path<String>,
 ) -> Result<StatusCode, Error> {
     let limit = super::limit_ref::of_path(&app, &text).await?;
-    match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::All }).await?.keep() {
-        Outcome::Deleted(Deleted::Done) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Deleted(Deleted::NotFound) => Err(Error::LimitNotFound),
-        _ => Err(Error::UNEXPECTED),
+    match app.ledger().delete_limit(limit, Scope::All).await? {
+        Deleted::Done => Ok(StatusCode::NO_CONTENT),
+        Deleted::NotFound => Err(Error::LimitNotFound),
     }
 }
 
@@ -296,13 +283,9 @@ async fn decrement(
         slots: body.slots,
         occupancy: body.occupancy_seconds.map(Span::from_seconds_f64),
     };
-    match app.ledger().send(Command::GiveBack(give_back)).await?.keep() {
-        Outcome::GivenBack(limits) => {
-            let limits: Vec<_> = limits.iter().map(convert::minimal).collect();
-            Ok(json(StatusCode::OK, &limits))
-        }
-        _ => Err(Error::UNEXPECTED),
-    }
+    let limits = app.ledger().give_back(give_back).await?;
+    let limits: Vec<_> = limits.iter().map(convert::minimal).collect();
+    Ok(json(StatusCode::OK, &limits))
 }
 
 /// Succeeds for a lease that is gone too: it frees nothing a second time (defects D11, D12).
@@ -311,15 +294,10 @@ async fn release(
     Valid(body): Valid<ReleaseLease>,
 ) -> Result<StatusCode, Error> {
     let lease = convert::lease_id(body.lease_id);
-    match app.ledger().send(Command::Release { lease }).await?.keep() {
-        Outcome::Ended(ended) => {
-            if let Ok(ended) = ended {
-                app.released().note(lease, ended.at);
-            }
-            Ok(StatusCode::NO_CONTENT)
-        }
-        _ => Err(Error::UNEXPECTED),
+    if let Ok(ended) = app.ledger().release(lease).await? {
+        app.released().note(lease, ended.at);
     }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn renew(
@@ -339,12 +317,11 @@ async fn renew(
     }
     let lease = convert::lease_id(lease_id);
     let ttl = Span::from_seconds_f64(body.lease_duration);
-    match app.ledger().send(Command::Renew { lease, ttl }).await?.keep() {
-        Outcome::Renewed(Renewed::Renewed(_)) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Renewed(Renewed::Gone(gone)) => {
+    match app.ledger().renew(lease, ttl).await? {
+        Renewed::Renewed(_) => Ok(StatusCode::NO_CONTENT),
+        Renewed::Gone(gone) => {
             Err(Error::LeaseGone(convert::lease_gone(&app.released().explain(lease, gone))))
         }
-        _ => Err(Error::UNEXPECTED),
     }
 }
 

@@ -4,8 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use leasehold_engine::{
-    Acquire, Acquired, Command, Created, Deleted, Hold, LimitId, LimitRef, Outcome, Query, Refusal,
-    Scope, Updated,
+    Acquire, Acquired, Created, Deleted, Hold, LimitId, LimitRef, Refusal, Scope, Updated,
 };
 use leasehold_prefect::limits::{Filter, MinimalLimit};
 use leasehold_prefect::path;
@@ -110,20 +109,11 @@ async fn create(
     State(app): State<App>,
     Valid(body): Valid<CreateTagLimit>,
 ) -> Result<Response, Error> {
-    let command = Command::PutTagLimit {
-        id: convert::new_limit_id(),
-        name: convert::tag_name(&body.tag),
-        slots: body.concurrency_limit,
-    };
-    match app.ledger().send(command).await?.keep() {
-        Outcome::Created(Created::Made(view)) => {
-            Ok(json(StatusCode::CREATED, &convert::tag_limit(&view)))
-        }
-        Outcome::Created(Created::Changed(view)) => {
-            Ok(json(StatusCode::OK, &convert::tag_limit(&view)))
-        }
-        Outcome::Created(Created::NameTaken) => Err(Error::Conflict),
-        _ => Err(Error::UNEXPECTED),
+    let (id, name) = (convert::new_limit_id(), convert::tag_name(&body.tag));
+    match app.ledger().put_tag_limit(id, name, body.concurrency_limit).await? {
+        Created::Made(view) => Ok(json(StatusCode::CREATED, &convert::tag_limit(&view))),
+        Created::Changed(view) => Ok(json(StatusCode::OK, &convert::tag_limit(&view))),
+        Created::NameTaken => Err(Error::Conflict),
     }
 }
 
@@ -137,13 +127,9 @@ async fn read_tag(State(app): State<App>, Path(tag): Path<String>) -> Result<Res
 
 async fn filter(State(app): State<App>, Valid(body): Valid<Filter>) -> Result<Response, Error> {
     let page = convert::page(body.offset, body.limit);
-    match app.ledger().send(Command::Read(Query::Limits(Scope::Tags, page))).await?.keep() {
-        Outcome::Limits(views) => {
-            let limits: Vec<_> = views.iter().map(convert::tag_limit).collect();
-            Ok(json(StatusCode::OK, &limits))
-        }
-        _ => Err(Error::UNEXPECTED),
-    }
+    let views = app.ledger().limits(Scope::Tags, page).await?;
+    let limits: Vec<_> = views.iter().map(convert::tag_limit).collect();
+    Ok(json(StatusCode::OK, &limits))
 }
 
 async fn delete_by_id(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Error> {
@@ -160,16 +146,12 @@ async fn reset(
     Valid(body): Valid<ResetTag>,
 ) -> Result<Response, Error> {
     let holders = body.slot_override.unwrap_or_default();
-    let command = Command::ResetTag {
-        name: convert::tag_name(&tag),
-        holders: holders.into_iter().map(|id| (lease_id::new(), convert::task_run(id))).collect(),
-        // The contract has a sentence of its own for its holders.
-        reason: None,
-    };
-    match app.ledger().send(command).await?.keep() {
-        Outcome::Updated(Updated::Done) => Ok(null()),
-        Outcome::Updated(Updated::NotFound) => Err(Error::TagLimitNotFound),
-        _ => Err(Error::UNEXPECTED),
+    let holders = holders.into_iter().map(|id| (lease_id::new(), convert::task_run(id))).collect();
+    // The contract has a sentence of its own for its holders: no reason.
+    match app.ledger().reset_tag(convert::tag_name(&tag), holders, None).await? {
+        Updated::Done => Ok(null()),
+        Updated::NotFound => Err(Error::TagLimitNotFound),
+        Updated::NameTaken => Err(Error::UNEXPECTED),
     }
 }
 
@@ -223,32 +205,21 @@ async fn decrement(
 ) -> Result<Response, Error> {
     let mut names = body.names;
     names.sort_unstable();
-    let command = Command::ReleaseTags {
-        names: names.iter().map(|tag| convert::tag_name(tag)).collect(),
-        holder: convert::task_run(body.task_run_id),
-    };
-    match app.ledger().send(command).await?.keep() {
-        Outcome::GivenBack(limits) => {
-            let limits: Vec<_> = limits.iter().map(convert::minimal).collect();
-            Ok(json(StatusCode::OK, &limits))
-        }
-        _ => Err(Error::UNEXPECTED),
-    }
+    let names = names.iter().map(|tag| convert::tag_name(tag)).collect();
+    let limits = app.ledger().release_tags(names, convert::task_run(body.task_run_id)).await?;
+    let limits: Vec<_> = limits.iter().map(convert::minimal).collect();
+    Ok(json(StatusCode::OK, &limits))
 }
 
 async fn read_limit(app: &App, limit: LimitRef) -> Result<Response, Error> {
-    match app.ledger().send(Command::Read(Query::Limit(limit, Scope::Tags))).await?.keep() {
-        Outcome::Limit(Some(view)) => Ok(json(StatusCode::OK, &convert::tag_limit(&view))),
-        Outcome::Limit(None) => Err(Error::TagLimitNotFound),
-        _ => Err(Error::UNEXPECTED),
-    }
+    let view = app.ledger().limit(limit, Scope::Tags).await?.ok_or(Error::TagLimitNotFound)?;
+    Ok(json(StatusCode::OK, &convert::tag_limit(&view)))
 }
 
 async fn delete_limit(app: &App, limit: LimitRef) -> Result<Response, Error> {
-    match app.ledger().send(Command::DeleteLimit { limit, scope: Scope::Tags }).await?.keep() {
-        Outcome::Deleted(Deleted::Done) => Ok(null()),
-        Outcome::Deleted(Deleted::NotFound) => Err(Error::TagLimitNotFound),
-        _ => Err(Error::UNEXPECTED),
+    match app.ledger().delete_limit(limit, Scope::Tags).await? {
+        Deleted::Done => Ok(null()),
+        Deleted::NotFound => Err(Error::TagLimitNotFound),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Who is gone and who is not, by a clock that the tests move.
 
-use leasehold_engine::{
-    Acquire, Acquired, Command, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Outcome, Page, Query,
-};
+use leasehold_engine::{Acquire, Acquired, CreateLimit, Hold, LeaseFilter, LeaseId, LimitId, Page};
 use leasehold_journal::MemoryJournal;
 use leasehold_records::{Bounds, Records, Run, State, StateType};
 use serde_json::{Map, Value};
@@ -48,8 +46,7 @@ impl World {
         let records = Records::in_memory(Bounds::default()).unwrap();
         let (recorder, _) = Recorder::start(records, clock.clone());
         let (witness, _) = Witness::start(ledger.clone(), recorder.clone(), SILENCE_MAX);
-        let limit = CreateLimit::new(LimitId(1), "tag:db", 100);
-        ledger.send(Command::CreateLimit(limit)).await.unwrap().keep();
+        ledger.create_limit(CreateLimit::new(LimitId(1), "tag:db", 100)).await.unwrap();
         Self { ledger, recorder, clock, witness, _running: running, leases: 0 }
     }
 
@@ -79,8 +76,9 @@ impl World {
             Some(ttl) => Hold::Lease { id, holder: Some(holder), ttl, notes: None },
         };
         let acquire = Acquire::new([("tag:db", 1)], hold);
-        let acquired = self.ledger.send(Command::Acquire(acquire)).await.unwrap().keep();
-        assert!(matches!(acquired, Outcome::Acquired(Acquired::Granted(_))));
+        let (acquired, undo) = self.ledger.try_acquire(acquire).await.unwrap();
+        assert!(matches!(acquired, Acquired::Granted(_)));
+        undo.keep();
     }
 
     async fn enter(&self, run: Uuid, kind: RunKind, entered: StateType) {
@@ -100,13 +98,9 @@ impl World {
     }
 
     async fn holders(&self) -> Vec<Uuid> {
-        let limit = LimitRef::Name("tag:db".into());
-        let query = Query::Leases(limit, Page { offset: 0, limit: 1_000 });
-        let Outcome::Leases(Some(leases)) =
-            self.ledger.send(Command::Read(query)).await.unwrap().keep()
-        else {
-            panic!("no leases")
-        };
+        let filter = LeaseFilter { limit: Some("tag:db".into()), ..LeaseFilter::default() };
+        let page = Page { offset: 0, limit: 1_000 };
+        let leases = self.ledger.find_leases(filter, page).await.unwrap().unwrap();
         let holders = leases.iter().filter_map(|view| view.lease.holder.as_ref());
         holders.map(|holder| holder.id.parse().unwrap()).collect()
     }

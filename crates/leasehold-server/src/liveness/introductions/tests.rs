@@ -85,9 +85,7 @@ impl World {
             leasehold_node::start(MemoryJournal::default(), Clock::manual(at(100))).unwrap();
         let records = Records::in_memory(Bounds::default()).unwrap();
         let (recorder, _) = Recorder::start(records, ledger.clock().clone());
-        let id = LimitId(1);
-        let tag = Command::PutTagLimit { id, name: "tag:db".into(), slots: 1 };
-        ledger.send(tag).await.unwrap().keep();
+        ledger.put_tag_limit(LimitId(1), "tag:db".into(), 1).await.unwrap();
         let (introductions, sockets) = (Arc::default(), Sockets::new(1));
         Self { introductions, ledger, recorder, sockets, _running: running }
     }

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use leasehold_engine::{Certainty, Command, LimitId, Named, Outcome, TAG_PREFIX, Timestamp};
-use leasehold_node::{Answer, Handle};
+use leasehold_engine::{Certainty, LimitId, Named, TAG_PREFIX, Timestamp};
+use leasehold_node::Handle;
 use leasehold_records::{EventRow, micros_from_text};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -41,13 +41,9 @@ pub(crate) fn hear(
 /// Keeps with the lease in which runs it was asked for, and logs it. A lease that has ended is in
 /// the log alone.
 async fn keep(ledger: &Handle, log: Option<EventLog>, join: Join, limit: String) {
-    let command = Command::Identify { lease: join.lease, identified: join.identified.clone() };
-    match ledger.send(command).await.map(Answer::keep) {
-        Ok(Outcome::Identified(_)) => {}
-        Ok(_) | Err(_) => {
-            tracing::debug!(lease = %Uuid::from_u128(join.lease.0), "could not be identified");
-            return;
-        }
+    if ledger.identify(join.lease, join.identified.clone()).await.is_err() {
+        tracing::debug!(lease = %Uuid::from_u128(join.lease.0), "could not be identified");
+        return;
     }
     let Some(log) = log else { return };
     let reason = match join.identified.certainty {

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use leasehold_api::leases::NewLease;
-use leasehold_engine::{Acquired, MinimalLimit, Outcome, Repeated, Span};
+use leasehold_engine::{Acquired, MinimalLimit, Repeated, Span};
 use leasehold_node::Wait;
 use uuid::Uuid;
 
@@ -28,10 +28,7 @@ pub(super) async fn acquire(
     let wait = Wait { span, priority: asked.priority, place: None };
     let acquire = leases::acquire(&asked, origin.said.clone());
     let wants = acquire.wants.clone();
-    let answer = app.acquirer().wait(acquire, wait, origin.counted()).await?;
-    let (Outcome::Acquired(acquired), undo) = answer.into_parts() else {
-        return Err(Error::UNEXPECTED);
-    };
+    let (acquired, undo) = app.acquirer().wait(acquire, wait, origin.counted()).await?;
     match acquired {
         Acquired::Granted(grant) => {
             app.acquirer().near_names().look_up(&wants, &grant);

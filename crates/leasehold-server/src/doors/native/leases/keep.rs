@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use leasehold_api::leases::{LeaseRenewal, LeaseRenewals, Renewal, Renewals, RevokeLease};
-use leasehold_engine::{Command, EndReason, Ending, Gone, Outcome, Renewed, Span};
+use leasehold_engine::{EndReason, Ending, Gone, Renewed, Span};
 use leasehold_prefect::Body;
 use leasehold_prefect::path;
 use uuid::Uuid;
@@ -30,13 +30,10 @@ pub(super) async fn renew(
         return Ok(json(StatusCode::OK, &leases::renewed(id, None)));
     }
     let ttl = Span::from_seconds_f64(body.ttl_seconds);
-    let command = Command::Renew { lease: convert::lease_id(id), ttl };
-    match app.ledger().send(command).await?.keep() {
-        Outcome::Renewed(renewed) => match leases::renewal(id, &renewed) {
-            Renewal::Renewed(renewed) => Ok(json(StatusCode::OK, &renewed)),
-            Renewal::Ended(ended) => Err(Error::LeaseEnded(ended)),
-        },
-        _ => Err(Error::UNEXPECTED),
+    let renewed = app.ledger().renew(convert::lease_id(id), ttl).await?;
+    match leases::renewal(id, &renewed) {
+        Renewal::Renewed(renewed) => Ok(json(StatusCode::OK, &renewed)),
+        Renewal::Ended(ended) => Err(Error::LeaseEnded(ended)),
     }
 }
 
@@ -45,13 +42,8 @@ pub(super) async fn renew_many(
     Valid(body): Valid<LeaseRenewals>,
 ) -> Result<Response, Error> {
     let ids = body.leases.iter().filter(|id| !lease_id::is_empty(**id));
-    let command = Command::RenewMany {
-        leases: ids.map(|id| convert::lease_id(*id)).collect(),
-        ttl: Span::from_seconds_f64(body.ttl_seconds),
-    };
-    let Outcome::RenewedMany(renewed) = app.ledger().send(command).await?.keep() else {
-        return Err(Error::UNEXPECTED);
-    };
+    let ids = ids.map(|id| convert::lease_id(*id)).collect();
+    let renewed = app.ledger().renew_many(ids, Span::from_seconds_f64(body.ttl_seconds)).await?;
     let mut renewed = renewed.iter();
     let mut next = |id: Uuid| {
         if lease_id::is_empty(id) { Some(&Renewed::Renewed(None)) } else { renewed.next() }
@@ -78,17 +70,14 @@ async fn release(app: &App, id: Uuid) -> Result<Response, Error> {
         let now = app.ledger().clock().now();
         return Ok(json(StatusCode::OK, &leases::released(id, now)));
     }
-    let command = Command::Release { lease: convert::lease_id(id) };
-    let at = match app.ledger().send(command).await?.keep() {
-        Outcome::Ended(Ok(ended)) => {
-            app.released().note(convert::lease_id(id), ended.at);
+    let lease = convert::lease_id(id);
+    let at = match app.ledger().release(lease).await? {
+        Ok(ended) => {
+            app.released().note(lease, ended.at);
             ended.at
         }
-        Outcome::Ended(Err(Gone(Some(Ending { how: EndReason::Released, at, .. })))) => at,
-        Outcome::Ended(Err(gone)) => {
-            return Err(Error::LeaseEnded(leases::ended(id, &gone)));
-        }
-        _ => return Err(Error::UNEXPECTED),
+        Err(Gone(Some(Ending { how: EndReason::Released, at, .. }))) => at,
+        Err(gone) => return Err(Error::LeaseEnded(leases::ended(id, &gone))),
     };
     Ok(json(StatusCode::OK, &leases::released(id, at)))
 }
@@ -98,14 +87,9 @@ async fn revoke(app: &App, lease_id: &str, raw: &Raw) -> Result<StatusCode, Erro
     let (id, body) =
         RevokeLease::from_parts("lease_id", lease_id, raw.content_type(), raw.bytes(), settings)?;
     let reason = body.reason.map_or_else(|| "no reason was given".into(), Into::into);
-    let command = Command::Revoke {
-        lease: convert::lease_id(id),
-        reason: Some(reason),
-        by: body.by.map(Into::into),
-    };
-    match app.ledger().send(command).await?.keep() {
-        Outcome::Ended(Ok(_)) => Ok(StatusCode::NO_CONTENT),
-        Outcome::Ended(Err(gone)) => Err(Error::LeaseNotFound(leases::not_found(id, &gone))),
-        _ => Err(Error::UNEXPECTED),
+    let (lease, by) = (convert::lease_id(id), body.by.map(Into::into));
+    match app.ledger().revoke(lease, Some(reason), by).await? {
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
+        Err(gone) => Err(Error::LeaseNotFound(leases::not_found(id, &gone))),
     }
 }

@@ -160,7 +160,6 @@ pub(crate) fn not_acquired(
             Error::Locked(locked(&refusal), Some(come_back))
         }
         NotAcquired::Unavailable(unavailable) => unavailable.into(),
-        NotAcquired::Unexpected => Error::UNEXPECTED,
     }
 }
 

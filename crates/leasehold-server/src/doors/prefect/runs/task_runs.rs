@@ -4,7 +4,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use leasehold_engine::{Acquire, Acquired, Command, Hold, Outcome};
+use leasehold_engine::{Acquire, Acquired, Hold};
 use leasehold_node::Undo;
 use leasehold_prefect::runs::{
     CreateTaskRun, SetState, StateType as StateWord, TaskRun, UpdateTaskRun,
@@ -220,20 +220,18 @@ async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, Erro
     let wants = tags.into_iter().map(|name| (name, 1));
     let acquire = Acquire { origin: origin.said, ..Acquire::new(wants, hold) };
     let wants = acquire.wants.clone();
-    let (outcome, undo) = app.ledger().send(Command::Acquire(acquire)).await?.into_parts();
-    match outcome {
-        Outcome::Acquired(Acquired::Granted(grant)) => {
+    let (acquired, undo) = app.ledger().try_acquire(acquire).await?;
+    match acquired {
+        Acquired::Granted(grant) => {
             app.acquirer().near_names().look_up(&wants, &grant);
             Ok(Held::Granted(Some(undo)))
         }
-        Outcome::Acquired(Acquired::Refused(refusal)) => {
+        Acquired::Refused(refusal) => {
             let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
             let reason = engine::tag_full(full);
             Ok(Held::Full { seconds: retry::polling_seconds(&refusal, app.config()), reason })
         }
-        Outcome::Acquired(Acquired::TooManySlots(limit)) => {
-            Ok(Held::Never { reason: engine::tag_is_0(&limit.name) })
-        }
+        Acquired::TooManySlots(limit) => Ok(Held::Never { reason: engine::tag_is_0(&limit.name) }),
         _ => Err(Error::UNEXPECTED),
     }
 }
@@ -243,7 +241,6 @@ async fn release_tags(app: &App, run: &Run) -> Result<(), Error> {
         return Ok(());
     }
     let names = run.tags.iter().map(|tag| engine::tag_name(tag)).collect();
-    let command = Command::ReleaseTags { names, holder: engine::task_run(run.id) };
-    app.ledger().send(command).await?.keep();
+    app.ledger().release_tags(names, engine::task_run(run.id)).await?;
     Ok(())
 }

@@ -1,0 +1,150 @@
+//! One function for each command: each returns the outcome that its command has, and no other. All
+//! of them answer when the outcome is durable, and fail as [`Unavailable`] says.
+
+use std::sync::Arc;
+
+use leasehold_engine::{
+    Acquire, Acquired, Command, CreateLimit, Created, Deleted, Ended, GiveBack, Gone, HeldView,
+    Holder, Identified, Lease, LeaseFilter, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef,
+    LimitView, MinimalLimit, Outcome, Page, Query, Renewed, Scope, Span, Updated, WaiterView,
+};
+use smallvec::SmallVec;
+
+use super::{Handle, Wait};
+use crate::desk::Unavailable;
+use crate::mailbox::Undo;
+
+/// A function for each row: its command, and the kind of outcome that this command has.
+macro_rules! calls {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident($($argument:ident: $type:ty),*) -> $returns:ty
+            = $command:expr => $outcome:ident;
+    )*) => {
+        impl Handle {
+            $(
+                $(#[$doc])*
+                pub async fn $name(&self, $($argument: $type),*) -> Result<$returns, Unavailable> {
+                    match self.send($command).await?.into_parts().0 {
+                        Outcome::$outcome(outcome) => Ok(outcome),
+                        other => unreachable!("the outcome of another command: {other:?}"),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+impl Handle {
+    /// Takes slots if they are free now. [`Undo`] gives them back unless it is kept.
+    pub async fn try_acquire(&self, acquire: Acquire) -> Result<(Acquired, Undo), Unavailable> {
+        match self.send(Command::Acquire(acquire)).await?.into_parts() {
+            (Outcome::Acquired(acquired), undo) => Ok((acquired, undo)),
+            (other, _) => unreachable!("the outcome of another command: {other:?}"),
+        }
+    }
+
+    /// Takes slots, and waits for them if they are not free. Dropped meanwhile, it leaves the
+    /// queue. It fails while it waits if the journal fails or the server stops.
+    pub async fn acquire(
+        &self,
+        mut acquire: Acquire,
+        wait: Wait,
+    ) -> Result<(Acquired, Undo), Unavailable> {
+        let (patience, mut waiting) = self.patience(wait);
+        acquire.patience = Some(patience);
+        let answer = self.try_acquire(acquire).await;
+        waiting.is_answered();
+        answer
+    }
+}
+
+calls! {
+    /// Gives back slots that were taken without a lease. Returns the limits that exist.
+    give_back(give_back: GiveBack) -> SmallVec<[MinimalLimit; 1]>
+        = Command::GiveBack(give_back) => GivenBack;
+
+    /// Gives back the tags that a holder holds. Returns the limits that exist.
+    release_tags(names: Vec<Arc<str>>, holder: Holder) -> SmallVec<[MinimalLimit; 1]>
+        = Command::ReleaseTags { names, holder } => GivenBack;
+
+    /// Moves a lease's deadline.
+    renew(lease: LeaseId, ttl: Span) -> Renewed
+        = Command::Renew { lease, ttl } => Renewed;
+
+    /// Moves the deadlines of many leases. Returns what became of each, in their order.
+    renew_many(leases: Vec<LeaseId>, ttl: Span) -> Vec<Renewed>
+        = Command::RenewMany { leases, ttl } => RenewedMany;
+
+    /// Gives back everything that a lease holds.
+    release(lease: LeaseId) -> Result<Ended, Gone>
+        = Command::Release { lease } => Ended;
+
+    /// An operator takes a lease away.
+    revoke(lease: LeaseId, reason: Option<Arc<str>>, by: Option<Arc<str>>) -> Result<Ended, Gone>
+        = Command::Revoke { lease, reason, by } => Ended;
+
+    /// Ends leases of a holder that is known to be gone. Returns them.
+    repossess(holder: Holder, with_deadline: bool, evidence: Arc<str>) -> Vec<Lease>
+        = Command::Repossess { holder, with_deadline, evidence } => Repossessed;
+
+    /// Stores in which runs a lease was asked for. Returns whether it lives.
+    identify(lease: LeaseId, identified: Arc<Identified>) -> bool
+        = Command::Identify { lease, identified } => Identified;
+
+    /// Makes a limit.
+    create_limit(create: CreateLimit) -> Created
+        = Command::CreateLimit(create) => Created;
+
+    /// Makes the limit of a tag with this id, or changes the slots of the one there is.
+    put_tag_limit(id: LimitId, name: Arc<str>, slots: u64) -> Created
+        = Command::PutTagLimit { id, name, slots } => Created;
+
+    /// Changes what a patch names.
+    update_limit(limit: LimitRef, patch: LimitPatch) -> Updated
+        = Command::UpdateLimit { limit, patch } => Updated;
+
+    /// An operator's reset: exactly so many slots are taken afterwards.
+    reset_limit(limit: LimitRef, slots: u64, reason: Option<Arc<str>>) -> Updated
+        = Command::ResetLimit { limit, slots, reason } => Updated;
+
+    /// An operator's reset of a tag: these are its only holders afterwards.
+    reset_tag(name: Arc<str>, holders: Vec<(LeaseId, Holder)>, reason: Option<Arc<str>>) -> Updated
+        = Command::ResetTag { name, holders, reason } => Updated;
+
+    /// Deletes a limit.
+    delete_limit(limit: LimitRef, scope: Scope) -> Deleted
+        = Command::DeleteLimit { limit, scope } => Deleted;
+
+    /// One limit.
+    limit(limit: LimitRef, scope: Scope) -> Option<LimitView>
+        = Command::Read(Query::Limit(limit, scope)) => Limit;
+
+    /// A page of limits in the order of their names.
+    limits(scope: Scope, page: Page) -> Vec<LimitView>
+        = Command::Read(Query::Limits(scope, page)) => Limits;
+
+    /// What holds the slots of a limit. `None` if there is no such limit.
+    held(limit: LimitRef, page: Page) -> Option<HeldView>
+        = Command::Read(Query::Held(limit, page)) => Held;
+
+    /// The leases that match, oldest first. `None` if there is no such limit.
+    find_leases(filter: LeaseFilter, page: Page) -> Option<Vec<LeaseView>>
+        = Command::Read(Query::FindLeases(filter, page)) => Leases;
+
+    /// One lease.
+    lease(lease: LeaseId) -> Result<LeaseView, Gone>
+        = Command::Read(Query::Lease(lease)) => Lease;
+
+    /// The waiters of a limit, the next one first. `None` if there is no such limit.
+    waiters(limit: LimitRef, page: Page) -> Option<Vec<WaiterView>>
+        = Command::Read(Query::Waiters(limit, page)) => Waiters;
+
+    /// The names that no limit has, each with the name of a limit that is nearly the same.
+    near(names: Vec<Arc<str>>) -> Vec<(Arc<str>, Arc<str>)>
+        = Command::Read(Query::Near(names)) => Near;
+
+    /// All holders of leases that said who they are, in order.
+    holders() -> Vec<Holder>
+        = Command::Read(Query::Holders) => Holders;
+}
