@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, HeaderValue, Method, Request, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use leasehold_engine::Timestamp;
@@ -16,9 +16,9 @@ use crate::access::peer::Peer;
 use crate::config::Config;
 use crate::log_throttle::LogThrottle;
 
-const CSRF_TOKEN: &str = "prefect-csrf-token";
-const CSRF_CLIENT: &str = "prefect-csrf-client";
-const API_VERSION: &str = "x-prefect-api-version";
+const CSRF_TOKEN: HeaderName = HeaderName::from_static("prefect-csrf-token");
+const CSRF_CLIENT: HeaderName = HeaderName::from_static("prefect-csrf-client");
+const API_VERSION: HeaderName = HeaderName::from_static("x-prefect-api-version");
 const API_VERSION_MIN: [u64; 3] = [0, 8, 0];
 
 /// Why a request is refused before any route.
@@ -117,7 +117,7 @@ impl Gate {
             let is_get = request.method() == Method::GET;
             // Without the headers of one they are refused in any case, with a sentence.
             let is_open = is_open(request.method(), path) || (is_get && is_socket_path);
-            let given = text(headers, header::AUTHORIZATION.as_str()).unwrap_or_default();
+            let given = text(headers, header::AUTHORIZATION).unwrap_or_default();
             if !is_open && !authorization.is_met_by(given) {
                 if !given.is_empty() {
                     let peer = request.extensions().get::<Peer>();
@@ -167,8 +167,7 @@ fn is_open(method: &Method, path: &str) -> bool {
 }
 
 pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
-    text(headers, header::UPGRADE.as_str())
-        .is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+    text(headers, header::UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
 fn has_version(path: &str) -> bool {
@@ -192,6 +191,6 @@ fn check_version(version: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-fn text<'headers>(headers: &'headers HeaderMap, name: &str) -> Option<&'headers str> {
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

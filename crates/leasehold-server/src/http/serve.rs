@@ -25,7 +25,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use leasehold_node::{Clock, Unavailable};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
@@ -64,7 +63,7 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// What answers the requests of all connections.
+/// What answers the requests of all connections. It is always ready for the next one.
 pub(crate) trait HttpService:
     tower::Service<
         Request<RequestBody<Incoming>>,
@@ -264,7 +263,6 @@ impl<S: HttpService> Answers<S> {
         Future: Future<Output = Result<Response, Infallible>> + Send,
     > {
         let Self { service, connected, trusted_proxies, line } = self;
-        let service = TowerToHyperService::new(service);
         service_fn(move |mut request: Request<Incoming>| {
             line.asks();
             let peer = trusted_proxies.resolve(connected, request.headers());
@@ -279,7 +277,8 @@ impl<S: HttpService> Answers<S> {
                 let overloaded = http::Error::from(Unavailable::Overloaded);
                 Either::Left(ready(Ok(overloaded.into_response())))
             } else {
-                Either::Right(service.call(request))
+                // It is always ready, so no future has to carry the request until it is.
+                Either::Right(service.clone().call(request))
             };
             let line = line.clone();
             answer.map(move |answer| {
