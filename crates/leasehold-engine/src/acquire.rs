@@ -83,16 +83,16 @@ pub enum Hold {
         /// What else the request says of it.
         notes: Option<Arc<Notes>>,
     },
-    /// By a lease without a deadline, for a holder that cannot renew. A limit that this holder holds
-    /// is not taken again (contract C5).
+    /// By a lease without a deadline, for a holder that cannot renew. A limit that this holder
+    /// holds is not taken again (contract C5).
     Holder {
         /// The lease's id.
         id: LeaseId,
         /// Its holder.
         holder: Holder,
     },
-    /// Without a lease: only [`Command::GiveBack`], decay or a reset frees the slots. The same number
-    /// on each limit.
+    /// Without a lease: only [`Command::GiveBack`], decay or a reset frees the slots. The same
+    /// number on each limit.
     Unleased,
 }
 

@@ -92,8 +92,8 @@ pub enum Command {
         /// Which lease.
         lease: LeaseId,
     },
-    /// Releases a lease whose grant did not reach its holder, unless the holder has asked again since
-    /// and was answered this lease.
+    /// Releases a lease whose grant did not reach its holder, unless the holder has asked again
+    /// since and was answered this lease.
     TakeBack {
         /// Which lease.
         lease: LeaseId,
@@ -166,8 +166,8 @@ pub struct LimitPatch {
     /// A new rate of decay.
     pub decay: Option<Rate>,
     /// How many slots are taken at most. It only lowers the slots without a lease, and the level of
-    /// a rate limit: its sender may have read the number long ago, so it never takes a slot, and live
-    /// leases stay (contract C16).
+    /// a rate limit: its sender may have read the number long ago, so it never takes a slot, and
+    /// live leases stay (contract C16).
     pub taken_max: Option<u64>,
     /// A new number of slots refused.
     pub denied_slots: Option<u64>,

@@ -65,7 +65,8 @@ pub struct Notes {
     pub request: Option<RequestDigest>,
 }
 
-/// A digest of a request with an idempotency key: the same key with another digest is another request.
+/// A digest of a request with an idempotency key: the same key with another digest is another
+/// request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestDigest(pub u128);
 

@@ -1,7 +1,7 @@
 //! The ledger: all limits, leases and waiting requests, with the indices that find them.
 //!
-//! `limits` and `leases` add, change and remove entries, and keep every index in step with them. The
-//! rules change a ledger by these functions alone.
+//! `limits` and `leases` add, change and remove entries, and keep every index in step with them.
+//! The rules change a ledger by these functions alone.
 
 mod by_age;
 mod downtime;
@@ -64,8 +64,8 @@ impl Ledger {
     /// then: its holder could not renew it in between. A lease that had run out by then is dead.
     /// Rate limits have drained during the downtime.
     ///
-    /// A journal that is ahead of `now` was written by a wrong clock: everything in it moves back, so
-    /// that the ledger's time is the clock's again.
+    /// A journal that is ahead of `now` was written by a wrong clock: everything in it moves back,
+    /// so that the ledger's time is the clock's again.
     pub fn restore(mut snapshot: Snapshot, now: Timestamp) -> Self {
         let ahead = snapshot.at.since(now);
         snapshot.set_back(ahead);
@@ -112,14 +112,14 @@ impl Ledger {
         ledger
     }
 
-    /// Raises the next fencing token to a clock's microseconds, if these are greater: at the start of
-    /// a server, before its first grant.
+    /// Raises the next fencing token to a clock's microseconds, if these are greater: at the start
+    /// of a server, before its first grant.
     ///
     /// A journal that was restored from a backup, or copied, does not know the tokens that were
-    /// granted after it was written. Each start goes on from the time, and each grant takes the next
-    /// number. So an earlier token can be greater only if more than 10⁶ tokens a second were granted,
-    /// or if the clock went back. Times after 2112 are ignored, so that a token stays exact as a JSON
-    /// number.
+    /// granted after it was written. Each start goes on from the time, and each grant takes the
+    /// next number. So an earlier token can be greater only if more than 10⁶ tokens a second were
+    /// granted, or if the clock went back. Times after 2112 are ignored, so that a token stays
+    /// exact as a JSON number.
     pub fn raise_fences(&mut self, now: Timestamp) {
         let micros = u64::try_from(now.as_micros()).unwrap_or(0);
         self.next_fence = self.next_fence.max(Fence(micros.min(Self::FENCE_OF_CLOCK_MAX)));

@@ -16,9 +16,9 @@
 //! numbers, SQL or JSON.
 //!
 //! From the bottom up: the vocabulary (`time`, `decay`, `unleased`, `limit`, `holder`, `origin`,
-//! `lease`, `ticket`, `acquire`, `query`, `command`, `refusal`, `view`, `outcome`, `event`, `changes`,
-//! `snapshot`), then the `queue` as plain data, the `ledger` with its indices, and the `rules`. A module
-//! imports lower ones only.
+//! `lease`, `ticket`, `acquire`, `query`, `command`, `refusal`, `view`, `outcome`, `event`,
+//! `changes`, `snapshot`), then the `queue` as plain data, the `ledger` with its indices, and the
+//! `rules`. A module imports lower ones only.
 
 mod acquire;
 mod changes;

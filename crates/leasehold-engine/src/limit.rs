@@ -52,8 +52,8 @@ impl Limit {
 
     /// Adds one sample to the average: `slots` slots were held for `occupancy` in all.
     ///
-    /// The average is weighted over about the last 2 · limit samples, none below a tenth of a second
-    /// (contract of `Retry-After`).
+    /// The average is weighted over about the last 2 · limit samples, none below a tenth of a
+    /// second (contract of `Retry-After`).
     pub(crate) fn sample_occupancy(&mut self, occupancy: Span, slots: u64) {
         // A limit of 0 slots must not divide by zero.
         if self.slots == 0 || slots == 0 {

@@ -132,14 +132,15 @@ pub struct Answered {
 /// Granted slots.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
-    /// The lease that holds them. `None` if they were taken without a lease, or if no named limit is
-    /// active.
+    /// The lease that holds them. `None` if they were taken without a lease, or if no named limit
+    /// is active.
     pub lease: Option<Granted>,
     /// The command that returns the slots, if they were taken without a lease.
     pub unleased: Option<GiveBack>,
     /// The slots on each limit.
     pub holdings: Holdings,
-    /// The named limits that exist, inactive ones included, in the order of their names in the request.
+    /// The named limits that exist, inactive ones included, in the order of their names in the
+    /// request.
     pub limits: SmallVec<[MinimalLimit; 1]>,
 }
 
@@ -154,8 +155,8 @@ pub struct Granted {
     pub created: Timestamp,
     /// When it expires unless it is renewed.
     pub deadline: Option<Timestamp>,
-    /// Whether the request had an idempotency key. Then the lease stays when its client hangs up: the
-    /// client asks for it again with the key, or its deadline ends it.
+    /// Whether the request had an idempotency key. Then the lease stays when its client hangs up:
+    /// the client asks for it again with the key, or its deadline ends it.
     pub has_key: bool,
 }
 

@@ -1,8 +1,8 @@
 //! The rules: what each command does to the ledger.
 //!
 //! `admission` decides which requests are granted slots, `waiting` and `serving` move the queue,
-//! `leases` ends leases, `limits` and `tags` are the operators' commands, `keys` recognises repeated
-//! requests, `stuck` finds waits that cannot end, and `reads` answers queries.
+//! `leases` ends leases, `limits` and `tags` are the operators' commands, `keys` recognises
+//! repeated requests, `stuck` finds waits that cannot end, and `reads` answers queries.
 
 mod admission;
 mod keys;

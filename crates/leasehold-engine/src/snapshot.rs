@@ -1,5 +1,5 @@
-//! Checks a snapshot before a ledger is built of it: a damaged journal can break what the ledger assumes
-//! without breaking a row.
+//! Checks a snapshot before a ledger is built of it: a damaged journal can break what the ledger
+//! assumes without breaking a row.
 
 use std::fmt;
 
@@ -21,8 +21,8 @@ pub struct Inconsistent {
 
 impl Snapshot {
     /// Checks what [`Ledger::restore`](crate::Ledger::restore) relies on: ids and names are unique,
-    /// leases hold slots of limits that exist, no more than they took, and tokens are lower than the
-    /// next one.
+    /// leases hold slots of limits that exist, no more than they took, and tokens are lower than
+    /// the next one.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Slots that are taken without a lease: how many, what took them, and since when.
 //!
-//! They have no holder and no deadline. Only a client that returns slots, decay, or an operator frees
-//! them.
+//! They have no holder and no deadline. Only a client that returns slots, decay, or an operator
+//! frees them.
 
 use smallvec::SmallVec;
 

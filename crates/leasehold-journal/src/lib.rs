@@ -1,7 +1,7 @@
 //! Makes the changes of a ledger durable, and loads them after a restart.
 //!
-//! A [`Journal`] stores rows and knows no rules: those are the engine's. Every implementation passes one
-//! conformance suite (`tests/conformance.rs`).
+//! A [`Journal`] stores rows and knows no rules: those are the engine's. Every implementation
+//! passes one conformance suite (`tests/conformance.rs`).
 
 mod faulty;
 mod memory;

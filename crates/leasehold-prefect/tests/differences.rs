@@ -1,4 +1,5 @@
-//! Answers that differ from those of the recorded server: on purpose, or because that one fails with
+//! Answers that differ from those of the recorded server: on purpose, or because that one fails
+//! with
 //! 500. And bodies that no recording has: costly ones, and some that are no text.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]

@@ -2,7 +2,8 @@
 //! log of events.
 //!
 //! This is a record, not an orchestrator: it starts no run. A [`Run`] enters a [`State`] when its
-//! client proposes the state and the rules of [`transition`] accept it. The state is durable when the
+//! client proposes the state and the rules of [`transition`] accept it. The state is durable when
+//! the
 //! [`Transaction`] that wrote it is [committed](Transaction::commit). Points in time arrive as
 //! arguments, in microseconds since the Unix epoch.
 //!

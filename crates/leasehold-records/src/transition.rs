@@ -1,9 +1,10 @@
 //! Which states a run may enter. Pure: the run, the state that its client proposes, and the time
 //! come in; a [`Verdict`] goes out. A state that takes the place of the proposed one keeps its id.
 //!
-//! These are the few rules that a client relies on: retries are counted here, a run that is over stays
-//! over, and a cancelling run does not go on. A repeated transition is accepted again, so that a client
-//! whose answer was lost can repeat its request; the server of the recorded contract refuses it.
+//! These are the few rules that a client relies on: retries are counted here, a run that is over
+//! stays over, and a cancelling run does not go on. A repeated transition is accepted again, so
+//! that a client whose answer was lost can repeat its request; the server of the recorded contract
+//! refuses it.
 
 mod pause;
 
@@ -171,8 +172,8 @@ fn is_too_late(kind: StateType) -> bool {
     matches!(kind, StateType::Cancelling | StateType::Paused | StateType::Crashed)
 }
 
-/// A task can say that its failure is not worth another attempt. A flow says so of each failure, and
-/// it means nothing.
+/// A task can say that its failure is not worth another attempt. A flow says so of each failure,
+/// and it means nothing.
 fn is_retriable(run: &Run, failed: &State) -> bool {
     run.kind == RunKind::FlowRun
         || failed.details.get("retriable").and_then(Value::as_bool) != Some(false)

@@ -8,7 +8,8 @@ use redis::{ConnectionInfo, IntoConnectionInfo};
 /// The address of a Redis, read from a URL:
 ///
 /// - `redis://[user:password@]host[:port][/db]`, `rediss://…` for TLS, `redis+unix:///path?db=0`
-/// - `redis+sentinel://[user:password@]host[:port][,host[:port]…]/master[/db]`, `rediss+sentinel://…` for TLS
+/// - `redis+sentinel://[user:password@]host[:port][,host[:port]…]/master[/db]`,
+///   `rediss+sentinel://…` for TLS
 /// - `redis+cluster://[user:password@]host[:port][,host[:port]…]`, `rediss+cluster://…` for TLS
 ///
 /// Printed, it shows no password.

@@ -4,9 +4,9 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, Row, Statement, params_from_iter};
 
-/// CRC-32 over the columns of a row, each with its place and its kind. It stands in files, so it never
-/// changes. A column that is NULL counts for nothing, so that a column which is added behind the others
-/// leaves the sums of older rows as they are.
+/// CRC-32 over the columns of a row, each with its place and its kind. It stands in files, so it
+/// never changes. A column that is NULL counts for nothing, so that a column which is added behind
+/// the others leaves the sums of older rows as they are.
 struct RowSum {
     place: u8,
     bytes: Vec<u8>,
@@ -78,7 +78,8 @@ pub fn check_sum(row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
     Err(rusqlite::Error::FromSqlConversionFailure(last, Type::Integer, reason))
 }
 
-/// Adds `row_sum(column, …)` to a connection, for statements that change rows which they do not read.
+/// Adds `row_sum(column, …)` to a connection, for statements that change rows which they do not
+/// read.
 ///
 /// # Errors
 ///

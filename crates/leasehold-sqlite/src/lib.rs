@@ -53,8 +53,8 @@ pub fn make_directory(path: &Path) -> Result<(), OpenError> {
     created.map_err(|source| OpenError::Directory { path: path.to_owned(), source })
 }
 
-/// Opens a database with [`add_row_sum`], and creates it if it is missing. Its owner alone can read it
-/// and the files that SQLite creates beside it.
+/// Opens a database with [`add_row_sum`], and creates it if it is missing. Its owner alone can read
+/// it and the files that SQLite creates beside it.
 ///
 /// # Errors
 ///
@@ -71,8 +71,8 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
 }
 
 impl Schema {
-    /// Prepares a connection for use: an empty database gets its tables, and an older one is brought
-    /// up to date. Every commit is durable from then on.
+    /// Prepares a connection for use: an empty database gets its tables, and an older one is
+    /// brought up to date. Every commit is durable from then on.
     ///
     /// # Errors
     ///

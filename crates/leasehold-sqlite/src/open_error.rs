@@ -7,8 +7,8 @@ use rusqlite::ErrorCode;
 
 use crate::is_full;
 
-/// Why a database could not be opened. Nothing in it is changed then, unless its storage failed on the
-/// way.
+/// Why a database could not be opened. Nothing in it is changed then, unless its storage failed on
+/// the way.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

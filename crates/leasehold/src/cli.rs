@@ -21,7 +21,8 @@ use crate::exit::{Exit, Failure};
 ///
 /// When a holder crashes, its slots come back by themselves.
 #[derive(Debug, Parser)]
-#[command(version = VERSION, arg_required_else_help = true, max_term_width = 80, after_help = EXAMPLES)]
+#[command(version = VERSION, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, max_term_width = 80)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -1,7 +1,8 @@
 //! A law: imports and derives stand in one order, so that a change shows what changed.
 //!
-//! `use` of `std`, an empty line, other crates, an empty line, `crate`, `self` and `super`. A derive
-//! names the standard library's traits first, in [`DERIVES`]' order, then those of other crates.
+//! `use` of `std`, an empty line, other crates, an empty line, `crate`, `self` and `super`. A
+//! derive names the standard library's traits first, in [`DERIVES`]' order, then those of other
+//! crates.
 
 use std::cmp::Ordering;
 

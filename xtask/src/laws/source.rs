@@ -1,11 +1,12 @@
 //! A file of Rust as the laws read it: tokens, so that comments, strings and macros are what they
 //! are and not text that looks like code.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Literal, TokenStream, TokenTree};
 
 use crate::environment::root;
 
@@ -19,6 +20,8 @@ pub(super) struct Source {
     pub(super) tokens: Vec<Token>,
     /// What each `#[derive(…)]` names, and on which line.
     pub(super) derives: Vec<(usize, Vec<String>)>,
+    /// On which lines there are literals, those of attributes included.
+    pub(super) literals: BTreeSet<usize>,
 }
 
 /// A token that knows where it stands.
@@ -59,8 +62,13 @@ impl Source {
     pub(super) fn new(path: &str, text: String) -> Result<Self> {
         let stream: TokenStream =
             text.parse().map_err(|error| anyhow!("{path} is no Rust: {error}"))?;
-        let mut source =
-            Self { path: path.to_owned(), text, tokens: Vec::new(), derives: Vec::new() };
+        let mut source = Self {
+            path: path.to_owned(),
+            text,
+            tokens: Vec::new(),
+            derives: Vec::new(),
+            literals: BTreeSet::new(),
+        };
         source.flatten(stream, is_for_tests(path));
         Ok(source)
     }
@@ -82,6 +90,9 @@ impl Source {
                     let line = attribute.span_open().start().line;
                     self.derives.push((line, names(&words[1..])));
                 }
+                if words.first().is_none_or(|word| word != "doc") {
+                    self.note_literals(attribute.stream());
+                }
                 if is_cfg_test(&words) {
                     test_until = at + length_of_item(&trees[at..]);
                 }
@@ -92,7 +103,25 @@ impl Source {
         }
     }
 
+    fn note_literals(&mut self, stream: TokenStream) {
+        for tree in stream {
+            match tree {
+                TokenTree::Group(group) => self.note_literals(group.stream()),
+                TokenTree::Literal(literal) => self.note_literal(&literal),
+                TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+            }
+        }
+    }
+
+    fn note_literal(&mut self, literal: &Literal) {
+        let span = literal.span();
+        self.literals.extend(span.start().line..=span.end().line);
+    }
+
     fn push(&mut self, tree: &TokenTree, is_test: bool) {
+        if let TokenTree::Literal(literal) = tree {
+            self.note_literal(literal);
+        }
         let line = tree.span().start().line;
         let mut token = |text: &str, line, kind| {
             self.tokens.push(Token { text: text.to_owned(), line, kind, is_test });
@@ -160,7 +189,10 @@ pub(super) fn folder_of_modules(path: &str) -> String {
 
 /// The attribute that stands first, and how many trees it takes.
 fn attribute(trees: &[TokenTree]) -> Option<(&proc_macro2::Group, usize)> {
-    let is = |tree: Option<&TokenTree>, wanted| matches!(tree, Some(TokenTree::Punct(punct)) if punct.as_char() == wanted);
+    let is = |tree: Option<&TokenTree>, wanted| {
+        let Some(TokenTree::Punct(punct)) = tree else { return false };
+        punct.as_char() == wanted
+    };
     if !is(trees.first(), '#') {
         return None;
     }
@@ -179,7 +211,8 @@ fn length_of_item(trees: &[TokenTree]) -> usize {
     while let Some((_, length)) = attribute(&trees[rest..]) {
         rest += length;
     }
-    let is_item = matches!(trees.get(rest), Some(TokenTree::Ident(ident)) if ITEMS.contains(&ident.to_string().as_str()));
+    let first = trees.get(rest).map(ToString::to_string).unwrap_or_default();
+    let is_item = ITEMS.contains(&first.as_str());
     let last = trees[rest..].iter().position(|tree| match tree {
         TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
         TokenTree::Punct(punct) => punct.as_char() == ';' || (!is_item && punct.as_char() == ','),

@@ -1,29 +1,16 @@
 //! A law: a line has at most [`WIDTH`] characters, comments too, which rustfmt leaves alone. A line
 //! that a string makes longer is left alone: to break it would hide it from a search.
 
-use std::collections::HashSet;
-
 use super::Breach;
-use super::source::{Kind, Source};
+use super::source::Source;
 
 const WIDTH: usize = 100;
 
-/// Until all comments of these folders are wrapped: their width.
-const WIDER: &[(&str, usize)] = &[("", 125)];
-
 /// Checks the width of a file's lines.
 pub(super) fn check(source: &Source) -> Vec<Breach> {
-    let wider = WIDER.iter().find(|(folder, _)| source.path.starts_with(folder));
-    let width = wider.map_or(WIDTH, |(_, width)| *width);
-    let strings: HashSet<_> = source
-        .tokens
-        .iter()
-        .filter(|token| token.kind == Kind::Literal)
-        .flat_map(|token| token.line..=token.line + token.text.matches('\n').count())
-        .collect();
     let lines = source.text.lines().enumerate().map(|(at, line)| (at + 1, line.chars().count()));
     lines
-        .filter(|(line, length)| *length > width && !strings.contains(line))
+        .filter(|(line, length)| *length > WIDTH && !source.literals.contains(line))
         .map(|(line, length)| Breach {
             law: "width",
             place: source.at(line),
@@ -42,5 +29,6 @@ mod tests {
         let broken = |text: String| check(&Source::new("a.rs", text).unwrap()).len();
         assert_eq!(broken(format!("// {long}\n")), 1);
         assert_eq!(broken(format!("const A: &str = \"{long}\";\n")), 0);
+        assert_eq!(broken(format!("#[error(\"{long}\")] struct A;\n")), 0);
     }
 }

@@ -1,5 +1,5 @@
-//! Clients that try to take the server, each again and again, until they are dropped. What the server
-//! does to them is no failure.
+//! Clients that try to take the server, each again and again, until they are dropped. What the
+//! server does to them is no failure.
 
 use std::io;
 use std::sync::Arc;

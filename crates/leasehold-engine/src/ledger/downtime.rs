@@ -9,8 +9,8 @@ use crate::view::HeldView;
 
 impl Ledger {
     /// The server stood still from `after` until `now`: it was stopped, its machine was frozen, or
-    /// its disk took that long. Each lease that was alive at `after` keeps the time that it had left
-    /// then. Returns by how much the deadlines moved: zero if there are none.
+    /// its disk took that long. Each lease that was alive at `after` keeps the time that it had
+    /// left then. Returns by how much the deadlines moved: zero if there are none.
     ///
     /// Call this before the first step at `now`.
     pub fn resume(&mut self, after: Timestamp, now: Timestamp) -> Span {

@@ -34,7 +34,8 @@ impl Ledger {
         self.emit_for_limit(kind, limit);
     }
 
-    /// A limit was edited. If it was renamed, each of its leases moves from the old name to the new.
+    /// A limit was edited. If it was renamed, each of its leases moves from the old name to the
+    /// new.
     pub(crate) fn emit_limit_change(&mut self, was: Limit) {
         let Some(is) = self.limits.get(&was.id).map(|entry| entry.limit.clone()) else { return };
         if was == is {

@@ -1,5 +1,5 @@
-//! The entries of a ledger: a limit and a lease, each with its state in the journal, and the rows of the
-//! next changes.
+//! The entries of a ledger: a limit and a lease, each with its state in the journal, and the rows
+//! of the next changes.
 
 use std::collections::BTreeMap;
 

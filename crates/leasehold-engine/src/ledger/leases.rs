@@ -104,8 +104,8 @@ impl Ledger {
         Some(lease_entry.lease)
     }
 
-    /// Removes one limit from a lease, which keeps its others, and frees what it held there. Returns
-    /// whether the lease is empty now.
+    /// Removes one limit from a lease, which keeps its others, and frees what it held there.
+    /// Returns whether the lease is empty now.
     pub(crate) fn remove_holding(&mut self, id: LeaseId, limit: LimitId) -> bool {
         self.settle(limit);
         let Some(lease_entry) = self.leases.get_mut(&id) else {

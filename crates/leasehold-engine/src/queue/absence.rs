@@ -1,7 +1,7 @@
 //! Clients that poll, between two requests.
 //!
-//! An absent waiter is in no line. For two seconds its count of overtakes is kept, and so are the slots
-//! that are reserved for it. For ten seconds it is the same waiter when it comes back.
+//! An absent waiter is in no line. For two seconds its count of overtakes is kept, and so are the
+//! slots that are reserved for it. For ten seconds it is the same waiter when it comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,8 +79,8 @@ impl Queue {
         Some(sent_away)
     }
 
-    /// Ends an absence: no slots are reserved for it. Returns how often the waiter had been overtaken,
-    /// and the waiter.
+    /// Ends an absence: no slots are reserved for it. Returns how often the waiter had been
+    /// overtaken, and the waiter.
     pub(crate) fn end_absence(&mut self, ticket: Ticket) -> Option<(u64, Waiter)> {
         let absent = self.absentees.remove(ticket)?;
         if absent.is_expected {
@@ -99,8 +99,8 @@ impl Queue {
         }
     }
 
-    /// Ends the absences that are over by `now`: first the reservation, later the memory. Returns the
-    /// waiters that are forgotten.
+    /// Ends the absences that are over by `now`: first the reservation, later the memory. Returns
+    /// the waiters that are forgotten.
     pub(crate) fn end_absences(&mut self, now: Timestamp) -> Vec<Waiter> {
         let mut forgotten = Vec::new();
         while let Some(ticket) = self.absentees.overdue(now)

@@ -1,5 +1,6 @@
-//! Waiters that want the same. If the first of them cannot run, none of them can: they need the same
-//! slots, and no fewer slots are reserved before a younger one. So a step looks at the first alone.
+//! Waiters that want the same. If the first of them cannot run, none of them can: they need the
+//! same slots, and no fewer slots are reserved before a younger one. So a step looks at the first
+//! alone.
 
 use std::cmp::Reverse;
 

@@ -1,5 +1,5 @@
-//! The line of one limit: the order of its waiters, how often each was overtaken, and how many slots
-//! each wants.
+//! The line of one limit: the order of its waiters, how often each was overtaken, and how many
+//! slots each wants.
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;

@@ -52,8 +52,8 @@ impl Queue {
         Some(limit)
     }
 
-    /// The next waiter in a line after `last`, among the first ones of those that want the same; none
-    /// younger than `youngest`.
+    /// The next waiter in a line after `last`, among the first ones of those that want the same;
+    /// none younger than `youngest`.
     pub(crate) fn next_in_line(
         &self,
         limit: LimitId,

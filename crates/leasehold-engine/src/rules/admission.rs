@@ -122,8 +122,8 @@ impl Ledger {
         limits
     }
 
-    /// Creates a lease that holds these slots, free or not. Without slots there is no lease: the ledger
-    /// keeps none that holds nothing.
+    /// Creates a lease that holds these slots, free or not. Without slots there is no lease: the
+    /// ledger keeps none that holds nothing.
     pub(crate) fn lease_out(
         &mut self,
         id: LeaseId,
@@ -187,8 +187,8 @@ impl Ledger {
         wanted
     }
 
-    /// Why a request cannot be granted at this ticket. `None` if it can. It changes nothing: a refusal
-    /// must not move a rate limit's level.
+    /// Why a request cannot be granted at this ticket. `None` if it can. It changes nothing: a
+    /// refusal must not move a rate limit's level.
     pub(crate) fn refuses(
         &self,
         wanted: &[Wanted],

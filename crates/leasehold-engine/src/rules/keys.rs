@@ -1,8 +1,9 @@
 //! Requests with an idempotency key: sent twice, granted once.
 //!
-//! The caller derives the lease's id from the key. So the key finds a lease that lives, after a restart
-//! too, and a lease that has ended as long as its ending is remembered. Two requests with the same key
-//! may wait at the same time: when one is granted, the other gets the same lease in the same step.
+//! The caller derives the lease's id from the key. So the key finds a lease that lives, after a
+//! restart too, and a lease that has ended as long as its ending is remembered. Two requests with
+//! the same key may wait at the same time: when one is granted, the other gets the same lease in
+//! the same step.
 
 use crate::acquire::Hold;
 use crate::ledger::Ledger;

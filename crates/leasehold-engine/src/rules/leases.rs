@@ -1,12 +1,12 @@
-//! Leases are renewed and end: by their deadline, their holder, an operator, or because their holder
-//! is known to be gone.
+//! Leases are renewed and end: by their deadline, their holder, an operator, or because their
+//! holder is known to be gone.
 //!
 //! A lease past its deadline is dead at the next step: every step begins by ending what is overdue.
-//! Ending is a compare-and-remove on that lease, so a renewal that came first wins, and a lease frees
-//! its slots once.
+//! Ending is a compare-and-remove on that lease, so a renewal that came first wins, and a lease
+//! frees its slots once.
 //!
-//! When thousands expire at once, time passes in slices, so that no commit takes long: until the changes
-//! are taken, the ledger is a moment in the past.
+//! When thousands expire at once, time passes in slices, so that no commit takes long: until the
+//! changes are taken, the ledger is a moment in the past.
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ use crate::origin::{Identified, Origin};
 use crate::outcome::{Answered, Ended, Gone, Renewed};
 use crate::time::{Span, Timestamp};
 
-/// A renewal is late when less than this part of a lease's time is left. Clients renew when a quarter
-/// is left.
+/// A renewal is late when less than this part of a lease's time is left. Clients renew when a
+/// quarter is left.
 const LATE_SHARE: u64 = 8;
 /// How many leases expire at most before the changes are taken. All that expire at the same moment
 /// count as one.
 const EXPIRED_MAX: usize = 2_048;
 
 impl Ledger {
-    /// Moves the time on to `now`. A timer that is due by then runs at its own time, however late the
-    /// step is: a lease ends at its deadline, and a rate limit grants to a waiter when it has drained
-    /// enough. A step that is late by a millisecond must not cost a limit of twenty a second two
-    /// percent of its rate.
+    /// Moves the time on to `now`. A timer that is due by then runs at its own time, however late
+    /// the step is: a lease ends at its deadline, and a rate limit grants to a waiter when it has
+    /// drained enough. A step that is late by a millisecond must not cost a limit of twenty a
+    /// second two percent of its rate.
     pub(crate) fn pass_until(
         &mut self,
         now: Timestamp,

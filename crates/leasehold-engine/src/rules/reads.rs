@@ -88,8 +88,8 @@ impl Ledger {
             .collect()
     }
 
-    /// The leases that match, oldest first. `None` if the filter names no limit that exists. Searches
-    /// by the narrowest condition.
+    /// The leases that match, oldest first. `None` if the filter names no limit that exists.
+    /// Searches by the narrowest condition.
     fn find_leases(&self, filter: &LeaseFilter, page: Page) -> Option<Vec<LeaseView>> {
         let LeaseFilter { limit, holder_kind, holder_id } = filter;
         let entry = match limit {

@@ -115,8 +115,8 @@ impl Ledger {
     }
 
     /// Whether a limit has fewer free slots, apart from those that it reserves, than any waiter
-    /// wants. If so, the youngest waiter that it reserves slots for: no younger one can run. And when
-    /// it will have drained enough for the others.
+    /// wants. If so, the youngest waiter that it reserves slots for: no younger one can run. And
+    /// when it will have drained enough for the others.
     fn shut_out(&self, limit: LimitId) -> Option<(Ticket, Option<Timestamp>)> {
         let line = self.queue.line(limit)?;
         let youngest = line.youngest_reserved()?;
@@ -151,8 +151,8 @@ impl Ledger {
         Some(Answered { waiter: waiter.id, outcome })
     }
 
-    /// Removes a waiter. Emits that it left, unless it comes back: then its wait goes on. Returns its
-    /// id and its priority.
+    /// Removes a waiter. Emits that it left, unless it comes back: then its wait goes on. Returns
+    /// its id and its priority.
     fn leave(&mut self, ticket: Ticket, why: Departure) -> Option<(WaiterId, i32)> {
         let comes_back = why == Departure::OutOfPatience
             && self.queue.waiter(ticket).is_some_and(|waiter| waiter.comes_back);

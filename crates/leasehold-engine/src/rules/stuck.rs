@@ -1,8 +1,8 @@
 //! Deadlocks: a party waits for slots that it holds itself, or several parties wait for each other.
 //!
-//! They are reported to people and never refused: another thread of a party may release the slots. Slots
-//! of unknown parties count as slots that come free. So do those of leases beyond the bounds below, and
-//! those that drain.
+//! They are reported to people and never refused: another thread of a party may release the slots.
+//! Slots of unknown parties count as slots that come free. So do those of leases beyond the bounds
+//! below, and those that drain.
 
 use smallvec::SmallVec;
 

@@ -1,7 +1,7 @@
 //! Tag-based limits: limits named `tag:<tag>`, whose holders are task runs.
 //!
-//! Their clients cannot renew, so their leases have no deadline. Their clients name the holder instead
-//! of the lease, so a holder holds a tag once, however often it asks (contract C5).
+//! Their clients cannot renew, so their leases have no deadline. Their clients name the holder
+//! instead of the lease, so a holder holds a tag once, however often it asks (contract C5).
 
 use std::sync::Arc;
 

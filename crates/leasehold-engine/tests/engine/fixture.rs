@@ -1,5 +1,5 @@
-//! A ledger with a clock and a journal, and a short method for each command. Every step is committed,
-//! and what the journal loads is compared with the ledger.
+//! A ledger with a clock and a journal, and a short method for each command. Every step is
+//! committed, and what the journal loads is compared with the ledger.
 
 use leasehold_engine::{
     Acquire, Acquired, Command, CreateLimit, Deleted, GiveBack, Gone, Grant, Granted, Hold, Holder,

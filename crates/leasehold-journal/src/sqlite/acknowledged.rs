@@ -1,9 +1,9 @@
 //! How many commits were acknowledged, in a file of its own: SQLite stops reading a write-ahead log
 //! at its first damaged frame, and does not report the frames behind it.
 //!
-//! The journal writes the number after each commit, and synchronises the file every 1,024 commits. So
-//! the number survives the end of the process, may be too low after a loss of power, and is never
-//! higher than what was acknowledged.
+//! The journal writes the number after each commit, and synchronises the file every 1,024 commits.
+//! So the number survives the end of the process, may be too low after a loss of power, and is
+//! never higher than what was acknowledged.
 
 use std::fs::File;
 use std::io::{self, Read};

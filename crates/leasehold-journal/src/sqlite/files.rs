@@ -1,10 +1,10 @@
 //! The files of a journal as the operating system sees them: they must stay the ones that were
 //! opened. A write to a file that was moved or deleted is not durable.
 //!
-//! Each commit is checked before and after it. To look at each file twice would cost eight calls of the
-//! system. But no file in a directory is created, deleted, renamed or replaced without a change of the
-//! directory's own time, so that one look at the directory stands for all files in it. Only the
-//! write-ahead log is looked at as well: it can be truncated where it is.
+//! Each commit is checked before and after it. To look at each file twice would cost eight calls of
+//! the system. But no file in a directory is created, deleted, renamed or replaced without a change
+//! of the directory's own time, so that one look at the directory stands for all files in it. Only
+//! the write-ahead log is looked at as well: it can be truncated where it is.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, TryLockError};
@@ -59,7 +59,8 @@ pub(super) struct Files {
     found_in: Option<Stamp>,
 }
 
-/// A file that SQLite keeps beside its database. SQLite may create it as late as with the first commit.
+/// A file that SQLite keeps beside its database. SQLite may create it as late as with the first
+/// commit.
 #[derive(Debug)]
 struct Beside {
     path: PathBuf,
@@ -117,8 +118,8 @@ impl Files {
         Self { directory, held: [lock, database], wal, shm, found_in: None }
     }
 
-    /// Checks that all of them are those that were opened, and that the write-ahead log, which never
-    /// becomes shorter while it is open, was not truncated.
+    /// Checks that all of them are those that were opened, and that the write-ahead log, which
+    /// never becomes shorter while it is open, was not truncated.
     pub(super) fn check(&mut self) -> Result<(), Replaced> {
         let stamp = self.stamp();
         let written = self.wal.check()?;
@@ -132,9 +133,9 @@ impl Files {
             }
         }
         self.shm.check()?;
-        // A file system counts time in ticks, and two changes in one tick leave the same time. If the
-        // log was written in a later tick than the directory, the next change of the directory has
-        // another time.
+        // A file system counts time in ticks, and two changes in one tick leave the same time. If
+        // the log was written in a later tick than the directory, the next change of the directory
+        // has another time.
         self.found_in = stamp.filter(|stamp| written.is_some_and(|at| stamp.changed < at));
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The embedded journal: one SQLite file in WAL mode, synchronised at every commit.
 //!
 //! One writer owns the connection. Group commit happens above: all requests that arrived during one
-//! commit are in the next [`Changes`], so a busy server pays one `fsync` for hundreds of requests and
-//! an idle one answers within one.
+//! commit are in the next [`Changes`], so a busy server pays one `fsync` for hundreds of requests
+//! and an idle one answers within one.
 
 mod acknowledged;
 mod files;
@@ -29,8 +29,8 @@ use schema::SCHEMA;
 /// A journal in a directory of its own.
 #[derive(Debug)]
 pub struct SqliteJournal {
-    // Closed before the files: closing any descriptor of the database ends the locks that SQLite has
-    // on it.
+    // Closed before the files: closing any descriptor of the database ends the locks that SQLite
+    // has on it.
     connection: Connection,
     /// Held for as long as the journal is open: no second server may write to the same database, by
     /// this path or by another one.
@@ -65,8 +65,8 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// It holds less than was acknowledged: its write-ahead log is damaged or gone, or an older copy
-    /// stands in its place.
+    /// It holds less than was acknowledged: its write-ahead log is damaged or gone, or an older
+    /// copy stands in its place.
     #[error(
         "the journal {} holds {found} commits, and {acknowledged} were acknowledged: its write-ahead \
          log is damaged or gone, or an older copy stands in its place",
@@ -94,8 +94,8 @@ impl SqliteJournal {
     const LOCK: &str = "leasehold.lock";
     const ACKNOWLEDGED: &str = "leasehold.acknowledged";
 
-    /// Opens the journal in `directory`, creates both if they are missing, and brings an older schema
-    /// up to date without losing a lease.
+    /// Opens the journal in `directory`, creates both if they are missing, and brings an older
+    /// schema up to date without losing a lease.
     ///
     /// # Errors
     ///
@@ -122,8 +122,8 @@ impl SqliteJournal {
         let mut connection = leasehold_sqlite::open(&path)?;
         let compare = |commits| Self::compare(directory, commits, loss);
         let mut prepare = || -> Result<_, OpenError> {
-            // Before the first write: an operator may still find what is missing. A database without
-            // a number is new, or of an older version, or no journal.
+            // Before the first write: an operator may still find what is missing. A database
+            // without a number is new, or of an older version, or no journal.
             let before = rows::commits(&connection).ok().map(compare).transpose()?;
             SCHEMA.prepare(&mut connection)?;
             let commits = rows::commits(&connection)
@@ -132,16 +132,16 @@ impl SqliteJournal {
         };
         let prepared = prepare();
         if prepared.is_err() {
-            // A close with a checkpoint would move the readable part of the write-ahead log into the
-            // database, and delete the log.
+            // A close with a checkpoint would move the readable part of the write-ahead log into
+            // the database, and delete the log.
             let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
         let (commits, (acknowledged, missing)) = prepared?;
         Ok(Self { connection, files, acknowledged, commits, missing })
     }
 
-    /// Compares the durable commits with the acknowledged ones. More may be durable: the process can
-    /// end before it answers. Returns how many are missing.
+    /// Compares the durable commits with the acknowledged ones. More may be durable: the process
+    /// can end before it answers. Returns how many are missing.
     fn compare(
         directory: &Path,
         commits: u64,

@@ -1,5 +1,5 @@
-//! Where leases come from, as JSON in their rows. Unknown fields are left out, and leases with the same
-//! origin share it in memory.
+//! Where leases come from, as JSON in their rows. Unknown fields are left out, and leases with the
+//! same origin share it in memory.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

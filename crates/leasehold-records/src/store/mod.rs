@@ -27,8 +27,8 @@ use disk_space::DiskSpace;
 pub use filter::{Filter, FlowSort, Order, Sort};
 use schema::SCHEMA;
 
-/// How large the write-ahead log stays after a larger transaction. SQLite writes it into the database
-/// before it grows so far by itself.
+/// How large the write-ahead log stays after a larger transaction. SQLite writes it into the
+/// database before it grows so far by itself.
 const WAL_BYTES_KEPT: u32 = 8 << 20;
 
 type Result<T> = std::result::Result<T, RecordsError>;
@@ -59,8 +59,8 @@ pub struct Records {
 }
 
 /// Reads and writes records. What it writes is durable when it is [committed](Self::commit), and
-/// discarded when it is dropped. Every method fails if the storage does or if a row that it reads is
-/// damaged; a method that adds something also fails if the disk has no space.
+/// discarded when it is dropped. Every method fails if the storage does or if a row that it reads
+/// is damaged; a method that adds something also fails if the disk has no space.
 #[derive(Debug)]
 pub struct Transaction<'records> {
     connection: rusqlite::Transaction<'records>,
@@ -84,8 +84,8 @@ impl Records {
     /// The name of the file in its directory.
     pub const FILE: &str = "records.db";
 
-    /// Opens the records in `directory`, creates both if they are missing, and brings an older schema
-    /// up to date.
+    /// Opens the records in `directory`, creates both if they are missing, and brings an older
+    /// schema up to date.
     ///
     /// # Errors
     ///
@@ -152,8 +152,8 @@ impl Transaction<'_> {
         Ok(self.connection.commit()?)
     }
 
-    /// Does some work as a whole: if it fails, its changes are rolled back, and the transaction goes
-    /// on with what it wrote before.
+    /// Does some work as a whole: if it fails, its changes are rolled back, and the transaction
+    /// goes on with what it wrote before.
     ///
     /// # Errors
     ///

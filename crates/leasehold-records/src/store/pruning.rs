@@ -42,10 +42,10 @@ impl Transaction<'_> {
         Ok(is_behind || old == PRUNED_MAX)
     }
 
-    /// Deletes runs that are over first. Of the others, it deletes those without a run within them, so
-    /// that a flow run goes after its tasks: without its record its program fails. Among these, runs
-    /// whose parent is not on record go first, and task runs go before flow runs; most of them were
-    /// left by programs that were killed. Returns how many it deleted.
+    /// Deletes runs that are over first. Of the others, it deletes those without a run within them,
+    /// so that a flow run goes after its tasks: without its record its program fails. Among these,
+    /// runs whose parent is not on record go first, and task runs go before flow runs; most of them
+    /// were left by programs that were killed. Returns how many it deleted.
     fn delete_excess(&self, excess: u64) -> Result<u64> {
         let mut deleted = 0;
         for select in [

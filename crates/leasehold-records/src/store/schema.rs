@@ -8,8 +8,8 @@ pub(super) const SCHEMA: Schema = Schema {
     steps: STEPS,
 };
 
-/// Points in time are microseconds since the Unix epoch. Ids are UUIDs as 16 bytes. What searches and
-/// orders need has a column; the rest of a run is in its document.
+/// Points in time are microseconds since the Unix epoch. Ids are UUIDs as 16 bytes. What searches
+/// and orders need has a column; the rest of a run is in its document.
 pub(super) const STEPS: &[&str] = &[
     "
     CREATE TABLE flows (

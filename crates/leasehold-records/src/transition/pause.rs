@@ -1,5 +1,5 @@
-//! Flow runs that pause and resume. A pause has a key: a flow that runs again from its beginning does
-//! not pause again where it was resumed.
+//! Flow runs that pause and resume. A pause has a key: a flow that runs again from its beginning
+//! does not pause again where it was resumed.
 //!
 //! A suspension ends the flow's process, which only a deployment could start again. There are no
 //! deployments here, and so no suspensions.

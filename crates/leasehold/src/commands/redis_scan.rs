@@ -59,7 +59,8 @@ pub(crate) struct Args {
     pattern: Option<String>,
 
     /// A TTL for keys that have none, such as 300 or 5m; -1 takes TTLs away. Needs --match
-    #[arg(long, allow_negative_numbers = true, value_parser = crate::duration::parse_key_ttl_or_none)]
+    #[arg(long, allow_negative_numbers = true)]
+    #[arg(value_parser = crate::duration::parse_key_ttl_or_none)]
     ttl: Option<i64>,
 
     /// The log

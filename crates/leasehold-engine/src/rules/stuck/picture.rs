@@ -23,8 +23,8 @@ pub(super) struct Wait {
     pub(super) needs: SmallVec<[(LimitId, u64); 1]>,
 }
 
-/// Waiting requests, and what their parties hold of the limits that they wait for. The first request
-/// is the one in question.
+/// Waiting requests, and what their parties hold of the limits that they wait for. The first
+/// request is the one in question.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     numbers: FxHashMap<Holder, usize>,
@@ -169,8 +169,8 @@ mod tests {
 
     type Needs<'a> = &'a [(u128, u64)];
 
-    /// `waits`: the parties of each request and its needs; the first is the one in question. `held`:
-    /// party, limit and slots of the leases with the numbers 0, 1, ….
+    /// `waits`: the parties of each request and its needs; the first is the one in question.
+    /// `held`: party, limit and slots of the leases with the numbers 0, 1, ….
     fn check(
         slots: Needs<'_>,
         waits: &[(&[&str], Needs<'_>)],

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::picture;
 use super::story::{by_all, by_all_with_notes, opening, story};
 
-/// The slots of each limit that are taken without a lease, as its last event says. Limits with decay
-/// have such events only when they are edited.
+/// The slots of each limit that are taken without a lease, as its last event says. Limits with
+/// decay have such events only when they are edited.
 #[derive(Default)]
 struct Unleased(BTreeMap<String, u64>);
 
@@ -35,8 +35,8 @@ impl Unleased {
     }
 }
 
-/// The leases on each limit by name, as the last event of each lease under that name says. Events of
-/// the limits themselves are not needed.
+/// The leases on each limit by name, as the last event of each lease under that name says. Events
+/// of the limits themselves are not needed.
 #[derive(Default)]
 struct Log(BTreeMap<String, BTreeSet<u128>>);
 

@@ -167,7 +167,8 @@ proptest! {
                 .filter(|lease| lease.deadline.is_some_and(|deadline| deadline <= now))
                 .map(|lease| lease.id)
                 .collect();
-            let expired: BTreeSet<_> = ledger.step(event.command, now).expired.into_iter().collect();
+            let step = ledger.step(event.command, now);
+            let expired: BTreeSet<_> = step.expired.into_iter().collect();
             prop_assert_eq!(expired, due, "exactly those that are due expire");
             prop_assert!(ledger.next_deadline().is_none_or(|next| next > ledger.now()));
         }

@@ -1,6 +1,6 @@
-//! A naive ledger: it searches lists from end to end, drains levels whenever time passes, and stores
-//! nothing that it can compute. It shares no code with the engine apart from the commands, and answers
-//! in sentences that are compared.
+//! A naive ledger: it searches lists from end to end, drains levels whenever time passes, and
+//! stores nothing that it can compute. It shares no code with the engine apart from the commands,
+//! and answers in sentences that are compared.
 
 mod limit;
 

@@ -47,10 +47,12 @@ proptest! {
             let step = match event {
                 Move::Wait { wants, priority, seconds } => {
                     next += 1;
-                    let wants: Vec<_> = wants.iter().map(|(limit, slots)| (NAMES[*limit], *slots)).collect();
+                    let wants = wants.iter().map(|(limit, slots)| (NAMES[*limit], *slots));
+                    let wants: Vec<_> = wants.collect();
                     let until = world.now + Span::from_seconds(seconds);
                     wishes.insert(next, (wants.clone(), priority));
-                    let step = wait_with(&mut world, next, &wants, |p| Patience { until, priority, ..p });
+                    let patience = |p| Patience { until, priority, ..p };
+                    let step = wait_with(&mut world, next, &wants, patience);
                     match &step.outcome {
                         Outcome::Acquired(Acquired::Queued(_)) => { waiting.insert(next); }
                         Outcome::Acquired(Acquired::Granted(_)) => held.push(next),
@@ -69,7 +71,8 @@ proptest! {
                 }
                 Move::Resize(limit, slots) => {
                     let patch = LimitPatch { slots: Some(slots), ..LimitPatch::default() };
-                    step(&mut world, Command::UpdateLimit { limit: LimitRef::Name(NAMES[limit].into()), patch })
+                    let limit = LimitRef::Name(NAMES[limit].into());
+                    step(&mut world, Command::UpdateLimit { limit, patch })
                 }
                 Move::Pass(micros) => {
                     world.now = world.now + Span::from_micros(micros);
@@ -88,7 +91,8 @@ proptest! {
         // All leases are released, no limit is too small, and time passes: no waiter is left.
         for name in NAMES {
             let patch = LimitPatch { slots: Some(4), ..LimitPatch::default() };
-            let step = step(&mut world, Command::UpdateLimit { limit: LimitRef::Name(name.into()), patch });
+            let limit = LimitRef::Name(name.into());
+            let step = step(&mut world, Command::UpdateLimit { limit, patch });
             note(&step, &mut waiting, &mut held)?;
         }
         while let Some(id) = held.pop() {

@@ -221,7 +221,9 @@ impl Group {
                     self.terminal = None;
                     return Ok(code_of(status));
                 }
-                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => self.kill(),
+                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
+                    self.kill();
+                }
                 () = self.orphans.due() => self.family.reap(),
             }
         }

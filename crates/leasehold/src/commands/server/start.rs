@@ -153,8 +153,8 @@ impl Signals {
         })
     }
 
-    /// Resolves when the server has to stop. A terminal that was closed, or whoever wants options to
-    /// be read again, is no reason.
+    /// Resolves when the server has to stop. A terminal that was closed, or whoever wants options
+    /// to be read again, is no reason.
     async fn stop(&mut self) {
         loop {
             tokio::select! {

@@ -71,7 +71,8 @@ fn streams_and_sockets_that_are_never_read_cost_little_memory() {
     assert!(used < 150, "{used} MiB");
 }
 
-/// Writes as many requests as a server takes, and reads no answer. Whether the server still listens.
+/// Writes as many requests as a server takes, and reads no answer. Whether the server still
+/// listens.
 fn pipeline(connection: &mut TcpStream) -> bool {
     let requests = "GET /api/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20);
     loop {
