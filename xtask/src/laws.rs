@@ -59,9 +59,11 @@ pub(crate) fn check() -> Result<()> {
     breaches.extend(python::check()?);
     breaches.extend(links::check()?);
     let unused = exceptions::take_out(&mut breaches);
-    for (law, within) in unused {
-        println!("nothing needs the exception of {within} from [{law}]: remove it");
-    }
+    breaches.extend(unused.into_iter().map(|(law, within)| Breach {
+        law: "exceptions",
+        place: within.to_owned(),
+        why: format!("nothing here needs its exception from [{law}]: remove it"),
+    }));
     if breaches.is_empty() {
         println!("{} files of Rust keep the laws", sources.len());
         return Ok(());

@@ -1,9 +1,9 @@
-//! The log of events: what happened to limits and leases, and what clients report of their runs, each
-//! with time, limit, holder and reason.
+//! The log of events: what happened to limits and leases, and what clients report of their runs,
+//! each with time, limit, holder and reason.
 //!
 //! It is written behind the journal: a change is durable before its event is logged, and neither a
-//! grant nor a client waits for the log. Events that come faster than the budget or the disk allows are
-//! dropped and counted, and an event of the log itself reports how many.
+//! grant nor a client waits for the log. Events that come faster than the budget or the disk allows
+//! are dropped and counted, and an event of the log itself reports how many.
 
 mod budget;
 mod catch_up;
@@ -70,8 +70,8 @@ enum Stage {
 }
 
 impl EventLog {
-    /// Subscribes to a ledger and logs its events: so many routine events a second at the most, 0 for
-    /// all of them.
+    /// Subscribes to a ledger and logs its events: so many routine events a second at the most, 0
+    /// for all of them.
     pub fn start(
         ledger: &Handle,
         recorder: Recorder,

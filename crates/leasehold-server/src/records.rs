@@ -87,9 +87,9 @@ impl Recorder {
         answer.await.unwrap_or(Err(Unavailable::Journal))
     }
 
-    /// Writes records in their turn, without waiting until they are durable: the server observes again
-    /// what is lost with the process, or does not need it. `then` is called once they are durable.
-    /// `bytes` is how much memory the work takes meanwhile.
+    /// Writes records in their turn, without waiting until they are durable: the server observes
+    /// again what is lost with the process, or does not need it. `then` is called once they are
+    /// durable. `bytes` is how much memory the work takes meanwhile.
     pub(crate) async fn write_behind(
         &self,
         bytes: usize,

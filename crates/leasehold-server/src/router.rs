@@ -23,8 +23,8 @@ use crate::doors::{self, native, prefect};
 use crate::http::access_log::Entry;
 use crate::http::{self, unread_body};
 
-/// Everything that is served, behind the gate. The gate stands before the router and not around each
-/// route: bodies are not looked at before the path is known, and a request that is let through
+/// Everything that is served, behind the gate. The gate stands before the router and not around
+/// each route: bodies are not looked at before the path is known, and a request that is let through
 /// costs no more for it.
 #[derive(Clone)]
 pub struct HttpService {
@@ -69,8 +69,9 @@ impl HttpService {
         Self { router: router.with_state(app.clone()), app }
     }
 
-    /// Answers a request of which more is to be seen to than the answer. What is passed on is passed
-    /// on at once: a future that is polled costs by its size, and carries neither request nor router.
+    /// Answers a request of which more is to be seen to than the answer. What is passed on is
+    /// passed on at once: a future that is polled costs by its size, and carries neither request
+    /// nor router.
     fn attend<B>(
         &mut self,
         request: Request<B>,

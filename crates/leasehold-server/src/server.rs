@@ -1,5 +1,5 @@
-//! The one composition of a server: journal, clock, the ledger's thread, records, evidence, log of events,
-//! and what is served on top of them.
+//! The one composition of a server: journal, clock, the ledger's thread, records, evidence, log of
+//! events, and what is served on top of them.
 
 use std::io;
 use std::time::Duration;
@@ -95,8 +95,8 @@ impl Server {
         self.app.ledger()
     }
 
-    /// Serves connections until `stop` resolves. Then waiting requests are answered, and the requests
-    /// and WebSockets under way end.
+    /// Serves connections until `stop` resolves. Then waiting requests are answered, and the
+    /// requests and WebSockets under way end.
     pub fn serve<F: Future<Output = ()>>(
         &self,
         listener: TcpListener,

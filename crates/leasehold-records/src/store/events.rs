@@ -87,7 +87,8 @@ impl Transaction<'_> {
         Ok(page)
     }
 
-    /// The latest event of each lease on each limit, in their order. Events of waiters do not count.
+    /// The latest event of each lease on each limit, in their order. Events of waiters do not
+    /// count.
     pub fn last_events_of_leases(&self) -> Result<Vec<EventRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM events WHERE number IN
@@ -98,8 +99,8 @@ impl Transaction<'_> {
         self.all(&sql, [], read)
     }
 
-    /// When the ledger's latest event in the log happened. Events of clients, of the log itself, and
-    /// notes beside the ledger do not count.
+    /// When the ledger's latest event in the log happened. Events of clients, of the log itself,
+    /// and notes beside the ledger do not count.
     pub fn logged_until(&self) -> Result<LoggedUntil> {
         let sql = "SELECT at_micros FROM events
              WHERE document IS NULL AND substr(kind, 1, 4) <> 'log.'
@@ -112,8 +113,8 @@ impl Transaction<'_> {
         })
     }
 
-    /// Deletes what is too old, and the oldest of what exceeds either share. Returns whether there may
-    /// be more.
+    /// Deletes what is too old, and the oldest of what exceeds either share. Returns whether there
+    /// may be more.
     pub(super) fn prune_events(&self, oldest_micros: i64) -> Result<bool> {
         let before = self.log_size()?;
         let mut size = before;

@@ -1,5 +1,5 @@
-//! Runs in the records. The whole run is in its document; what searches, orders and indexes need has
-//! a column beside it.
+//! Runs in the records. The whole run is in its document; what searches, orders and indexes need
+//! has a column beside it.
 
 use rusqlite::{Row, params, params_from_iter};
 use uuid::Uuid;
@@ -39,8 +39,8 @@ impl Transaction<'_> {
         Ok(count.unwrap_or(0))
     }
 
-    /// Writes a run as it is now. A state that is new to it joins its history. It changes nothing if
-    /// a run of the other kind has its id.
+    /// Writes a run as it is now. A state that is new to it joins its history. It changes nothing
+    /// if a run of the other kind has its id.
     pub fn put_run(&self, run: &Run) -> Result<()> {
         self.require_space()?;
         let state = run.state.as_ref();
@@ -146,8 +146,8 @@ fn read(row: &Row<'_>) -> Result<Run> {
     Ok(run)
 }
 
-/// The runs that can be read. One damaged run must not hide the others; a read of that run by its id
-/// fails.
+/// The runs that can be read. One damaged run must not hide the others; a read of that run by its
+/// id fails.
 fn readable(runs: Vec<Result<Run>>) -> Result<Vec<Run>> {
     let is_other = |run: &Result<Run>| !matches!(run, Err(RecordsError::Damaged(_)));
     runs.into_iter().filter(is_other).collect()

@@ -39,7 +39,8 @@ pub enum AllowedHost {
     Under(String),
 }
 
-/// The origin of a page, as browsers write it: `https://name`, with the port if it is not the usual.
+/// The origin of a page, as browsers write it: `https://name`, with the port if it is not the
+/// usual.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 

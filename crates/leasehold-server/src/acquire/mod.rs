@@ -116,9 +116,9 @@ impl Acquirer {
         &self.near_names
     }
 
-    /// Takes slots, and waits for them if they are not free. It takes a part of the share of the line
-    /// that the address `from` has, if that is known and one client's; without room there it is
-    /// refused at once.
+    /// Takes slots, and waits for them if they are not free. It takes a part of the share of the
+    /// line that the address `from` has, if that is known and one client's; without room there it
+    /// is refused at once.
     pub(crate) async fn wait(
         &self,
         acquire: Acquire,
@@ -131,8 +131,8 @@ impl Acquirer {
         self.ledger.acquire(acquire, Wait { span, ..wait }).await
     }
 
-    /// Acquires for a client that polls: refused at once until it has shown that it waits, held open
-    /// in its place from then on.
+    /// Acquires for a client that polls: refused at once until it has shown that it waits, held
+    /// open in its place from then on.
     pub(crate) async fn acquire(
         &self,
         patience: Patience,

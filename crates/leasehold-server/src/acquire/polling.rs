@@ -215,7 +215,8 @@ impl Kept {
         self.refused_at + self.asked + PLACE_TTL
     }
 
-    /// What it shows that its client asks again now; `None` if that is earlier than it was asked to.
+    /// What it shows that its client asks again now; `None` if that is earlier than it was asked
+    /// to.
     fn visit(&self, now: Timestamp) -> Option<Visit> {
         let gap = now.since(self.refused_at);
         if gap < self.asked {

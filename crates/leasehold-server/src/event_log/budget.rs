@@ -1,6 +1,6 @@
 //! How many routine events are logged. The grants and releases of a busy limit come faster than a
-//! person reads, and writing all of them would cost more than the grants themselves. The log is bounded
-//! in number: at full speed it would hold a few seconds.
+//! person reads, and writing all of them would cost more than the grants themselves. The log is
+//! bounded in number: at full speed it would hold a few seconds.
 
 use leasehold_engine::{Event, EventKind, Timestamp};
 

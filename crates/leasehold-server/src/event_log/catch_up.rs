@@ -1,6 +1,6 @@
-//! The events that the log lacks when a server starts: it is written a moment behind the journal, and
-//! without the events that exceed its budget. Without these, a lease that ended in the moment before a
-//! crash would be held in the log for ever.
+//! The events that the log lacks when a server starts: it is written a moment behind the journal,
+//! and without the events that exceed its budget. Without these, a lease that ended in the moment
+//! before a crash would be held in the log for ever.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -14,16 +14,17 @@ use super::words::{HOLDS, kind_and_reason};
 use super::{dropped, holder, origin};
 use crate::ids;
 
-/// How many grants are added at the most: more do not happen in the moment by which the log is behind.
+/// How many grants are added at the most: more do not happen in the moment by which the log is
+/// behind.
 const GRANTS_MAX: usize = 2_000;
 /// The share of the log that is written at once at the most: the rest is for older events.
 const SHARE: u64 = 4;
 
 const LACKED: &str = "the log lacked it when the server started";
 
-/// Compares the log with the durable ledger before the server starts, and adds the events that the log
-/// lacks: grants of leases that live, and ends of leases that do not. Limits and leases do not depend on
-/// it: if the records cannot be written, the server starts without.
+/// Compares the log with the durable ledger before the server starts, and adds the events that the
+/// log lacks: grants of leases that live, and ends of leases that do not. Limits and leases do not
+/// depend on it: if the records cannot be written, the server starts without.
 pub(crate) fn catch_up(records: &mut Records, durable: &Snapshot) {
     match add_missing(records, durable) {
         Ok(0) => {}

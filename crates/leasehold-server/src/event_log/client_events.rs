@@ -1,5 +1,5 @@
-//! Events of clients on their way to the log: each is bounded in size, and all together in number and
-//! size. No client waits for the log: events beyond the bounds are dropped and counted.
+//! Events of clients on their way to the log: each is bounded in size, and all together in number
+//! and size. No client waits for the log: events beyond the bounds are dropped and counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::event_log::client_event::{ClientEvent, Sent};
 use crate::ids;
 
-/// How many bytes an event of a client may have. A larger event loses its payload, and is not kept if
-/// it is too large without.
+/// How many bytes an event of a client may have. A larger event loses its payload, and is not kept
+/// if it is too large without.
 pub(crate) const EVENT_BYTES_MAX: usize = 64 << 10;
 /// How many events of clients may wait for the log, and how many bytes they may have.
 const WAITING_MAX: usize = 4_096;

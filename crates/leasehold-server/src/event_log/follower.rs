@@ -1,6 +1,6 @@
-//! A subscriber of the log. It holds one event at a time, and a small part of the log while it is so far
-//! behind that its next events are not in memory: the server fetches no event before its subscriber
-//! reads.
+//! A subscriber of the log. It holds one event at a time, and a small part of the log while it is
+//! so far behind that its next events are not in memory: the server fetches no event before its
+//! subscriber reads.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ impl Follower {
         Self { log, filter, ready: VecDeque::new() }
     }
 
-    /// Waits for the next event that passes. `None` when the server closes its streams. It misses no
-    /// event if it is dropped while it waits.
+    /// Waits for the next event that passes. `None` when the server closes its streams. It misses
+    /// no event if it is dropped while it waits.
     pub(crate) async fn next(&mut self) -> Option<Arc<Entry>> {
         loop {
             if let Some(entry) = self.ready.pop_front() {

@@ -1,5 +1,5 @@
-//! The newest events in memory. All subscribers share them, and each form of an event is rendered once,
-//! however many subscribers there are.
+//! The newest events in memory. All subscribers share them, and each form of an event is rendered
+//! once, however many subscribers there are.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -8,8 +8,8 @@ use axum::body::Bytes;
 use leasehold_records::{EventFilter, EventRow};
 use serde_json::Value;
 
-/// How many events are in memory, and how many bytes they have. A subscriber further behind reads the
-/// log.
+/// How many events are in memory, and how many bytes they have. A subscriber further behind reads
+/// the log.
 const EVENTS_MAX: usize = 2_048;
 const BYTES_MAX: u64 = 2 << 20;
 

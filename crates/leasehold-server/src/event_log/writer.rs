@@ -1,5 +1,5 @@
-//! The task that writes the log. It gathers events for a moment, so that a busy ledger costs ten writes
-//! a second and not one for each of its commits. A reader of the log makes it write at once.
+//! The task that writes the log. It gathers events for a moment, so that a busy ledger costs ten
+//! writes a second and not one for each of its commits. A reader of the log makes it write at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,8 +123,9 @@ impl LogWriter {
         }
     }
 
-    /// Writes the events so far, and at the end of the server those that come meanwhile. Clients may
-    /// send faster than the task writes, and a reader waits only for the events before its request.
+    /// Writes the events so far, and at the end of the server those that come meanwhile. Clients
+    /// may send faster than the task writes, and a reader waits only for the events before its
+    /// request.
     async fn write_all(&mut self, inbox: &mut Inbox, batch: &mut Vec<EventRow>, is_over: bool) {
         let mut waiting = inbox.from_ledger.len() + inbox.from_clients.len();
         loop {

@@ -1,6 +1,6 @@
 //! The access log: one line for each answer, with the lease and the limits that it was about. What
-//! a client sends stands there quoted, and nothing of it that could be a secret: no query, no header
-//! but the name of the client's program.
+//! a client sends stands there quoted, and nothing of it that could be a secret: no query, no
+//! header but the name of the client's program.
 
 pub(crate) mod subject;
 

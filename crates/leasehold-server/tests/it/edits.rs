@@ -1,5 +1,5 @@
-//! Contract C16 over HTTP: what Prefect's pages, Terraform and `prefect transfer` send when they edit
-//! a limit, over a time in which leases come and go.
+//! Contract C16 over HTTP: what Prefect's pages, Terraform and `prefect transfer` send when they
+//! edit a limit, over a time in which leases come and go.
 
 use serde_json::{Value, json};
 

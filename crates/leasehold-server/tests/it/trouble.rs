@@ -337,8 +337,8 @@ async fn half_a_head_is_not_waited_for() {
     assert_eq!(began.elapsed().as_secs(), 10);
 }
 
-/// Clients keep idle connections for 25 s, proxies for 60. The clock is ahead of the network while it
-/// is paused, so it is paused only while nothing is said.
+/// Clients keep idle connections for 25 s, proxies for 60. The clock is ahead of the network while
+/// it is paused, so it is paused only while nothing is said.
 #[tokio::test]
 async fn an_idle_connection_is_kept_for_a_minute() {
     let app = TestApp::start();

@@ -1,4 +1,5 @@
-//! Between the wire and the engine, as every door needs it. Each door has its own conversions beside.
+//! Between the wire and the engine, as every door needs it. Each door has its own conversions
+//! beside.
 
 pub(crate) mod unleased;
 

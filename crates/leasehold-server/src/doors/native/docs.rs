@@ -1,6 +1,6 @@
-//! `/docs`: a page that shows the API to a person. It is one file, which loads nothing from elsewhere
-//! and reads `/api/openapi.json` in the browser. The links that clients print of their runs lead to
-//! the records of these runs.
+//! `/docs`: a page that shows the API to a person. It is one file, which loads nothing from
+//! elsewhere and reads `/api/openapi.json` in the browser. The links that clients print of their
+//! runs lead to the records of these runs.
 
 use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};

@@ -1,5 +1,5 @@
-//! The log of events: `/api/leasehold/events`, a page at a time or as a stream. It answers "Who held
-//! `database` at 03:12, and why did it come back?".
+//! The log of events: `/api/leasehold/events`, a page at a time or as a stream. It answers "Who
+//! held `database` at 03:12, and why did it come back?".
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! `/api/openapi.json`: the API described for programs. Each operation is declared where its handler
-//! is, and the schemas are those of the types that read and write its bodies.
+//! `/api/openapi.json`: the API described for programs. Each operation is declared where its
+//! handler is, and the schemas are those of the types that read and write its bodies.
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -2,8 +2,8 @@
 //!
 //! The recorded server takes a text that reads as a UUID for an id and looks no further, so that a
 //! limit with such a name can be made and acquired, but never read, changed or deleted by its name;
-//! and a `DELETE` of the name deletes the limit that happens to have this id. Here a text that is no
-//! limit's id is looked up as a name, and a text that is both means neither.
+//! and a `DELETE` of the name deletes the limit that happens to have this id. Here a text that is
+//! no limit's id is looked up as a name, and a text that is both means neither.
 
 use leasehold_engine::{LimitId, LimitRef, LimitView, Scope};
 use leasehold_prefect::path::IdOrName;
@@ -26,7 +26,8 @@ pub(crate) async fn of_path(app: &App, text: &str) -> Result<LimitRef, Error> {
         (Some(by_id), Some(by_name)) if by_id.limit.id != by_name.limit.id => {
             Err(Error::Ambiguous(which(text, &by_id, &by_name)))
         }
-        // By the id that was found: who renames a limit meanwhile changes nothing of which is meant.
+        // By the id that was found: who renames a limit meanwhile changes nothing of which is
+        // meant.
         (None, Some(by_name)) => Ok(LimitRef::Id(by_name.limit.id)),
         (_, None) | (Some(_), Some(_)) => Ok(id),
     }

@@ -1,6 +1,6 @@
 //! What is asked for and not served: the answer names what is missing and where it belongs, because
-//! clients print an answer's `detail`; and the log says once that somebody asks for it, because some
-//! clients print nothing.
+//! clients print an answer's `detail`; and the log says once that somebody asks for it, because
+//! some clients print nothing.
 
 mod families;
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! for it.
 //!
 //! The HTTP library takes the end of what a client sends for a hang-up, and drops its request. So
-//! the end is kept from it while an answer is due or is being written. Just behind a grant it is kept
-//! from it for a moment: a client that was gone before the answer resets the connection then.
+//! the end is kept from it while an answer is due or is being written. Just behind a grant it is
+//! kept from it for a moment: a client that was gone before the answer resets the connection then.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -24,7 +24,8 @@ use super::line::Line;
 /// A client that reads nothing for so long, while something waits for it, is cut off.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// So long after the end of what a client sends, its system has refused an answer that came too late.
+/// So long after the end of what a client sends, its system has refused an answer that came too
+/// late.
 const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
 /// A connection of the system, which knows what the client's system says.

@@ -1,6 +1,6 @@
-//! The lines of a request's head, on their way to the HTTP library. RFC 9112 ends them with CR LF; the
-//! library takes LF alone as well. A proxy in front that does not would pass on one header where the
-//! library sees two. So a bare LF becomes a NUL, which the library refuses with 400.
+//! The lines of a request's head, on their way to the HTTP library. RFC 9112 ends them with CR LF;
+//! the library takes LF alone as well. A proxy in front that does not would pass on one header
+//! where the library sees two. So a bare LF becomes a NUL, which the library refuses with 400.
 
 /// What a head holds nowhere.
 const REFUSED: u8 = 0;
@@ -16,7 +16,8 @@ pub(super) struct HeadLines {
 }
 
 impl HeadLines {
-    /// Looks at bytes that came. `awaited` is how many requests came before, if a head may come now.
+    /// Looks at bytes that came. `awaited` is how many requests came before, if a head may come
+    /// now.
     pub(super) fn check(&mut self, awaited: Option<u32>, bytes: &mut [u8]) {
         if let Some(head) = awaited {
             if self.head != head {

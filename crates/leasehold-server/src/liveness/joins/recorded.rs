@@ -1,4 +1,5 @@
-//! In which run a client waits, by what is on record: its own event comes only when it has its slots.
+//! In which run a client waits, by what is on record: its own event comes only when it has its
+//! slots.
 
 use std::sync::Arc;
 
@@ -17,9 +18,9 @@ enum Known {
     Flow(Uuid),
 }
 
-/// Adds to the origin of a request in which flow run it is made: that of the task run that is to hold
-/// the slots; or, without a holder, the only run of its flow that is running. Without records, or with
-/// several such runs, it stays as it is.
+/// Adds to the origin of a request in which flow run it is made: that of the task run that is to
+/// hold the slots; or, without a holder, the only run of its flow that is running. Without records,
+/// or with several such runs, it stays as it is.
 pub(crate) async fn identify(recorder: Option<&Recorder>, acquire: &mut Acquire) {
     let Some(origin) = acquire.origin.as_ref().filter(|it| it.identified.is_none()) else { return };
     let (Some(known), Some(recorder)) = (known(acquire, origin), recorder) else { return };

@@ -174,9 +174,9 @@ pub(crate) fn csrf_token(client: String, issued: csrf::Token, now: At) -> CsrfTo
     }
 }
 
-/// Why a lease cannot be renewed: the contract's sentence to the byte, unless an operator revoked this
-/// very lease, its holder released it, or it was repossessed. Leases that ended with their tag have
-/// no reason; the contract covers them.
+/// Why a lease cannot be renewed: the contract's sentence to the byte, unless an operator revoked
+/// this very lease, its holder released it, or it was repossessed. Leases that ended with their tag
+/// have no reason; the contract covers them.
 pub(crate) fn lease_gone(gone: &Gone) -> Cow<'static, str> {
     match &gone.0 {
         Some(Ending { how: EndReason::Revoked { reason: Some(reason), by }, at, .. }) => {

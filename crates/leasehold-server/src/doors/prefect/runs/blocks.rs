@@ -180,12 +180,10 @@ async fn read_document(State(app): State<App>, Path(id): Path<String>) -> Result
 
 /// Created once, and answered again when it is asked for again. `complete` says whether what it
 /// refers to is there.
-async fn create(
-    app: &App,
-    mut body: Fields,
-    key: String,
-    complete: impl FnOnce(&Transaction<'_>, &mut Fields) -> Result<bool, RecordsError> + Send + 'static,
-) -> Result<Response, Error> {
+async fn create<C>(app: &App, mut body: Fields, key: String, complete: C) -> Result<Response, Error>
+where
+    C: FnOnce(&Transaction<'_>, &mut Fields) -> Result<bool, RecordsError> + Send + 'static,
+{
     let now_micros = now_micros(app);
     let now = Timestamp(now_micros).to_string();
     let created = recorder(app)?.write(move |records| {

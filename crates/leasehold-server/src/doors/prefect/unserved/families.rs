@@ -175,9 +175,9 @@ pub(super) const DOTS: Family = Family {
                is named '.' or '..' by its id, or escape the dots (%2E%2E).",
 };
 
-/// Reads by name whose 404 Prefect's own commands take for "not made yet", and hide the sentence behind
-/// an advice of theirs: `prefect deploy` says to make a work pool in the page, and `prefect worker start`
-/// ends with success. Nothing can be there, so nothing works that 410 would break.
+/// Reads by name whose 404 Prefect's own commands take for "not made yet", and hide the sentence
+/// behind an advice of theirs: `prefect deploy` says to make a work pool in the page, and `prefect
+/// worker start` ends with success. Nothing can be there, so nothing works that 410 would break.
 const TAKEN_FOR_NOT_MADE_YET: [&str; 3] =
     ["/api/work_pools/{}", "/api/deployments/{}", "/api/deployments/name/{}/{}"];
 
