@@ -20,7 +20,8 @@ struct World {
 }
 
 fn run(kind: RunKind, parent: Option<Uuid>) -> Run {
-    let mut run = Run { parent, ..Run::new(Uuid::now_v7(), kind, "run".to_owned(), 0) };
+    let mut run =
+        Run { parent, ..Run::new(Uuid::now_v7(), kind, "run".to_owned(), 1_000_000_000_000) };
     run.enter(state(StateType::Running, 0));
     run
 }
