@@ -9,6 +9,8 @@ use super::*;
 
 const SILENCE_MAX: Span = Span::from_seconds(60);
 const SECOND: Span = Span::from_seconds(1);
+/// When each test begins, in microseconds. The records prune what is much older.
+const BEGAN: i64 = 1_000_000_000_000;
 
 struct World {
     ledger: Handle,
@@ -20,9 +22,8 @@ struct World {
 }
 
 fn run(kind: RunKind, parent: Option<Uuid>) -> Run {
-    let mut run =
-        Run { parent, ..Run::new(Uuid::now_v7(), kind, "run".to_owned(), 1_000_000_000_000) };
-    run.enter(state(StateType::Running, 0));
+    let mut run = Run { parent, ..Run::new(Uuid::now_v7(), kind, "run".to_owned(), BEGAN) };
+    run.enter(state(StateType::Running, BEGAN));
     run
 }
 
@@ -40,7 +41,7 @@ fn state(kind: StateType, at_micros: i64) -> State {
 
 impl World {
     async fn new() -> Self {
-        let start = Timestamp::from_micros(1_000_000_000_000);
+        let start = Timestamp::from_micros(BEGAN);
         let (ledger, running) =
             leasehold_node::start(MemoryJournal::default(), Clock::manual(start)).unwrap();
         let clock = ledger.clock().clone();
