@@ -1,51 +1,45 @@
-//! Leases that were released a moment ago. A client that renews in one thread and releases in
-//! another may renew what it has just released: it is told so, and looks for no lost lease.
+//! A short memory of released leases. A client that renews in one thread and releases in another
+//! may renew a lease that it has just released. The answer says so, and the client looks for no
+//! lost lease.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use leasehold_engine::{EndReason, Ending, Fence, Gone, LeaseId, Span, Timestamp};
-use rustc_hash::FxHashMap;
+use leasehold_engine::{EndReason, Ending, Fence, Gone, LeaseId, Timestamp};
 
-/// How long a release is remembered.
-const KEPT: Span = Span::from_seconds(10);
-/// More than so many are not; then the oldest is forgotten first.
+/// How many releases are remembered at the most.
 const RELEASES_MAX: usize = 65_536;
 
-/// A short memory of releases. What became of leases is known elsewhere; this knows more of
-/// those that ended as their holders wanted.
-#[derive(Debug, Default)]
-pub(crate) struct Released(Mutex<Recent>);
+/// The latest releases, each in the place that its lease's id says. The engine knows how other
+/// leases ended.
+#[derive(Debug)]
+pub(crate) struct Released(Box<[Mutex<(LeaseId, Timestamp)>]>);
 
-#[derive(Debug, Default)]
-struct Recent {
-    at: FxHashMap<LeaseId, Timestamp>,
-    order: VecDeque<(Timestamp, LeaseId)>,
+impl Default for Released {
+    fn default() -> Self {
+        let none = || Mutex::new((LeaseId(0), Timestamp::from_micros(0)));
+        Self(std::iter::repeat_with(none).take(RELEASES_MAX).collect())
+    }
 }
 
 impl Released {
-    /// Notes that a lease was released.
+    /// Notes that a lease was released. It takes the place of an older release.
     pub(crate) fn note(&self, lease: LeaseId, at: Timestamp) {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.at.insert(lease, at).is_none() {
-            recent.order.push_back((at, lease));
-        }
-        while let Some(&(oldest, lease)) = recent.order.front()
-            && (recent.order.len() > RELEASES_MAX || oldest + KEPT < at)
-        {
-            recent.order.pop_front();
-            recent.at.remove(&lease);
-        }
+        *self.place(lease).lock().unwrap_or_else(PoisonError::into_inner) = (lease, at);
     }
 
-    /// What became of a lease that is not there, if it was released and nothing else is known.
+    /// How a lease that is gone ended: if nothing is known of it, whether it was released lately.
     pub(crate) fn explain(&self, lease: LeaseId, gone: Gone) -> Gone {
         if gone.0.is_some() {
             return gone;
         }
-        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ending = |at| Ending { lease, fence: Fence(0), at, how: EndReason::Released };
-        Gone(recent.at.get(&lease).copied().map(ending))
+        let (known, at) = *self.place(lease).lock().unwrap_or_else(PoisonError::into_inner);
+        let released = Ending { lease, fence: Fence(0), at, how: EndReason::Released };
+        Gone((known == lease).then_some(released))
+    }
+
+    /// The last bits of an id are random.
+    fn place(&self, lease: LeaseId) -> &Mutex<(LeaseId, Timestamp)> {
+        &self.0[usize::try_from(lease.0 % RELEASES_MAX as u128).unwrap_or_default()]
     }
 }
 
@@ -58,18 +52,15 @@ mod tests {
     }
 
     #[test]
-    fn releases_are_remembered_for_a_moment_and_never_too_many_of_them() {
+    fn the_latest_releases_are_remembered_and_never_too_many_of_them() {
         let released = Released::default();
-        let at = |seconds| Timestamp::from_micros(0) + Span::from_seconds(seconds);
-        released.note(LeaseId(1), at(0));
-        released.note(LeaseId(2), at(10));
-        assert!(is_known(&released, 1));
-        released.note(LeaseId(3), at(11));
-        assert!(!is_known(&released, 1) && is_known(&released, 2));
-        for lease in 0..100_000 {
-            released.note(LeaseId(1_000 + lease), at(11));
-        }
-        assert_eq!(released.0.lock().unwrap().at.len(), RELEASES_MAX);
-        assert!(!is_known(&released, 2) && is_known(&released, 100_999));
+        let at = Timestamp::from_micros(1);
+        assert!(!is_known(&released, 0x7_0001));
+        released.note(LeaseId(0x7_0001), at);
+        released.note(LeaseId(0x7_0002), at);
+        assert!(is_known(&released, 0x7_0001) && is_known(&released, 0x7_0002));
+        released.note(LeaseId(0x8_0001), at);
+        assert!(!is_known(&released, 0x7_0001) && is_known(&released, 0x8_0001));
+        assert!(is_known(&released, 0x7_0002));
     }
 }
