@@ -87,7 +87,7 @@ pub(crate) fn print<R: Report>(report: &R, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As [`print`], and fails if a target is not met.
+/// As [`print()`], and fails if a target is not met.
 pub(crate) fn print_or_fail<R: Report>(report: &R, json: bool) -> anyhow::Result<()> {
     print(report, json)?;
     let missed: Vec<_> = report.targets().into_iter().filter(|target| !target.is_met).collect();

@@ -91,7 +91,7 @@ pub enum Hold {
         /// Its holder.
         holder: Holder,
     },
-    /// Without a lease: only [`Command::GiveBack`], decay or a reset frees the slots. The same
+    /// Without a lease: only `Command::GiveBack`, decay or a reset frees the slots. The same
     /// number on each limit.
     Unleased,
 }

@@ -189,6 +189,8 @@ impl<J: Journal> Worker<J> {
         if let Some(changes) = self.desk.commit() {
             self.commit(&changes);
         }
+        // Before the journal is loaded again, which may take long.
+        self.deliver();
         if self.desk.load_at().is_some_and(|at| at <= self.clock.now()) {
             let began = self.clock.now();
             let loaded = self.journal.load();

@@ -3,8 +3,9 @@
 //!
 //! Each commit is checked before and after it. To look at each file twice would cost eight calls of
 //! the system. But no file in a directory is created, deleted, renamed or replaced without a change
-//! of the directory's own time, so that one look at the directory stands for all files in it. Only
-//! the write-ahead log is looked at as well: it can be truncated where it is.
+//! of the directory's own time, so that one look at the directory stands for all files in it. That
+//! time is the one of the last change of its inode (`ctime`): tools that copy files set the other
+//! one back. Only the write-ahead log is looked at as well: it can be truncated where it is.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, TryLockError};
@@ -54,6 +55,8 @@ pub(super) struct Files {
     held: [Held; 2],
     wal: Beside,
     shm: Beside,
+    /// No file is a symbolic link to a file elsewhere.
+    are_in_directory: bool,
     /// The directory as it was when all files were found in it. `None` while it may change again
     /// without another time.
     found_in: Option<Stamp>,
@@ -115,7 +118,9 @@ impl Files {
     pub(super) fn new(lock: Held, database: Held) -> Self {
         let directory = database.path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let [wal, shm] = ["-wal", "-shm"].map(|suffix| Beside::new(&database.path, suffix));
-        Self { directory, held: [lock, database], wal, shm, found_in: None }
+        let held = [lock, database];
+        let are_in_directory = !held.iter().any(|held| held.path.is_symlink());
+        Self { directory, held, wal, shm, are_in_directory, found_in: None }
     }
 
     /// Checks that all of them are those that were opened, and that the write-ahead log, which
@@ -136,7 +141,8 @@ impl Files {
         // A file system counts time in ticks, and two changes in one tick leave the same time. If
         // the log was written in a later tick than the directory, the next change of the directory
         // has another time.
-        self.found_in = stamp.filter(|stamp| written.is_some_and(|at| stamp.changed < at));
+        self.found_in = stamp
+            .filter(|stamp| self.are_in_directory && written.is_some_and(|at| stamp.changed < at));
         Ok(())
     }
 
@@ -147,7 +153,7 @@ impl Files {
 }
 
 fn changed(metadata: &Metadata) -> Moment {
-    (metadata.mtime(), metadata.mtime_nsec())
+    (metadata.ctime(), metadata.ctime_nsec())
 }
 
 impl Beside {
@@ -206,6 +212,12 @@ mod tests {
                 fs::rename(directory.join("other"), directory.join(name)).unwrap();
             });
         }
+        notices(|directory| {
+            let modified = fs::metadata(directory).unwrap().modified().unwrap();
+            fs::write(directory.join("other"), "other").unwrap();
+            fs::rename(directory.join("other"), directory.join("db")).unwrap();
+            File::open(directory).unwrap().set_modified(modified).unwrap();
+        });
         notices(|directory| fs::write(directory.join("db-wal"), "lo").unwrap());
         notices(|directory| fs::rename(directory, directory.with_extension("away")).unwrap());
         notices(|directory| {

@@ -178,9 +178,9 @@ impl<R> Desk<R> {
         }
         self.input(Input::Drain, now);
         self.step(Command::Tick, now);
-        let is_retry = matches!(self.state, State::Paused { .. });
         let changes = self.ledger.take_changes();
-        Some(self.begin_commit(changes, is_retry))
+        // What fails here is lost for good, and is logged even if a commit before it failed.
+        Some(self.begin_commit(changes, false))
     }
 
     pub(super) fn due(&self) -> Option<Timestamp> {

@@ -53,7 +53,7 @@ pub(super) fn too_long(what: &str, most: usize, count: usize, input: &Json<'_>) 
 }
 
 /// The names of limits to take or give back slots of. Servers before 3.9 accepted an empty list,
-/// and their clients still may send one ([`Settings::may_name_nothing`]).
+/// and their clients still may send one ([`may_name_nothing`](crate::Settings::may_name_nothing)).
 pub(crate) struct Names;
 
 impl Rule for Names {
