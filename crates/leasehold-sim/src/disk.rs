@@ -1,13 +1,13 @@
-//! A disk that fails, and that a crash catches at every moment of a commit.
+//! A disk that fails, and that a power loss hits at every moment of a commit.
 
 use leasehold_engine::{Changes, Snapshot};
 use leasehold_journal::{CommitError, FaultyJournal, Journal, LoadError};
 
-/// What a power loss leaves behind is what is in the journal, and nothing else.
+/// A power loss leaves behind what is in the journal, and nothing else.
 #[derive(Default)]
 pub(crate) struct Disk {
     journal: FaultyJournal,
-    /// On their way to the journal.
+    /// The changes of the running commit.
     writing: Option<Changes>,
     /// No commit succeeds before this time.
     pub(crate) full_until: u64,
@@ -29,17 +29,17 @@ impl Disk {
         self.writing.is_some()
     }
 
-    /// Ends the commit that was begun: durable, or not at all.
+    /// Ends the running commit: all of it is durable, or none.
     pub(crate) fn finish(&mut self, now: u64) -> Result<(), CommitError> {
         self.journal.fail(now < self.full_until);
         self.writing.take().map_or(Ok(()), |changes| self.journal.commit(&changes))
     }
 
-    /// The power fails: a commit that was under way is either whole or not there.
+    /// Cuts the power: all of a running commit is durable, or none.
     pub(crate) fn lose_power(&mut self, is_written: bool) {
         let lost = self.writing.take_if(|_| !is_written);
         if lost.is_none() {
-            // A journal in memory that does not fail keeps everything.
+            // At `full_until` the disk is no longer full, so the commit succeeds.
             drop(self.finish(self.full_until));
         }
     }

@@ -1,4 +1,4 @@
-//! From the wire to the engine and back.
+//! Converts requests into the engine's commands, and its outcomes into replies.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::wire::{Gone, Granted, Lease, Limit, Reply, Request};
 
 const EVERYTHING: Page = Page { offset: 0, limit: usize::MAX };
 
-/// How a request waits, as the server has it.
+/// How the server lets a request wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InLine {
     pub(crate) waiter: u64,
@@ -21,7 +21,7 @@ pub(crate) struct InLine {
     pub(crate) place: Option<Ticket>,
 }
 
-/// What a request asks of the ledger. To look at everything takes two commands.
+/// The commands of a request. A look takes two.
 pub(crate) fn commands(request: &Request, in_line: Option<InLine>, now: Timestamp) -> Vec<Command> {
     let patience = in_line.zip(request.patience()).map(|(line, patience)| Patience {
         waiter: WaiterId(line.waiter),
@@ -107,7 +107,7 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
     })
 }
 
-/// What a client reads, who asked at `at`.
+/// The reply with an outcome that was stepped at `at`.
 pub(crate) fn reply(outcome: Outcome, at: i64) -> Reply {
     match outcome {
         Outcome::Acquired(acquired) => self::acquired(acquired, at),
@@ -150,7 +150,7 @@ fn acquired(outcome: Acquired, at: i64) -> Reply {
         | Acquired::TooManySlots(_)
         | Acquired::NotRateLimits(_)
         | Acquired::Missing(_) => Reply::Rejected { at },
-        // Not an answer: it is still in line.
+        // Not an answer: the request is still in the queue.
         Acquired::Queued(_) => Reply::Unavailable,
     }
 }
@@ -163,12 +163,12 @@ pub(crate) fn place(outcome: &Outcome) -> Option<Ticket> {
     }
 }
 
-/// What the lease of a request with an idempotency key says of it.
+/// The notes on a lease whose request had an idempotency key.
 fn notes(slots: u64) -> Arc<Notes> {
     Arc::new(Notes { request: Some(RequestDigest(slots.into())), ..Notes::default() })
 }
 
-/// Everything there is.
+/// The reply to a look.
 pub(crate) fn picture(limits: Vec<LimitView>, leases: &[LeaseView], at: i64) -> Reply {
     let limits = limits.into_iter().map(|view| {
         let held = leases.iter().filter_map(|LeaseView { lease, .. }| {

@@ -1,6 +1,6 @@
-//! What was observed on the wire, and when; the checkers know nothing else.
+//! What was observed in a run, and when. The checkers know nothing else.
 //!
-//! Times are those of the world: microseconds that no clock step disturbs.
+//! Times are those of the world: microseconds that no step of a clock changes.
 
 use std::ops::Range;
 
@@ -13,17 +13,17 @@ pub(crate) struct History {
     pub(crate) exchanges: Vec<Exchange>,
     /// When the server was up, in order.
     pub(crate) uptimes: Vec<Uptime>,
-    /// What could be seen of the line, step by step.
+    /// The queue after each step.
     pub(crate) scenes: Vec<Scene>,
-    /// What could be seen of the journal.
+    /// The commits, in order.
     pub(crate) attempts: Vec<Attempt>,
 }
 
-/// A commit that was begun.
+/// A commit that began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
     pub(crate) began: u64,
-    /// Whether anything but a look was asked for since the last failure.
+    /// Whether a request wanted a change since the last failure. True if this server had none yet.
     pub(crate) is_wanted: bool,
     /// When it failed, if it did.
     pub(crate) failed: Option<u64>,
@@ -37,19 +37,19 @@ pub(crate) struct Exchange {
     pub(crate) sent: u64,
     /// How many copies were sent, by the client or by the network.
     pub(crate) copies: u64,
-    /// From when on no copy could have an effect any more.
+    /// After this time, no copy had an effect.
     pub(crate) quiet: u64,
-    /// When each copy reached a server that runs.
+    /// The copies that reached a running server, each with its time.
     pub(crate) arrived: Vec<(u64, u64)>,
     pub(crate) replies: Vec<Answer>,
-    /// On which copies the client has hung up, and when the server came to know it.
+    /// The copies that the client hung up on, each with the time at which the server noticed.
     pub(crate) hung_up: Vec<(u64, u64)>,
 }
 
-/// One reply on its way.
+/// A reply to one copy of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// To which copy of the request.
+    /// The copy that it answers.
     pub(crate) copy: u64,
     /// When it left the server.
     pub(crate) left: u64,
@@ -58,13 +58,13 @@ pub(crate) struct Answer {
     pub(crate) reply: Reply,
 }
 
-/// A time in which the server's clock ran evenly.
+/// One life of the server, in which its clock ran evenly.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Uptime {
     pub(crate) from: u64,
-    /// What the server's clock showed then.
+    /// What the server's clock showed at its start.
     pub(crate) clock: i64,
-    /// When it crashed, if it did.
+    /// When it crashed or stopped, if it did.
     pub(crate) until: Option<u64>,
 }
 
@@ -74,7 +74,7 @@ impl History {
         self.uptimes.iter().any(|uptime| uptime.until.is_some_and(|at| time.contains(&at)))
     }
 
-    /// When it was `clock` on the server's clock, as said in a reply that left at `left`.
+    /// When the server's clock showed `clock`, a time in a reply that left at `left`.
     pub(crate) fn when(&self, clock: i64, left: u64) -> u64 {
         let before = self.uptimes.partition_point(|uptime| uptime.from <= left);
         let Some(uptime) = before.checked_sub(1).and_then(|nth| self.uptimes.get(nth)) else {
@@ -83,7 +83,7 @@ impl History {
         uptime.from.saturating_add_signed(clock - uptime.clock)
     }
 
-    /// A deadline that was promised, moved by all downtimes that came before it.
+    /// A deadline promised at `promised`, extended by all downtimes before it.
     pub(crate) fn extended(&self, deadline: u64, promised: u64) -> u64 {
         let mut extended = deadline;
         for pair in self.uptimes.windows(2) {
@@ -99,12 +99,12 @@ impl History {
 }
 
 impl Exchange {
-    /// The replies that the client has.
+    /// The replies that the client received.
     pub(crate) fn received(&self) -> impl Iterator<Item = &Answer> {
         self.replies.iter().filter(|answer| answer.is_received)
     }
 
-    /// When a reply left that says that it was done, if the client has one.
+    /// When the earliest received reply left that says that the request was done.
     pub(crate) fn done(&self) -> Option<u64> {
         let done = |answer: &&Answer| matches!(answer.reply, Reply::Done { .. });
         self.received().filter(done).map(|answer| answer.left).min()

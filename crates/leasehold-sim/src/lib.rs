@@ -1,10 +1,10 @@
 //! A seeded simulator that tries to make a Leasehold server break its promises.
 //!
-//! A world of one server, its disk, a network and clients, in which everything follows from
-//! one seed: crashes at every moment of a commit, power losses, full disks, requests and
-//! replies that are lost, doubled or late, clocks that are stepped, holders that crash or
-//! sleep longer than their leases, and clients that wait in line, and hang up. Checkers that share
-//! no code with the engine judge afterwards what went over the wire.
+//! One seed determines everything in a world of one server, its disk, a network and clients:
+//! crashes at every moment of a commit, power losses and full disks; requests and replies that are
+//! lost, duplicated or late; steps of the wall clock; holders that crash or sleep longer than their
+//! leases; clients that wait in the queue and hang up. Afterwards, checkers that share no code with
+//! the engine judge the history.
 //!
 //! ```text
 //!   seed ──▶ World { clients ◀── network ──▶ Server { Desk } ◀── Disk }
@@ -33,15 +33,15 @@ use scene::{Scene, What};
 use wire::Reply;
 use world::World;
 
-/// How many events happen in a run unless it is said.
+/// The default number of events in a run.
 pub const STEPS: u64 = 10_000;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// What everything follows from.
+    /// The seed, which determines the whole run.
     pub seed: u64,
-    /// How many events happen before all clients and faults end.
+    /// How many events happen before all clients and faults stop.
     pub steps: u64,
     /// What the server does wrong, if anything.
     pub sabotage: Option<Sabotage>,
@@ -50,33 +50,33 @@ pub struct Plan {
 /// A broken promise.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// When it showed, in microseconds from the beginning of the world.
+    /// When it became visible, in microseconds since the start of the world.
     pub at: u64,
-    /// What was broken.
+    /// What happened.
     pub what: String,
 }
 
-/// One thing that happened: when, and what.
+/// One entry of a trace: the time in microseconds since the start of the world, and what happened.
 pub type Event = (u64, String);
 
-/// What can be said of a run in which no promise was broken.
+/// Counts of a run that broke no promise.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Report {
-    /// Requests that clients made.
+    /// Requests of clients; a retry is not counted.
     pub requests: usize,
     /// Grants that left the server.
     pub grants: usize,
-    /// Refusals for want of room.
+    /// Refusals because too few slots were free.
     pub refusals: usize,
-    /// Answers that a lease is not there.
+    /// Replies that a lease does not exist.
     pub gone: usize,
-    /// Answers that nothing could be made durable.
+    /// Replies that the server was unavailable.
     pub unavailable: usize,
-    /// How often the server was started.
+    /// Starts of the server.
     pub starts: usize,
-    /// Requests that were put in line.
+    /// Requests that entered the queue.
     pub waits: usize,
-    /// Grants to those who had waited.
+    /// Grants to waiters.
     pub woken: usize,
     /// Waiters whose clients hung up.
     pub left: usize,
@@ -86,7 +86,7 @@ pub struct Report {
 ///
 /// # Errors
 ///
-/// If a promise was broken: the first that shows.
+/// The first broken promise, if there is one.
 pub fn run(plan: Plan) -> Result<Report, Failure> {
     let (history, _) = World::new(plan.seed, plan.sabotage, false).run(plan.steps);
     match checks::violations(&history).into_iter().next() {
@@ -95,7 +95,7 @@ pub fn run(plan: Plan) -> Result<Report, Failure> {
     }
 }
 
-/// Runs a plan again and tells everything that happened.
+/// Runs a plan again and returns everything that happened.
 pub fn trace(plan: Plan) -> Vec<Event> {
     World::new(plan.seed, plan.sabotage, true).run(plan.steps).1
 }

@@ -1,5 +1,5 @@
-//! What the server's door knows: the requests that are not answered, who of them waits, the
-//! places that are kept for clients that poll, and the connections whose clients hung up.
+//! What the server knows of its requests: those that are open, those in the queue, the places of
+//! clients that poll, and the connections whose clients hung up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,11 +8,11 @@ use leasehold_engine::Ticket;
 use crate::door::InLine;
 use crate::wire::{Connection, Patience, Request};
 
-/// A request that was taken in and is not answered.
+/// A request that is not answered yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
     pub(crate) request: Request,
-    /// What the server's clock showed when it was carried out.
+    /// What the server's clock showed when the ledger stepped it.
     pub(crate) at: i64,
     /// The place that it came back to.
     pub(crate) place: Option<Ticket>,
@@ -34,15 +34,15 @@ pub(crate) struct Line {
     pub(crate) open: HashMap<Connection, Open>,
     pub(crate) waiting: BTreeMap<u64, Connection>,
     waiters_made: u64,
-    /// The places kept for clients that poll.
+    /// The places of clients that poll, by client.
     places: HashMap<u64, Ticket>,
     /// Connections whose clients have hung up.
     pub(crate) gone: HashSet<Connection>,
 }
 
 impl Line {
-    /// How a request is to wait: a client that polls is refused at once, unless it comes back
-    /// to a place that was kept for it.
+    /// How a request waits. A client that polls is refused at once, unless it comes back to its
+    /// place.
     pub(crate) fn patience(&mut self, asked: Patience) -> InLine {
         self.waiters_made += 1;
         let place = asked.caller.and_then(|caller| self.places.remove(&caller));
@@ -59,14 +59,14 @@ impl Line {
         }
     }
 
-    /// A request no longer waits. Answers which waiter it was.
+    /// Removes a request from the queue. Returns which waiter it was.
     pub(crate) fn leaves(&mut self, connection: Connection) -> Option<u64> {
         let waiter = self.waiting.iter().find(|(_, waits)| **waits == connection).map(|(w, _)| *w);
         self.waiting.remove(&waiter?);
         waiter
     }
 
-    /// The journal failed: no request waits, and clients that poll may come back to their places.
+    /// Empties the queue after the journal failed. Clients that poll can come back to their places.
     pub(crate) fn breaks_up(&mut self) {
         for connection in std::mem::take(&mut self.waiting).into_values() {
             let place = self.open.get(&connection).and_then(|open| open.place);
@@ -74,7 +74,7 @@ impl Line {
         }
     }
 
-    /// The limits that somebody waits for.
+    /// The limits that requests wait for.
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         let open = self.waiting.values().filter_map(|connection| self.open.get(connection));
         open.flat_map(Open::names)

@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Parser;
 use leasehold_sim::{Failure, Plan, Report, STEPS};
 
-/// How many events before a failure are told.
+/// How many events before a failure are printed.
 const EVENTS_TOLD: usize = 40;
 
 /// Tries to make a Leasehold server break its promises.
@@ -25,7 +25,7 @@ struct Args {
     /// Run this seed alone.
     #[arg(long, conflicts_with_all = ["seeds", "start"])]
     seed: Option<u64>,
-    /// Tell everything that happens; with --seed.
+    /// Print everything that happens; needs --seed.
     #[arg(long, requires = "seed")]
     trace: bool,
 }

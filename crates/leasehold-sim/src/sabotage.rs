@@ -1,5 +1,5 @@
-//! Ways to be broken, so that the checkers can show that they bite. All of it is done around the
-//! desk: to what goes in, to what comes out, and to what the journal gives back.
+//! Ways to break the server, so that a test shows that the checkers find each of them. A sabotage
+//! acts around the desk: on its inputs, on its outputs, and on what the journal returns.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -19,68 +19,68 @@ const LONGER: u64 = 600_000_000;
 pub enum Sabotage {
     /// Replies leave before their changes are durable.
     ReplyBeforeCommit,
-    /// After a commit that failed, the ledger in memory goes on.
+    /// After a failed commit, the server keeps the ledger in memory and does not reload it.
     KeepMemoryAfterFailedCommit,
-    /// A release is answered, and nothing is done.
+    /// The server confirms a release and does nothing.
     ForgetReleases,
-    /// A release frees somebody else's lease, too.
+    /// A release also ends another lease.
     FreeTwice,
-    /// A renewal is answered, and nothing is done.
+    /// The server confirms a renewal and does nothing.
     ForgetRenewals,
-    /// Deadlines pass while the server is down.
+    /// A downtime does not extend deadlines.
     SkipDowntimeExtension,
-    /// A downtime is counted twice.
+    /// A downtime extends deadlines by twice its length.
     ExtendTwice,
-    /// A restart forgets the slots that no lease holds.
+    /// A restart forgets unleased slots.
     ForgetUnleased,
-    /// After a restart, fences go on from the greatest that is still there.
+    /// After a restart, fences continue from the greatest one among the leases that still exist.
     ReuseFences,
-    /// Steps of the wall clock are believed.
+    /// The server's clock follows steps of the wall clock.
     TrustWallClock,
-    /// Limits without decay have one slot more than was asked for.
+    /// Limits without decay get one slot more than requested.
     AdmitOneMore,
-    /// Limits with decay drain a tenth faster than was asked for.
+    /// Limits with decay drain a tenth faster than requested.
     DrainFaster,
-    /// Limits with decay drain a hundred times slower than was asked for.
+    /// Limits with decay drain a hundred times slower than requested.
     DrainSlower,
-    /// Leases live on after the deadline that was told.
+    /// Leases outlive the deadline in their replies.
     OutliveDeadlines,
-    /// Nobody looks when a rate limit has drained, or when somebody has waited long enough.
+    /// The server does not wake up when a limit has drained or a wait ends.
     SleepThroughWaits,
-    /// Nobody looks when a lease expires.
+    /// The server does not wake up when a lease expires.
     SleepThroughExpiries,
-    /// Whoever waited until a time has come is called, and not answered.
+    /// Waiters that a tick grants or refuses get no reply.
     ForgetWhomTheClockCalls,
-    /// Nobody in line is looked at when an operator changes a limit, nor ever after.
+    /// When an operator changes a limit, all waiters leave the queue and get no reply.
     ForgetLineAtChanges,
-    /// A client that has hung up stays in line.
+    /// A client that has hung up stays in the queue.
     ForgetHangUps,
-    /// A grant stays whose client has hung up before it was answered.
+    /// A grant stays though its client hung up before the reply.
     KeepUndelivered,
-    /// Whoever comes last goes first.
+    /// The newest waiter goes first.
     LastComeFirst,
-    /// All wait as if they had the same priority.
+    /// All waiters have the same priority.
     IgnorePriorities,
-    /// Nothing is ever kept for those who are overtaken again and again.
+    /// No slots are reserved for a waiter that is overtaken again and again.
     NeverReserve,
-    /// A client that polls goes to the end of the line each time.
+    /// A client that polls goes to the end of the queue each time.
     ForgetPlaces,
-    /// Nobody waits longer than half the time that was asked for.
+    /// Waits end after half the requested time.
     LosePatienceEarly,
-    /// Everybody waits longer than was asked for.
+    /// Waits take twice the requested time.
     LosePatienceLate,
-    /// A request with a key that was used before is a new one.
+    /// A request with a known idempotency key gets a new lease.
     ForgetKeys,
-    /// An edit takes as many slots as it says, though nobody took them.
+    /// An edit takes as many slots as it names, though no request took them.
     BelieveEdits,
-    /// A journal that failed is tried again at once, though no request wants a change.
+    /// After a failed commit, the server tries the journal again at once, though no request wants a
+    /// change.
     ForgetPause,
-    /// The ledger that is loaded after a failure numbers the places in line anew, as one that was
-    /// restored does.
+    /// After a failure, the reloaded ledger numbers places from zero, as a restored one does.
     RestoreInsteadOfReload,
-    /// A read in a batch that failed is not answered.
+    /// A read in a failed batch gets no reply.
     DropFailedReads,
-    /// Requests go on to wait, and are granted, when the server is about to stop.
+    /// A server that is about to stop still lets requests wait, and grants them.
     GrantWhileDraining,
 }
 
@@ -105,25 +105,25 @@ impl Asked<'_> {
     }
 }
 
-/// What a broken server needs to remember to do its damage.
+/// What a sabotaged server remembers.
 #[derive(Default)]
 pub(crate) struct Damage {
-    /// Requests whose next answer goes nowhere.
+    /// Requests whose next reply is dropped.
     pub(crate) dropped: HashSet<Connection>,
     /// The leases granted since the start.
     granted: Vec<u64>,
-    /// Who waits.
+    /// The requests in the queue, by waiter.
     waiting: BTreeMap<u64, (Connection, Acquire)>,
     served: u64,
-    /// How many tickets the ledger has given.
+    /// How many tickets the ledger has issued.
     tickets: u64,
-    /// How many places were given, and how many of them before the journal failed last.
+    /// How many places were given, and how many of them before the last reload.
     places: u64,
     places_forgotten: u64,
 }
 
 impl Damage {
-    /// Somebody has left the line.
+    /// Records that a waiter has left the queue.
     pub(crate) fn left(&mut self, waiter: u64) {
         self.waiting.remove(&waiter);
     }
@@ -136,7 +136,7 @@ impl Damage {
         self.places_forgotten = self.places;
     }
 
-    /// A reply was made.
+    /// Records the lease of a grant.
     pub(crate) fn granted(&mut self, request: &Request, reply: &Reply) {
         if let (Request::Acquire { lease, .. }, Reply::Granted { lease: Some(_), .. }) =
             (request, reply)
@@ -145,8 +145,8 @@ impl Damage {
         }
     }
 
-    /// A request was answered, or waits. The ledger gives it a ticket if it was not granted, and
-    /// did not come back to a place.
+    /// Records that a request was refused or waits. The ledger issues a ticket for it unless it
+    /// came back to a place.
     pub(crate) fn numbered(&mut self, line: InLine, reply: Option<&Reply>) {
         if line.place.is_some() || !matches!(reply, None | Some(Reply::Refused { .. })) {
             return;
@@ -159,7 +159,7 @@ impl Damage {
         self.tickets += 1;
     }
 
-    /// The place that a refusal is given.
+    /// The place in a refusal, wrong under [`Sabotage::RestoreInsteadOfReload`].
     pub(crate) fn place(
         &mut self,
         sabotage: Option<Sabotage>,
@@ -210,7 +210,7 @@ impl Sabotage {
         Self::GrantWhileDraining,
     ];
 
-    /// What the journal is said to have kept.
+    /// Falsifies what the journal returned.
     pub(crate) fn load(self, snapshot: &mut Snapshot, now: Timestamp) {
         match self {
             Self::SkipDowntimeExtension => snapshot.at = now,
@@ -239,7 +239,7 @@ impl Sabotage {
         }
     }
 
-    /// What a client reads instead of the reply to its request.
+    /// What the client receives instead of this reply.
     pub(crate) fn reply(self, request: &Request, mut reply: Reply) -> Reply {
         match (self, request, &mut reply) {
             (Self::ForgetRenewals, Request::Renew { ttl, .. }, Reply::Done { at }) => {
@@ -257,7 +257,7 @@ impl Sabotage {
         }
     }
 
-    /// Takes a request in, wrongly if it is one of those that this is about.
+    /// Takes a request in, wrongly if this sabotage concerns it.
     pub(crate) fn take_in(
         self,
         desk: &mut Desk<Connection>,
@@ -303,7 +303,7 @@ impl Sabotage {
         Asked { request: &request, ..asked }.take_in(desk);
     }
 
-    /// An acquire that waits otherwise than it was asked to.
+    /// Takes in an acquire, and falsifies how it waits.
     fn wait_wrongly(self, desk: &mut Desk<Connection>, asked: Asked<'_>, damage: &mut Damage) {
         damage.served += 1;
         let mut request = asked.request.clone();
@@ -333,8 +333,9 @@ impl Sabotage {
     }
 }
 
-/// Everybody leaves the line and comes back to the same place, as if nobody had gone before it:
-/// the youngest first, for else the older ones would count as often overtaken as those behind.
+/// Makes each waiter leave the queue and come back to its place, which resets its count of
+/// overtakes. The newest goes first: otherwise, an older waiter would count as overtaken as often
+/// as the ones behind it.
 fn forget_who_was_overtaken(desk: &mut Desk<Connection>, now: Timestamp, damage: &Damage) {
     let mut line: Vec<_> = damage.waiting.iter().collect();
     line.sort_by_key(|(_, (_, acquire))| Reverse(acquire.patience.and_then(|it| it.place)));

@@ -1,35 +1,36 @@
-//! What an onlooker sees of the queue: after every step, who asked, who was called, who left,
-//! and the limits that anybody waits for.
+//! What an observer sees of the queue after each step: the request that came in, the waiters that
+//! were answered, the waiter that left, and the limits that requests wait for.
 
 use leasehold_engine::{Ledger, Level, Limit, Timestamp};
 
 use crate::wire::{Connection, Reply};
 
-/// The queue after a step. Times are those of the world and of the server's clock.
+/// The queue after a step. `now` is the time of the world, `clock` that of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
     pub(crate) now: u64,
     pub(crate) clock: i64,
-    /// Since when the server had nothing to write. While it writes, and in the half second after it
-    /// could not, no timer wakes it.
+    /// Since when no commit runs, on the server's clock. `None` during a commit. After a failed
+    /// commit, the end of the half-second pause. No timer wakes the server before.
     pub(crate) idle_since: Option<i64>,
     pub(crate) what: What,
-    /// Those whose wait is over, in order, each with its reply.
+    /// The waiters that this step answered, in order, each with its reply.
     pub(crate) called: Vec<(u64, Reply)>,
-    /// The limits that somebody waits for or waited for a moment ago.
+    /// The limits that requests wait for, and those of the requests that this step was about.
     pub(crate) boards: Vec<Board>,
 }
 
-/// What a step was about.
+/// What a step did.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
-    /// The server begins, with an empty queue; the next lease has this fence.
+    /// The server started with an empty queue. The next lease gets this fence.
     Began { next_fence: u64 },
-    /// The server has forgotten what was not durable, and who waited. Places are kept.
+    /// After a failed commit, the server loaded its ledger from the journal: changes that were not
+    /// durable and all waiters are gone. Kept places stay.
     Reloaded { next_fence: u64 },
-    /// The server is about to stop: no request waits.
+    /// The server is about to stop: from now on, no request waits.
     Stopping,
-    /// Somebody asked for slots: answered at once, or in the queue as this waiter.
+    /// A request for slots came in. It was answered at once, or it is in the queue as this waiter.
     Asked { connection: Connection, waiter: Option<u64>, reply: Option<Reply> },
     /// A waiter's client has hung up.
     Left { waiter: u64 },
@@ -37,7 +38,7 @@ pub(crate) enum What {
     Other,
 }
 
-/// A limit as everybody who waits can see it.
+/// What of a limit decides whether a waiter can be granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Board {
     pub(crate) id: u128,
@@ -47,11 +48,11 @@ pub(crate) struct Board {
     pub(crate) nanos_per_second: u64,
     /// What is taken, in units of 10⁻¹⁵ slots.
     pub(crate) level: u128,
-    /// When the first of the leases on it ends.
+    /// The earliest deadline of the leases on it.
     pub(crate) first_deadline: Option<i64>,
 }
 
-/// The limits with these names, in the order of their names.
+/// The limits with these names, sorted by name.
 pub(crate) fn boards(ledger: &Ledger, names: &[&String]) -> Vec<Board> {
     let limits = ledger.limits().filter(|limit| names.iter().any(|name| **name == *limit.name));
     let mut boards: Vec<_> = limits.map(|limit| board(ledger, limit)).collect();

@@ -1,5 +1,5 @@
-//! The server that ships, without its thread: the desk with simulated time, storage and clients. It
-//! takes in what reaches it while no commit is under way, as the thread does.
+//! The server that ships, without its thread: the desk with simulated time, storage and clients.
+//! Like the thread, it takes messages in only while no commit runs.
 
 mod messages;
 mod running;
@@ -19,7 +19,7 @@ use crate::sabotage::{Damage, Sabotage};
 use crate::scene::What;
 use crate::wire::{Connection, Request};
 
-/// How long a journal that failed is left alone, as it is documented.
+/// How long the server leaves a failed journal alone, as documented.
 pub(crate) const PAUSE: u64 = 500_000;
 
 pub(crate) struct Server {
@@ -42,8 +42,8 @@ impl Server {
         self.disk.is_writing()
     }
 
-    /// Starts on what the disk has. The clock never shows less than the ledger has seen, and
-    /// from then on it runs evenly, whatever is done to the wall clock.
+    /// Starts with what is on the disk. The clock starts no earlier than the time in the journal,
+    /// and runs evenly from then on: it ignores steps of the wall clock.
     pub(crate) fn start(&mut self, moment: Moment) -> Uptime {
         let mut snapshot = self.disk.load(u64::MAX).unwrap_or_default();
         let clock = moment.wall.max(snapshot.at.as_micros());
@@ -70,7 +70,7 @@ impl Server {
         uptime
     }
 
-    /// Something reaches it, to be taken in when it has the time.
+    /// Puts a message into the mailbox, for [`Self::work`] to take in.
     pub(crate) fn receive(&mut self, message: Message) {
         let Some(running) = &mut self.running else { return };
         if let Message::HangUp(connection) = message {
@@ -79,7 +79,7 @@ impl Server {
         running.mailbox.push_back(message);
     }
 
-    /// Takes in what has reached it, unless a commit is under way, and begins the next commit.
+    /// Takes in the messages in the mailbox and begins the next commit, unless a commit runs.
     pub(crate) fn work(&mut self, moment: Moment) -> Replies {
         let Some(running) = &mut self.running else { return Vec::new() };
         while !self.disk.is_writing() {
@@ -95,7 +95,7 @@ impl Server {
         std::mem::take(&mut running.replies)
     }
 
-    /// The time has come that it said, unless a commit is under way.
+    /// Wakes the desk at the time that it asked for, unless a commit runs.
     pub(crate) fn tick(&mut self, moment: Moment) -> Replies {
         if let Some(running) = self.running.as_mut().filter(|_| !self.disk.is_writing()) {
             let now = running.clock(moment);
@@ -110,7 +110,7 @@ impl Server {
         self.work(moment)
     }
 
-    /// How long it is until something happens by itself; not known while a commit is under way.
+    /// How long until the desk wants to be woken. Unknown while a commit runs.
     pub(crate) fn wakes_in(&mut self, moment: Moment) -> Option<u64> {
         let running = self.running.as_mut().filter(|_| !self.disk.is_writing())?;
         let next = match running.sabotage {
@@ -120,8 +120,8 @@ impl Server {
         Some(next?.since(running.clock(moment)).as_micros())
     }
 
-    /// Ends the commit that is under way. When it failed, everybody in it and in the queue is
-    /// answered so, and the ledger is what the disk has.
+    /// Ends the running commit. If it failed, its changes and all waiters are answered as
+    /// unavailable, and the ledger is loaded from the disk.
     pub(crate) fn finish(&mut self, moment: Moment) -> Replies {
         let result = self.disk.finish(moment.now);
         let Some(running) = &mut self.running else { return Vec::new() };
@@ -155,7 +155,7 @@ impl Server {
         self.work(moment)
     }
 
-    /// Stops it cleanly, while no commit is under way.
+    /// Stops the server cleanly. No commit may be running.
     pub(crate) fn close(&mut self, moment: Moment) -> Replies {
         let Some(running) = &mut self.running else { return Vec::new() };
         let now = running.clock(moment);
@@ -170,7 +170,7 @@ impl Server {
         std::mem::take(&mut running.replies)
     }
 
-    /// The power fails. Answers the connections that will have no reply.
+    /// Cuts the power. Returns the connections that get no reply.
     pub(crate) fn crash(&mut self, is_written: bool) -> Vec<Connection> {
         self.disk.lose_power(is_written);
         let Some(running) = self.running.take() else { return Vec::new() };

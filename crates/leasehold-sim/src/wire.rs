@@ -1,36 +1,36 @@
-//! What goes over the wire, in plain numbers: neither clients nor checkers see the engine.
+//! The messages on the wire, in plain numbers: neither clients nor checkers see the engine.
 //!
 //! Times in replies are microseconds of the server's clock.
 
-/// One copy of a request, and the way back for its reply.
+/// One copy of a request, and where its reply goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Connection {
-    /// Which exchange it belongs to.
+    /// The exchange that it belongs to.
     pub(crate) exchange: usize,
-    /// Which of its copies, from 1 on.
+    /// The number of the copy, from 1.
     pub(crate) copy: u64,
 }
 
 /// How a request waits if there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patience {
-    /// For how long. A client that polls waits so long when it comes back, and is refused at
-    /// once the first time.
+    /// For how long. A client that polls is refused at once the first time, and waits this long
+    /// when it comes back.
     pub(crate) wait: u64,
-    /// Higher goes first.
+    /// A higher one goes first.
     pub(crate) priority: i32,
-    /// Who polls, if it does: its place is kept when it is refused.
+    /// The id of a client that polls: its place is kept when it is refused.
     pub(crate) caller: Option<u64>,
     /// Whether the lease's id stands for an idempotency key.
     pub(crate) has_key: bool,
-    /// Whether it wants no slots at all if one of its limits does not exist.
+    /// Whether it is rejected if one of its limits does not exist.
     pub(crate) insists: bool,
 }
 
 /// What a client asks of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Request {
-    /// Slots under a lease whose id the client chose.
+    /// Slots under a lease whose id the client chooses.
     Acquire {
         lease: u64,
         names: Vec<String>,
@@ -46,7 +46,7 @@ pub(crate) enum Request {
         tags: Vec<String>,
         patience: Option<Patience>,
     },
-    /// The run gives tags back.
+    /// Releases tags of a run.
     Drop {
         run: u64,
         tags: Vec<String>,
@@ -58,7 +58,7 @@ pub(crate) enum Request {
         is_rate: bool,
         patience: Option<Patience>,
     },
-    /// Slots given back that were taken without a lease.
+    /// Releases slots that were taken without a lease.
     Decrement {
         name: String,
         slots: u64,
@@ -83,15 +83,15 @@ pub(crate) enum Request {
         name: String,
         slots: Option<u64>,
         active: Option<bool>,
-        /// A number that was read some time ago.
+        /// The number of taken slots that the client read earlier.
         taken_max: Option<u64>,
     },
-    /// So many slots are taken afterwards; leases are revoked for it.
+    /// Sets how many slots are taken, and revokes leases for it.
     Reset {
         name: String,
         slots: u64,
     },
-    /// These runs are the tag's only holders afterwards, each under the lease beside it.
+    /// Makes these the tag's only holders, each a lease and its run.
     ResetTag {
         name: String,
         holders: Vec<(u64, u64)>,
@@ -99,7 +99,7 @@ pub(crate) enum Request {
     Delete {
         name: String,
     },
-    /// Everything there is, at one moment.
+    /// Reads all limits and leases, at one moment.
     Look,
 }
 
@@ -114,7 +114,7 @@ impl Request {
         }
     }
 
-    /// For whom it takes tags, if it does.
+    /// The run that it takes tags for, if it does.
     pub(crate) fn run(&self) -> Option<u64> {
         match self {
             Self::Take { run, .. } => Some(*run),
@@ -122,7 +122,7 @@ impl Request {
         }
     }
 
-    /// What it wants slots of, if it does, and how many of each.
+    /// The limits that it wants slots of, if it does, and how many of each.
     pub(crate) fn wants(&self) -> Option<(&[String], u64)> {
         match self {
             Self::Acquire { names, slots, .. } => Some((names, *slots)),
@@ -136,23 +136,23 @@ impl Request {
 /// What the server answers.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reply {
-    /// Slots are held; on which of the limits named, and under which lease if there is one.
+    /// Slots were granted: the lease, if there is one, and the limits that have them.
     Granted { at: i64, lease: Option<Granted>, names: Vec<String> },
-    /// No room.
+    /// Too few slots are free.
     Refused { at: i64 },
-    /// Never possible as asked.
+    /// The request is not possible as it is.
     Rejected { at: i64 },
     /// A lease lives until its new deadline.
     Renewed { at: i64, deadline: Option<i64> },
-    /// A lease is not there.
+    /// A lease does not exist.
     Gone { at: i64, how: Option<Gone> },
-    /// Done; a release or a revocation too.
+    /// Done. A release or a revocation, too.
     Done { at: i64 },
     /// Not found, or the name is taken.
     No { at: i64 },
-    /// Everything there is.
+    /// All limits and their leases.
     Picture { at: i64, limits: Vec<Limit> },
-    /// Nothing was done; the server could not make it durable.
+    /// No outcome: the server could not make it durable, or is about to stop.
     Unavailable,
 }
 
@@ -181,7 +181,7 @@ pub(crate) struct Limit {
     pub(crate) leases: Vec<Lease>,
 }
 
-/// A lease in a picture, as far as it is on the limit.
+/// What a lease holds of a limit in a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lease {
     pub(crate) id: u64,

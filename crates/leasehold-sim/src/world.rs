@@ -1,5 +1,5 @@
-//! The world: time, the network, a server, and clients. Everything that happens follows from
-//! one seed.
+//! The world: time, the network, a server, and clients. One seed determines everything that
+//! happens.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,11 +14,11 @@ use crate::wire::{Connection, Reply, Request};
 
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
-/// When the world begins; nothing fails in its first two seconds.
+/// How long nothing fails at the start.
 const CALM: u64 = 2 * SECOND;
-/// Longer than any message is under way, and any lease lives.
+/// Longer than any message is in flight and any lease lives.
 const AFTERMATH: u64 = 60 * SECOND;
-/// How long a client waits for a reply before it asks again.
+/// How long a client waits for a reply before it retries.
 const PATIENCE: u64 = SECOND;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ enum Event {
     Arrive {
         connection: Connection,
     },
-    /// The server comes to know that a client has hung up.
+    /// The server notices that a client has hung up.
     HangUp {
         connection: Connection,
     },
@@ -36,7 +36,7 @@ enum Event {
         exchange: usize,
         answer: usize,
     },
-    /// A client has waited long enough for a reply.
+    /// A client's timeout ends.
     Timeout {
         exchange: usize,
         tries_left: u32,
@@ -44,7 +44,7 @@ enum Event {
     Wake {
         client: usize,
     },
-    /// The commit that was begun in this life of the server ends.
+    /// The commit that began in this life of the server ends.
     Committed {
         life: u64,
     },
@@ -55,7 +55,7 @@ enum Event {
     Crash,
     PowerOff {
         life: u64,
-        /// The server has ended by itself before.
+        /// Whether the server closes its journal first.
         is_clean: bool,
     },
     StepClock,
@@ -70,12 +70,12 @@ struct Seat {
     is_alive: bool,
 }
 
-/// What a client does about an exchange.
+/// The client's side of an exchange.
 #[derive(Clone, Copy)]
 struct Call {
     client: usize,
     manners: Manners,
-    /// It no longer waits for a reply.
+    /// The client no longer waits for a reply.
     is_over: bool,
     /// When the last copy reaches the server.
     arrives: u64,
@@ -91,12 +91,12 @@ pub(crate) struct World {
     events_made: u64,
     server: Server,
     life: u64,
-    /// When the server looks at its deadlines next.
+    /// When the next tick is scheduled.
     tick_at: u64,
-    /// The end of the commit that is under way is scheduled.
+    /// The end of the running commit is scheduled.
     is_committing: bool,
     seats: Vec<Seat>,
-    /// Of each exchange.
+    /// By exchange.
     calls: Vec<Call>,
     history: History,
     is_faulty: bool,
@@ -109,8 +109,8 @@ impl World {
             rng: Rng::with_seed(seed),
             now: 0,
             wall_ahead: match sabotage {
-                // So late that tokens do not go on from the clock: those in the journal count
-                // alone.
+                // After 2112, a start does not raise fences to the clock: only those in the journal
+                // count.
                 Some(Sabotage::ReuseFences) => 1 << 53,
                 _ => 1_800_000_000 * 1_000_000,
             },
@@ -131,8 +131,8 @@ impl World {
         world
     }
 
-    /// Lets so many events happen, then ends all clients and faults, and waits for what is
-    /// left of them to come to its end. Answers what was observed.
+    /// Runs so many events, stops all clients and faults, and lets what they left behind expire.
+    /// Returns the history and the trace.
     pub(crate) fn run(mut self, steps: u64) -> (History, Vec<(u64, String)>) {
         self.run_until(CALM);
         for client in clients::crowd(&mut self.rng) {
@@ -215,7 +215,7 @@ impl World {
         }
         if self.server.is_running() {
             if self.rng.u8(0..4) == 0 {
-                self.say(|| "the server is told to stop".to_owned());
+                self.say(|| "the server is asked to stop".to_owned());
                 self.server.receive(Message::Drain);
                 self.work();
                 let grace = self.rng.u64(MILLISECOND..300 * MILLISECOND);
@@ -231,7 +231,7 @@ impl World {
     fn power_off(&mut self, is_clean: bool) {
         if is_clean {
             if self.server.is_writing() {
-                // It ends when its last commit has.
+                // The server ends after its last commit.
                 self.schedule(MILLISECOND, Event::PowerOff { life: self.life, is_clean });
                 return;
             }
@@ -283,13 +283,13 @@ impl World {
         self.schedule(wait, event);
     }
 
-    /// Lets the server do what it can.
+    /// Lets the server take in its mailbox.
     fn work(&mut self) {
         let replies = self.server.work(self.moment());
         self.serve(replies);
     }
 
-    /// Answers, and sees to it that a commit that was begun ends, or that the server wakes up.
+    /// Sends the replies, and schedules the end of a running commit or the next tick.
     fn serve(&mut self, replies: Replies) {
         if !replies.is_empty() {
             self.say(|| format!("{} replies leave", replies.len()));
@@ -319,7 +319,8 @@ impl World {
     // The network.
 
     fn send(&mut self, exchange: usize) {
-        // A request that waits has a connection of its own, which nobody doubles.
+        // The network duplicates no request that waits without a key: it has a connection of its
+        // own.
         let is_doubled = self.calls[exchange].manners.is_doubled && self.is_lucky(30);
         for _ in 0..if is_doubled { 2 } else { 1 } {
             let Some(known) = self.history.exchanges.get_mut(exchange) else { return };
@@ -391,12 +392,12 @@ impl World {
         }
     }
 
-    /// One in so many times, while there are faults.
+    /// True once in so many times while there are faults, otherwise never.
     fn is_lucky(&mut self, one_in: u32) -> bool {
         self.is_faulty && self.rng.u32(0..one_in) == 0
     }
 
-    /// A copy of a request can have no effect after now.
+    /// Records that one more copy of a request can have no effect after now.
     fn quiet(&mut self, exchange: usize) {
         if let Some(exchange) = self.history.exchanges.get_mut(exchange) {
             exchange.quiet = self.now;
@@ -450,8 +451,8 @@ impl World {
         let answer = &mut self.history.exchanges[exchange].replies[answer];
         answer.is_received = self.seats[client].is_alive && !is_over;
         let reply = answer.reply.clone();
-        self.say(|| format!("client {client} hears ({exchange}): {}", brief(&reply)));
-        // Nothing was done: the client asks again when its patience is at its end.
+        self.say(|| format!("client {client} receives ({exchange}): {}", brief(&reply)));
+        // `Unavailable` says that nothing was done: by default, a client retries after its timeout.
         let is_news = reply != Reply::Unavailable || manners.hears_unavailable;
         if self.seats[client].waits_for == Some(exchange) && is_news {
             self.turn(client, &Heard::Reply(&reply));
@@ -466,7 +467,7 @@ impl World {
         }
         if manners.hangs_up {
             let copy = self.history.exchanges[exchange].copies;
-            // It comes behind the request, on the same connection.
+            // The hang-up follows the request, on the same connection.
             let delay = self.delay().max(arrives.saturating_sub(self.now) + 1);
             self.schedule(delay, Event::HangUp { connection: Connection { exchange, copy } });
         }

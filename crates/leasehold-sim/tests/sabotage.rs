@@ -1,8 +1,8 @@
-//! The checkers bite: each way in which a server can be broken is found within a few seeds.
+//! The checkers find every sabotage of the server within a few seeds.
 
 use leasehold_sim::{Plan, STEPS, Sabotage, run};
 
-/// So many seeds find any of them.
+/// How many seeds are enough to find each of them.
 const SEEDS: u64 = 40;
 
 #[test]

@@ -1,5 +1,5 @@
-//! No grant exceeds a limit: what was granted, and what was certainly held then, is no more
-//! than the most that the limit may have had.
+//! No grant exceeds a limit: a grant and the slots that were certainly held at that time do not
+//! exceed the most slots that the limit may have had.
 
 use std::collections::HashSet;
 
@@ -53,7 +53,8 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
     }
 }
 
-/// Limits that drain, and those whose leases may not be on them.
+/// The limits without this check: those that drain, and those that were switched on or off or
+/// deleted.
 fn unchecked(history: &History) -> HashSet<&str> {
     let mut unchecked = shaky(history);
     for exchange in &history.exchanges {
@@ -64,7 +65,7 @@ fn unchecked(history: &History) -> HashSet<&str> {
     unchecked
 }
 
-/// The most slots that a limit may have had at some time between the two.
+/// The most slots that a limit may have had at any time from `from` to `to`.
 fn most_slots(history: &History, name: &str, from: u64, to: u64) -> u64 {
     let settings: Vec<_> = history
         .exchanges
@@ -93,8 +94,8 @@ fn most_slots(history: &History, name: &str, from: u64, to: u64) -> u64 {
         .unwrap_or(u64::MAX)
 }
 
-/// The slots without a lease that are certainly held, on a limit that no operator sets them
-/// of: those acknowledged before, less everything that may have been given back.
+/// The unleased slots that are certainly held: those acknowledged before, less all that may have
+/// been released. None once an operator may have set their number.
 pub(super) fn unleased(history: &History, name: &str, at: u64) -> u64 {
     let mut taken = 0;
     let mut given_back = 0;
@@ -120,8 +121,8 @@ pub(super) fn unleased(history: &History, name: &str, at: u64) -> u64 {
     taken.saturating_sub(given_back)
 }
 
-/// Slots that were granted without a lease: of which limit, how many, when, and when the
-/// reply left.
+/// The acknowledged grants without a lease, each with its limit, its slots, when it was made and
+/// when the reply left.
 fn increments<'a>(
     history: &'a History,
     exchange: &'a Exchange,

@@ -1,5 +1,5 @@
-//! Whatever reaches a server is answered in time, unless the server crashes, it waits for slots, or
-//! its client hangs up.
+//! Each request that reaches the server and cannot wait is answered in time, unless the server
+//! crashes.
 
 use super::Evidence;
 use super::line::ON_ITS_WAY;

@@ -1,5 +1,5 @@
-//! Fences rise: a lease that was asked for after another had been acknowledged has a greater
-//! fence, restarts or not.
+//! Fences rise: a lease that was requested after another was acknowledged has a greater fence,
+//! across restarts too. No two leases have the same fence.
 
 use super::Evidence;
 

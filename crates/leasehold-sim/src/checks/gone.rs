@@ -1,13 +1,13 @@
-//! Nobody holds slots who hung up before being granted them: neither is a grant sent to a
-//! client that has hung up, nor does its lease stay.
+//! A client that hung up before its grant holds no slots: the server sends it no grant, and its
+//! lease does not stay.
 
 use super::Evidence;
 use super::pictures::pictures;
 use crate::history::{Exchange, History};
 use crate::wire::{Reply, Request};
 
-/// After so long, a grant that nobody was there to hear of is given back: until then it may
-/// have been on its way to the disk.
+/// How long the server may take to undo a grant whose client hung up: the commit may still be
+/// running.
 const ON_ITS_WAY: u64 = 2_000_000;
 
 pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)) {
@@ -34,7 +34,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             continue;
         }
         for (asked, left, _, limits) in pictures(history) {
-            // Whoever begins anew does not know that the client is gone.
+            // A server that restarted does not know that the client hung up.
             let has_begun =
                 history.uptimes.iter().any(|up| exchange.sent < up.from && up.from <= left);
             let mut leases = limits.iter().flat_map(|limit| &limit.leases);
@@ -46,7 +46,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
     }
 }
 
-/// Whether a run has asked once more: then it has what was granted to it before.
+/// Whether the run asked again later. Then it holds what it was granted before.
 fn has_asked_again(history: &History, exchange: &Exchange) -> bool {
     let run = exchange.request.run();
     let later = history.exchanges.iter().filter(|other| other.sent > exchange.sent);

@@ -1,5 +1,5 @@
-//! A key never holds two leases: whoever asks again with the same key is told of the same
-//! lease, or that it has ended. What was given back is forgotten when the server starts anew.
+//! A key never holds two leases: a repeated request with the same key gets the same lease, or
+//! learns that it has ended. A restart may forget a lease that was released.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Nothing leaks: when all clients are long dead, no lease with a deadline is left, and of
-//! the others those alone whose runs never gave them back; after an operator's reset, nothing.
+//! Nothing leaks. After all clients have stopped, no lease with a deadline is left, and no lease
+//! that its run has released. After an operator's reset, no slot is taken.
 
 use super::Evidence;
 use super::pictures::pictures;
@@ -7,17 +7,17 @@ use crate::wire::Request;
 
 pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)) {
     let mut last: Vec<_> = pictures(evidence.history).collect();
-    // The janitor's two pictures are the last that anybody asked for.
+    // The last two pictures are the janitor's.
     last.sort_by_key(|(asked, ..)| *asked);
     let [.., (_, first_left, _, first), (_, second_left, _, second)] = last.as_slice() else {
-        report(0, "nobody could look at the end".to_owned());
+        report(0, "no picture was received at the end".to_owned());
         return;
     };
     for limit in *first {
         for lease in &limit.leases {
             if lease.deadline.is_some() {
                 let what = format!("lease {} is left on {}", lease.id, limit.name);
-                report(*first_left, format!("{what} when everybody is long dead"));
+                report(*first_left, format!("{what} after all clients stopped"));
             }
             if lease.run.is_some_and(|run| has_given_back(evidence, run, &limit.name)) {
                 let what = format!("run {:?} is left on {}", lease.run, limit.name);
@@ -33,7 +33,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
     }
 }
 
-/// Whether a run's last word on a tag was that it gives it back, and that was acknowledged.
+/// Whether a run's last request about a tag was an acknowledged release.
 fn has_given_back(evidence: &Evidence<'_>, run: u64, tag: &String) -> bool {
     let exchanges = &evidence.history.exchanges;
     let taken = exchanges.iter().filter_map(|exchange| match &exchange.request {

@@ -1,41 +1,40 @@
-//! The lives of the leases that were acknowledged: from when until when each is certain to
-//! hold its slots, whatever else went on.
+//! The lives of acknowledged leases: from when until when each certainly holds its slots.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::history::{Exchange, History};
 use crate::wire::{Granted, Reply, Request};
 
-/// A lease that its holder knows of.
+/// A lease whose grant its holder received.
 #[derive(Clone, Debug)]
 pub(super) struct Life {
     pub(super) lease: u64,
     pub(super) fence: u64,
-    /// Whether no other lease can have its id: its request was sent once.
+    /// Whether no other lease can have its id: its request was sent once, without a key.
     pub(super) is_only: bool,
     pub(super) run: Option<u64>,
     pub(super) names: Vec<String>,
     pub(super) slots: u64,
-    /// When its holder asked for it first.
+    /// When its holder first asked for it.
     pub(super) asked: u64,
-    /// When it was granted, if that is known; else when the grant left.
+    /// When it was granted. If that is unknown, when the grant left.
     pub(super) granted: u64,
-    /// When it was granted, if that is known; else when it was asked for.
+    /// When it was granted. If that is unknown, when it was requested.
     granted_after: u64,
-    /// When the first grant left that its holder received.
+    /// When the earliest grant that its holder received left the server.
     pub(super) acknowledged: u64,
-    /// Nothing but its deadline ends it before this time: nobody had asked for it.
+    /// Before this time, only its deadline can end it: no other request to end it was sent.
     pub(super) untouched_until: u64,
-    /// The same, leaving aside what its own holder asked.
+    /// The same, without counting its holder's own requests.
     pub(super) untouched_by_others_until: u64,
-    /// Until when it was promised to live, all downtimes included.
+    /// Its promised deadline, extended by all downtimes.
     pub(super) promised_until: u64,
-    /// When an acknowledged release left.
+    /// When the acknowledgement of its release left.
     pub(super) released: Option<u64>,
 }
 
 impl Life {
-    /// Whether it holds its slots at this time beyond doubt.
+    /// Whether it certainly holds its slots at this time.
     pub(super) fn is_certain_at(&self, time: u64) -> bool {
         self.granted < time && time < self.untouched_until && time < self.promised_until
     }
@@ -64,7 +63,7 @@ pub(super) fn lives(history: &History) -> Vec<Life> {
     lives
 }
 
-/// The names that no check may rely on: limits that were switched off or deleted.
+/// The limits that no check may rely on: those that were switched on or off or deleted.
 pub(super) fn shaky(history: &History) -> HashSet<&str> {
     let requests = history.exchanges.iter().map(|exchange| &exchange.request);
     requests
@@ -87,7 +86,7 @@ fn by_lease(history: &History) -> HashMap<u64, Vec<&Exchange>> {
     by_lease
 }
 
-/// When each lease was asked for first: with an idempotency key, that is more than once.
+/// When each lease was first requested. With an idempotency key, it may be requested again.
 fn first_asked(history: &History) -> HashMap<u64, u64> {
     let mut asked = HashMap::new();
     for exchange in &history.exchanges {
@@ -98,8 +97,8 @@ fn first_asked(history: &History) -> HashMap<u64, u64> {
     asked
 }
 
-/// Whether a run may have been granted tags when it asked before: then its new lease is on the
-/// others alone, and nobody can tell on which.
+/// Whether an earlier request of the run may have been granted. Then its new lease is only on the
+/// tags that it did not have, and the history does not show which.
 fn may_hold_some(history: &History, exchange: &Exchange) -> bool {
     let Some(run) = exchange.request.run() else { return false };
     let nothing = |reply: &Reply| matches!(reply, Reply::Refused { .. } | Reply::Unavailable);
@@ -110,8 +109,8 @@ fn may_hold_some(history: &History, exchange: &Exchange) -> bool {
     })
 }
 
-/// A late copy of a request may make a second lease under the same id, after the first has
-/// ended: each fence is a life of its own.
+/// Begins a life for each fence in the replies to an exchange. A late copy of a request may create
+/// a second lease under the same id, after the first has ended.
 fn begin(
     history: &History,
     exchange: &Exchange,
@@ -138,7 +137,7 @@ fn begin(
             life.promised_until = life.promised_until.max(promised);
             continue;
         }
-        // A reply to a later copy tells a deadline that may have moved since the grant.
+        // A reply to a later copy contains a deadline that may have moved since the grant.
         let has_key = exchange.request.patience().is_some_and(|patience| patience.has_key);
         let is_only = exchange.copies == 1 && !has_key;
         let asked = first_asked.get(&lease).copied().unwrap_or(exchange.sent);
@@ -162,7 +161,7 @@ fn begin(
     }
 }
 
-/// A renewal that was acknowledged moves the deadline of the lease that lived then.
+/// An acknowledged renewal moves the deadline of the lease that lived at that time.
 fn hear_renewals(history: &History, life: &mut Life, of_holder: &[&Exchange]) {
     let renewals = of_holder.iter().filter(|e| matches!(e.request, Request::Renew { .. }));
     let mut renewals: Vec<_> = renewals
@@ -195,7 +194,7 @@ fn hear_releases(life: &mut Life, of_holder: &[&Exchange]) {
     }
 }
 
-/// What operators and later requests of a run may have done to a lease.
+/// Records what operators and later requests of a run may have done to a lease.
 fn hear_others(life: &mut Life, exchange: &Exchange) {
     let has = |name: &String| life.names.contains(name);
     let is_holders = matches!(exchange.request, Request::Drop { .. });

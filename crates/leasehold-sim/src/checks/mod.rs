@@ -1,5 +1,5 @@
-//! Checkers: they know what was observed on the wire and what was promised, and share no
-//! code with the engine.
+//! The checkers: they know what was observed and what was promised, and share no code with the
+//! engine.
 
 mod admission;
 mod answers;
@@ -20,18 +20,18 @@ use crate::history::History;
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// When it showed.
+    /// When it became visible.
     pub(crate) at: u64,
     pub(crate) what: String,
 }
 
-/// What is known of a run: what was observed, and the lives of leases that follow from it.
+/// What is known of a run: its history, and the lives of the leases in it.
 struct Evidence<'a> {
     history: &'a History,
     lives: Vec<Life>,
 }
 
-/// Every broken promise, the first that showed first.
+/// Every broken promise, sorted by when it became visible.
 pub(crate) fn violations(history: &History) -> Vec<Violation> {
     let evidence = Evidence { history, lives: lives(history) };
     let mut violations = Vec::new();

@@ -1,4 +1,4 @@
-//! A journal that failed is left alone for half a second, unless a request wants a change.
+//! The server leaves a failed journal alone for half a second, unless a request wants a change.
 
 use super::Evidence;
 use crate::server::PAUSE;

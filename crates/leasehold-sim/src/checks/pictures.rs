@@ -1,4 +1,4 @@
-//! Every picture of the whole is consistent in itself and with what was acknowledged.
+//! Every picture of all limits and leases is consistent in itself and with what was acknowledged.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             let mut wrong = |what: String| report(left, format!("{}: {what}", limit.name));
             adds_up(limit, at, &mut wrong);
             for lease in &limit.leases {
-                // A downtime gives back the time that it took, and no more.
+                // A downtime extends a deadline by its own length, and no more.
                 let left = lease.deadline.map_or(0, |deadline| deadline - at);
                 if left > longest.get(&lease.id).copied().unwrap_or(0) {
                     wrong(format!("lease {} has {left} µs left, more than it asked", lease.id));
@@ -57,7 +57,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
     }
 }
 
-/// Everything taken is in a lease or without one, and no lease is there past its deadline.
+/// All taken slots are leased or unleased, and no lease exists past its deadline.
 fn adds_up(limit: &Limit, at: i64, wrong: &mut dyn FnMut(String)) {
     let leased: u64 = limit.leases.iter().map(|lease| lease.slots).sum();
     let sum = leased + limit.unleased;
@@ -71,7 +71,7 @@ fn adds_up(limit: &Limit, at: i64, wrong: &mut dyn FnMut(String)) {
     }
 }
 
-/// The longest time that was ever asked for each lease.
+/// The longest time that was ever requested for each lease.
 fn longest_ttls(history: &History) -> HashMap<u64, i64> {
     let mut longest = HashMap::new();
     for exchange in &history.exchanges {
@@ -85,8 +85,8 @@ fn longest_ttls(history: &History) -> HashMap<u64, i64> {
     longest
 }
 
-/// All pictures: when each was asked for, when it left, what the server's clock showed, and
-/// the limits.
+/// All received pictures: when each was requested, when it left, what the server's clock showed,
+/// and the limits.
 pub(super) fn pictures(history: &History) -> impl Iterator<Item = (u64, u64, i64, &[Limit])> {
     history.exchanges.iter().flat_map(|exchange| {
         exchange.received().filter_map(|answer| match &answer.reply {
@@ -98,8 +98,8 @@ pub(super) fn pictures(history: &History) -> impl Iterator<Item = (u64, u64, i64
     })
 }
 
-/// How many slots may have been taken without a lease at all: by those who asked for some, or by
-/// an operator's reset. An edit takes none, whatever number it sends.
+/// How many unleased slots requests and an operator's resets may ever have taken. An edit takes
+/// none, whatever number it sends.
 fn taken_until(history: &History, name: &str, to: u64) -> u64 {
     let requests = history.exchanges.iter().filter(|exchange| exchange.sent <= to);
     requests
@@ -111,7 +111,7 @@ fn taken_until(history: &History, name: &str, to: u64) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
-/// What may have been given back between the two times.
+/// How many unleased slots may have been released between the two times.
 fn given_back_until(history: &History, name: &str, from: u64, to: u64) -> u64 {
     let requests = history.exchanges.iter().filter(|e| e.sent > from && e.sent <= to);
     requests

@@ -1,5 +1,4 @@
-//! A lease that was acknowledged is there, crash or no crash, until its deadline or until
-//! somebody asks for its end.
+//! An acknowledged lease exists until its deadline or until a request ends it, across crashes too.
 
 use super::Evidence;
 use crate::wire::{Reply, Request};
@@ -18,7 +17,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             };
             let at = evidence.history.when(at, answer.left);
             for life in lives().filter(|life| at < life.promised_until) {
-                // A second copy of a release may find the work of the first.
+                // A second copy of a release may find that the first has ended the lease.
                 let is_first_release = is_release && exchange.copies == 1;
                 let is_untouched = at < life.untouched_until
                     || (is_first_release && at < life.untouched_by_others_until);

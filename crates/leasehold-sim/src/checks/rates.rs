@@ -1,5 +1,5 @@
-//! A rate limit grants no more in any window than its burst and what drains in it; and when
-//! nobody has used it for as long as its burst takes to drain, it refuses nobody.
+//! A rate limit grants in any window no more than its burst and what drains meanwhile. If no
+//! request used it for as long as its burst takes to drain, it refuses none.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::Evidence;
 use crate::history::{Answer, Exchange};
 use crate::wire::{Reply, Request};
 
-/// Microseconds times nanos per second, in a slot.
+/// One slot, in microseconds times nanos per second.
 const SLOT: i128 = 1_000_000_000_000_000;
 
 pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)) {
@@ -52,7 +52,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
     }
 }
 
-/// Reports refusals with no grant within the `span` before them that could explain them.
+/// Reports refusals that no grant within the `span` before them can explain.
 fn unexplained_refusals(
     evidence: &Evidence<'_>,
     name: &str,
@@ -75,7 +75,7 @@ fn unexplained_refusals(
         };
         let at = history.when(at, answer.left);
         let from = at.saturating_sub(span + 1);
-        // The server's clock has not run evenly since a restart.
+        // Across a restart, the server's clock does not run evenly.
         let is_even = history.uptimes.iter().all(|uptime| uptime.from > at || uptime.from < from);
         let may_have_taken = |other: &&&Exchange| {
             let is_refused = |answer: &Answer| {
@@ -86,7 +86,7 @@ fn unexplained_refusals(
         };
         if is_even && !attempts.iter().any(|other| may_have_taken(&other)) {
             let what = format!("{name} refused request {:?}", exchange.request);
-            report(answer.left, format!("{what}, and nobody had used it for {span} µs"));
+            report(answer.left, format!("{what}, though unused for {span} µs"));
         }
     }
 }

@@ -5,11 +5,11 @@ use fastrand::Rng;
 use super::{Client, Heard, Manners, SECOND, Turn, one_of};
 use crate::wire::{Patience, Reply, Request};
 
-/// How often a client asks before it gives up.
+/// How often a client sends a request before it gives up.
 const TRIES: u32 = 4;
 
-/// Takes a lease, renews it at three quarters of its time, and gives it back; or crashes, or
-/// sleeps longer than its lease lives and comes back as if nothing had happened.
+/// Takes a lease, renews it after three quarters of its time, and releases it. Sometimes it
+/// crashes. Sometimes it sleeps longer than its lease lives and goes on as if nothing had happened.
 pub(crate) struct Renewing {
     nth: u64,
     leases_made: u64,
@@ -59,14 +59,14 @@ impl Renewing {
     fn hold(&mut self, renewals_left: u32, rng: &mut Rng) -> Turn {
         self.state = State::Holding { renewals_left };
         match rng.u8(0..40) {
-            // A crash: a new process begins later, and knows nothing of this lease.
+            // A crash: later, a new process starts and does not know this lease.
             0 => {
                 self.state = State::Idle;
                 Turn::Sleep(rng.u64(0..5 * SECOND))
             }
             // A pause longer than the lease.
             1 => Turn::Sleep(self.ttl + rng.u64(0..5 * SECOND)),
-            // A last moment.
+            // A renewal at the last moment.
             2 => Turn::Sleep(self.ttl - rng.u64(0..20_000)),
             _ => Turn::Sleep(self.ttl / 4 * 3),
         }
@@ -96,7 +96,7 @@ impl Client for Renewing {
             (State::Renewing { renewals_left }, Heard::Reply(Reply::Renewed { .. })) => {
                 self.hold(*renewals_left, rng)
             }
-            // Gone, refused, released or silence: on to the next.
+            // Gone, refused, released or no reply: go on to the next lease.
             _ => {
                 self.state = State::Idle;
                 Turn::Sleep(rng.u64(1..SECOND))
@@ -105,7 +105,7 @@ impl Client for Renewing {
     }
 }
 
-/// A task run that takes tags and cannot renew; each time another run.
+/// Task runs, one after the other, that take tags and cannot renew.
 pub(crate) struct Tagged {
     nth: u64,
     polls: bool,
@@ -113,7 +113,7 @@ pub(crate) struct Tagged {
     run: u64,
     tags: Vec<String>,
     is_holding: bool,
-    /// Not granted, and it comes back as the same run.
+    /// It was not granted, and asks again as the same run.
     comes_back: bool,
 }
 
@@ -123,7 +123,7 @@ impl Tagged {
         Self { nth, polls, asks_made: 0, run: 0, tags: Vec::new(), is_holding, comes_back }
     }
 
-    /// One that polls, and is held open when it comes back.
+    /// One that polls: its first request is refused at once, and the next one waits.
     pub(crate) fn polling(nth: u64) -> Self {
         Self { polls: true, ..Self::new(nth) }
     }
@@ -154,7 +154,7 @@ impl Client for Tagged {
                 self.is_holding = false;
                 Turn::Call(Request::Drop { run: self.run, tags: self.tags.clone() }, TRIES)
             }
-            // One in fifteen runs ends without giving anything back.
+            // One in fifteen runs ends without releasing its tags.
             Heard::Awake => {
                 self.is_holding = false;
                 self.ask(rng)
@@ -168,18 +168,20 @@ impl Client for Tagged {
     }
 }
 
-/// Takes slots without a lease. Asks once: a second time could take or free another slot.
+/// Takes slots without a lease. It sends each request once: a retry could take or free another
+/// slot.
 #[derive(Default)]
 pub(crate) struct Anonymous {
-    /// Who it is, if it polls.
+    /// Its id, if it polls.
     caller: Option<u64>,
     name: &'static str,
     slots: u64,
 }
 
 impl Anonymous {
-    /// One that polls, and is held open when it comes back. What it loses sight of on a limit
-    /// that drains does not stand in the way of others for long.
+    /// One that polls: its first request is refused at once, and the next one waits. It mostly
+    /// takes slots of a limit that drains, so that a slot whose grant was lost blocks others only
+    /// for a short time.
     pub(crate) fn polling(nth: u64) -> Self {
         Self { caller: Some(nth), ..Self::default() }
     }
@@ -219,7 +221,7 @@ fn patience_of_polling(caller: u64, rng: &mut Rng) -> Patience {
     Patience { wait, priority: 0, caller, has_key: false, insists: false }
 }
 
-/// On a connection that is held open if the request waits, else as often as it takes.
+/// Sends a request that waits on an open connection, and retries any other up to `tries` times.
 fn ask_or_wait(request: Request, tries: u32, rng: &mut Rng) -> Turn {
     match request.patience() {
         Some(patience) => Turn::Wait(request, Manners::waiting(patience.wait, rng)),

@@ -1,4 +1,4 @@
-//! Clients: little automata that ask, hear, sleep, and sometimes fail.
+//! Clients: small state machines that send requests, receive replies, sleep, and sometimes fail.
 
 mod holders;
 mod operators;
@@ -11,44 +11,44 @@ use crate::wire::{Reply, Request};
 
 pub(crate) const SECOND: u64 = 1_000_000;
 
-/// What a client gets to know.
+/// What starts a client's turn.
 pub(crate) enum Heard<'a> {
-    /// It has slept enough.
+    /// Its sleep is over.
     Awake,
-    /// The reply to what it asked.
+    /// The reply to its request.
     Reply(&'a Reply),
-    /// There was no reply, however often it asked.
+    /// None of its tries got a reply.
     Silence,
 }
 
-/// What a client does.
+/// What a client does in a turn.
 pub(crate) enum Turn {
-    /// Asks, so many times until there is a reply.
+    /// Sends a request, at most so many times, until a reply comes.
     Call(Request, u32),
-    /// Asks for something that may take its time.
+    /// Sends a request that may wait.
     Wait(Request, Manners),
     Sleep(u64),
-    /// Never does anything again, and gives nothing back.
+    /// Stops for good, and releases nothing.
     Die,
 }
 
-/// How a client treats a request of its own.
+/// How a client sends a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manners {
-    /// How often it asks until there is a reply.
+    /// How often it sends the request at most.
     pub(crate) tries: u32,
     /// How long it waits for a reply each time.
     pub(crate) timeout: u64,
-    /// Whether the server comes to know that it no longer waits.
+    /// Whether the server notices that it no longer waits.
     pub(crate) hangs_up: bool,
-    /// Whether the network may double the request.
+    /// Whether the network may duplicate the request.
     pub(crate) is_doubled: bool,
-    /// Whether it wants to hear that nothing was done; else it asks again after a while.
+    /// Whether it acts on `Unavailable`. If not, it retries after its timeout.
     pub(crate) hears_unavailable: bool,
 }
 
 impl Manners {
-    /// Those of a client on a connection that is held open.
+    /// For a request that waits on an open connection.
     pub(crate) fn waiting(wait: u64, rng: &mut Rng) -> Self {
         Self {
             tries: 1,
@@ -59,7 +59,7 @@ impl Manners {
         }
     }
 
-    /// Those of a client that asks again, on connections that nobody watches.
+    /// For a request that the client retries, on connections that the server does not watch.
     pub(crate) fn asking(tries: u32, timeout: u64) -> Self {
         Self { tries, timeout, hangs_up: false, is_doubled: true, hears_unavailable: false }
     }
@@ -69,7 +69,7 @@ pub(crate) trait Client {
     fn turn(&mut self, heard: &Heard<'_>, rng: &mut Rng) -> Turn;
 }
 
-/// A limit that the founder makes.
+/// A limit that the founder creates.
 pub(crate) struct Founded {
     pub(crate) name: &'static str,
     pub(crate) slots: u64,
@@ -85,24 +85,24 @@ pub(crate) const LIMITS: [Founded; 12] = [
     plain("lock", 1),
     plain("three", 3),
     plain("five", 5),
-    // Shared by leases and slots without one.
+    // Shared by leases and unleased slots.
     plain("shared", 4),
     plain("tag:one", 1),
     plain("tag:two", 2),
     // Resized and reset by an operator.
     plain("sized", 3),
-    // Switched on and off, deleted and made again.
+    // Switched on and off, deleted and created again.
     plain("shaky", 3),
     Founded { name: "rate", slots: 3, nanos_per_second: 5_000_000_000 },
     // Drains, and is held by leases.
     Founded { name: "mixed", slots: 6, nanos_per_second: 700_000_000 },
-    // Drains while many wait for it.
+    // Drains while many requests wait for it.
     Founded { name: "paced", slots: 2, nanos_per_second: 3_000_000_000 },
-    // Never idle while there is a rush.
+    // Never idle while the rushing clients run.
     plain("busy", 4),
 ];
 
-/// Everybody who uses the limits.
+/// All clients that use the limits.
 pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
     let mut crowd: Vec<Box<dyn Client>> = Vec::new();
     for nth in 0..12 {
@@ -120,7 +120,8 @@ pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
     for nth in 0..8 {
         crowd.push(Box::new(waiters::Waiter::new(200 + nth)));
     }
-    // Often enough for each way of starving somebody to be seen; they need most of the events.
+    // One seed in five is enough to find each way of starving a waiter. These clients use most of
+    // the events.
     if rng.u8(0..5) == 0 {
         for nth in 0..8 {
             crowd.push(Box::new(waiters::Waiter::rushing(300 + nth)));

@@ -1,4 +1,4 @@
-//! Clients that make, change, reset and delete limits, and those that only look.
+//! Clients that create, change, reset and delete limits, and clients that only read.
 
 use fastrand::Rng;
 
@@ -7,7 +7,7 @@ use crate::wire::{Reply, Request};
 
 const TRIES: u32 = 5;
 
-/// Makes all limits, once.
+/// Creates all limits, once.
 #[derive(Default)]
 pub(crate) struct Founder {
     made: usize,
@@ -31,9 +31,9 @@ impl Client for Founder {
     }
 }
 
-/// Does what operators do, to the limits that are there for it.
+/// Does what operators do, to the limits that are meant for it.
 pub(crate) struct Operator {
-    /// Whether it also takes leases and tags away from their holders.
+    /// Whether it also revokes leases and resets limits and tags.
     is_rough: bool,
     limits_made: u64,
     leases: Vec<u64>,
@@ -82,7 +82,7 @@ impl Operator {
             },
             10 => Request::Reset { name: "mixed".to_owned(), slots: rng.u64(0..4) },
             _ => {
-                // The ids are beyond those of all other holders.
+                // These ids are greater than those of all other holders.
                 self.limits_made += 1;
                 let run = 1_000_000_000 + self.limits_made;
                 let holders = if rng.bool() { vec![(run, run)] } else { Vec::new() };
@@ -111,7 +111,7 @@ impl Client for Operator {
     }
 }
 
-/// Looks, now and then.
+/// Reads everything, now and then.
 pub(crate) struct Onlooker;
 
 impl Client for Onlooker {
@@ -123,8 +123,8 @@ impl Client for Onlooker {
     }
 }
 
-/// Comes when everybody else is gone: looks, frees by hand what only a hand can free, and
-/// looks again.
+/// Runs after all other clients have stopped: reads everything, resets every limit and tag, and
+/// reads everything again.
 #[derive(Default)]
 pub(crate) struct Janitor {
     turns: usize,

@@ -1,5 +1,5 @@
-//! Clients that wait for slots: patiently or not, with a request that is held open, by polling,
-//! or with an idempotency key; and that hang up, or crash, while they do.
+//! Clients that wait for slots: for a short or a long time, on an open connection, by polling, or
+//! with an idempotency key. Some hang up or crash while they wait.
 
 use fastrand::Rng;
 
@@ -7,30 +7,30 @@ use super::{Client, Heard, Manners, SECOND, Turn, one_of};
 use crate::wire::{Patience, Reply, Request};
 
 const MILLISECOND: u64 = 1_000;
-/// How long a connection is kept open beyond the wait that was asked for.
+/// How long a client keeps its connection open beyond the wait that it requested.
 const MARGIN: u64 = SECOND;
-/// The same for those who rush: whatever is lost must not hold them up for long.
+/// The same for rushing clients: a lost message must not delay them for long.
 const MARGIN_IN_A_RUSH: u64 = 20 * MILLISECOND;
 
-/// Waits for slots, holds them for a while, and gives them back.
+/// Waits for slots, holds them for a while, and releases them.
 pub(crate) struct Waiter {
     nth: u64,
     leases_made: u64,
     kind: Kind,
-    /// What it asks for until it has it.
+    /// What it asks for until it is granted or gives up.
     wish: Option<Wish>,
     state: State,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Everything that one can ask for.
+    /// Every kind of request.
     Any,
     /// One slot, briefly, again and again.
     Rushing,
-    /// All the slots that the rushing ones use.
+    /// All the slots that the rushing clients use.
     Starving,
-    /// The same, going away and coming back to its place.
+    /// The same by polling: it is refused, and comes back to its place.
     Polling,
 }
 
@@ -40,7 +40,7 @@ struct Wish {
     slots: u64,
     ttl: u64,
     patience: Patience,
-    /// Whether it was asked for before, and what became of that is not known.
+    /// Whether it was requested before. With a key, it is then requested under the same lease.
     is_open: bool,
 }
 
@@ -88,8 +88,8 @@ impl Waiter {
         self.state = State::Waiting;
         let Wish { names, slots, ttl, patience, .. } = wish.clone();
         let manners = match rng.u8(0..6) {
-            // It loses its patience early, perhaps when its grant is on its way to the disk, and
-            // hangs up, or its machine dies.
+            // The client gives up early, perhaps while its grant is on its way to the disk. It
+            // hangs up, or its machine dies and the server notices nothing.
             nth @ (0 | 1) if self.kind == Kind::Any => Manners {
                 tries: 1,
                 timeout: match nth {
@@ -153,7 +153,7 @@ impl Waiter {
         Wish {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             slots,
-            // What a lost reply leaves behind is not to end a rush.
+            // Short, because a lease whose grant was lost must not end the rush.
             ttl: match self.kind {
                 Kind::Rushing => rng.u64(50 * MILLISECOND..200 * MILLISECOND),
                 _ => rng.u64(2 * SECOND..6 * SECOND),
@@ -163,7 +163,7 @@ impl Waiter {
         }
     }
 
-    /// Granted: holds on, or crashes and is never heard of again under this lease.
+    /// Granted: holds the lease, or crashes and abandons it.
     fn hold(&mut self, rng: &mut Rng) -> Turn {
         self.wish = None;
         self.state = State::Holding;
@@ -177,7 +177,7 @@ impl Waiter {
         }
     }
 
-    /// Not granted: comes back for the same, or wants something else.
+    /// Not granted: asks for the same again, or for something else.
     fn go_on(&mut self, is_same: bool, rng: &mut Rng) -> Turn {
         self.state = State::Idle;
         match &mut self.wish {
@@ -200,7 +200,7 @@ impl Client for Waiter {
                 let comes_back = self.kind == Kind::Polling || rng.u8(0..8) > 0;
                 self.go_on(comes_back, rng)
             }
-            // What has become of it is not known: a key asks once more for the same.
+            // The outcome is unknown: ask for the same again, with the key if there is one.
             (State::Waiting, Heard::Reply(Reply::Unavailable) | Heard::Silence) => {
                 self.go_on(true, rng)
             }

@@ -1,4 +1,4 @@
-//! What reaches a server, what leaves it, and what was seen of it.
+//! What reaches a server, what leaves it, and what an observer records of it.
 
 use leasehold_engine::Command;
 
@@ -6,17 +6,17 @@ use crate::history::Attempt;
 use crate::scene::Scene;
 use crate::wire::{Connection, Reply, Request};
 
-/// What time it is.
+/// A point in time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// Of the world, which no clock shows.
+    /// The world's time, which no clock shows.
     pub(crate) now: u64,
     /// What the wall clock of the server's machine shows.
     pub(crate) wall: i64,
 }
 
-/// Replies on their way out, each with the connection that it belongs to. `None`: there will
-/// be none, for its client has hung up.
+/// Replies that leave the server, each with its connection. `None`: the client has hung up and gets
+/// none.
 pub(crate) type Replies = Vec<(Connection, Option<Reply>)>;
 
 /// What reaches the server.
@@ -24,13 +24,13 @@ pub(crate) type Replies = Vec<(Connection, Option<Reply>)>;
 pub(crate) enum Message {
     Request(Connection, Request),
     HangUp(Connection),
-    /// Gives back a grant whose client has hung up.
+    /// Undoes a grant whose client has hung up.
     Undo(Command),
     /// The server is about to stop.
     Drain,
 }
 
-/// What an onlooker saw, by all servers on this disk.
+/// What an observer recorded over all lives of the server.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) scenes: Vec<Scene>,

@@ -1,4 +1,4 @@
-//! A server that runs: the desk, what has reached it, and what was seen of it.
+//! A running server: the desk, its mailbox, and what an observer records of it.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,14 +19,14 @@ pub(super) struct Running {
     pub(super) uptime: Uptime,
     pub(super) mailbox: VecDeque<Message>,
     pub(super) line: Line,
-    /// The limits in a picture whose leases are not there yet. `None`: they are not available.
+    /// The limits of a picture whose leases are not read yet. `None`: they are unavailable.
     pub(super) pictures: HashMap<Connection, Option<Vec<LimitView>>>,
     pub(super) replies: Replies,
-    /// How much of what was stepped was seen.
+    /// How many of the desk's steps were recorded.
     pub(super) steps_seen: usize,
-    /// Since when nothing is written, on its clock.
+    /// Since when no commit runs, on its clock. After a failed commit, the end of the pause.
     pub(super) idle_since: Option<i64>,
-    /// Whether anything but a look was asked for since the journal failed, or it never did.
+    /// Whether a request wanted a change since the journal failed. True if it never failed.
     pub(super) wants_change: bool,
     pub(super) sabotage: Option<Sabotage>,
     pub(super) damage: Damage,
@@ -104,15 +104,15 @@ impl Running {
         let at = self.desk.ledger().now().as_micros();
         let place = in_line.and_then(|line| line.place);
         self.line.open.insert(connection, Open { request, at, place });
-        // What is not available is answered at once.
+        // A desk without a ledger answers at once.
         self.deliver(false);
         if is_available {
             self.look(What::Other, Some((connection, in_line)), &[], moment, seen);
         }
     }
 
-    /// Sees what became of a step: who was called, and what was answered to who asked, if it was a
-    /// request.
+    /// Records what a step did: the waiters that it answered, and its reply to the request that it
+    /// took in, if it took one in.
     pub(super) fn look(
         &mut self,
         what: What,
@@ -121,7 +121,7 @@ impl Running {
         moment: Moment,
         seen: &mut Seen,
     ) {
-        // A ledger that is ahead of the journal is not looked at, and nothing is stepped.
+        // While the ledger is ahead of the journal, nothing is stepped, and nothing is recorded.
         if self.desk.load_at().is_some() {
             return;
         }
@@ -157,7 +157,7 @@ impl Running {
         self.note(what, called, &names, moment, seen);
     }
 
-    /// What is seen of a request.
+    /// What is recorded of a request.
     fn asked(
         &mut self,
         connection: Connection,
@@ -206,7 +206,7 @@ impl Running {
         seen.scenes.push(Scene { now, clock, idle_since, what, called, boards });
     }
 
-    /// Begins a commit of what was stepped, or answers it.
+    /// Begins a commit of what was stepped, or delivers the answers if there is nothing to write.
     pub(super) fn settle(&mut self, disk: &mut Disk, moment: Moment, seen: &mut Seen) {
         let changes = self.desk.commit();
         let is_paused = self.idle_since.is_some_and(|idle| idle > self.clock(moment).as_micros());
@@ -246,8 +246,8 @@ impl Running {
         self.steps_seen = self.desk.stepped().len();
     }
 
-    /// Gives the answers that may be given, or says that there are none. A grant whose client has
-    /// hung up is given back.
+    /// Delivers the desk's answers, or `Unavailable` in their place if they are lost. Undoes each
+    /// grant whose client has hung up.
     pub(super) fn deliver(&mut self, are_lost: bool) {
         let answers: Vec<_> = self.desk.answers().collect();
         for (connection, answer) in answers {

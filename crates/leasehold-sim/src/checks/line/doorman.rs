@@ -1,4 +1,4 @@
-//! A naive doorman: one list of all who wait, looked through from the beginning each time.
+//! A naive doorman: one list of all waiters, searched from the beginning each time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -6,82 +6,83 @@ use super::fence_of;
 use crate::scene::{Board, Scene, What};
 use crate::wire::{Connection, Reply, Request};
 
-/// How long somebody who was sent away is expected back, as it is documented.
+/// How long slots stay reserved for a client that polls and was refused, as documented.
 const ABSENCE_MAX: i64 = 2_000_000;
-/// How often somebody is overtaken at the most, as it is documented.
+/// How often a waiter may be overtaken on one limit, as documented.
 const OVERTAKES_MAX: u64 = 64;
 const SLOT: u128 = 1_000_000_000_000_000;
 
-/// Who waits, and who came when.
+/// The waiters, and the order in which they came.
 #[derive(Default)]
 pub(super) struct Doorman {
     waiting: BTreeMap<u64, Waiter>,
-    /// The places of clients that poll and were told to come back.
+    /// The places of clients that poll and were refused.
     kept: HashMap<u64, Place>,
-    /// Those who were sent away to come back, and since when: what was kept for them may be still.
+    /// Clients that poll, and when they were refused: slots may still be reserved for them.
     away: Vec<(i64, Waiter)>,
     arrivals: u64,
-    /// How many grants there were on each limit.
+    /// The number of grants on each limit.
     grants: HashMap<u128, u64>,
-    /// Leases with a fence from here on are new.
+    /// A lease with this fence or a greater one is new.
     next_fence: u64,
     boards: Vec<Board>,
-    /// Whoever was let in for tags and may hold some of them.
+    /// The runs that were granted tags and may hold some of them.
     runs: HashSet<u64>,
     /// The server is about to stop.
     is_stopping: bool,
-    /// By when somebody has to look again, and what for.
+    /// When the server has to wake up at the latest, and why.
     pub(super) due: Option<(i64, String)>,
 }
 
-/// A place that somebody comes back to.
+/// A place that a client can come back to.
 pub(super) struct Place {
     number: u64,
-    /// What its `grants_before` were.
+    /// The `grants_before` of the waiter that had it.
     grants_before: HashMap<u128, u64>,
 }
 
 struct Waiter {
     connection: Connection,
-    /// In the order in which they came.
+    /// Rises in the order in which waiters came.
     number: u64,
     priority: i32,
     caller: Option<u64>,
     run: Option<u64>,
     insists: bool,
     names: Vec<String>,
-    /// The limits that had these names when it came; `None`: there was none.
+    /// The limits that had these names when it came. `None`: no limit had the name.
     limits: Vec<Option<u128>>,
     slots: u64,
     until: i64,
-    /// How often somebody who came later was let in before it, on each limit.
+    /// How many requests that came later were granted before it, on each limit.
     overtaken: HashMap<u128, u64>,
-    /// How many grants there had been on each limit when it came, or somebody who came later
-    /// than it and was there before: it can have been overtaken by no others.
+    /// The number of grants on each limit when it came, or when a waiter with a later number came
+    /// that was in the queue before it. Only later grants can have overtaken it.
     grants_before: HashMap<u128, u64>,
 }
 
-/// Who is let in.
+/// A request that is granted.
 struct Newcomer<'a> {
     number: u64,
     run: Option<u64>,
-    /// `None`: that of whoever it is compared with.
+    /// `None`: the same as that of the waiter it is compared with.
     priority: Option<i32>,
     limits: &'a [Option<u128>],
     slots: u64,
-    /// Whether its limits may have been kept for it.
+    /// Whether slots may have been reserved for it.
     may_reserve: bool,
 }
 
 impl Doorman {
-    /// Before an empty line, when the next lease will have this fence.
+    /// The server started with an empty queue. The next lease gets this fence.
     pub(super) fn begins_anew(&mut self, next_fence: u64) {
         let runs = std::mem::take(&mut self.runs);
         *self = Self { next_fence, runs, ..Self::default() };
     }
 
-    /// What was not durable is forgotten, and so is who waited. Places are kept, those of clients
-    /// that poll and waited too; how often their owners were overtaken is not.
+    /// The server loaded its ledger from the journal: changes that were not durable and all waiters
+    /// are gone. Places are kept, also those of waiters that poll. Their counts of overtakes are
+    /// not.
     pub(super) fn forgets(&mut self, next_fence: u64) {
         self.next_fence = next_fence;
         self.away.clear();
@@ -97,7 +98,7 @@ impl Doorman {
         }
     }
 
-    /// The server is about to stop: everybody who waits is sent away, and so is who comes now.
+    /// The server is about to stop: all waiters leave, and no later request waits.
     pub(super) fn stops(&mut self) {
         self.is_stopping = true;
         self.waiting.clear();
@@ -111,12 +112,12 @@ impl Doorman {
         self.waiting.values().map(|waiter| format!("request {}", waiter.connection.exchange))
     }
 
-    /// Somebody asks, and gets back the place that was kept for it, if one was.
+    /// Takes the place that was kept for the client of a request, if there is one.
     pub(super) fn claims(&mut self, request: &Request) -> Option<Place> {
         self.kept.remove(&request.patience()?.caller?)
     }
 
-    /// Somebody is put in line.
+    /// A request enters the queue.
     pub(super) fn joins(
         &mut self,
         (id, kept): (u64, Option<Place>),
@@ -131,7 +132,7 @@ impl Doorman {
         };
         let was_to_wait = patience.wait > 0 && (patience.caller.is_none() || kept.is_some());
         if !was_to_wait || self.is_stopping {
-            wrong(format!("request {} waits, and was not to", connection.exchange));
+            wrong(format!("request {} waits, and must not", connection.exchange));
         }
         let Place { number, mut grants_before } = kept.unwrap_or_else(|| self.arrives());
         self.away.retain(|(_, other)| other.number != number);
@@ -143,7 +144,7 @@ impl Doorman {
             let before = later.filter_map(|other| other.grants_before.get(limit).copied()).min();
             let own = before.map_or(own, |before| before.min(own));
             grants_before.insert(*limit, own);
-            // Who came earlier has been overtaken by all of them as well.
+            // The same grants may have overtaken each waiter that came earlier.
             for other in self.waiting.values_mut().filter(|other| other.number < number) {
                 if let Some(before) = other.grants_before.get_mut(limit) {
                     *before = own.min(*before);
@@ -167,7 +168,7 @@ impl Doorman {
         self.waiting.insert(id, waiter);
     }
 
-    /// Somebody is answered without having to wait.
+    /// A request is answered at once.
     pub(super) fn answers_at_once(
         &mut self,
         kept: Option<Place>,
@@ -201,7 +202,7 @@ impl Doorman {
         }
     }
 
-    /// Somebody's wait is over. Answers on which connection.
+    /// A waiter is answered. Returns its connection.
     pub(super) fn called(
         &mut self,
         id: u64,
@@ -215,7 +216,7 @@ impl Doorman {
             Reply::Refused { .. } => {
                 if scene.clock < waiter.until {
                     let early = waiter.until - scene.clock;
-                    wrong(format!("request {exchange} was sent away {early} µs too early"));
+                    wrong(format!("request {exchange} was refused {early} µs too early"));
                 }
                 if let Some(caller) = waiter.caller {
                     let (number, grants_before) = (waiter.number, waiter.grants_before.clone());
@@ -248,7 +249,7 @@ impl Doorman {
         Place { number: self.arrivals, grants_before: HashMap::new() }
     }
 
-    /// Somebody is granted slots. Those who came earlier and are still there are overtaken.
+    /// A request is granted slots. It overtakes each earlier waiter on its limits.
     fn lets_in(
         &mut self,
         newcomer: &Newcomer<'_>,
@@ -261,20 +262,20 @@ impl Doorman {
         let called = scene.called.iter().filter(|(_, reply)| is_grant(reply)).count();
         let is_alone = called + usize::from(asked) == 1;
         match fence_of(reply) {
-            // The lease was there already: its key was used again.
+            // The lease existed already: its key was used again.
             Some(fence) if fence < self.next_fence => return,
             Some(fence) => self.next_fence = fence + 1,
-            // The run held everything already.
+            // The run already held everything.
             None if newcomer.run.is_some() => return,
             None => {}
         }
-        // A run that may hold some of it may need less than whoever came earlier for the same.
+        // A run that may hold some of the tags may need less than an earlier waiter for the same.
         let may_need_less = newcomer.run.is_some_and(|run| !self.runs.insert(run));
         for waiter in self.waiting.values() {
             let (one, other) = (newcomer.number, waiter.number);
             if let Some(how) = self.jumps(newcomer, waiter).filter(|_| !may_need_less) {
                 let exchange = waiter.connection.exchange;
-                wrong(format!("number {one} was let in before {other} ({exchange}), who {how}"));
+                wrong(format!("number {one} was granted before {other} ({exchange}), which {how}"));
             }
         }
         for limit in newcomer.limits.iter().flatten() {
@@ -284,8 +285,8 @@ impl Doorman {
             *self.grants.entry(*limit).or_default() += 1;
             let earlier = self.waiting.values_mut().filter(|w| w.number < newcomer.number);
             for waiter in earlier.filter(|waiter| waiter.limits.contains(&Some(*limit))) {
-                // It may go on if there is room left for whoever was overtaken. Where several are
-                // let in at once, what was left in between cannot be seen.
+                // It may overtake if room is left for the waiter. If one step grants several
+                // requests, the room in between cannot be seen.
                 let leaves_room = waiter.has_room_on(*limit, scene);
                 let overtaken = waiter.overtaken.entry(*limit).or_default();
                 *overtaken += 1;
@@ -297,7 +298,7 @@ impl Doorman {
         }
     }
 
-    /// How somebody who wants the same is wronged by whoever is let in now.
+    /// Why a request may not be granted before a waiter that wants the same.
     fn jumps(&self, newcomer: &Newcomer<'_>, waiter: &Waiter) -> Option<&'static str> {
         if waiter.limits != newcomer.limits || waiter.slots != newcomer.slots {
             return None;
@@ -314,13 +315,13 @@ impl Doorman {
         (priority < waiter.priority && !is_kept_for_another()).then_some("goes first")
     }
 
-    /// Whether limits that `waiter` wants may be kept for another who came earlier.
+    /// Whether slots that `waiter` wants may be reserved for `other`, which came earlier.
     fn may_reserve(&self, other: &Waiter, waiter: &Waiter) -> bool {
         let meets = |limit: &Option<u128>| limit.is_some() && waiter.limits.contains(limit);
         other.number < waiter.number && other.limits.iter().any(meets) && self.is_overtaken(other)
     }
 
-    /// Whether somebody may have been overtaken so often that its limits are kept for it.
+    /// Whether a waiter may have been overtaken so often that slots are reserved for it.
     fn is_overtaken(&self, waiter: &Waiter) -> bool {
         waiter.limits.iter().flatten().any(|limit| {
             let grants = self.grants.get(limit).copied().unwrap_or(0);
@@ -329,7 +330,8 @@ impl Doorman {
         })
     }
 
-    /// Looks at everybody who waits, at the end of a step: can nobody be let in?
+    /// Checks at the end of a step that no waiter could be granted, and computes when the server
+    /// has to wake up.
     pub(super) fn looks(&mut self, scene: &Scene, wrong: &mut dyn FnMut(String)) {
         self.boards.clone_from(&scene.boards);
         self.away.retain(|(since, _)| scene.clock <= since + ABSENCE_MAX);
@@ -341,7 +343,7 @@ impl Doorman {
         };
         for waiter in self.waiting.values() {
             let exchange = waiter.connection.exchange;
-            is_due(waiter.until, &|| format!("the patience of request {exchange} was over"));
+            is_due(waiter.until, &|| format!("the wait of request {exchange} was over"));
             for board in waiter.boards(&scene.boards) {
                 if let Some(deadline) = board.first_deadline {
                     is_due(deadline, &|| format!("a lease on {} was over", board.name));
@@ -375,7 +377,7 @@ impl Doorman {
 }
 
 impl Waiter {
-    /// Its limits that are in use.
+    /// Its active limits.
     fn boards<'a>(&'a self, boards: &'a [Board]) -> impl Iterator<Item = &'a Board> {
         boards.iter().filter(|board| board.is_active && self.limits.contains(&Some(board.id)))
     }
@@ -395,8 +397,8 @@ impl Waiter {
         })
     }
 
-    /// When there is room on all its limits beside what is kept of each, if nothing happens but
-    /// that they drain.
+    /// When all its limits have room for it and for the slots reserved on each, if they only drain
+    /// until then. `None` if draining does not suffice.
     fn room_at(&self, now: i64, boards: &[Board], kept: impl Fn(u128) -> u64) -> Option<i64> {
         self.boards(boards).try_fold(now, |latest, board| {
             let slots = self.slots + kept(board.id);

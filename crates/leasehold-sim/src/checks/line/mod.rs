@@ -1,9 +1,9 @@
-//! The line, step by step, beside what a naive doorman would have done: whoever could be let
-//! in at the end of a step is in; nobody is called who has left, or in front of one who wants
-//! the same and came earlier; nobody is overtaken for ever; and patience ends at its time.
+//! Checks the queue after each step against a naive doorman. No waiter is left in the queue that
+//! could be granted. No waiter is answered after it left, or granted before one that wants the same
+//! and came earlier. No waiter is overtaken without end. Each wait ends at its time.
 //!
-//! The doorman sees who asks, who leaves and who is called, and the limits; he numbers those
-//! who wait by himself.
+//! The doorman sees the requests that come in, the waiters that leave, the answers and the limits.
+//! It numbers the waiters itself.
 
 mod doorman;
 
@@ -13,9 +13,9 @@ use crate::history::{Exchange, History};
 use crate::scene::{Scene, What};
 use crate::wire::{Connection, Reply};
 
-/// A timer is as exact as the clock.
+/// A timer may be late by the resolution of the clock.
 const SLACK: i64 = 1;
-/// No commit takes longer, nor do two of them.
+/// Longer than two commits take.
 pub(super) const ON_ITS_WAY: u64 = 2_000_000;
 
 pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)) {
@@ -38,7 +38,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
         if let (Some((due, what)), Some(idle)) = (&doorman.due, scene.idle_since)
             && idle.max(*due) + SLACK < scene.clock
         {
-            wrong(format!("nobody looked for {} µs: {what}", scene.clock - due));
+            wrong(format!("nothing woke the server for {} µs: {what}", scene.clock - due));
         }
         if let What::Left { waiter } = scene.what {
             doorman.leaves(waiter);
@@ -51,7 +51,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
         for (waiter, reply) in &scene.called {
             match doorman.called(*waiter, reply, scene, &mut wrong) {
                 Some(connection) => answered(history, connection, scene, &mut wrong),
-                None => wrong(format!("waiter {waiter} was called, and is not there: {reply:?}")),
+                None => wrong(format!("waiter {waiter} was answered, but is unknown: {reply:?}")),
             }
         }
         if let What::Asked { connection, waiter, reply } = &scene.what
@@ -75,8 +75,8 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
     }
 }
 
-/// Reports a connection that was called and not answered, though its client was there and the
-/// server went on.
+/// Reports a waiter whose wait ended without a reply, though its client had not hung up and the
+/// server did not crash.
 fn answered(
     history: &History,
     connection: Connection,
@@ -90,11 +90,11 @@ fn answered(
     let is_hung_up = known.hung_up.iter().any(|(of, _)| *of == copy);
     let soon = scene.now..scene.now + ON_ITS_WAY;
     if !is_answered && !is_hung_up && !history.crashes_in(&soon) {
-        wrong(format!("request {exchange} was called, and never answered"));
+        wrong(format!("request {exchange} left the queue, and got no reply"));
     }
 }
 
-/// Whether a reply is a grant that nobody had before, and of a lease.
+/// The fence of the lease in a grant.
 fn fence_of(reply: &Reply) -> Option<u64> {
     match reply {
         Reply::Granted { lease: Some(lease), .. } => Some(lease.fence),
