@@ -21,14 +21,14 @@ enum Source {
 /// A clock that is moved by hand.
 struct Manual {
     at: watch::Sender<Timestamp>,
-    /// The last move was made while the server stood still.
+    /// The last move counts as a standstill of the server.
     is_standstill: AtomicBool,
     when_moved: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }
 
 impl Clock {
-    /// The wall clock as it is now, carried on by the monotonic clock: a step of the wall
-    /// clock, in either direction, neither kills a lease nor makes one live longer.
+    /// Starts at the wall clock and runs by the monotonic clock: a step of the wall clock neither
+    /// ends a lease early nor extends it.
     pub fn system() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX);
@@ -46,7 +46,7 @@ impl Clock {
         })))
     }
 
-    /// Moves a manual clock on as if the server had been stopped meanwhile.
+    /// Advances a manual clock as if the server had been stopped meanwhile.
     pub fn stand_still(&self, span: Span) {
         if let Source::Manual(manual) = &self.0 {
             manual.is_standstill.store(true, Ordering::SeqCst);
@@ -54,8 +54,8 @@ impl Clock {
         self.advance(span);
     }
 
-    /// Whether a leap of this clock means that the process stood still. A clock that is moved by
-    /// hand leaps, and stands still on demand alone.
+    /// Whether a leap of this clock means that the process stood still. A leap of a manual clock
+    /// means it only after [`Self::stand_still`].
     pub(crate) fn shows_standstills(&self) -> bool {
         match &self.0 {
             Source::System { .. } => true,
@@ -63,7 +63,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on. The system's clock cannot be moved.
+    /// Advances a manual clock. The system's clock cannot be moved.
     pub fn advance(&self, span: Span) {
         if let Source::Manual(manual) = &self.0 {
             manual.at.send_modify(|at| *at = *at + span);
@@ -72,8 +72,7 @@ impl Clock {
         }
     }
 
-    /// Calls `tell` each time that the clock was moved by hand, for threads that sleep by
-    /// [`Self::until`].
+    /// Calls `tell` after each move by hand, for threads that sleep by [`Self::until`].
     pub(crate) fn when_moved(&self, tell: impl Fn() + Send + 'static) {
         if let Source::Manual(manual) = &self.0 {
             let mut when_moved = manual.when_moved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +80,7 @@ impl Clock {
         }
     }
 
-    /// What time it is.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System { origin, origin_at } => {
@@ -92,7 +91,7 @@ impl Clock {
         }
     }
 
-    /// How long it takes until the clock shows `at`; `None` if it has to be moved for that.
+    /// How long until the clock shows `at`. `None` if it has to be moved by hand for that.
     pub(crate) fn until(&self, at: Timestamp) -> Option<Duration> {
         let span = at.since(self.now());
         match &self.0 {
@@ -101,7 +100,7 @@ impl Clock {
         }
     }
 
-    /// Sleeps until the clock shows `at` or later; forever if there is no such time.
+    /// Sleeps until the clock shows `at` or later; forever if `at` is `None`.
     pub async fn sleep_until(&self, at: Option<Timestamp>) {
         let Some(at) = at else { return std::future::pending().await };
         match &self.0 {
@@ -110,7 +109,7 @@ impl Clock {
                 tokio::time::sleep(Duration::from_micros(span.as_micros())).await;
             }
             Source::Manual(manual) => {
-                // The sender lives in this very clock, so waiting cannot fail.
+                // The sender lives in this clock, so waiting cannot fail.
                 let _ = manual.at.subscribe().wait_for(|now| *now >= at).await;
             }
         }

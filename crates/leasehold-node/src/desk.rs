@@ -1,9 +1,9 @@
 //! The one owner of the ledger, without I/O.
 //!
-//! Each input comes with the time. What it did is answered once its changes are durable: the caller
-//! takes [changes](Desk::commit) out, writes them, and says whether they are
-//! [durable](Desk::committed) or [not](Desk::failed). Until then the desk takes nothing in:
-//! whatever arrives meanwhile goes into the next commit, so that many requests share one `fsync`.
+//! Each input comes with the time. The desk answers it once its changes are durable: the caller
+//! takes the [changes](Desk::commit), writes them, and reports them as [durable](Desk::committed)
+//! or [failed](Desk::failed). Until then the caller passes no input. What arrives meanwhile goes
+//! into the next commit, so that many requests share one `fsync`.
 //!
 //! ```text
 //!              commit                 committed
@@ -15,9 +15,9 @@
 //! ```
 //!
 //! When a commit fails, each change in it is answered as unavailable, and the ledger is loaded from
-//! the journal again: memory never runs ahead of the disk. During the pause the journal is tried
-//! only for a request that wants a change, so that a full disk costs neither time nor log, and
-//! reads go on.
+//! the journal again: memory never stays ahead of the disk. During the pause, only a request that
+//! wants a change makes the desk try the journal. So a full disk costs neither time nor log lines,
+//! and reads go on.
 
 mod bounds;
 mod durability;
@@ -37,16 +37,16 @@ use self::bounds::Bounds;
 use self::durability::State;
 pub use self::messages::{Input, Stepped, Unavailable, undo};
 
-/// From when on a delay counts as a standstill, in which no holder could renew. Shorter than any
+/// The shortest delay that counts as a standstill, in which no holder could renew. Shorter than any
 /// lease.
 const STANDSTILL_MIN: Span = Span::from_micros(500_000);
-/// By how much a journal has to be ahead of the clock for a word about it.
+/// How far a journal has to be ahead of the clock for a warning.
 const AHEAD_MIN: Span = Span::from_seconds(5);
 
-/// The answers that may be given, in order, each with what it answers to.
+/// The answers that are ready, in order, each with its recipient.
 pub type Answers<'desk, R> = Drain<'desk, (R, Result<Outcome, Unavailable>)>;
 
-/// Owns the ledger. `R` is what an answer goes to: a sender in the server, a connection in the
+/// Owns the ledger. `R` is the recipient of an answer: a sender in the server, a connection in the
 /// simulator.
 #[derive(Debug)]
 pub struct Desk<R> {
@@ -75,7 +75,7 @@ impl<R> Desk<R> {
     /// How many inputs go into one commit. The caller commits before it takes in more.
     pub const BATCH_MAX: usize = 4_096;
 
-    /// A desk at the start of a server, on what is durable.
+    /// Opens a desk at the start of a server, with what is durable.
     pub fn open(snapshot: Snapshot, now: Timestamp) -> Self {
         let committed_at = snapshot.at.min(now);
         let ahead = snapshot.at.since(now);
@@ -131,7 +131,7 @@ impl<R> Desk<R> {
         }
     }
 
-    /// The time has come that [`next_wake_up`](Self::next_wake_up) said.
+    /// Steps what is due at the time that [`next_wake_up`](Self::next_wake_up) returned.
     pub fn wake(&mut self, now: Timestamp) {
         if !matches!(self.state, State::Unloaded(_)) {
             self.look(now);
@@ -139,10 +139,10 @@ impl<R> Desk<R> {
         }
     }
 
-    /// When to [wake](Self::wake) it at the latest: when something happens in the ledger by itself,
-    /// or when the journal has to be told the time, as it is as long as a downtime would move any
-    /// lease's deadline. After a failure, when to try again. The caller goes to sleep with this: if
-    /// the desk is woken half a second too late, it stood still.
+    /// When to [wake](Self::wake) the desk at the latest: when a timer of the ledger is due, or
+    /// when the journal needs a newer time. It needs one as long as a downtime would move any
+    /// lease's deadline. After a failure: when to try again. The caller sleeps until then: if the
+    /// next input comes half a second too late, the server stood still.
     pub fn next_wake_up(&mut self) -> Option<Timestamp> {
         let due = self.due();
         // Without leases that could be lost, the caller may sleep for as long as it wants.
@@ -150,18 +150,18 @@ impl<R> Desk<R> {
         due
     }
 
-    /// Time passed evenly until `now` though the clock leapt: it was moved by hand.
+    /// Notes that the clock was moved by hand: its leap until `now` is no standstill.
     pub fn passed_evenly_until(&mut self, now: Timestamp) {
         self.wakes_by = now;
     }
 
-    /// The answers that may be given.
+    /// Takes the answers that are ready.
     pub fn answers(&mut self) -> Answers<'_, R> {
         self.answers.drain(..)
     }
 
-    /// What happened and is durable, in order. Joining and leaving the queue never is, and is given
-    /// as well.
+    /// Takes the events that are durable, in order. Events of joining and leaving the queue are
+    /// never durable, and are among them.
     pub fn events(&mut self) -> Drain<'_, Event> {
         self.events.drain(..)
     }
@@ -186,7 +186,7 @@ impl<R> Desk<R> {
             self.answers.push((reply, Err(full)));
             return;
         }
-        // It is there before it is queued: the same step may answer it.
+        // Inserted before the step, because the same step may answer it.
         let reply = match waiter {
             Some(waiter) => {
                 self.waiting.insert(waiter, reply);
@@ -205,13 +205,13 @@ impl<R> Desk<R> {
         self.stepped.push(Stepped { reply, outcome, again: None });
     }
 
-    /// Steps what is stepped once more if the journal fails.
+    /// Steps a command that is stepped again if the journal fails.
     fn step_again(&mut self, command: Command, reply: Option<R>, now: Timestamp) {
         let outcome = self.step(command.clone(), now);
         self.stepped.push(Stepped { reply, outcome, again: Some(command) });
     }
 
-    /// Steps the ledger. Requests whose wait is over are answered with this step's batch.
+    /// Steps the ledger. The waiters that the step answers join this batch.
     fn step(&mut self, command: Command, now: Timestamp) -> Outcome {
         let step = self.ledger.step(command, now);
         self.pending_events.extend(step.events);
@@ -229,8 +229,8 @@ impl<R> Desk<R> {
         self.answers.extend(self.waiting.drain().map(|(_, reply)| (reply, Err(why))));
     }
 
-    /// Each look at the clock may be the first one after a standstill: requests that lay in the
-    /// sockets meanwhile find their leases.
+    /// Checks for a standstill before each step, so that requests that waited in the sockets
+    /// meanwhile still find their leases.
     fn look(&mut self, now: Timestamp) {
         if now.since(self.wakes_by) >= STANDSTILL_MIN {
             self.stood_still(self.looked_at, now);
@@ -243,9 +243,10 @@ impl<R> Desk<R> {
         self.wakes_by = now;
     }
 
-    /// No holder could renew from `after` until `now`: the process was stopped, the machine was
-    /// frozen, or a commit took that long. Answers that were not given yet say the new deadlines;
-    /// should the server die before those are durable, its downtime moves them at least as far.
+    /// Moves deadlines, because no holder could renew from `after` until `now`: the process was
+    /// stopped, the machine was frozen, or a commit took that long. Pending answers get the new
+    /// deadlines. If the server dies before those are durable, its downtime moves them at least as
+    /// far.
     fn stood_still(&mut self, after: Timestamp, now: Timestamp) {
         let by = self.ledger.resume(after, now);
         if by == Span::ZERO {

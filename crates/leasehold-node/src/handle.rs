@@ -1,4 +1,4 @@
-//! The way in to the ledger, and the answers out of it.
+//! The handle of a ledger: sends commands to it, and returns the outcomes.
 
 mod calls;
 
@@ -26,8 +26,8 @@ pub struct Handle {
     events: broadcast::Sender<Events>,
 }
 
-/// What is called with each command before it is sent, and with its outcome: an access log wants to
-/// know what a request was about.
+/// Functions that are called with each command before it is sent, and with its outcome. An access
+/// log records with them what a request was about.
 #[derive(Clone, Copy)]
 pub struct Observer {
     /// Called with each command.
@@ -39,11 +39,11 @@ pub struct Observer {
 /// How long a request waits, and where in the queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wait {
-    /// For how long. Without time it is refused at once, and gets a place to come back to.
+    /// For how long. A request with zero is refused at once, and gets a place to come back to.
     pub span: Span,
-    /// Higher goes first.
+    /// A higher one goes first.
     pub priority: i32,
-    /// The place that it got when it was refused before.
+    /// The place from an earlier refusal.
     pub place: Option<Ticket>,
 }
 
@@ -53,18 +53,18 @@ impl Handle {
         Self { sender, next_waiter: Arc::default(), observer, clock, events }
     }
 
-    /// The same, and `observer` sees what goes through it.
+    /// The same handle, with this observer.
     pub fn observed(self, observer: Observer) -> Self {
         Self { observer, ..self }
     }
 
-    /// The events from now on. A subscriber that falls too far behind loses events, and knows it;
-    /// the ledger waits for no subscriber.
+    /// Subscribes to the events from now on. The ledger waits for no subscriber: one that falls too
+    /// far behind loses events, and its receiver reports it.
     pub fn subscribe(&self) -> broadcast::Receiver<Events> {
         self.events.subscribe()
     }
 
-    /// The clock that the ledger goes by.
+    /// The ledger's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -92,7 +92,7 @@ impl Handle {
     }
 }
 
-/// Leaves the queue when it is dropped before the answer came.
+/// Leaves the queue if it is dropped before the answer comes.
 struct Waiting<'handle> {
     waiter: WaiterId,
     sender: Option<&'handle Sender>,

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The [`Desk`] decides everything, and does nothing by itself: it reads no clock, writes no file
-//! and never waits. The thread around it does all of that, and decides nothing. The simulator puts
-//! simulated time, storage and clients in the place of the thread, and runs the same desk.
+//! and never waits. The thread around it does all of that, and decides nothing. The simulator
+//! replaces the thread by simulated time, storage and clients, and runs the same desk.
 
 mod chain;
 mod clock;

@@ -1,5 +1,5 @@
-//! What reaches the thread from outside, in the order in which it was sent; and the answers, which
-//! send back what gives a grant back.
+//! The messages to the thread, in the order in which they were sent; and the answers, each of which
+//! undoes its grant if it does not reach the client.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,16 +11,16 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::desk::{self, Input, Unavailable};
 
-/// How many commands may wait to be stepped. Beyond, the server is overloaded and says so.
+/// How many commands may wait to be stepped. More are refused as overloaded.
 const REQUESTS_MAX: usize = 8_192;
-/// So many of them are kept for renewals and releases: however many requests want slots, no holder
-/// loses a lease for it.
+/// How many of them are reserved for renewals and releases: however many requests want slots, no
+/// holder loses its lease because of them.
 const KEPT_REQUESTS: usize = 1_024;
 
 #[derive(Debug)]
 pub(crate) enum Message {
     Input(Input<Reply>),
-    /// What was not due when the thread went to sleep may be now.
+    /// The clock was moved by hand: a timer may be due.
     ClockMoved,
     /// The last message.
     Stop,
@@ -35,15 +35,15 @@ pub(crate) struct Sender {
     requests: Arc<AtomicUsize>,
 }
 
-/// What became of a command, durable. Dropped before its grant was [kept](Undo::keep), it
-/// gives the slots back: a client that hung up leaves nothing behind (defect D08).
+/// The durable outcome of a command. If it is dropped before its grant was [kept](Undo::keep), it
+/// releases the slots: a client that hung up leaves nothing behind (defect D08).
 #[derive(Debug)]
 pub(crate) struct Answer {
     outcome: Outcome,
     undo: Undo,
 }
 
-/// Gives a grant back when it is dropped before it was kept.
+/// Releases a grant if it is dropped before the grant was [kept](Self::keep).
 #[derive(Debug, Default)]
 pub struct Undo(Option<(Command, Sender)>);
 
@@ -86,7 +86,7 @@ impl Sender {
         let _ = self.messages.send(Message::Stop);
     }
 
-    /// A clock that is moved by hand wakes the thread.
+    /// Lets a clock that is moved by hand wake the thread.
     pub(crate) fn watch(&self, clock: &Clock) {
         let messages = self.messages.clone();
         clock.when_moved(move || drop(messages.send(Message::ClockMoved)));
@@ -94,9 +94,9 @@ impl Sender {
 }
 
 impl Mailbox {
-    /// The next message, or `None` once it is `due`.
+    /// The next message, or `None` at the time `due`.
     pub(crate) fn next(&self, clock: &Clock, due: Option<Timestamp>) -> Option<Message> {
-        // The thread has a sender of its own, so no end of the messages is mistaken for `due`.
+        // The thread has a sender of its own, so the channel stays open: an error means `due`.
         let message = match due.and_then(|due| clock.until(due)) {
             Some(delay) => self.messages.recv_timeout(delay).ok()?,
             None => self.messages.recv().ok()?,
@@ -127,14 +127,14 @@ impl Answer {
         &self.outcome
     }
 
-    /// The outcome, and what gives its grant back unless [`Undo::keep`] is called.
+    /// The outcome, and what releases its grant unless [`Undo::keep`] is called.
     pub(crate) fn into_parts(self) -> (Outcome, Undo) {
         (self.outcome, self.undo)
     }
 }
 
 impl Undo {
-    /// The grant has reached its client.
+    /// Keeps the grant: it has reached its client.
     pub fn keep(mut self) {
         self.0 = None;
     }
@@ -143,7 +143,7 @@ impl Undo {
 impl Drop for Undo {
     fn drop(&mut self) {
         if let Some((command, sender)) = self.0.take() {
-            // A ledger that has stopped cannot undo; the lease's deadline will.
+            // A ledger that has stopped cannot release the slots. The lease's deadline will.
             sender.notify(Input::Undo(command));
         }
     }

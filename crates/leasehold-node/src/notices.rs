@@ -1,4 +1,4 @@
-//! What the log says once and not each time: which notices were given, in bounded memory.
+//! Notices that are logged once: remembers the ones that were logged, in bounded memory.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use leasehold_engine::{Span, Timestamp};
 
-/// More are not remembered at a time.
+/// How many notices are remembered at most.
 const NOTICES_MAX: usize = 1024;
-/// For how long they are remembered once there are so many: until then, nothing new is logged.
+/// A full memory is cleared this long after it refused its first notice. Until then, no new notice
+/// is logged.
 const FULL_FOR: Span = Span::from_seconds(3600);
 
-/// The notices that were given.
+/// The notices that were logged.
 #[derive(Debug, Default)]
 pub struct Notices {
     hasher: RandomState,
@@ -26,8 +27,8 @@ struct Given {
 }
 
 impl Notices {
-    /// Whether a notice is to be given now: it was not given before, and there is room to remember
-    /// that it was. A client that causes new notices fills the log no faster than this.
+    /// Whether to log a notice now: it was not logged before, and there is room to remember it. So
+    /// a client that causes new notices cannot flood the log.
     pub fn is_new(&self, notice: impl Hash, now: Timestamp) -> bool {
         let notice = self.hasher.hash_one(notice);
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);

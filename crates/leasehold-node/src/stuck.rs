@@ -1,4 +1,4 @@
-//! Waits that cannot end by themselves, in words: for the log of events, and once for each pair of
+//! Describes waits that cannot end by themselves: in the log of events, and once for each limit,
 //! waiter and holder in the server's own log.
 
 use leasehold_engine::{Event, EventKind, Holder, Origin, StuckOn};
@@ -47,7 +47,7 @@ fn reason_of_one(on: &StuckOn) -> String {
     format!("{holder} holds '{limit}' by the lease {lease}, and waits for {}", awaited.join(", "))
 }
 
-/// What people call a holder by.
+/// The name of a holder, for people.
 fn name(holder: Option<&Holder>, origin: Option<&Origin>) -> String {
     if let Some(Holder { kind, id }) = holder {
         return format!("{kind} {id}");

@@ -1,5 +1,5 @@
-//! The thread that carries out what the desk says: it waits, reads the clock, writes the journal,
-//! and sends the answers.
+//! The thread around the desk: it waits for messages, reads the clock, writes the journal, and
+//! sends the answers.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -19,21 +19,21 @@ use crate::stuck;
 /// How many batches of events a subscriber may be behind.
 const EVENTS_MAX: usize = 1_024;
 
-/// A ledger that is served, until this is stopped or dropped.
+/// A running ledger, until this is stopped or dropped.
 #[derive(Debug)]
 pub struct Running {
     sender: mailbox::Sender,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// A journal that was read, and what was durable in it.
+/// A journal that was loaded, and what is durable in it.
 #[derive(Debug)]
 pub struct Loaded<J> {
     journal: J,
     snapshot: Snapshot,
 }
 
-/// A desk that can be reached, and whose thread was not started.
+/// A desk that accepts requests, and whose thread is not started yet.
 #[expect(missing_debug_implementations, reason = "its parts have none")]
 pub struct Ready<J> {
     worker: Worker<J>,
@@ -44,14 +44,14 @@ struct Worker<J> {
     journal: J,
     clock: Clock,
     mailbox: Mailbox,
-    /// Where an answer that is dropped sends what gives its grant back.
+    /// Goes with each answer: an answer that is dropped sends the undo of its grant here.
     sender: mailbox::Sender,
     events: broadcast::Sender<Events>,
-    /// What the log says once.
+    /// The warnings that are logged once.
     notices: Notices,
 }
 
-/// Reads a journal.
+/// Loads a journal.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ pub fn load<J: Journal>(mut journal: J) -> Result<Loaded<J>, LoadError> {
     Ok(Loaded { journal, snapshot })
 }
 
-/// Serves a journal as it is.
+/// Loads a journal and starts its ledger.
 ///
 /// # Errors
 ///
@@ -76,12 +76,13 @@ pub fn start<J: Journal + 'static>(
 }
 
 impl<J: Journal + 'static> Loaded<J> {
-    /// Everything that is durable, before anything else happens.
+    /// Everything that is durable, before the ledger starts.
     pub fn durable(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// Makes the desk ready. It can be reached and subscribed to, and does nothing yet.
+    /// Opens the desk. The handle accepts requests and subscribers from now on, and nothing is
+    /// stepped yet.
     pub fn prepare(self, clock: Clock) -> (Handle, Ready<J>) {
         let Self { journal, snapshot } = self;
         let desk = Desk::open(snapshot, clock.now());
@@ -96,11 +97,11 @@ impl<J: Journal + 'static> Loaded<J> {
 }
 
 impl<J: Journal + 'static> Ready<J> {
-    /// Starts it. A subscriber from before misses no event.
+    /// Starts the thread. A subscriber from before misses no event.
     ///
     /// # Errors
     ///
-    /// If it can have no thread.
+    /// If the thread cannot start.
     pub fn start(self) -> io::Result<Running> {
         let Self { worker } = self;
         let sender = worker.sender.clone();
@@ -110,7 +111,7 @@ impl<J: Journal + 'static> Ready<J> {
 }
 
 impl Running {
-    /// Stops it after everything that it was sent is answered, and closes the journal.
+    /// Stops the ledger after it has answered all earlier requests, and closes the journal.
     pub async fn stop(mut self) {
         self.sender.stop();
         let Some(thread) = self.thread.take() else { return };
@@ -133,8 +134,7 @@ impl<J: Journal> Worker<J> {
             self.settle();
         }
         self.settle();
-        // Requests that were sent after the last message are dropped. What gives grants back is
-        // not.
+        // Requests that were sent after the last message are dropped. Undos of grants are not.
         while let Some(message) = self.mailbox.next_now() {
             if let Message::Input(input) = message
                 && !matches!(input, Input::Request { .. })
@@ -149,9 +149,9 @@ impl<J: Journal> Worker<J> {
         self.deliver();
     }
 
-    /// Waits for a message, and takes whatever else is there: a commit costs the same for one
-    /// request as for a hundred. It does not wait for more: what comes while it runs is the next
-    /// one's, and the busier the server the more that is. Breaks at the last message.
+    /// Waits for a message, and takes in the others that are there: a commit costs the same for one
+    /// request as for a hundred. It waits for no more. Messages that arrive during a commit go into
+    /// the next one: the busier the server, the more share a commit. Breaks at the last message.
     fn take_in(&mut self) -> ControlFlow<()> {
         let due = self.desk.next_wake_up();
         let mut next = self.mailbox.next(&self.clock, due);
@@ -184,7 +184,7 @@ impl<J: Journal> Worker<J> {
         self.desk.input(input, now);
     }
 
-    /// Makes durable what was stepped, and gives the answers.
+    /// Makes durable what was stepped, and sends the answers.
     fn settle(&mut self) {
         if let Some(changes) = self.desk.commit() {
             self.commit(&changes);
@@ -212,8 +212,8 @@ impl<J: Journal> Worker<J> {
         }
     }
 
-    /// A client that is not there any more drops the answer, and that gives its grant back. With no
-    /// subscriber, events are dropped.
+    /// Sends answers and events. The answer to a client that has hung up is dropped, which undoes
+    /// its grant. Without a subscriber, events are dropped.
     fn deliver(&mut self) {
         for (reply, outcome) in self.desk.answers() {
             let _ = reply.send(outcome.map(|outcome| Answer::new(outcome, &self.sender)));

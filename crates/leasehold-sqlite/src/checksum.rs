@@ -4,9 +4,9 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, Row, Statement, params_from_iter};
 
-/// CRC-32 over the columns of a row, each with its place and its kind. It stands in files, so it
-/// never changes. A column that is NULL counts for nothing, so that a column which is added behind
-/// the others leaves the sums of older rows as they are.
+/// CRC-32 over the columns of a row, each with its place and its kind. It is stored in files, so it
+/// never changes. NULL columns are left out, so that a column added at the end leaves the sums of
+/// older rows valid.
 struct RowSum {
     place: u8,
     bytes: Vec<u8>,
@@ -39,7 +39,7 @@ impl RowSum {
     }
 }
 
-/// Executes a statement whose parameters are the columns of a row and, behind them, their sum.
+/// Executes a statement whose parameters are the columns of a row, followed by their sum.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub fn execute_with_sum(
     statement.execute(params_from_iter(columns.iter().copied().chain([&sum as &dyn ToSql])))
 }
 
-/// Checks that the last of so many columns is the sum of those before it.
+/// Checks that the last of a row's columns is the sum of those before it.
 ///
 /// # Errors
 ///
@@ -78,8 +78,7 @@ pub fn check_sum(row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
     Err(rusqlite::Error::FromSqlConversionFailure(last, Type::Integer, reason))
 }
 
-/// Adds `row_sum(column, …)` to a connection, for statements that change rows which they do not
-/// read.
+/// Adds `row_sum(column, …)` to a connection, for statements that change rows without reading them.
 ///
 /// # Errors
 ///
@@ -135,6 +134,6 @@ mod tests {
         assert_eq!(sum("7, 'db', NULL, 0.5, x'00ff', NULL"), SUM, "a new column that is empty");
     }
 
-    /// By `zlib.crc32` of Python over the same bytes.
+    /// Computed by Python's `zlib.crc32` over the same bytes.
     const SUM: i64 = 2_860_544_781;
 }

@@ -1,5 +1,5 @@
-//! What our SQLite databases have in common: how they are told from those of other programs,
-//! configured, and brought up to date, and why they cannot be opened.
+//! What our SQLite databases have in common: how this program recognizes, configures and migrates
+//! them, and why one cannot be opened.
 
 mod checksum;
 mod open_error;
@@ -15,15 +15,14 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 pub use checksum::{add_row_sum, check_sum, execute_with_sum};
 pub use open_error::OpenError;
 
-/// The directory is for its owner alone.
+/// Only its owner can enter the directory.
 const DIRECTORY_MODE: u32 = 0o700;
-/// A file is for its owner alone, as its directory is.
+/// Only its owner can read or write a file.
 pub const FILE_MODE: u32 = 0o600;
 
-/// How long to wait for another program that holds the database: an operator may look at it with
-/// `sqlite3`.
+/// How long to wait for another program that holds the database, such as an operator's `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// More than the statements of any of our databases.
+/// How many statements a connection caches: more than any of our databases has.
 const STATEMENTS_MAX: usize = 32;
 
 /// A kind of database.
@@ -31,8 +30,8 @@ const STATEMENTS_MAX: usize = 32;
 pub struct Schema {
     /// SQLite's `application_id`, by which `file` and this program know the kind.
     pub application_id: i64,
-    /// Each step makes one version from the one before; a step that has been released never
-    /// changes. The version stands in SQLite's `user_version`.
+    /// Each step migrates one version to the next. A step that has been released never changes. The
+    /// version is in SQLite's `user_version`.
     pub steps: &'static [&'static str],
 }
 
@@ -43,7 +42,7 @@ pub fn is_full(error: &rusqlite::Error) -> bool {
     error.code == ErrorCode::DiskFull || error.extended_code == SQLITE_IOERR_SHMSIZE
 }
 
-/// Creates a directory that its owner alone can enter, unless it exists.
+/// Creates a directory that only its owner can enter, unless it exists.
 ///
 /// # Errors
 ///
@@ -53,8 +52,8 @@ pub fn make_directory(path: &Path) -> Result<(), OpenError> {
     created.map_err(|source| OpenError::Directory { path: path.to_owned(), source })
 }
 
-/// Opens a database with [`add_row_sum`], and creates it if it is missing. Its owner alone can read
-/// it and the files that SQLite creates beside it.
+/// Opens a database with [`add_row_sum`], and creates it if it is missing. Only its owner can read
+/// it and the files that SQLite creates with it.
 ///
 /// # Errors
 ///

@@ -7,8 +7,7 @@ use rusqlite::ErrorCode;
 
 use crate::is_full;
 
-/// Why a database could not be opened. Nothing in it is changed then, unless its storage failed on
-/// the way.
+/// Why a database could not be opened. It is unchanged, unless its storage failed on the way.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -58,7 +57,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// What an error of SQLite says of the database at `path`.
+    /// Classifies an error of SQLite about the database at `path`.
     pub fn new(error: rusqlite::Error, path: &Path) -> Self {
         use ErrorCode::{
             CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, PermissionDenied, ReadOnly,
@@ -76,7 +75,7 @@ impl OpenError {
     }
 }
 
-/// SQLite's words for a full disk are its own.
+/// SQLite has error codes of its own for a full disk.
 fn io_error(error: rusqlite::Error) -> io::Error {
     if is_full(&error) {
         return io::Error::new(io::ErrorKind::StorageFull, "the disk is full");

@@ -1,4 +1,4 @@
-//! How much a ledger keeps: what its clients make has to fit into memory.
+//! How many limits and leases a ledger keeps: what clients create has to fit into memory.
 
 use leasehold_engine::{Acquire, Command, Hold, LimitRef, Outcome, Query, Scope, Timestamp};
 
@@ -22,7 +22,7 @@ impl Default for Bounds {
 }
 
 impl<R> Desk<R> {
-    /// Why a command that makes a limit or a lease is refused for lack of memory.
+    /// Why a command that creates a limit or a lease is refused, if the ledger is full.
     pub(super) fn full(&mut self, command: &Command, now: Timestamp) -> Option<Unavailable> {
         let are_limits_full = self.ledger.limit_count() >= self.bounds.limits;
         let are_leases_full = self.ledger.lease_count() >= self.bounds.leases;

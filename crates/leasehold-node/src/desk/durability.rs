@@ -7,25 +7,25 @@ use super::Desk;
 use super::messages::{Input, Stepped, Unavailable};
 use crate::chain::chain;
 
-/// How old the time in the journal gets: it says when the server was up last.
+/// How old the time in the journal may get. After a restart, it says when the server was last up.
 const HEARTBEAT: Span = Span::from_seconds(1);
-/// For how long a journal that could not be written is left alone, unless a request wants a change.
+/// How long the desk leaves a failed journal alone, unless a request wants a change.
 pub(super) const PAUSE: Span = Span::from_micros(500_000);
 /// The pause lasts at least this many times as long as it took to load the ledger again.
 const LOAD_SHARE: u64 = 4;
-/// How long to wait before a journal that could not be loaded is tried again.
+/// How long to wait before loading the journal is tried again.
 pub(super) const RELOAD_DELAY: Span = Span::from_micros(500_000);
 
-/// How the desk stands with the journal.
+/// The desk's state towards the journal.
 #[derive(Debug)]
 pub(super) enum State<R> {
     /// Changes are committed as they come.
     Serving,
-    /// Changes are on their way to the journal.
+    /// A commit is running.
     Committing {
-        /// They move deadlines because of a downtime.
+        /// It moves deadlines because of a downtime.
         moves_deadlines: bool,
-        /// The commit before failed.
+        /// The previous commit failed.
         is_retry: bool,
     },
     /// The last commit failed, and the ledger was loaded again.
@@ -39,21 +39,21 @@ pub(super) enum State<R> {
 
 #[derive(Debug)]
 pub(super) struct Unloaded<R> {
-    /// When to load it.
+    /// When to load the journal.
     load_at: Timestamp,
     /// Loading failed before.
     is_retry: bool,
     /// The end of the pause after the commit that failed.
     paused_until: Timestamp,
-    /// What was in that commit and is stepped again.
+    /// The commands of that commit that are stepped again.
     again: Vec<(Command, Option<R>)>,
-    /// What came in meanwhile, and is no request.
+    /// The inputs since then that are no requests.
     pub(super) deferred: Vec<Input<R>>,
 }
 
 impl<R> Desk<R> {
-    /// What to make durable before anything that was stepped is answered. `None` if there is
-    /// nothing to make durable, or the journal is left alone for a while.
+    /// Begins a commit. Returns the changes to make durable before the stepped commands are
+    /// answered. `None` if there are none, or if the journal is not tried now.
     pub fn commit(&mut self) -> Option<Changes> {
         let is_retry = match &self.state {
             State::Serving => false,
@@ -71,7 +71,7 @@ impl<R> Desk<R> {
         let is_heartbeat_due =
             self.ledger.next_deadline().is_some() && changes.at >= self.committed_at + HEARTBEAT;
         if changes.is_empty() && !is_heartbeat_due {
-            // Looked and refused: everything that it depends on is durable.
+            // Only reads and refusals: everything that they depend on is durable.
             self.answer_all();
             return None;
         }
@@ -90,7 +90,7 @@ impl<R> Desk<R> {
         let State::Committing { moves_deadlines, is_retry } = self.state else { return };
         self.state = State::Serving;
         if moves_deadlines {
-            // To move very many deadlines takes a while itself, and is no reason to move them
+            // A commit that moves very many deadlines takes a while itself. That must not move them
             // again.
             self.looked(now);
         } else {
@@ -102,11 +102,11 @@ impl<R> Desk<R> {
         }
     }
 
-    /// The changes could not be made durable: they have not happened, and are answered so. What
-    /// became of the queue is true all the same.
+    /// The commit failed: its changes have not happened, and are answered as unavailable. Events of
+    /// joining and leaving the queue are still returned.
     pub fn failed(&mut self, error: &CommitError, now: Timestamp) {
         let State::Committing { is_retry, .. } = self.state else { return };
-        // Logged once: as long as the disk is full every attempt fails alike.
+        // Logged once: while the disk is full, every attempt fails the same way.
         if !is_retry {
             tracing::error!(error = %chain(error), "changes could not be made durable");
         }
@@ -130,7 +130,7 @@ impl<R> Desk<R> {
         });
     }
 
-    /// When to load the journal again: the ledger is ahead of it.
+    /// When to load the journal again. `None` if the ledger is not ahead of it.
     pub fn load_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Unloaded(unloaded) => Some(unloaded.load_at),
@@ -138,10 +138,10 @@ impl<R> Desk<R> {
         }
     }
 
-    /// The journal was loaded, which took so long.
+    /// The journal was loaded, which took `took`.
     pub fn loaded(&mut self, snapshot: Snapshot, took: Span, now: Timestamp) {
         let State::Unloaded(unloaded) = &mut self.state else { return };
-        // To load a large ledger takes longer than the pause, and reads go on.
+        // Loading a large ledger can take longer than the pause, and reads must go on in between.
         let time_to_read = Span::from_micros(took.as_micros() * LOAD_SHARE);
         let until = unloaded.paused_until.max(now + time_to_read);
         let again = std::mem::take(&mut unloaded.again);
@@ -168,8 +168,8 @@ impl<R> Desk<R> {
         unloaded.load_at = now + RELOAD_DELAY;
     }
 
-    /// The last changes, which say until when holders could renew. `None` if the ledger is ahead of
-    /// the journal: then it is not made durable.
+    /// Begins the last commit, whose time says until when holders could renew. `None` if the ledger
+    /// is ahead of the journal: then it must not become durable.
     pub fn close(&mut self, now: Timestamp) -> Option<Changes> {
         if let State::Unloaded(unloaded) = &mut self.state {
             let replies = unloaded.again.drain(..).filter_map(|(_, reply)| reply);
@@ -200,8 +200,8 @@ impl<R> Desk<R> {
         self.events.append(&mut self.pending_events);
     }
 
-    /// Answers reads alone: they see what is durable, for since the journal failed nothing
-    /// else has been stepped but time and grants that are given back.
+    /// Answers only reads. They show what is durable: since the journal failed, the only other
+    /// commands stepped are ticks and undos of grants.
     fn answer_reads(&mut self) {
         let is_read = |it: &mut Stepped<R>| matches!(it.again, Some(Command::Read(_)));
         let reads = self.stepped.extract_if(.., is_read);

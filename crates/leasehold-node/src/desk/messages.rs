@@ -1,42 +1,42 @@
-//! What goes into the desk, and why it may give no outcome.
+//! The desk's inputs, and why it may return no outcome.
 
 use leasehold_engine::{Acquired, Command, Outcome, WaiterId};
 
 /// How many limits are kept.
 pub(super) const LIMITS_MAX: usize = 100_000;
 
-/// What reaches the desk.
+/// An input of the desk.
 #[derive(Debug)]
 pub enum Input<R> {
-    /// A command to carry out and to answer.
+    /// A command to step and to answer.
     Request {
-        /// What to do.
+        /// The command.
         command: Command,
-        /// What the answer goes to.
+        /// The recipient of the answer.
         reply: R,
     },
-    /// A grant did not reach its client: this command, from [`undo`], gives it back.
+    /// A grant did not reach its client: this command, from [`undo`], releases it.
     Undo(Command),
-    /// A client that waited has hung up.
+    /// A waiter's client has hung up.
     Abandon(WaiterId),
     /// The server is about to stop: from now on no request waits.
     Drain,
 }
 
-/// A command that was stepped, and whose answer waits until everything before it is durable.
+/// A command that was stepped. Its answer waits until everything before it is durable.
 #[derive(Debug)]
 pub struct Stepped<R> {
-    /// What the answer goes to. `None` for what gives a grant back.
+    /// The recipient of the answer. `None` for the undo of a grant.
     pub reply: Option<R>,
     /// The answer, unless the journal fails.
     pub outcome: Outcome,
-    /// What to step once more if the journal fails: a read is right all the same, and a grant that
-    /// did not reach its client must not stay.
+    /// The command, if it is stepped again after the journal fails: a read stays valid, and a grant
+    /// that did not reach its client must not stay.
     pub(super) again: Option<Command>,
 }
 
-/// Why there is no answer. The command may have been carried out all the same only if the
-/// journal failed while it was being made durable.
+/// Why there is no outcome. The command may have taken effect only if the journal failed while it
+/// committed the changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// Too many commands wait already.
@@ -56,8 +56,8 @@ pub enum Unavailable {
     Stopping,
 }
 
-/// What gives a grant back that does not reach its client. A grant with an idempotency key stays:
-/// its client comes back for it with the key.
+/// The command that releases a grant which did not reach its client. A grant with an idempotency
+/// key stays: its client comes back for it with the key.
 pub fn undo(outcome: &Outcome) -> Option<Command> {
     let Outcome::Acquired(Acquired::Granted(grant)) = outcome else { return None };
     match &grant.lease {

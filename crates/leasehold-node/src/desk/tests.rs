@@ -1,4 +1,4 @@
-//! The desk beside a journal that fails on demand, at times that the test says.
+//! The desk with a journal that fails on demand, at times that the test sets.
 
 use leasehold_engine::{
     Acquire, CreateLimit, Hold, LeaseId, LimitId, LimitRef, Patience, Query, Scope,
@@ -8,7 +8,7 @@ use leasehold_journal::{FaultyJournal, Journal};
 use super::durability::{PAUSE, RELOAD_DELAY};
 use super::*;
 
-/// A desk with one limit, `db`, of three slots. Answers go to numbers.
+/// A desk with one limit, `db`, of three slots. The recipients of answers are numbers.
 struct Fixture {
     desk: Desk<u32>,
     journal: FaultyJournal,
@@ -118,7 +118,7 @@ fn a_journal_that_fails_is_left_alone_until_a_change_is_wanted_or_the_pause_is_o
     it.journal.fail(true);
     it.ask(lease(2)).unwrap_err();
     let tried = it.journal.commits_begun();
-    // The time in the journal is due to be renewed, but not now.
+    // The last moment of the pause.
     it.sleep(Span::from_micros(PAUSE.as_micros() - 1));
     for _ in 0..10 {
         assert_eq!(it.taken(), Ok(1));
@@ -147,7 +147,7 @@ fn a_read_in_a_batch_that_failed_is_answered_from_the_journal() {
 }
 
 #[test]
-fn a_grant_that_did_not_reach_its_client_is_given_back_though_the_journal_fails() {
+fn an_undelivered_grant_is_released_though_the_journal_fails() {
     let mut it = Fixture::new();
     let granted = it.ask(Command::Acquire(acquire(1, Hold::Unleased))).unwrap();
     it.journal.fail(true);
@@ -177,7 +177,7 @@ fn while_the_journal_cannot_be_read_requests_are_refused_and_other_inputs_deferr
 }
 
 #[test]
-fn what_is_ahead_of_the_journal_is_not_made_durable_at_the_end() {
+fn a_ledger_ahead_of_the_journal_is_not_committed_at_the_end() {
     let mut it = Fixture::new();
     it.journal.fail(true);
     it.journal.hide(true);
@@ -244,7 +244,7 @@ fn no_more_limits_and_leases_are_made_than_are_kept() {
     it.desk.bounds = Bounds { limits: 1, leases: 2 };
     let tag = |name: &str, slots| Command::PutTagLimit { id: LimitId(2), name: name.into(), slots };
     assert_eq!(it.ask(tag("tag:other", 1)), Err(Unavailable::TooManyLimits));
-    // The one that there is can be changed.
+    // The existing limit can be changed.
     it.ask(tag("db", 5)).unwrap();
     it.ask(lease(1)).unwrap();
     it.ask(lease(2)).unwrap();

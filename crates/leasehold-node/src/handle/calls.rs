@@ -1,5 +1,5 @@
-//! One function for each command: each returns the outcome that its command has, and no other. All
-//! of them answer when the outcome is durable, and fail as [`Unavailable`] says.
+//! One function for each command. Each returns the kind of outcome that its command has, once it is
+//! durable, or fails with [`Unavailable`].
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{Handle, Wait};
 use crate::desk::Unavailable;
 use crate::mailbox::Undo;
 
-/// A function for each row: its command, and the kind of outcome that this command has.
+/// Defines a function for each row, from its command and the kind of outcome that it has.
 macro_rules! calls {
     ($(
         $(#[$doc:meta])*
@@ -36,7 +36,7 @@ macro_rules! calls {
 }
 
 impl Handle {
-    /// Takes slots if they are free now. [`Undo`] gives them back unless it is kept.
+    /// Takes slots if they are free now. [`Undo`] releases them unless it is kept.
     pub async fn try_acquire(&self, acquire: Acquire) -> Result<(Acquired, Undo), Unavailable> {
         match self.send(Command::Acquire(acquire)).await?.into_parts() {
             (Outcome::Acquired(acquired), undo) => Ok((acquired, undo)),
@@ -44,8 +44,8 @@ impl Handle {
         }
     }
 
-    /// Takes slots, and waits for them if they are not free. Dropped meanwhile, it leaves the
-    /// queue. It fails while it waits if the journal fails or the server stops.
+    /// Takes slots, and waits for them if they are not free. If the future is dropped meanwhile,
+    /// the request leaves the queue. The wait fails if the journal fails or the server stops.
     pub async fn acquire(
         &self,
         mut acquire: Acquire,
@@ -60,27 +60,27 @@ impl Handle {
 }
 
 calls! {
-    /// Gives back slots that were taken without a lease. Returns the limits that exist.
+    /// Releases slots that were taken without a lease. Returns the limits that exist.
     give_back(give_back: GiveBack) -> SmallVec<[MinimalLimit; 1]>
         = Command::GiveBack(give_back) => GivenBack;
 
-    /// Gives back the tags that a holder holds. Returns the limits that exist.
+    /// Releases the tags that a holder holds. Returns the limits that exist.
     release_tags(names: Vec<Arc<str>>, holder: Holder) -> SmallVec<[MinimalLimit; 1]>
         = Command::ReleaseTags { names, holder } => GivenBack;
 
-    /// Moves a lease's deadline.
+    /// Renews a lease: moves its deadline.
     renew(lease: LeaseId, ttl: Span) -> Renewed
         = Command::Renew { lease, ttl } => Renewed;
 
-    /// Moves the deadlines of many leases. Returns what became of each, in their order.
+    /// Renews many leases. Returns the outcome of each, in their order.
     renew_many(leases: Vec<LeaseId>, ttl: Span) -> Vec<Renewed>
         = Command::RenewMany { leases, ttl } => RenewedMany;
 
-    /// Gives back everything that a lease holds.
+    /// Releases everything that a lease holds.
     release(lease: LeaseId) -> Result<Ended, Gone>
         = Command::Release { lease } => Ended;
 
-    /// An operator takes a lease away.
+    /// Revokes a lease, for an operator.
     revoke(lease: LeaseId, reason: Option<Arc<str>>, by: Option<Arc<str>>) -> Result<Ended, Gone>
         = Command::Revoke { lease, reason, by } => Ended;
 
@@ -88,19 +88,19 @@ calls! {
     repossess(holder: Holder, with_deadline: bool, evidence: Arc<str>) -> Vec<Lease>
         = Command::Repossess { holder, with_deadline, evidence } => Repossessed;
 
-    /// Stores in which runs a lease was asked for. Returns whether it lives.
+    /// Records in which runs a lease was requested. Returns whether the lease lives.
     identify(lease: LeaseId, identified: Arc<Identified>) -> bool
         = Command::Identify { lease, identified } => Identified;
 
-    /// Makes a limit.
+    /// Creates a limit.
     create_limit(create: CreateLimit) -> Created
         = Command::CreateLimit(create) => Created;
 
-    /// Makes the limit of a tag with this id, or changes the slots of the one there is.
+    /// Creates the limit of a tag with this id, or changes the slots of the existing one.
     put_tag_limit(id: LimitId, name: Arc<str>, slots: u64) -> Created
         = Command::PutTagLimit { id, name, slots } => Created;
 
-    /// Changes what a patch names.
+    /// Changes the fields that a patch names.
     update_limit(limit: LimitRef, patch: LimitPatch) -> Updated
         = Command::UpdateLimit { limit, patch } => Updated;
 
