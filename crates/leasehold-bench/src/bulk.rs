@@ -1,4 +1,4 @@
-//! Many requests as fast as they go, through the API that all clients use.
+//! Sends many requests as fast as possible, through the API that all clients use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::client::{CREATE, create_body, succeeded};
 use crate::report::progress;
 use crate::systems::Server;
 
-/// Enough that one sync carries many.
+/// Enough that one sync covers many requests.
 const CONNECTIONS: usize = 256;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -53,7 +53,7 @@ pub(crate) async fn post(
     }
 }
 
-/// Makes `count` limits of `slots` slots each, named by `name`.
+/// Creates `count` limits of `slots` slots each, named by `name`.
 pub(crate) async fn create_limits(
     server: &Server,
     count: usize,

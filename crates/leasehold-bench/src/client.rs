@@ -1,4 +1,4 @@
-//! One keep-alive connection, as cheap as a client can be: it shares the machine with the
+//! A client with one keep-alive connection, as cheap as possible: it shares the machine with the
 //! server that it measures.
 
 use std::error::Error;
@@ -25,7 +25,7 @@ pub(crate) const RELEASE: &str = "/api/v2/concurrency_limits/decrement-with-leas
 pub(crate) struct Client {
     host: String,
     sender: SendRequest<Full<Bytes>>,
-    /// How long the last answer asks to sleep.
+    /// The `Retry-After` of the last answer.
     retry_after: Duration,
 }
 
@@ -71,7 +71,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))?;
         if self.sender.ready().await.is_err() {
-            // It was closed after the last answer, as a server may.
+            // A server may close the connection after an answer.
             self.sender = connected(&self.host).await?;
         }
         let response = self.sender.send_request(request).await.map_err(|_| Unavailable)?;
@@ -93,8 +93,8 @@ impl Client {
         Ok(())
     }
 
-    /// Takes a slot under a lease. The echo server's answer is what was sent, so it is sent
-    /// the lease that it is to answer.
+    /// Takes a slot under a lease. The echo server returns the body that it receives, so the body
+    /// contains a lease.
     pub(crate) async fn acquire(&mut self, body: &Bytes) -> anyhow::Result<Lease> {
         let answer = succeeded(self.post(ACQUIRE, body.clone()).await?)?;
         Ok(serde_json::from_slice(&answer)?)
@@ -106,7 +106,7 @@ impl Client {
         Ok(())
     }
 
-    /// Whether at least so many wait for a limit.
+    /// Whether at least `count` requests wait for a limit.
     pub(crate) async fn has_waiters(&mut self, name: &str, count: usize) -> anyhow::Result<bool> {
         let last = count.saturating_sub(1);
         let path = format!("{CREATE}{name}/waiters?limit=1&offset={last}");
@@ -129,7 +129,7 @@ impl Client {
         self.attempt(INCREMENT, body).await.map(|(attempt, _)| attempt)
     }
 
-    /// One attempt at a slot under a lease. A retry may be held open.
+    /// One attempt at a slot under a lease. The server may hold a retry open.
     pub(crate) async fn try_acquire(&mut self, body: &Bytes) -> anyhow::Result<Option<Lease>> {
         match self.attempt(ACQUIRE, body).await? {
             (Attempt::Granted, answer) => Ok(Some(serde_json::from_slice(&answer)?)),
@@ -138,7 +138,7 @@ impl Client {
         }
     }
 
-    /// Sleeps as the last refusal asked.
+    /// Sleeps for the `Retry-After` of the last answer.
     pub(crate) async fn sleep_as_asked(&self) {
         tokio::time::sleep(self.retry_after).await;
     }
@@ -188,7 +188,7 @@ impl Display for Unavailable {
 
 impl Error for Unavailable {}
 
-/// What came of one attempt.
+/// The outcome of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
     Granted,
@@ -197,19 +197,19 @@ pub(crate) enum Attempt {
     Unavailable,
 }
 
-/// What makes a limit.
+/// The body that creates a limit.
 pub(crate) fn create_body(name: &str, limit: u64, slots_per_second: f64) -> Bytes {
     let body = json!({"name": name, "limit": limit, "slot_decay_per_second": slots_per_second});
     body.to_string().into()
 }
 
-/// What a client sends to take one slot of a limit for five minutes.
+/// The body that takes one slot of a limit for five minutes.
 pub(crate) fn acquire_body(limit: &str) -> Bytes {
     acquire_for(limit, 300.0)
 }
 
-/// As [`acquire_body`], for a client that the server can tell from others with the same request:
-/// clients that cannot get each other's places in the queue.
+/// As [`acquire_body`], with a holder of its own. Clients without one and with the same request can
+/// get each other's places in the queue.
 pub(crate) fn acquire_body_of(client: usize, limit: &str) -> Bytes {
     let mut body = acquire_json(limit, 300.0);
     let id = format!("00000000-0000-4000-8000-{client:012}");
@@ -217,12 +217,12 @@ pub(crate) fn acquire_body_of(client: usize, limit: &str) -> Bytes {
     body.to_string().into()
 }
 
-/// What a client sends to take one slot of a limit for some seconds.
+/// The body that takes one slot of a limit for some seconds.
 pub(crate) fn acquire_for(limit: &str, seconds: f64) -> Bytes {
     acquire_json(limit, seconds).to_string().into()
 }
 
-/// `lease_id` is for the echo server alone; Leasehold ignores a field that it does not know.
+/// `lease_id` is only for the echo server. Leasehold ignores unknown fields.
 fn acquire_json(limit: &str, seconds: f64) -> Value {
     json!({
         "names": [limit],

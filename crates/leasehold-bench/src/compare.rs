@@ -1,4 +1,4 @@
-//! Everything, in one run: one table for people, one object for machines, one section for
+//! All measurements in one run: tables for people, one object for machines, or one section for
 //! docs/benchmarks.md.
 
 use std::fs;
@@ -16,10 +16,10 @@ use crate::{cycles, growth, handoff, makespan, rate, scale};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run these sections alone.
+    /// Run only these sections.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Section>,
-    /// Look whether everything runs, in a few minutes: the figures mean little.
+    /// Check in a few minutes that everything runs: the figures mean little.
     #[arg(long)]
     quick: bool,
     /// Print JSON instead of tables.
@@ -43,7 +43,7 @@ enum Section {
     Growth,
 }
 
-/// What `--quick` makes of each section.
+/// The arguments of each section under `--quick`.
 const QUICK_CYCLES: &[&str] = &["--seconds", "1", "--rounds", "1"];
 const QUICK_HANDOFF: &[&str] = &["--waiters", "100", "--handoffs", "100"];
 const QUICK_MAKESPAN: &[&str] = &["--tasks", "40", "--rounds", "1"];
@@ -73,7 +73,7 @@ const QUICK_GROWTH: &[&str] = &[
     "50",
 ];
 
-/// The arguments of a section, as they would be read from a command line.
+/// The arguments of a section, parsed as from a command line.
 #[derive(Debug, Parser)]
 struct Alone<T: clap::Args> {
     #[command(flatten)]
@@ -85,7 +85,7 @@ fn args<T: clap::Args>(quick: bool, quickly: &[&str]) -> anyhow::Result<T> {
     Ok(Alone::try_parse_from(["compare"].iter().chain(given))?.args)
 }
 
-/// What came of a section.
+/// The results of a section.
 struct Done {
     section: Section,
     figures: Value,
@@ -128,7 +128,7 @@ impl Section {
     }
 }
 
-/// All that is written as JSON.
+/// The whole JSON output.
 #[derive(Serialize)]
 struct Record<'a> {
     machine: &'a Machine,
@@ -141,7 +141,7 @@ struct Record<'a> {
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.output {
-        // A long run must not end at a file that cannot be written.
+        // A long run must not fail at its end because it cannot write the file.
         fs::write(path, "").with_context(|| format!("{} cannot be written", path.display()))?;
     }
     let machine = Machine::look();
@@ -154,7 +154,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         progress(format_args!("── {}", section.name()));
         match section.run(args.quick).await {
             Ok(figures) => done.push(figures),
-            // What was measured before is not lost, and the rest is measured yet.
+            // The results so far are kept, and the other sections still run.
             Err(error) => {
                 let why = format!("{error:#}");
                 eprintln!("{} failed: {why}", section.name());

@@ -11,17 +11,17 @@ use crate::report::{self, Absent, Report, Target};
 use crate::systems::{Durable, System};
 use crate::table::{Table, fine, whole};
 
-/// For how long syncs are measured in each round.
+/// How long syncs are measured for each number of connections.
 const SYNC_TIME: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many connections, each with one request under way.
+    /// How many connections, each with one request at a time.
     #[arg(long, value_delimiter = ',', default_value = "1,32,128")]
     connections: Vec<usize>,
     #[command(flatten)]
     rounds: Rounds,
-    /// Measure Leasehold and the bare server alone.
+    /// Measure only Leasehold and the bare server.
     #[arg(long)]
     alone: bool,
     /// Print JSON instead of a table.
@@ -45,7 +45,7 @@ struct Row {
     durable: Durable,
     #[serde(flatten)]
     figure: Figure,
-    /// Its cycles for each of the bare server's.
+    /// The ratio of its cycles to the bare server's.
     to_echo: f64,
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Cycles> {
     let mut rows = Vec::new();
     let is_wanted =
         |system: &System| !args.alone || matches!(system, System::Echo | System::Leasehold);
-    // What is never quiet comes after the others, by itself.
+    // Systems that are never idle are measured after the others, by themselves.
     for is_quiet in [true, false] {
         let mut servers = Vec::new();
         for system in System::ALL.into_iter().filter(|system| system.is_quiet() == is_quiet) {
@@ -89,7 +89,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Cycles> {
     Ok(Cycles { sync: Sync::from(&syncs), rows, absent })
 }
 
-/// A system that stands few connections is measured at as many as it stands instead.
+/// The numbers of connections, capped at what Prefect's server can serve if it is measured.
 fn with_fewer(connections: &[usize], is_quiet: bool) -> Vec<usize> {
     let most = System::Prefect.connections_max().filter(|_| !is_quiet).unwrap_or(usize::MAX);
     let mut fewer: Vec<_> = connections.iter().map(|&count| count.min(most)).collect();

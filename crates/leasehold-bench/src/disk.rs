@@ -1,4 +1,4 @@
-//! What one sync to the disk costs: the floor under every durable answer.
+//! What one sync to the disk costs: no durable answer can be faster.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! The bare HTTP server: what axum can do on this machine when there is nothing to do.
+//! The bare HTTP server: how fast axum is on this machine without any work to do.
 
 use axum::Router;
 use axum::body::Bytes;

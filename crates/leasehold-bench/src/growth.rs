@@ -1,4 +1,4 @@
-//! How what a request costs grows with what it does not touch: other limits, and waiters.
+//! How the cost of a request grows with limits and waiters that it does not touch.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::report::{Report, Target, progress};
 use crate::systems::{Server, System, leasehold_with};
 use crate::table::{Table, fine, whole};
 
-/// How long each holds the slot that goes along a queue.
+/// How long each client holds the slot that is handed along a queue.
 const HOLD: Duration = Duration::from_millis(5);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many limits there are beside the one that is used.
+    /// How many limits there are besides the one that is used.
     #[arg(long, value_delimiter = ',', default_value = "10,1000,100000")]
     limits: Vec<usize>,
-    /// How many wait, with their requests held open, for another limit.
+    /// How many requests wait for another limit, held open.
     #[arg(long, value_delimiter = ',', default_value = "1,100,10000")]
     waiters: Vec<usize>,
-    /// How many connections, each with one request under way.
+    /// How many connections, each with one request at a time.
     #[arg(long, default_value_t = 32)]
     connections: usize,
     #[command(flatten)]
@@ -48,7 +48,7 @@ struct Row {
     count: usize,
     #[serde(flatten)]
     figure: Figure,
-    /// Along the queue of waiters.
+    /// The hand-offs along the queue of waiters.
     handoff: Option<Quantiles>,
 }
 
@@ -93,7 +93,7 @@ async fn rows_of(
     Ok(counts.zip(figures).map(|(count, figure)| Row { count, figure, handoff: None }).collect())
 }
 
-/// The cycles of the most for each of the fewest's.
+/// The ratio of the cycles with the most limits or waiters to those with the fewest.
 fn kept(rows: &[Row]) -> Option<(usize, f64)> {
     let (fewest, most) = (rows.first()?, rows.last()?);
     Some((most.count, most.figure.cycles_per_second / fewest.figure.cycles_per_second))

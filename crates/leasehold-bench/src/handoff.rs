@@ -1,7 +1,8 @@
 //! How long a slot stands idle between two holders, with a long queue.
 //!
-//! The waiters are clients that poll, as Prefect's are: refused at once, then held open in
-//! a queue. Each client comes back after its turn, so that the queue stays as long as it is.
+//! The waiters are clients that poll, as Prefect's do: the server refuses the first attempt at
+//! once, and holds the next one open in a queue. Each client comes back after its turn, so that the
+//! queue keeps its length.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,18 +21,18 @@ use crate::report::{Report, Target, progress};
 use crate::systems::{Server, leasehold_with};
 use crate::table::{Table, fine};
 
-/// Waiters stay in the queue for as long as they may.
+/// Lets waiters stay in the queue for as long as possible.
 pub(crate) const PATIENT: &[&str] = &["--park-seconds", "55"];
-/// The limit whose one slot goes along the queue.
+/// The limit whose one slot is handed along the queue.
 const LIMIT: &str = "line";
-/// How many clients join the queue at once: the server refuses the first attempt of each at once.
+/// How many clients join the queue at a time. The server refuses the first attempt of each at once.
 const JOIN_AT_ONCE: usize = 64;
-/// How long a queue may take to form, or a slot to come to the next.
+/// How long a queue may take to form, or a slot to reach the next waiter.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many wait for the one slot.
+    /// How many clients wait for the one slot.
     #[arg(long, default_value_t = 1_000)]
     waiters: usize,
     /// How often the slot changes hands.
@@ -50,7 +51,7 @@ pub(crate) struct Args {
 pub(crate) struct Handoff {
     waiters: usize,
     handoffs: usize,
-    /// From when the holder sends its release to when the next has its grant.
+    /// From when the holder sends its release until the next waiter has its grant.
     pub(crate) from_release: Quantiles,
     /// From when the holder has the answer to its release; 0 if the grant came first.
     from_answer: Quantiles,
@@ -71,8 +72,8 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Handoff> {
     queue.hand_along(args.handoffs).await
 }
 
-/// A limit of one slot that is held, and the clients that wait for it. They leave it when it is
-/// dropped.
+/// A limit with one slot that is held, and the clients that wait for it. Dropping this makes them
+/// leave.
 pub(crate) struct Queue {
     waiters: usize,
     holder: Member,
@@ -82,7 +83,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Makes the limit on a server that is [`PATIENT`], and lets all clients join.
+    /// Creates the limit on a server with the options [`PATIENT`], and lets all clients join.
     pub(crate) async fn form(
         server: &Server,
         waiters: usize,
@@ -118,7 +119,7 @@ impl Queue {
         Ok(Self { waiters, holder, held, members, turns })
     }
 
-    /// Lets the slot change hands; the client that had it joins the queue again.
+    /// Hands the slot along. Each client that had it joins the queue again.
     pub(crate) async fn hand_along(mut self, handoffs: usize) -> anyhow::Result<Handoff> {
         ensure!(handoffs > 0, "the slot has to change hands: --handoffs is 0");
         self.holder.client.release(&self.held).await?;
@@ -162,7 +163,7 @@ impl Member {
         }
     }
 
-    /// Waits for the slot, holds it, and gives it back.
+    /// Waits for the slot, holds it, and releases it.
     async fn turn(&mut self) -> anyhow::Result<Turn> {
         let joining = self.joining.acquire().await?;
         let mut granted = self.client.try_acquire(&self.body).await?;
@@ -184,7 +185,7 @@ impl Member {
     }
 }
 
-/// What lies between each turn and the next.
+/// The times between each turn and the next.
 fn summary(waiters: usize, turns: &mut [Turn]) -> anyhow::Result<Handoff> {
     turns.sort_unstable_by_key(|turn| turn.granted);
     let (mut from_release, mut from_answer) = (Times::new()?, Times::new()?);
@@ -247,7 +248,7 @@ mod tests {
             release_sent: at(sent),
             release_answered: at(answered),
         };
-        // Reported in another order than it happened; the last grant comes before the answer.
+        // Reported in another order than they happened. The last grant comes before the answer.
         let mut turns = [turn(22, 30, 31), turn(10, 20, 21), turn(34, 40, 41), turn(0, 5, 6)];
         turns[2].granted = at(30);
         let found = summary(3, &mut turns).unwrap();

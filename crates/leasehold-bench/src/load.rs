@@ -1,4 +1,4 @@
-//! A closed loop: connections that each hold a slot and give it back, again and again.
+//! A closed loop: each connection takes a slot and releases it, again and again.
 
 use std::time::{Duration, Instant};
 
@@ -10,29 +10,29 @@ use crate::client::Unavailable;
 use crate::report::progress;
 use crate::systems::{Server, Session};
 
-/// What comes before the figure and does not count.
+/// How long requests run before they count.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 
-/// How long, and how often.
+/// How long to measure, and how often.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rounds {
-    /// For how long each figure is measured, in seconds.
+    /// How long each figure is measured, in seconds.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// How often; the middle figure counts.
+    /// How often; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
 }
 
-/// What a number of connections got.
+/// The figures of a number of connections.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
     pub(crate) cycles_per_second: f64,
-    /// Of a single request.
+    /// The time of a single request.
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) max_ms: f64,
-    /// Requests that were answered 503 or not at all. They are in no other figure.
+    /// Requests that got a 503 or no answer. No other figure includes them.
     pub(crate) failures: u64,
 }
 
@@ -57,8 +57,8 @@ impl Times {
     }
 }
 
-/// Cycles on each server, which has a name here, in turn, so that whatever else the machine does
-/// meets all of them. Answers the middle figure of each.
+/// Measures cycles on each of the named servers in turn, so that other load on the machine affects
+/// all of them. Returns the median figure of each.
 pub(crate) async fn in_turn(
     servers: &[(String, &Server)],
     connections: usize,
@@ -104,7 +104,7 @@ pub(crate) async fn cycles(
     })
 }
 
-/// What one connection got.
+/// The results of one connection.
 struct Run {
     times: Times,
     cycles: u64,
@@ -117,7 +117,7 @@ impl Run {
     }
 }
 
-/// Counts what began after `warm` and ended before `end`.
+/// Runs cycles, and counts those that begin after `warm` and end before `end`.
 async fn run(mut session: Session, warm: Instant, end: Instant) -> anyhow::Result<Run> {
     let mut run = Run::new()?;
     loop {
@@ -140,7 +140,7 @@ async fn run(mut session: Session, warm: Instant, end: Instant) -> anyhow::Resul
     }
 }
 
-/// One cycle: how long each of its requests took.
+/// Runs one cycle. Returns how long each of its requests took.
 async fn cycle(session: &mut Session, start: Instant) -> anyhow::Result<(Duration, Duration)> {
     session.acquire().await?;
     let acquired = Instant::now();
@@ -148,7 +148,7 @@ async fn cycle(session: &mut Session, start: Instant) -> anyhow::Result<(Duratio
     Ok((acquired - start, acquired.elapsed()))
 }
 
-/// The figure in the middle of several.
+/// The median of several figures.
 fn middle(mut figures: Vec<Figure>) -> anyhow::Result<Figure> {
     figures.sort_by(|a, b| a.cycles_per_second.total_cmp(&b.cycles_per_second));
     figures.get(figures.len() / 2).cloned().context("--rounds must be at least 1")

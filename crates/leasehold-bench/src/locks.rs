@@ -1,5 +1,5 @@
-//! Locks and semaphores on Redis: pairs of acquire and release of leasehold-redis, beside those of
-//! redis-py and TaskTiger on the same server.
+//! Locks and semaphores on Redis: pairs of acquire and release of leasehold-redis, compared with
+//! those of redis-py and TaskTiger on the same server.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub(crate) struct LockPairs {
 struct Row {
     what: &'static str,
     pairs_per_second: f64,
-    /// To the peer above it; 1 for the peer itself.
+    /// The ratio to the peer above it; 1 for the peer itself.
     ratio: f64,
 }
 
@@ -71,7 +71,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<LockPairs> {
     Ok(found)
 }
 
-/// Pairs per second of so many tasks, each with a lock of its own.
+/// Pairs per second of `tasks` tasks, each with a lock of its own.
 async fn locks(
     redis: &Redis,
     mechanism: Mechanism,

@@ -1,4 +1,4 @@
-//! What the figures belong to: the machine, the day, and the versions.
+//! What the figures were measured with: the machine, the date, and the versions.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(crate) struct Machine {
     cpu: String,
     cores: usize,
     memory_gib: f64,
-    /// How much other work there was when the run began.
+    /// The machine's load when the run began.
     load: String,
     system: String,
     kernel: String,
@@ -32,7 +32,7 @@ struct Version {
 }
 
 impl Machine {
-    /// Reads what this machine is. What it does not say stays empty.
+    /// Reads the properties of this machine. Unknown ones stay empty.
     pub(crate) fn look() -> Self {
         Self {
             date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
@@ -80,7 +80,7 @@ fn memory_gib() -> f64 {
     kilobytes / 1024.0 / 1024.0
 }
 
-/// The kind of the filesystem that the data folders are on.
+/// The kind of the filesystem with the data folders.
 fn filesystem() -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
@@ -113,7 +113,7 @@ fn versions() -> Vec<Version> {
     .collect()
 }
 
-/// The first version number in what a program says of itself.
+/// The first version number in a program's output.
 fn number(text: &str) -> Option<&str> {
     text.split(|c: char| c.is_whitespace() || c == '=')
         .find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))

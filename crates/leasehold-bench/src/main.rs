@@ -1,6 +1,6 @@
-//! Measures Leasehold beside its peers, all in the same run on the same machine.
+//! Measures Leasehold and its peers, all in the same run on the same machine.
 //!
-//! A claim about speed is a ratio within one run: absolute numbers belong to a machine.
+//! A claim about speed is a ratio within one run: absolute numbers hold for one machine only.
 
 mod bulk;
 mod client;
@@ -25,7 +25,7 @@ mod table;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Measure Leasehold beside its peers.
+/// Measure Leasehold and its peers.
 ///
 /// Run it by cargo, with --release, in a folder on a disk:
 /// cargo run --release -p leasehold-bench -- compare
@@ -38,11 +38,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// All of what follows, in one run, with its targets.
+    /// All of the following, in one run, with its targets.
     Compare(compare::Args),
-    /// Cycles of acquire and release per second, of every system that is here.
+    /// Cycles of acquire and release per second, of every installed system.
     Cycles(cycles::Args),
-    /// What a rate limit grants while clients hammer it, beside what is configured.
+    /// What a rate limit grants while clients hammer it, compared with what is configured.
     Rate(rate::Args),
     /// How long a slot stands idle between two holders, with a long queue.
     Handoff(handoff::Args),
@@ -52,9 +52,9 @@ enum Command {
     Scale(scale::Args),
     /// How cost grows with limits and waiters that a request does not touch.
     Growth(growth::Args),
-    /// Everything that attacks at once, for an hour; fails if a bound is broken.
+    /// All attacks at once, for an hour; fails if a bound is broken.
     Soak(soak::Args),
-    /// The locks and semaphores of leasehold-redis, beside redis-py's and TaskTiger's.
+    /// The locks and semaphores of leasehold-redis, compared with redis-py's and TaskTiger's.
     Locks(locks::Args),
     /// The bare HTTP server.
     #[command(hide = true)]
@@ -66,7 +66,7 @@ async fn main() -> anyhow::Result<()> {
     process::raise_file_limit()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    // Dropped when a signal comes first: then its servers end, and their data is deleted.
+    // A signal drops the run: its servers stop, and their data is deleted.
     tokio::select! {
         result = run(Cli::parse().command) => result,
         _ = interrupt.recv() => anyhow::bail!("interrupted; what was started is stopped"),

@@ -1,4 +1,4 @@
-//! Real Prefect clients: how long many short tasks take on a limit, beside the best that the
+//! Real Prefect clients: how long many short tasks take on a limit, compared with the best that the
 //! limit and the client itself allow.
 
 use std::fs::File;
@@ -33,13 +33,13 @@ pub(crate) struct Args {
     /// How many slots there are.
     #[arg(long, default_value_t = 4)]
     limit: u64,
-    /// How often; the middle figure counts.
+    /// How often; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// How long to wait for one run, in seconds.
     #[arg(long, default_value_t = 600.0)]
     patience_seconds: f64,
-    /// Measure Leasehold alone.
+    /// Measure only Leasehold.
     #[arg(long)]
     alone: bool,
     /// Print JSON instead of a table.
@@ -62,10 +62,11 @@ pub(crate) struct Makespans {
 #[derive(Debug, Serialize)]
 struct Row {
     system: System,
-    /// Of the same tasks on a limit that never blocks, less the time that one of them holds.
+    /// The time of the same tasks on a limit that never blocks, less the time that one task holds
+    /// its slot.
     client_seconds: f64,
     makespan_seconds: f64,
-    /// Of the makespan to the ideal and the client's own time.
+    /// The ratio of the makespan to the sum of the ideal and the client's own time.
     ratio: f64,
 }
 
@@ -89,7 +90,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Makespans> {
         let mut client = server.client().await?;
         client.create_limit("free", NEVER_BLOCKS, 0.0).await?;
         client.create_limit("scarce", args.limit, 0.0).await?;
-        // What the first run finds cold, on the disk and in the server, belongs to none.
+        // The first run finds the disk and the server cold, and does not count.
         progress(format_args!("{}, a run that does not count", system.name()));
         run(&server, "free", args).await?;
         let (mut free, mut scarce) = (Vec::new(), Vec::new());
@@ -108,11 +109,11 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Makespans> {
     Ok(found)
 }
 
-/// Runs all tasks on a limit: seconds from the first start to the last end.
+/// Runs all tasks on a limit. Returns the seconds from the first start to the last end.
 async fn run(server: &Server, limit: &str, args: &Args) -> anyhow::Result<f64> {
     let mut programs = Vec::new();
     for index in 0..args.processes {
-        // What does not divide goes to the first.
+        // The first processes take the remainder.
         let tasks = args.tasks / args.processes + usize::from(index < args.tasks % args.processes);
         programs.push(Program::start(server, limit, tasks, args)?);
     }
@@ -173,7 +174,7 @@ impl Program {
         Ok(Self { process, output: BufReader::new(output).lines(), log })
     }
 
-    /// Reads on to a line that starts with `word`; answers what follows it.
+    /// Reads on to a line that starts with `word`. Returns what follows it.
     async fn line(&mut self, word: &str) -> anyhow::Result<String> {
         while let Some(line) = self.output.next_line().await? {
             if let Some(rest) = line.strip_prefix(word) {

@@ -1,5 +1,5 @@
-//! Servers under test: each a process of its own with a data folder of its own, stopped and
-//! swept away when it is dropped, however the run ends.
+//! Servers under test: each is a process with a data folder of its own. Dropping it stops the
+//! process and deletes the folder, however the run ends.
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
@@ -18,22 +18,22 @@ use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// How long a process may take to end in its own way, before it is killed.
+/// How long a process may take to end on its signal, before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const LOG: &str = "server.log";
 
 /// More open files than any benchmark needs.
 const FILES_MAX: u64 = 65_536;
 
-/// Lets us, and the servers that we start, have as many connections as the system allows.
+/// Raises the limit of open files, for us and for the servers that we start.
 pub(crate) fn raise_file_limit() -> anyhow::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let raised = hard.min(FILES_MAX).max(soft);
     setrlimit(Resource::RLIMIT_NOFILE, raised, hard).context("the file limit cannot be raised")
 }
 
-/// A folder on a disk, in the working directory. /tmp may be memory, and a commit has to cost
-/// what it costs.
+/// A folder on a disk, in the working directory. /tmp may be in memory, where a commit costs too
+/// little.
 pub(crate) fn data_folder() -> anyhow::Result<TempDir> {
     let here = std::env::current_dir()?;
     if statfs(&here)?.filesystem_type() == TMPFS_MAGIC {
@@ -48,13 +48,13 @@ pub(crate) fn data_folder() -> anyhow::Result<TempDir> {
         .with_context(|| format!("no data folder can be made in {}", here.display()))
 }
 
-/// A port that nothing listens on.
+/// A free port.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// A process that runs, and leads its own process group: Ctrl-C reaches us alone, and we end
-/// all that it started.
+/// A running process that leads its own process group: Ctrl-C reaches only us, and we end the whole
+/// group.
 pub(crate) struct Process {
     child: Child,
     program: PathBuf,
@@ -63,7 +63,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a server that logs into `folder` and ends well on `stop`.
+    /// Starts a server that logs into `folder` and ends cleanly on the signal `stop`.
     pub(crate) fn start(mut command: Command, folder: &Path, stop: Signal) -> anyhow::Result<Self> {
         let program = PathBuf::from(command.get_program());
         let log = folder.join(LOG);
@@ -91,7 +91,7 @@ impl Process {
         }
     }
 
-    /// How much memory it has, in bytes.
+    /// Its resident memory, in bytes.
     pub(crate) fn memory_bytes(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -100,7 +100,7 @@ impl Process {
         Ok(kilobytes * 1024)
     }
 
-    /// Where it logs to.
+    /// The path of its log.
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
@@ -137,17 +137,17 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            // It may end by itself between the look and the signal: nothing to stop then.
+            // It may end by itself between the check and the signal. Then there is nothing to stop.
             let _ = kill(self.pid(), self.stop);
             self.has_ended_within(STOP_TIMEOUT);
         }
-        // Itself if it did not end, and whatever of its group outlived it.
+        // Kills it if it did not end, and what is left of its group.
         let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.child.wait();
     }
 }
 
-/// A program that is not there, and how to get it.
+/// A program that is not installed, and how to install it.
 #[derive(Debug)]
 pub(crate) struct Missing {
     program: String,
@@ -180,8 +180,7 @@ pub(crate) fn find(program: &str, package: &str) -> Result<PathBuf, Missing> {
         .ok_or_else(|| Missing::new(program, format!("apt-get install {package}")))
 }
 
-/// Debian keeps the programs of each version of PostgreSQL in a folder of its own; the newest
-/// comes first.
+/// The folders with PostgreSQL's programs, newest version first. Debian has one for each version.
 fn postgres_folders() -> Vec<PathBuf> {
     let mut versions: Vec<(u32, PathBuf)> = match fs::read_dir("/usr/lib/postgresql") {
         Ok(entries) => entries
@@ -196,8 +195,8 @@ fn postgres_folders() -> Vec<PathBuf> {
     versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// The interpreter of one of the Python environments, which are kept in target/venvs. `product` is
-/// what it has, and `packages` what pip installs for it.
+/// The interpreter of one of the Python environments in target/venvs. `product` names what the
+/// environment contains, and `packages` what pip installs for it.
 pub(crate) fn python(venv: &str, product: &str, packages: &str) -> Result<PathBuf, Missing> {
     let program = std::env::current_exe().unwrap_or_default();
     let target = program.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
@@ -211,7 +210,7 @@ pub(crate) fn python(venv: &str, product: &str, packages: &str) -> Result<PathBu
     Err(Missing::new(product, hint))
 }
 
-/// One of our own programs, which cargo puts beside this one.
+/// One of our own programs, which cargo puts into the folder of this one.
 pub(crate) fn beside_us(name: &str) -> Result<PathBuf, Missing> {
     let ours = std::env::current_exe().unwrap_or_default().with_file_name(name);
     match fs::metadata(&ours) {
@@ -223,8 +222,8 @@ pub(crate) fn beside_us(name: &str) -> Result<PathBuf, Missing> {
     }
 }
 
-/// Builds Leasehold as we were built, when cargo runs us: what is measured has to be what
-/// stands in the sources.
+/// Builds Leasehold as we were built, if cargo runs us: the program that is measured has to match
+/// the sources.
 pub(crate) fn build_leasehold() -> anyhow::Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     let mut command = Command::new(cargo);
@@ -240,7 +239,7 @@ pub(crate) fn build_leasehold() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until `is_ready` says so, as long as the process runs.
+/// Waits until `is_ready` returns true. Fails if the process ends or is not ready in time.
 pub(crate) async fn ready<F: Future<Output = bool>>(
     process: &mut Process,
     within: Duration,

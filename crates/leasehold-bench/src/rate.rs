@@ -1,4 +1,4 @@
-//! What a rate limit grants under contention, beside what is configured.
+//! What a rate limit grants under contention, compared with what is configured.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::report::{self, Absent, Report, Target, progress};
 use crate::systems::{Server, System};
 use crate::table::{Table, fine, whole};
 
-/// How long a client stays away that a server had no time for: a hammer, still.
+/// How long a client pauses after a 503 or a hang-up: short enough to keep hammering.
 const BUSY_DELAY: Duration = Duration::from_millis(10);
 
 #[derive(Debug, clap::Args)]
@@ -23,10 +23,10 @@ pub(crate) struct Args {
     /// How many clients hammer each limit.
     #[arg(long, default_value_t = 4)]
     clients: usize,
-    /// For how long, in seconds.
+    /// How long, in seconds.
     #[arg(long, default_value_t = 15.0)]
     seconds: f64,
-    /// Measure Leasehold alone.
+    /// Measure only Leasehold.
     #[arg(long)]
     alone: bool,
     /// Print JSON instead of a table.
@@ -47,7 +47,7 @@ struct Row {
     configured_per_second: f64,
     granted_per_second: f64,
     attempts_per_second: f64,
-    /// Answered 503, or not at all.
+    /// Attempts that got a 503 or no answer.
     failures_per_second: f64,
     ratio: f64,
 }
@@ -67,8 +67,8 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Rates> {
     Ok(rates)
 }
 
-/// The burst comes first and does not count: the rate is measured from the moment on at which
-/// the limit refused for the first time, up to the last grant.
+/// Uses up the burst first, which does not count. After the first refusal, measures the rate from
+/// the first grant to the last.
 async fn hammered(server: &Server, rate: f64, args: &Args) -> anyhow::Result<Row> {
     let name = format!("rate-{rate}");
     let mut client = server.client().await?;
@@ -130,7 +130,8 @@ async fn hammer(mut client: Client, body: Bytes, end: Instant) -> anyhow::Result
     Ok(mine)
 }
 
-/// Between the first grant and the last lie as many intervals as grants less one.
+/// The rate between the first grant and the last: there is one interval fewer than there are
+/// grants.
 fn per_second(grants: &mut [Instant]) -> f64 {
     grants.sort_unstable();
     match (grants.first(), grants.last()) {

@@ -1,5 +1,4 @@
-//! What a measurement has to say: figures for machines, tables for people, and whether a
-//! target is met.
+//! The report of a measurement: its figures for machines, its tables for people, and its targets.
 
 use serde::Serialize;
 
@@ -9,10 +8,10 @@ use crate::table::{Table, fine};
 
 /// The outcome of one measurement. It serialises to all its figures.
 pub(crate) trait Report: Serialize {
-    /// For people.
+    /// The tables for people.
     fn tables(&self) -> Vec<Table>;
 
-    /// What Leasehold has to reach, of what was measured.
+    /// The figures that have a target.
     fn targets(&self) -> Vec<Target>;
 }
 
@@ -45,7 +44,7 @@ impl Target {
         at_least: Option<f64>,
         at_most: Option<f64>,
     ) -> Self {
-        // A figure that could not be had (NaN) meets nothing.
+        // A figure that could not be measured (NaN) meets no target.
         let is_met =
             at_least.is_none_or(|low| figure >= low) && at_most.is_none_or(|high| figure <= high);
         Self { what: what.into(), figure, at_least, at_most, is_met }
@@ -71,7 +70,7 @@ pub(crate) fn table_of(targets: &[Target]) -> Table {
     table
 }
 
-/// Prints a report by itself, as its figures or as its tables.
+/// Prints one report, as JSON or as tables.
 pub(crate) fn print<R: Report>(report: &R, json: bool) -> anyhow::Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(report)?);
@@ -109,8 +108,8 @@ impl Absent {
     }
 }
 
-/// Starts a system, or notes that it is missing. Leasehold and the bare server have to be
-/// there, and one that is there has to start.
+/// Starts a system, or notes that it is not installed. Fails if Leasehold is missing, or if an
+/// installed system does not start.
 pub(crate) async fn start(
     system: System,
     absent: &mut Vec<Absent>,
@@ -131,7 +130,7 @@ pub(crate) async fn start(
     }
 }
 
-/// Says on standard error what is under way: a run is long.
+/// Prints on standard error what is being measured: a run is long.
 pub(crate) fn progress(what: std::fmt::Arguments<'_>) {
     eprintln!("{what} …");
 }

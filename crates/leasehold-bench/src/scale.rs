@@ -1,5 +1,5 @@
 //! A million live leases: what they cost in memory, in speed and at a restart, and what happens
-//! when a hundred thousand of them end at once.
+//! when a hundred thousand more end at once.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use crate::report::{Report, Target, progress};
 use crate::systems::{Server, leasehold_with};
 use crate::table::{Table, fine, whole};
 
-/// Leases may be shorter than Prefect's minute, and end while we watch.
+/// Allows leases shorter than Prefect's minute, so that some end during the measurement.
 const OPTIONS: &[&str] = &["--lease-seconds-min", "1"];
-/// A day: these do not end.
+/// A day: these leases do not end.
 const LASTING_SECONDS: f64 = 86_400.0;
-/// On how many limits those are that end at once.
+/// How many limits have the leases that end at once.
 const ENDING_LIMITS: usize = 10;
 /// How long requests go on before and after the end of many leases.
 const AROUND: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ const GOING_ON: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many leases live.
+    /// How many leases are live.
     #[arg(long, default_value_t = 1_000_000)]
     leases: usize,
     /// On how many limits.
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// How many more end at once.
     #[arg(long, default_value_t = 100_000)]
     ending: usize,
-    /// How many connections, each with one request under way.
+    /// How many connections, each with one request at a time.
     #[arg(long, default_value_t = 32)]
     connections: usize,
     #[command(flatten)]
@@ -50,7 +50,7 @@ pub(crate) struct Args {
 pub(crate) struct Scale {
     leases: usize,
     limits: usize,
-    /// How fast they were made, through the door.
+    /// How fast they were created, through the API.
     made_per_second: f64,
     memory_bytes: u64,
     memory_bytes_per_lease: f64,
@@ -59,9 +59,9 @@ pub(crate) struct Scale {
     /// From the start of the process to its first answer.
     restart_seconds: f64,
     ending: usize,
-    /// From the moment at which the last of them is due.
+    /// From their common deadline until all slots were free.
     back_seconds: f64,
-    /// Of the requests that went on meanwhile.
+    /// The requests that went on meanwhile.
     meanwhile: Figure,
 }
 
@@ -120,15 +120,15 @@ async fn restarted(server: Server, args: &Args) -> anyhow::Result<(Server, f64)>
     Ok((server, restart_seconds))
 }
 
-/// Makes leases that are all due at one moment. Answers how long after it all slots were back,
-/// and what other requests got around it.
+/// Creates leases that all end at one moment. Returns how long after it all slots were free, and
+/// the figure of other requests around it.
 async fn end_at_once(
     server: &Server,
     count: usize,
     made_per_second: f64,
 ) -> anyhow::Result<(f64, Figure)> {
     bulk::create_limits(server, ENDING_LIMITS, count as u64, name_of_ending).await?;
-    // Twice the time that making them should take.
+    // Twice the time that creating them should take.
     let making = Duration::from_secs_f64(2.0 * count as f64 / made_per_second);
     let due = Instant::now() + making + 2 * AROUND;
     progress(format_args!("making {count} leases that end together"));
@@ -147,7 +147,7 @@ async fn end_at_once(
     Ok((back?, meanwhile?))
 }
 
-/// Waits until no slot is held of what ends: seconds after `due`.
+/// Waits until no slot of the leases that end is held. Returns the seconds after `due`.
 async fn all_back(server: &Server, due: Instant) -> anyhow::Result<f64> {
     let mut client = server.client().await?;
     let held = client.active_slots(&name_of_ending(0)).await?;

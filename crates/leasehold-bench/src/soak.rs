@@ -1,7 +1,7 @@
-//! Everything at once, for as long as wanted: clients that behave, and beside them all that attack,
-//! while the server is killed, restarted and frozen. The clients that behave notice little of it:
-//! they lose no lease, nobody gets a slot that is held, and their requests take at most twice the
-//! time that they take alone. The server's memory stays within a bound.
+//! Everything at once, for a given time: good clients and all attackers, while the server is
+//! killed, restarted and frozen. The good clients notice little of it. They lose no lease, no
+//! client gets a slot that is held, and their requests take at most twice as long as without
+//! attackers. The server's memory stays within a bound.
 
 mod attackers;
 
@@ -26,38 +26,39 @@ use crate::report::{Report, Target, progress};
 use crate::systems::{Server, leasehold_with};
 use crate::table::{Table, fine, whole};
 
-/// A limit with room for everybody, and one whose slots the holders have.
+/// A limit with room for all clients, and one whose slots the holders have.
 const FREE: &str = "free";
 const FULL: &str = "full";
-/// How many clients do each of these.
+/// How many clients of each kind there are.
 const WORKERS: usize = 8;
 const HOLDERS: usize = 8;
 const RIVALS: usize = 4;
-/// Between two cycles of a worker.
+/// The pause between two cycles of a worker.
 const PAUSE: Duration = Duration::from_millis(25);
-/// How long a holder's lease is, and how often it is renewed. The server is frozen for longer.
+/// How long a holder's lease lasts, how often it is renewed, and how long the server is frozen:
+/// longer than the lease.
 const TTL_SECONDS: u64 = 10;
 const RENEWAL: Duration = Duration::from_secs(2);
 const FREEZE: Duration = Duration::from_secs(12);
-/// After it was away, the server has this long until its times count again.
+/// How long after the server was away its times do not count.
 const RECOVERY: Duration = Duration::from_secs(3);
-/// In the second half, the server may use so many times the memory of the first one.
+/// How many times the memory of the first half the server may use in the second half.
 const GROWTH_MAX: f64 = 1.25;
 const OPTIONS: &[&str] = &["--lease-seconds-min", "1", "--park-seconds", "0"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// For how long everything goes on at once.
+    /// How long everything goes on at once.
     #[arg(long, default_value_t = 60.0)]
     minutes: f64,
-    /// How many times as long as alone the requests of good clients may take, at the 99th
-    /// percentile.
+    /// How many times as long as without attackers the requests of good clients may take, at the
+    /// 99th percentile.
     #[arg(long, default_value_t = 2.0)]
     p99_times_max: f64,
     /// How much memory the server may use, in MiB.
     #[arg(long, default_value_t = 512.0)]
     memory_mib_max: f64,
-    /// Which part of all attackers there is.
+    /// The fraction of all attackers that runs.
     #[arg(long, default_value_t = 1.0)]
     attackers: f64,
     /// Print JSON instead of a table.
@@ -65,7 +66,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// What was seen.
+/// What was measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Soak {
     minutes: f64,
@@ -89,7 +90,7 @@ pub(crate) struct Soak {
 /// What all clients share.
 #[derive(Default)]
 struct Shared {
-    /// The server is away, or was a moment ago.
+    /// The server is killed or frozen, or was a moment ago.
     is_away: AtomicBool,
     requests: AtomicU64,
     failures: AtomicU64,
@@ -146,7 +147,7 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Soak> {
     })
 }
 
-/// What happened to the server, and its memory second by second.
+/// What was done to the server, and its memory in each second.
 #[derive(Default)]
 struct Seen {
     kills: u64,
@@ -154,7 +155,7 @@ struct Seen {
     memory: Vec<u64>,
 }
 
-/// Kills the server and freezes it in turn, and looks at its memory each second.
+/// Kills and freezes the server in turn, and reads its memory each second.
 async fn disturb(server: &mut Server, duration: Duration, shared: &Shared) -> anyhow::Result<Seen> {
     let period = (duration / 8).clamp(Duration::from_secs(12), Duration::from_secs(300));
     let (start, mut seen) = (Instant::now(), Seen::default());
@@ -183,7 +184,7 @@ async fn disturb(server: &mut Server, duration: Duration, shared: &Shared) -> an
     Ok(seen)
 }
 
-/// Clients that behave.
+/// The good clients.
 struct Clients {
     workers: JoinSet<anyhow::Result<Times>>,
     holders: JoinSet<anyhow::Result<()>>,
@@ -207,7 +208,7 @@ impl Clients {
         Self { workers, holders, rivals }
     }
 
-    /// Lets all of them end, rivals before those whose slots they want. Answers how long the
+    /// Ends all of them, the rivals before the holders whose slots they want. Returns how long the
     /// workers' requests took.
     async fn finish(mut self, shared: &Shared) -> anyhow::Result<Times> {
         shared.is_over.store(true, Ordering::SeqCst);
@@ -226,7 +227,7 @@ impl Clients {
     }
 }
 
-/// A client that behaves, with one connection.
+/// A good client, with one connection.
 struct User {
     host: String,
     client: Option<Client>,
@@ -262,11 +263,11 @@ impl User {
         self.shared.held.fetch_add(1, Ordering::SeqCst);
         let mut due = Instant::now();
         while !self.shared.are_rivals_gone.load(Ordering::SeqCst) {
-            // However long the last renewal took.
+            // A renewal that took long does not cause more of them.
             due = (due + RENEWAL).max(Instant::now());
             tokio::time::sleep_until(due.into()).await;
             let renewal = json!({"ttl_seconds": TTL_SECONDS}).to_string();
-            // While the server is away it is asked again and again.
+            // While the server is away, the holder asks again and again.
             while self.ask(&path, renewal.clone().into(), None).await?.is_none() {
                 if self.shared.lost.load(Ordering::SeqCst) > 0 {
                     return Ok(());
@@ -277,7 +278,7 @@ impl User {
         Ok(())
     }
 
-    /// Wants a slot of the full limit, and must not get one.
+    /// Asks for a slot of the full limit, and must not get one.
     async fn rival(mut self, number: usize) -> anyhow::Result<()> {
         let body = acquire_body_of(WORKERS + number, FULL);
         while !self.shared.is_over.load(Ordering::SeqCst) {
@@ -291,8 +292,8 @@ impl User {
         Ok(())
     }
 
-    /// Sends a request. `None` if it was refused, or if the server is away: anything else that goes
-    /// wrong counts as a failure.
+    /// Sends a request. Returns `None` if it was not granted. An unexpected answer counts as a
+    /// failure unless the server is away, and a lease that is gone counts as lost.
     async fn ask(
         &mut self,
         path: &str,

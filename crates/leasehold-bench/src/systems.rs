@@ -1,5 +1,5 @@
-//! The systems that are measured: how each is started, and what a client of it does to hold a
-//! slot and give it back.
+//! The systems that are measured: how each is started, and how a client of it takes and releases a
+//! slot.
 
 mod etcd;
 mod own;
@@ -22,13 +22,13 @@ pub(crate) use prefect::{
     client_python as prefect_client_python, server_python as prefect_server_python,
 };
 
-/// Whether what a system has answered survives a crash of its machine.
+/// Whether the state behind a system's answers survives a crash of its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Durable {
     Yes,
     No,
-    /// Counts are, leases are not: which is how slots are lost.
+    /// Counts survive, leases do not: that is how slots are lost.
     Half,
 }
 
@@ -85,12 +85,12 @@ impl System {
         }
     }
 
-    /// How many clients it stands. Prefect's server answers 503 from eight on (defect D25).
+    /// How many clients it can serve. Prefect's server answers 503 from eight on (defect D25).
     pub(crate) fn connections_max(self) -> Option<usize> {
         (self == Self::Prefect).then_some(4)
     }
 
-    /// Whether it is idle without requests, so that it may run beside what is measured.
+    /// Whether it is idle without requests, so that it may run while another system is measured.
     pub(crate) fn is_quiet(self) -> bool {
         self != Self::Prefect
     }
@@ -125,12 +125,12 @@ impl Serialize for System {
     }
 }
 
-/// A system that runs. Stopped when dropped; then its data is deleted.
+/// A running system. Dropping it stops it and deletes its data.
 pub(crate) struct Server {
     pub(crate) system: System,
     pub(crate) process: Process,
     port: u16,
-    // After the process, which may write to it until it has ended.
+    // Dropped after the process, which may write to it until it has ended.
     folder: Arc<TempDir>,
 }
 
@@ -152,7 +152,7 @@ impl Server {
         Client::connect(&self.host()).await
     }
 
-    /// Makes what the sessions need.
+    /// Creates what the sessions need.
     pub(crate) async fn prepare(&self) -> anyhow::Result<()> {
         match self.system {
             System::Leasehold | System::Prefect => {
@@ -231,7 +231,7 @@ async fn accepts(process: &mut Process, port: u16) -> anyhow::Result<()> {
     .await
 }
 
-/// Waits until a server of limits says that it is well.
+/// Waits until the health check of a server with Prefect's API succeeds.
 async fn is_healthy(process: &mut Process, port: u16, within: Duration) -> anyhow::Result<()> {
     is_well(process, port, "/api/health", within).await
 }

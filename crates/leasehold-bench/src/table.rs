@@ -3,7 +3,7 @@
 /// How wide a table may be.
 pub(crate) const COLUMNS_MAX: usize = 80;
 
-/// A title, a head, rows, and what has to be known to read them.
+/// A title, a head, rows, and notes that explain them.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     title: String,
@@ -81,7 +81,7 @@ impl Table {
     }
 }
 
-/// A note in lines of a terminal's width, with what follows the first set in.
+/// A note in indented lines of a terminal's width.
 fn wrapped(note: &str) -> String {
     let mut text = String::new();
     let mut line = String::from("  ");
@@ -99,7 +99,7 @@ fn wrapped(note: &str) -> String {
     text
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with its thousands separated.
 pub(crate) fn whole(number: f64) -> String {
     if !number.is_finite() {
         return "-".to_owned();
@@ -115,7 +115,7 @@ pub(crate) fn whole(number: f64) -> String {
     if number < -0.5 { format!("-{text}") } else { text }
 }
 
-/// A time or a ratio, with three digits that count.
+/// A time or a ratio, with three significant digits.
 pub(crate) fn fine(number: f64) -> String {
     match number {
         _ if !number.is_finite() => "-".to_owned(),

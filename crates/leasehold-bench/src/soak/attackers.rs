@@ -1,5 +1,5 @@
-//! Clients that try to take the server, each again and again, until they are dropped. What the
-//! server does to them is no failure.
+//! Clients that attack the server, each again and again, until they are dropped. It is no failure
+//! if the server refuses them or hangs up.
 
 use std::io;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::client::{ACQUIRE, CREATE};
 
-/// For how long a client that does not read keeps its connection.
+/// How long a client that does not read keeps its connection.
 const UNREAD: Duration = Duration::from_secs(20);
-/// How long a write to a server that reads no further is waited for.
+/// How long a client waits for a write if the server stops reading.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM: &str = "GET /api/leasehold/events HTTP/1.1\r\nhost: localhost\r\naccept: \
                       text/event-stream\r\n\r\n";
@@ -34,25 +34,26 @@ enum Manner {
     Dawdles,
 }
 
-/// A way to attack.
+/// A kind of attack.
 struct Attack {
     name: &'static str,
     /// How many clients do it at once.
     count: usize,
-    /// How long each pauses before it does it again.
+    /// How long each pauses before it attacks again.
     pause_ms: u64,
     manner: Manner,
     bytes: Vec<u8>,
 }
 
-/// All of them at work, until this is dropped.
+/// All attackers at work, until this is dropped.
 pub(super) struct Attackers {
     _clients: JoinSet<()>,
     counts: Vec<(&'static str, Arc<AtomicU64>)>,
 }
 
 impl Attackers {
-    /// Sets a part of them on a server. `full` is the name of a limit without a free slot.
+    /// Starts a fraction of them against a server. `full` is the name of a limit without a free
+    /// slot.
     pub(super) fn start(host: &str, full: &str, part: f64) -> Self {
         let (mut clients, mut counts) = (JoinSet::new(), Vec::new());
         for attack in attacks(full).map(Arc::new) {
@@ -63,10 +64,10 @@ impl Attackers {
                 let (host, attack, done) = (host.to_owned(), attack.clone(), done.clone());
                 clients.spawn(async move {
                     let pause = Duration::from_millis(attack.pause_ms);
-                    // Not all in the same moment.
+                    // They do not all start at the same moment.
                     sleep(pause.mul_f64(number as f64 / count)).await;
                     loop {
-                        // The server may be gone, or may have had enough of this client.
+                        // The server may be down, or may have hung up.
                         let _ = attack.once(&host).await;
                         done.fetch_add(1, Ordering::Relaxed);
                         sleep(pause).await;
@@ -77,7 +78,7 @@ impl Attackers {
         Self { _clients: clients, counts }
     }
 
-    /// How often each was tried, for people.
+    /// How often each attack was tried, for people.
     pub(super) fn summary(&self) -> String {
         let each =
             |(name, done): &(_, Arc<AtomicU64>)| format!("{} {name}", done.load(Ordering::Relaxed));
@@ -94,7 +95,7 @@ impl Attack {
                 sleep(Duration::from_secs(2)).await;
             }
         }
-        // It may take no more of it.
+        // The server may stop reading.
         let _ = timeout(WRITE_TIMEOUT, stream.write_all(&self.bytes)).await;
         match self.manner {
             Manner::Reads => stream.read(&mut [0; 4_096]).await.map(drop),
@@ -155,7 +156,7 @@ fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
         .into()
 }
 
-/// What makes a WebSocket of a connection, and what is said on it.
+/// A request that upgrades a connection to a WebSocket, followed by messages.
 fn upgrade(path: &str, messages: &[u8]) -> Vec<u8> {
     let head = format!(
         "GET /api/events/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: \
@@ -165,8 +166,8 @@ fn upgrade(path: &str, messages: &[u8]) -> Vec<u8> {
     [head.as_bytes(), messages].concat()
 }
 
-/// A message of a WebSocket. Clients have to mask what they send; nothing is masked with a key of
-/// zeros.
+/// A message of a WebSocket. Clients have to mask what they send. The key is all zeros, which
+/// changes nothing.
 fn message(message: &Value) -> Vec<u8> {
     let text = message.to_string();
     let length = (text.len() as u64).to_be_bytes();

@@ -1,7 +1,7 @@
-//! etcd: a key of its own for each client, put under a lease if it is not there, and deleted.
+//! etcd: each client puts a key of its own under a lease if the key does not exist, and deletes it.
 //!
-//! The lease is granted once for each client, as etcd's own sessions do. Its few messages are
-//! written here by hand: a client with all of them would bring a compiler for them.
+//! Each client gets one lease, as with etcd's own sessions. The few messages are written here by
+//! hand: a library with all of them would need a compiler for Protocol Buffers.
 
 mod grpc;
 mod message;
@@ -21,10 +21,10 @@ const LEASE_GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
 const TXN: &str = "/etcdserverpb.KV/Txn";
 const DELETE_RANGE: &str = "/etcdserverpb.KV/DeleteRange";
 const TTL_SECONDS: u64 = 300;
-/// `Compare.CompareTarget.CREATE`: the revision at which a key was made, 0 if it is not there.
+/// `Compare.CompareTarget.CREATE`: the revision at which a key was created, 0 if it does not exist.
 const CREATE: u64 = 1;
-/// In each answer that is read here, the field that matters: the lease's id, whether the
-/// comparison succeeded, how many keys were deleted.
+/// The field that is read from each answer: the lease's id, whether the comparison succeeded, how
+/// many keys were deleted.
 const TELLING: u64 = 2;
 
 pub(super) async fn start(folder: &Path, port: u16) -> anyhow::Result<Process> {
@@ -57,7 +57,7 @@ impl Session {
         let granted = connection.call(LEASE_GRANT, &grant).await?;
         let lease = message::number(&granted, TELLING)?.context("the lease has no id")?;
         let key = format!("lock-{index}").into_bytes();
-        // Equal (0, which is not written), of what, the key, its revision.
+        // Equal (0, which is not written), the target, the key, its revision.
         let is_not_there = Message::default().number(2, CREATE).bytes(3, &key).number(5, 0);
         let put = Message::default().bytes(1, &key).number(3, lease);
         let put = Message::default().message(2, &put);

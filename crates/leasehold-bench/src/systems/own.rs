@@ -1,4 +1,4 @@
-//! Leasehold, and the bare HTTP server: both are driven by the same client, byte for byte.
+//! Leasehold and the bare HTTP server: the same client drives both, byte for byte.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::process::{self, Process};
 
 /// The limit of all cycles.
 pub(crate) const LIMIT: &str = "bench";
-/// More than are ever held: what a cycle costs is measured, and not a wait.
+/// More than are ever held: a cycle must not wait.
 pub(crate) const SLOTS: u64 = 1_000_000;
 
 pub(super) async fn start_echo(folder: &Path, port: u16) -> anyhow::Result<Process> {
@@ -50,14 +50,14 @@ pub(super) async fn start_leasehold(
     Ok(process)
 }
 
-/// Leasehold with options of its own.
+/// Starts Leasehold with these options.
 pub(crate) async fn leasehold_with(options: &[&str]) -> anyhow::Result<Server> {
     on_folder(Arc::new(process::data_folder()?), options).await
 }
 
 impl Server {
-    /// Stops this Leasehold and starts it again on the same data. Answers for how many seconds
-    /// it was starting.
+    /// Stops this Leasehold and starts it again on the same data. Returns how many seconds it took
+    /// to start.
     pub(crate) async fn restart(self, options: &[&str]) -> anyhow::Result<(Self, f64)> {
         let Self { process, folder, .. } = self;
         drop(process);

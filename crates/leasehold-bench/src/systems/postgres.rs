@@ -1,4 +1,4 @@
-//! PostgreSQL: advisory locks, which live in memory alone, and a row for each lock, which is
+//! PostgreSQL: advisory locks, which are only in memory, and locks that are rows, which are
 //! durable.
 
 use std::os::unix::fs::chown;
@@ -14,7 +14,7 @@ use tokio_postgres::{Client, NoTls, Statement};
 use super::READY_TIMEOUT;
 use crate::process::{self, Missing, Process};
 
-/// Enough for the most connections that are measured, and for ourselves.
+/// Enough for the most connections that are measured, and for our own.
 const CONNECTIONS_MAX: &str = "max_connections=300";
 
 pub(super) async fn start(folder: &Path, port: u16) -> anyhow::Result<Process> {
@@ -35,14 +35,14 @@ pub(super) async fn start(folder: &Path, port: u16) -> anyhow::Result<Process> {
     command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
     command.args(["-c", CONNECTIONS_MAX, "-D"]).arg(&data).arg("-k").arg(folder);
     run_as(&mut command, user.as_ref()).current_dir(folder);
-    // The one signal at which it ends its children too, without waiting for their clients.
+    // An immediate shutdown: PostgreSQL ends its children too, without waiting for their clients.
     let mut process = Process::start(command, folder, Signal::SIGQUIT)?;
     process::ready(&mut process, READY_TIMEOUT, || async move { connect(port).await.is_ok() })
         .await?;
     Ok(process)
 }
 
-/// PostgreSQL refuses to run as root: the user who runs it then.
+/// The user that runs PostgreSQL if we are root: it refuses to run as root.
 fn another_user() -> anyhow::Result<Option<User>> {
     if !geteuid().is_root() {
         return Ok(None);
@@ -69,13 +69,13 @@ async fn connect(port: u16) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// Makes the table of the locks that are rows.
+/// Creates the table of the locks that are rows.
 pub(super) async fn create_table(port: u16) -> anyhow::Result<()> {
     let table = "CREATE TABLE lock (id bigint PRIMARY KEY, deadline timestamptz NOT NULL)";
     connect(port).await?.batch_execute(table).await.context("the table cannot be made")
 }
 
-/// What a lock is.
+/// The kind of a lock.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Advisory,

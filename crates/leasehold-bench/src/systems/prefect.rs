@@ -1,4 +1,4 @@
-//! A real Prefect server, on SQLite as it comes.
+//! A real Prefect server, on SQLite, its default.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,6 +34,6 @@ pub(crate) fn server_python() -> Result<PathBuf, Missing> {
 
 /// The interpreter of an environment that has Prefect's client.
 pub(crate) fn client_python() -> Result<PathBuf, Missing> {
-    // The one that the tests of the clients use; the server's has the client too.
+    // The environment of the client tests, or else the server's, which has the client too.
     python("prefect-3.8.8", "", "").or_else(|_| server_python())
 }

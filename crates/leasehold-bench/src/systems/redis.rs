@@ -20,7 +20,7 @@ if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 return 1";
 
-/// KEYS: lock. ARGV: token. As redis-py's `Lock.LUA_RELEASE_SCRIPT` has it.
+/// KEYS: lock. ARGV: token. The same as redis-py's `Lock.LUA_RELEASE_SCRIPT`.
 const RELEASE_LOCK: &str = "\
 local token = redis.call('get', KEYS[1])
 if not token or token ~= ARGV[1] then
@@ -31,7 +31,7 @@ return 1";
 
 const TTL_MS: u64 = 300_000;
 
-/// What Redis keeps of what it answers.
+/// What Redis makes durable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Persistence {
     None,

@@ -1,4 +1,4 @@
-//! One call of gRPC at a time, over a connection of HTTP/2.
+//! gRPC calls, one at a time, over one HTTP/2 connection.
 
 use anyhow::{Context, ensure};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::message::Message;
 
-/// Whether it is compressed, and how long it is.
+/// The head of each message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 
 pub(super) struct Connection {
@@ -28,7 +28,7 @@ impl Connection {
         Ok(Self { host: host.to_owned(), sender })
     }
 
-    /// Sends a message; answers the one that comes back.
+    /// Sends a message, and returns the answer.
     pub(super) async fn call(&mut self, path: &str, message: &Message) -> anyhow::Result<Bytes> {
         let mut body = BytesMut::with_capacity(PREFIX_BYTES + message.as_bytes().len());
         body.put_u8(0);
@@ -42,7 +42,7 @@ impl Connection {
             .body(Full::new(body.freeze()))?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         let body = body.collect().await?;
-        // Without an answer, what would be trailers are headers.
+        // If there is no answer, the trailers come as headers.
         succeeded(path, body.trailers().unwrap_or(&head.headers))?;
         let mut answer = body.to_bytes();
         ensure!(answer.len() >= PREFIX_BYTES, "{path}: the answer is cut off");

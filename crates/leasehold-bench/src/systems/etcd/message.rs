@@ -1,5 +1,5 @@
-//! Messages of Protocol Buffers, as far as etcd's locks need them: numbers, bytes, and messages
-//! in messages.
+//! Messages of Protocol Buffers, as far as etcd's locks need them: numbers, bytes, and nested
+//! messages.
 
 use anyhow::{Context, bail};
 
@@ -34,7 +34,7 @@ impl Message {
         &self.0
     }
 
-    /// Seven bits a byte, the lowest first; the eighth says that more come.
+    /// Seven bits per byte, the lowest first. The eighth bit says that more bytes follow.
     fn write(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.0.push(number as u8 | 0x80);
@@ -44,7 +44,7 @@ impl Message {
     }
 }
 
-/// The number in a field of a message; one that is 0 may be left out.
+/// The number in a field of a message. A message may leave out a 0.
 pub(super) fn number(mut message: &[u8], wanted: u64) -> anyhow::Result<Option<u64>> {
     while !message.is_empty() {
         let tag = read(&mut message)?;
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_as_the_encoding_has_it() {
-        // The examples of the encoding's own documentation.
+        // The examples in the encoding's documentation.
         assert_eq!(Message::default().number(1, 150).as_bytes(), [0x08, 0x96, 0x01]);
         let testing = Message::default().bytes(2, b"testing");
         assert_eq!(testing.as_bytes(), b"\x12\x07testing");
