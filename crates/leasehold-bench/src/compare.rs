@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_quick_says_is_understood() {
+    fn the_quick_arguments_are_parsed() {
         args::<cycles::Args>(true, QUICK_CYCLES).unwrap();
         args::<handoff::Args>(true, QUICK_HANDOFF).unwrap();
         args::<makespan::Args>(true, QUICK_MAKESPAN).unwrap();

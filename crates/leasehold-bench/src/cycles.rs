@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_that_stands_few_connections_gets_few() {
+    fn connections_are_capped_for_prefects_server() {
         assert_eq!(with_fewer(&[1, 32, 128], true), [1, 32, 128]);
         assert_eq!(with_fewer(&[1, 32, 128], false), [1, 4]);
     }

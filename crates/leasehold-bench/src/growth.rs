@@ -144,7 +144,7 @@ mod tests {
     use crate::table::COLUMNS_MAX;
 
     #[test]
-    fn growth_is_told_by_the_most_beside_the_fewest() {
+    fn growth_compares_the_most_with_the_fewest() {
         let row = |count, cycles_per_second| Row {
             count,
             figure: Figure {

@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hand_off_lies_between_a_release_and_the_next_grant() {
+    fn a_hand_off_is_the_time_from_a_release_to_the_next_grant() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let turn = |granted, sent, answered| Turn {

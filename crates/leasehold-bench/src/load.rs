@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_milliseconds() {
+    fn times_are_in_milliseconds() {
         let mut times = Times::new().unwrap();
         for ms in 1..=100 {
             times.record(Duration::from_millis(ms)).unwrap();

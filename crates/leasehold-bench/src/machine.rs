@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_program_says_its_version_in_its_own_way() {
+    fn the_version_is_found_in_the_output_of_every_program() {
         assert_eq!(number("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc"), Some("7.0.15"));
         assert_eq!(number("etcd Version: 3.4.23\nGit SHA: Not provided"), Some("3.4.23"));
         assert_eq!(number("postgres (PostgreSQL) 15.18 (Debian 15.18-0)"), Some("15.18"));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_knows_itself() {
+    fn the_properties_of_this_machine_are_read() {
         let machine = Machine::look();
         assert!(machine.cores > 0 && machine.memory_gib > 0.0);
         assert!(!machine.kernel.is_empty() && !machine.filesystem.is_empty());

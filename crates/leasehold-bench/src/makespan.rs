@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_says_from_when_to_when_it_ran() {
+    fn the_times_of_a_program_are_parsed() {
         assert_eq!(span("12.5 14.75").unwrap(), (12.5, 14.75));
         assert_eq!(span("12.5").unwrap_err().to_string(), "no times: \"12.5\"");
     }

@@ -261,14 +261,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_is_missing_says_how_to_get_it() {
+    fn a_missing_program_says_how_to_install_it() {
         let missing = find("no-such-program", "no-such-package").unwrap_err();
         let said = missing.to_string();
         assert_eq!(said, "no-such-program is not here; apt-get install no-such-package");
     }
 
     #[test]
-    fn a_process_that_is_dropped_is_gone() {
+    fn a_dropped_process_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sleep");
         command.arg("1000");
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_left_behind_is_gone_too() {
+    fn dropping_a_process_ends_its_whole_group() {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 1000 & echo $! > left"]).current_dir(folder.path());
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_ended_says_what_it_logged() {
+    fn the_error_of_an_ended_process_has_the_end_of_its_log() {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo the disk is full; exit 3"]);

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_met_within_its_bounds_and_never_by_nothing() {
+    fn a_target_is_met_within_its_bounds_and_never_by_nan() {
         assert!(Target::at_least("cycles", 0.8, 0.8).is_met);
         assert!(!Target::at_least("cycles", 0.79, 0.8).is_met);
         assert!(!Target::at_most("ms", 5.1, 5.0).is_met);

@@ -40,7 +40,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 const TTL_SECONDS: u64 = 10;
 const RENEWAL: Duration = Duration::from_secs(2);
 const FREEZE: Duration = Duration::from_secs(12);
-/// How long after the server was away its times do not count.
+/// How long its times do not count after the server was away.
 const RECOVERY: Duration = Duration::from_secs(3);
 /// How many times the memory of the first half the server may use in the second half.
 const GROWTH_MAX: f64 = 1.25;

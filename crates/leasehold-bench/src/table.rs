@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn words_stand_left_and_numbers_right() {
+    fn words_align_left_and_numbers_right() {
         let text = table().text();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "Cycles");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_the_digits_that_count() {
+    fn numbers_have_their_significant_digits() {
         assert_eq!(whole(0.0), "0");
         assert_eq!(whole(1_000_000.0), "1,000,000");
         assert_eq!(whole(-1_234.0), "-1,234");

@@ -160,8 +160,8 @@ impl<R> Desk<R> {
         self.answers.drain(..)
     }
 
-    /// Takes the events that are durable, in order. Events of joining and leaving the queue are
-    /// never durable, and are among them.
+    /// Takes the events of durable changes, in order, and those of joining and leaving the queue,
+    /// which is never durable.
     pub fn events(&mut self) -> Drain<'_, Event> {
         self.events.drain(..)
     }

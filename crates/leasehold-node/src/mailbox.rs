@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn it_wakes_when_something_is_due_and_when_the_clock_is_moved() {
+    fn the_mailbox_wakes_at_the_due_time_and_when_the_clock_is_moved() {
         let (sender, mailbox) = new();
         let clock = Clock::manual(Timestamp::from_micros(5));
         sender.watch(&clock);

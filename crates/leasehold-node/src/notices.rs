@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_notice_is_given_once_and_a_flood_of_them_is_bounded() {
+    fn a_notice_is_logged_once_and_a_flood_of_them_is_bounded() {
         let notices = Notices::default();
         let at = |seconds| Timestamp::from_micros(0) + Span::from_seconds(seconds);
         assert!(notices.is_new("first", at(0)));

@@ -150,8 +150,9 @@ impl<J: Journal> Worker<J> {
     }
 
     /// Waits for a message, and takes in the others that are there: a commit costs the same for one
-    /// request as for a hundred. It waits for no more. Messages that arrive during a commit go into
-    /// the next one: the busier the server, the more share a commit. Breaks at the last message.
+    /// request as for a hundred. It does not wait for more. Messages that arrive during a commit go
+    /// into the next one: the busier the server, the more of them share a commit. Breaks at the
+    /// last message.
     fn take_in(&mut self) -> ControlFlow<()> {
         let due = self.desk.next_wake_up();
         let mut next = self.mailbox.next(&self.clock, due);

@@ -107,7 +107,7 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
     })
 }
 
-/// The reply with an outcome that was stepped at `at`.
+/// The reply to a request that was stepped at `at` with this outcome.
 pub(crate) fn reply(outcome: Outcome, at: i64) -> Reply {
     match outcome {
         Outcome::Acquired(acquired) => self::acquired(acquired, at),

@@ -41,8 +41,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// How a request waits. A client that polls is refused at once, unless it comes back to its
-    /// place.
+    /// How a request waits. A client that polls waits only if it comes back to its place.
     pub(crate) fn patience(&mut self, asked: Patience) -> InLine {
         self.waiters_made += 1;
         let place = asked.caller.and_then(|caller| self.places.remove(&caller));

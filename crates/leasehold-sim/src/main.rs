@@ -22,7 +22,7 @@ struct Args {
     /// How many events happen in each run.
     #[arg(long, default_value_t = STEPS)]
     steps: u64,
-    /// Run this seed alone.
+    /// Run only this seed.
     #[arg(long, conflicts_with_all = ["seeds", "start"])]
     seed: Option<u64>,
     /// Print everything that happens; needs --seed.

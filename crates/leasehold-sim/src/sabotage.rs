@@ -31,7 +31,7 @@ pub enum Sabotage {
     SkipDowntimeExtension,
     /// A downtime extends deadlines by twice its length.
     ExtendTwice,
-    /// A restart forgets unleased slots.
+    /// A restart or a reload forgets unleased slots.
     ForgetUnleased,
     /// After a restart, fences continue from the greatest one among the leases that still exist.
     ReuseFences,
@@ -84,7 +84,7 @@ pub enum Sabotage {
     GrantWhileDraining,
 }
 
-/// A request on its way to the desk.
+/// A request for the desk, with what the desk needs to take it in.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) connection: Connection,

@@ -14,8 +14,8 @@ pub(crate) struct Connection {
 /// How a request waits if there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patience {
-    /// For how long. A client that polls is refused at once the first time, and waits this long
-    /// when it comes back.
+    /// For how long. A client that polls does not wait the first time, and waits this long when it
+    /// comes back.
     pub(crate) wait: u64,
     /// A higher one goes first.
     pub(crate) priority: i32,
@@ -140,13 +140,13 @@ pub(crate) enum Reply {
     Granted { at: i64, lease: Option<Granted>, names: Vec<String> },
     /// Too few slots are free.
     Refused { at: i64 },
-    /// The request is not possible as it is.
+    /// The request is invalid.
     Rejected { at: i64 },
     /// A lease lives until its new deadline.
     Renewed { at: i64, deadline: Option<i64> },
     /// A lease does not exist.
     Gone { at: i64, how: Option<Gone> },
-    /// Done. A release or a revocation, too.
+    /// Done. Also the reply to a release or a revocation.
     Done { at: i64 },
     /// Not found, or the name is taken.
     No { at: i64 },

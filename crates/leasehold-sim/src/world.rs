@@ -14,7 +14,7 @@ use crate::wire::{Connection, Reply, Request};
 
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
-/// How long nothing fails at the start.
+/// How long nothing fails after the start of the world.
 const CALM: u64 = 2 * SECOND;
 /// Longer than any message is in flight and any lease lives.
 const AFTERMATH: u64 = 60 * SECOND;
@@ -96,7 +96,7 @@ pub(crate) struct World {
     /// The end of the running commit is scheduled.
     is_committing: bool,
     seats: Vec<Seat>,
-    /// By exchange.
+    /// The client's side of each exchange, by its number.
     calls: Vec<Call>,
     history: History,
     is_faulty: bool,
@@ -246,7 +246,7 @@ impl World {
         if let Some(uptime) = self.history.uptimes.last_mut() {
             uptime.until = Some(self.now);
         }
-        self.say(|| format!("the server ends; a commit under way is written: {is_written}"));
+        self.say(|| format!("the server ends; a running commit is written: {is_written}"));
         let downtime = match self.rng.u8(0..4) {
             0 => self.rng.u64(5 * SECOND..20 * SECOND),
             _ => self.rng.u64(MILLISECOND..2 * SECOND),
@@ -392,7 +392,7 @@ impl World {
         }
     }
 
-    /// True once in so many times while there are faults, otherwise never.
+    /// True once in `one_in` times on average while there are faults, otherwise never.
     fn is_lucky(&mut self, one_in: u32) -> bool {
         self.is_faulty && self.rng.u32(0..one_in) == 0
     }

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_its_place_and_its_kind_count() {
+    fn the_sum_depends_on_each_column_its_place_and_its_kind() {
         let all = ["1, 2", "2, 1", "1.0, 2", "'1', 2", "x'31', 2", "12", "'12'", "NULL, 12"];
         let mut sums: Vec<_> = all.into_iter().map(sum).collect();
         sums.sort_unstable();

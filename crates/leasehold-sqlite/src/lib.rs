@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_is_taken_once() {
+    fn each_step_runs_once() {
         let mut connection = Connection::open_in_memory().unwrap();
         FIRST.prepare(&mut connection).unwrap();
         FIRST.prepare(&mut connection).unwrap();

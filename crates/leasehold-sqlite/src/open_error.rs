@@ -75,7 +75,7 @@ impl OpenError {
     }
 }
 
-/// SQLite has error codes of its own for a full disk.
+/// Turns SQLite's errors for a full disk into [`io::ErrorKind::StorageFull`].
 fn io_error(error: rusqlite::Error) -> io::Error {
     if is_full(&error) {
         return io::Error::new(io::ErrorKind::StorageFull, "the disk is full");

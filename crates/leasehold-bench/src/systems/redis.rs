@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_full_semaphore_refuses_and_a_held_lock_too() {
+    async fn a_full_semaphore_and_a_held_lock_refuse() {
         let folder = tempfile::tempdir().unwrap();
         let port = process::free_port().unwrap();
         let _process = start(folder.path(), port, Persistence::EveryWrite).await.unwrap();

@@ -47,7 +47,7 @@ pub(super) struct Unloaded<R> {
     paused_until: Timestamp,
     /// The commands of that commit that are stepped again.
     again: Vec<(Command, Option<R>)>,
-    /// The inputs since then that are no requests.
+    /// The inputs since then, except requests.
     pub(super) deferred: Vec<Input<R>>,
 }
 
@@ -90,7 +90,7 @@ impl<R> Desk<R> {
         let State::Committing { moves_deadlines, is_retry } = self.state else { return };
         self.state = State::Serving;
         if moves_deadlines {
-            // A commit that moves very many deadlines takes a while itself. That must not move them
+            // A commit that moves very many deadlines takes long itself, and must not move them
             // again.
             self.looked(now);
         } else {
@@ -138,7 +138,7 @@ impl<R> Desk<R> {
         }
     }
 
-    /// The journal was loaded, which took `took`.
+    /// Takes in what the journal returned. `took` is how long loading it took.
     pub fn loaded(&mut self, snapshot: Snapshot, took: Span, now: Timestamp) {
         let State::Unloaded(unloaded) = &mut self.state else { return };
         // Loading a large ledger can take longer than the pause, and reads must go on in between.

@@ -219,7 +219,7 @@ fn no_request_waits_once_the_server_is_about_to_stop() {
 }
 
 #[test]
-fn a_standstill_moves_deadlines_in_the_ledger_and_in_answers_that_were_not_given() {
+fn a_standstill_moves_deadlines_in_the_ledger_and_in_pending_answers() {
     let mut it = Fixture::new();
     it.request(1, lease(1));
     let changes = it.desk.commit().unwrap();

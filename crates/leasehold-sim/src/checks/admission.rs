@@ -1,5 +1,5 @@
-//! No grant exceeds a limit: a grant and the slots that were certainly held at that time do not
-//! exceed the most slots that the limit may have had.
+//! No grant exceeds a limit: its slots and those that were certainly held at that time are together
+//! no more than the limit may have had.
 
 use std::collections::HashSet;
 
@@ -53,7 +53,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
     }
 }
 
-/// The limits without this check: those that drain, and those that were switched on or off or
+/// The limits that this check skips: those that drain, and those that were switched on or off or
 /// deleted.
 fn unchecked(history: &History) -> HashSet<&str> {
     let mut unchecked = shaky(history);

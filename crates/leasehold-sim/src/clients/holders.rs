@@ -123,7 +123,7 @@ impl Tagged {
         Self { nth, polls, asks_made: 0, run: 0, tags: Vec::new(), is_holding, comes_back }
     }
 
-    /// One that polls: its first request is refused at once, and the next one waits.
+    /// One that polls: its first request does not wait, and the next one does.
     pub(crate) fn polling(nth: u64) -> Self {
         Self { polls: true, ..Self::new(nth) }
     }
@@ -179,9 +179,9 @@ pub(crate) struct Anonymous {
 }
 
 impl Anonymous {
-    /// One that polls: its first request is refused at once, and the next one waits. It mostly
-    /// takes slots of a limit that drains, so that a slot whose grant was lost blocks others only
-    /// for a short time.
+    /// One that polls: its first request does not wait, and the next one does. It mostly takes
+    /// slots of a limit that drains, so that a slot whose grant was lost blocks others only for a
+    /// short time.
     pub(crate) fn polling(nth: u64) -> Self {
         Self { caller: Some(nth), ..Self::default() }
     }

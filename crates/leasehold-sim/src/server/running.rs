@@ -104,7 +104,7 @@ impl Running {
         let at = self.desk.ledger().now().as_micros();
         let place = in_line.and_then(|line| line.place);
         self.line.open.insert(connection, Open { request, at, place });
-        // A desk without a ledger answers at once.
+        // A desk whose ledger is not loaded answers at once.
         self.deliver(false);
         if is_available {
             self.look(What::Other, Some((connection, in_line)), &[], moment, seen);

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_as_the_encoding_has_it() {
+    fn messages_match_the_examples_of_the_encoding() {
         // The examples in the encoding's documentation.
         assert_eq!(Message::default().number(1, 150).as_bytes(), [0x08, 0x96, 0x01]);
         let testing = Message::default().bytes(2, b"testing");
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_found_behind_other_fields() {
+    fn a_number_is_found_after_other_fields() {
         let message = Message::default().bytes(1, b"header").number(2, u64::MAX).number(3, 7);
         assert_eq!(number(message.as_bytes(), 2).unwrap(), Some(u64::MAX));
         assert_eq!(number(message.as_bytes(), 3).unwrap(), Some(7));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_cut_off_is_refused() {
+    fn a_truncated_message_is_refused() {
         let message = Message::default().bytes(1, b"header");
         let error = number(&message.as_bytes()[..4], 2).unwrap_err().to_string();
         assert_eq!(error, "a message is cut off");

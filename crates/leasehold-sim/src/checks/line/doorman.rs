@@ -56,8 +56,8 @@ struct Waiter {
     until: i64,
     /// How many requests that came later were granted before it, on each limit.
     overtaken: HashMap<u128, u64>,
-    /// The number of grants on each limit when it came, or when a waiter with a later number came
-    /// that was in the queue before it. Only later grants can have overtaken it.
+    /// The number of grants on each limit when it came. Less if it came back to its place: then the
+    /// number when the first waiter behind it came. Only grants after that can have overtaken it.
     grants_before: HashMap<u128, u64>,
 }
 
@@ -249,7 +249,8 @@ impl Doorman {
         Place { number: self.arrivals, grants_before: HashMap::new() }
     }
 
-    /// A request is granted slots. It overtakes each earlier waiter on its limits.
+    /// A request is granted slots, and overtakes each earlier waiter on its limits. Checks that it
+    /// may.
     fn lets_in(
         &mut self,
         newcomer: &Newcomer<'_>,
@@ -285,8 +286,8 @@ impl Doorman {
             *self.grants.entry(*limit).or_default() += 1;
             let earlier = self.waiting.values_mut().filter(|w| w.number < newcomer.number);
             for waiter in earlier.filter(|waiter| waiter.limits.contains(&Some(*limit))) {
-                // It may overtake if room is left for the waiter. If one step grants several
-                // requests, the room in between cannot be seen.
+                // The grant may overtake the waiter if room is left for it. If one step grants
+                // several requests, the room in between cannot be seen.
                 let leaves_room = waiter.has_room_on(*limit, scene);
                 let overtaken = waiter.overtaken.entry(*limit).or_default();
                 *overtaken += 1;
