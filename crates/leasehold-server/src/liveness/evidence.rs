@@ -1,17 +1,16 @@
-//! By what it is known that a holder is gone.
+//! Evidence that a holder is gone.
 //!
-//! A client that cannot renew holds a lease without a deadline, and its crash would hold it for
-//! good (defect D07). Two things tell that it is over:
+//! A client that cannot renew holds a lease without a deadline. After its crash, the slots would
+//! stay taken for good (defect D07). Such a lease ends on evidence:
 //!
-//! - Its run, or the flow run that it runs in, is over: its client said so, or whoever watches
-//!   it. The holder's own release comes first: nothing is ended before a time of grace.
-//! - Its flow run gave signs of life and gives none any longer.
+//! - Its run is over, or a run around it is. The client reports that, or the process that watches
+//!   it. The holder's own release comes first: a lease is repossessed only after a grace period.
+//! - Its flow run sent heartbeats, and has been silent for too long.
+//! - An operator deletes the run.
 //!
-//! And an operator may say so, who deletes the run.
-//!
-//! Nobody is declared dead because *we* were away: after a start, and after a time in which this
-//! process did not run, every flow run has its whole time again. Who belongs to whom is known
-//! from the records; a holder that is in none of them is left alone.
+//! No holder counts as gone because *this server* was away. After a start, and after a time in
+//! which this process did not run, every flow run has its whole time again. The records show which
+//! runs belong together. A holder that is in no record is left alone.
 
 mod holders;
 
@@ -26,19 +25,19 @@ use uuid::Uuid;
 
 use crate::records::Recorder;
 
-/// How many observations may wait; beyond, whoever observes waits.
+/// How many observations may wait. Beyond, a report of another one waits for room.
 const QUEUE_MAX: usize = 8_192;
-/// How long a run has been over before what it holds is taken: its client gives it back itself,
-/// at about the time at which it says that it is over.
+/// How long after a run's end its leases are repossessed. The client releases them itself at about
+/// the time at which it reports the end.
 pub(crate) const GRACE: Span = Span::from_seconds(5);
-/// How often all holders are looked at, whatever was observed.
+/// How often all holders are checked, even if nothing is reported.
 const SWEEP_PERIOD: Span = Span::from_seconds(60);
-/// Who wakes up later than this was not running.
+/// A watch that wakes up later than this did not run meanwhile.
 const LATE: Span = Span::from_seconds(5);
-/// After this time, what failed is tried again.
+/// How long after a failure the watch tries again.
 const RETRY: Span = Span::from_seconds(1);
 
-/// Tells what was observed.
+/// Reports observations to the watch.
 #[derive(Clone, Debug)]
 pub struct Witness {
     signs: mpsc::Sender<Sign>,
@@ -54,9 +53,9 @@ pub struct Watch {
 enum Sign {
     /// A run is over, in a state of this name.
     Over(RunKind, Uuid, String),
-    /// A flow run says that it lives.
+    /// A flow run sent a heartbeat.
     Heartbeat(Uuid),
-    /// Something was heard of a flow run, which may or may not give signs of life.
+    /// An event named a flow run, which may or may not send heartbeats.
     Heard(Uuid),
 }
 
@@ -64,19 +63,19 @@ struct Watcher {
     ledger: Handle,
     recorder: Recorder,
     clock: Clock,
-    /// How long a flow run may be silent that gave signs of life.
+    /// How long a flow run that sends heartbeats may be silent.
     silence_max: Span,
-    /// When each flow run that gives signs of life will have been silent for too long.
+    /// For each flow run that sends heartbeats: when it will have been silent for too long.
     hearts: HashMap<Uuid, Timestamp>,
-    /// Those of them of which it was said that they are over.
+    /// Those of them that were reported as over.
     said_over: Vec<Uuid>,
-    /// Task runs that are over, by when that is acted upon.
+    /// The states of task runs that were reported as over, by when their leases are repossessed.
     over: BTreeMap<(Timestamp, Uuid), String>,
-    /// When all holders are looked at again; each time is a whole second.
+    /// When all holders are checked again. Each time is a whole second.
     sweeps: BTreeSet<Timestamp>,
 }
 
-/// Not before `at`: many times within a second are one.
+/// The next whole second after `at`: all times within one second become one sweep.
 fn whole_second(at: Timestamp) -> Timestamp {
     const SECOND_MICROS: i64 = 1_000_000;
     let seconds = at.as_micros().div_euclid(SECOND_MICROS) + 1;
@@ -84,12 +83,12 @@ fn whole_second(at: Timestamp) -> Timestamp {
 }
 
 impl Witness {
-    /// Begins to watch. Without any witness left, the watch ends.
+    /// Starts the watch. It ends when the last witness is dropped.
     pub fn start(ledger: Handle, recorder: Recorder, silence_max: Span) -> (Self, Watch) {
         let (signs, seen) = mpsc::channel(QUEUE_MAX);
         let clock = ledger.clock().clone();
         let watcher = Watcher {
-            // Who was over when the server stopped has had its grace by then.
+            // By then, runs that were over when the server stopped have had their grace.
             sweeps: BTreeSet::from([whole_second(clock.now() + GRACE)]),
             ledger,
             recorder,
@@ -102,23 +101,24 @@ impl Witness {
         (Self { signs }, Watch { task: tokio::spawn(watcher.run(seen)) })
     }
 
-    /// A run is over, in a state of this name.
+    /// Reports that a run is over, in a state of this name.
     pub(crate) async fn over(&self, kind: RunKind, run: Uuid, state: &str) {
         self.tell(Sign::Over(kind, run, state.to_owned())).await;
     }
 
-    /// A flow run says that it lives.
+    /// Reports a heartbeat of a flow run.
     pub(crate) async fn heartbeat(&self, flow_run: Uuid) {
         self.tell(Sign::Heartbeat(flow_run)).await;
     }
 
-    /// Something was heard of a flow run.
+    /// Reports that an event named a flow run.
     pub(crate) async fn heard(&self, flow_run: Uuid) {
         self.tell(Sign::Heard(flow_run)).await;
     }
 
     async fn tell(&self, sign: Sign) {
-        // Without a watch, the server is stopping: what was not seen is looked for at its start.
+        // Without a watch, the server is stopping. The sweep of its next start finds what is missed
+        // here.
         let _ = self.signs.send(sign).await;
     }
 }
@@ -146,7 +146,7 @@ impl Watcher {
         }
     }
 
-    /// After a start, those that gave signs of life before have all their time again.
+    /// After a start, every flow run that sent heartbeats before has its whole time again.
     async fn remember_hearts(&mut self) {
         let alive = self.recorder.write(|records| {
             let runs = records.runs_with_heartbeat()?;
@@ -172,7 +172,7 @@ impl Watcher {
                 self.over.insert((now + GRACE, run), state);
             }
             Sign::Over(RunKind::FlowRun, run, _) => {
-                // Whoever says so may be wrong, or late: its record tells, when all are looked at.
+                // The report may be wrong, or late. The sweep decides by the record.
                 if let Some(until) = self.hearts.get_mut(&run) {
                     *until = now + self.silence_max;
                     self.said_over.push(run);
@@ -193,7 +193,7 @@ impl Watcher {
     async fn act(&mut self, due: Timestamp) {
         let now = self.clock.now();
         if now.since(due) > LATE {
-            // Nobody could be heard meanwhile.
+            // The server received no heartbeats meanwhile.
             let until = now + self.silence_max;
             self.hearts.values_mut().for_each(|heart| *heart = until);
         }
@@ -228,7 +228,7 @@ impl Watcher {
                 }
             }
             Err(_) => {
-                // Their time has passed; it must not pass at every turn until this succeeds.
+                // Their time has passed. Unless it moves, the watch spins until a sweep succeeds.
                 for flow_run in silent {
                     self.hearts.insert(flow_run, now + RETRY);
                 }
@@ -238,9 +238,8 @@ impl Watcher {
         }
     }
 
-    /// Takes what task runs hold that were over a time of grace ago, if they still are: a task that
-    /// failed may run again, and nobody tells that of it by a sign. Removes those from `due` that
-    /// are done.
+    /// Repossesses the leases of task runs in `due` that are still over after their grace. A failed
+    /// task may run again, and no sign reports that. Removes the runs that are done from `due`.
     async fn end_task_runs(
         &self,
         now: Timestamp,
@@ -268,8 +267,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// Looks at everybody who holds a lease, and takes it from those who are gone. Answers which
-    /// flow runs are over, of those of which it was said.
+    /// Checks all holders of leases, and repossesses the leases of those that are gone. Returns the
+    /// flow runs in `said_over` that are over.
     async fn sweep(&self, now: Timestamp, silent: &[Uuid]) -> Result<Vec<Uuid>, Unavailable> {
         let holders = self.ledger.holders().await?;
         if holders.is_empty() && self.said_over.is_empty() {
@@ -294,8 +293,9 @@ impl Watcher {
     }
 }
 
-/// Takes what runs hold that cannot renew, because an operator deletes the one that all of them
-/// run in. Whoever renews its leases lives, whatever becomes of its record.
+/// Repossesses the leases without a deadline of the runs in `within`, because an operator deletes
+/// the run that contains them. A holder that renews its leases lives, whatever becomes of its
+/// record.
 pub(crate) async fn deleted(
     ledger: &Handle,
     (kind, id): (RunKind, Uuid),
@@ -309,7 +309,8 @@ pub(crate) async fn deleted(
     Ok(())
 }
 
-/// Leases with a deadline end only by the end of their holder's own run.
+/// Repossesses the leases of a holder; those with a deadline only if `with_deadline`. They end with
+/// their holder's own run, and on no other evidence.
 async fn repossess(
     ledger: &Handle,
     holder: Holder,

@@ -1,13 +1,15 @@
-//! Task runs that are introduced before they take the slots of their tags.
+//! Holds requests for tags back until their task run is on record.
 //!
-//! Clients whose leases on tags have no deadline name a task run when they ask, and nothing else.
-//! In which flow run it is, they tell in an event that they begin to send before they ask, and
-//! that may come later: another thread sends it. Were the slots given first and the client killed
-//! before that event, nobody could ever know that the holder is gone. So whoever asks is heard
-//! when its task run is on record; one that is killed before that has asked for nothing.
+//! Some clients hold tags without a deadline, and their request names only a task run. They report
+//! its flow run in an event. They begin to send the event before the request, but from another
+//! thread, so it may arrive later. Suppose that the slots were granted first and the client killed
+//! before that event: no component could ever know that the holder is gone. So a request waits
+//! until its task run is on record. The request of a client that is killed before that never
+//! reaches the ledger.
 //!
-//! Events may not come at all: a proxy lets no WebSockets through. So nobody waits for longer than
-//! for some seconds, and from an address from where nobody is introduced, nobody waits for a while.
+//! Events may not arrive at all, for example if a proxy drops WebSockets. So a request waits for
+//! some seconds at most. Then requests from an address whose task runs are not recorded do not wait
+//! for a while.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -24,28 +26,31 @@ use crate::access::peer::Peer;
 use crate::http::sockets::Stopping;
 use crate::records::Recorder;
 
-/// The clients that record their task runs through events, and hold tags without a deadline.
-/// Clients before them record a task run first. From 3.4.19 on the task engine takes tags on leases
-/// that it renews: of 300 s with 3.4.19, and of 60 s from 3.4.20 on.
+/// The clients that record their task runs through events, and hold tags without a deadline. Older
+/// clients record a task run before they request its tags. From 3.4.19 on, the task engine requests
+/// tags on leases that it renews: of 300 s with 3.4.19, and of 60 s from 3.4.20 on.
 const TELLERS: Range<[u64; 3]> = [3, 0, 0]..[3, 4, 19];
-/// The first event of a process needs a connection before, and some requests over another one.
+/// How long requests from one address wait, from its first request without a record on. The first
+/// event of a process needs a connection first, and some requests over another one.
 const PATIENCE: Span = Span::from_seconds(5);
-/// For how long nobody is waited for any more, from the first on who was waited for in vain.
+/// How long after that first request an address has [`PATIENCE`] again.
 const SILENCE: Span = Span::from_seconds(60);
-/// More are not remembered; then everybody is waited for again.
+/// How many task runs and addresses are remembered. Beyond, all are forgotten, and every address
+/// has [`PATIENCE`] again.
 const STRANGERS_MAX: usize = 10_000;
 
-/// Who is to be introduced.
+/// The task runs that are not on record yet, and the requests that wait for them.
 #[derive(Debug, Default)]
 pub(crate) struct Introductions(Mutex<Awaited>);
 
 #[derive(Debug, Default)]
 struct Awaited {
     by_run: HashMap<Uuid, Vec<oneshot::Sender<()>>>,
-    /// Who asked and was not introduced, whether anybody waits or not: from where, and when.
+    /// Task runs that requested tags without being on record, whether a request still waits or not:
+    /// from which address, and when.
     strangers: HashMap<Uuid, (Option<Peer>, Timestamp)>,
-    /// Since when nobody was introduced who asked from there. Clients that give up are waited for
-    /// no longer in all than one that does not.
+    /// When each address first asked without its run being recorded. Clients that give up get no
+    /// more time in all than one that does not.
     silent_since: HashMap<Option<Peer>, Timestamp>,
 }
 
@@ -57,24 +62,25 @@ struct Waiting<'all> {
 }
 
 impl Introductions {
-    /// A task run is on record.
+    /// Wakes the requests that wait for a task run, which is on record now.
     pub(crate) fn made(&self, run: Uuid) {
         let mut awaited = self.awaited();
         if let Some((peer, _)) = awaited.strangers.remove(&run) {
             awaited.silent_since.remove(&peer);
         }
         for waiting in awaited.by_run.remove(&run).into_iter().flatten() {
-            // Who waits no longer needs no word.
+            // The request may have ended.
             let _ = waiting.send(());
         }
     }
 
-    /// Somebody asks from there who was introduced before.
+    /// Notes a request from this address whose task run is on record.
     fn heard_from(&self, peer: Option<Peer>) {
         self.awaited().silent_since.remove(&peer);
     }
 
-    /// Somebody asks from there who was not introduced. Answers until when to wait for that.
+    /// Notes a request from this address whose task run is not on record. Returns until when it
+    /// waits.
     fn patience_with(&self, run: Uuid, peer: Option<Peer>, now: Timestamp) -> Timestamp {
         let awaited = &mut *self.awaited();
         if awaited.strangers.len() >= STRANGERS_MAX {
@@ -124,12 +130,12 @@ pub(crate) struct Needs<'app> {
     pub(crate) stopping: Stopping,
 }
 
-/// Waits until a task run is on record that asks for tags, if its client is one that tells of it
-/// and it may get anything.
+/// Waits until the task run that requests tags is on record. Returns at once if its client is none
+/// of [`TELLERS`], or if no tag has a limit.
 ///
 /// # Errors
 ///
-/// If the server stops meanwhile: whoever asks again is heard by the next one.
+/// If the server stops meanwhile, or the ledger does not answer. The next server serves the retry.
 pub(crate) async fn wait(
     needs: &Needs<'_>,
     client: PrefectClient,
@@ -144,7 +150,7 @@ pub(crate) async fn wait(
     let asked = clock.now();
     let mut stopping = needs.stopping.clone();
     tokio::select! {
-        // First, so that it says that its time is over.
+        // First, so that it can log that its time is over.
         biased;
         waited = introduction(needs, peer, run, tags, asked) => waited,
         () = stopping.heard() => Err(Unavailable::Stopping),
@@ -161,7 +167,7 @@ async fn introduction(
 ) -> Result<(), Unavailable> {
     let Needs { introductions, ledger, recorder, .. } = needs;
     let clock = ledger.clock();
-    // Before it is looked for: it may be put on record meanwhile.
+    // Before the search: the run may be recorded meanwhile.
     let mut waiting = introductions.wait_for(run);
     let is_on_record =
         recorder.write_in_turn(move |records| Ok(records.run(RunKind::TaskRun, run)?.is_some()));
@@ -171,7 +177,7 @@ async fn introduction(
             introductions.heard_from(peer);
             return Ok(());
         }
-        // Where nothing can be read, nothing is put on record either.
+        // If the records cannot be read, no event can be recorded either.
         Err(_) => return Ok(()),
     }
     if !are_limited(ledger, tags).await? {
@@ -180,17 +186,17 @@ async fn introduction(
     let until = introductions.patience_with(run, peer, asked);
     tokio::select! {
         biased;
-        // It may have been put on record before it was known where it asks from.
+        // The run may have been recorded before its address was noted: then `made` did not clear
+        // the address.
         _ = &mut waiting.introduced => introductions.heard_from(peer),
         () = clock.sleep_until(Some(until)) => {
             if until <= asked {
-                tracing::debug!(task_run = %run, "asks for tags, and is not waited for");
+                tracing::debug!(task_run = %run, "not recorded; its request does not wait");
             } else {
                 tracing::warn!(
                     task_run = %run,
-                    "asks for tags, and its client tells nothing of it: should it be killed while \
-                     it holds them, an operator has to take them. Do its WebSockets reach this \
-                     server?"
+                    "no event recorded this task run in time; if its process dies now, release its \
+                     slots by hand. Check that WebSockets reach /api/events/in."
                 );
             }
         }
@@ -198,7 +204,7 @@ async fn introduction(
     Ok(())
 }
 
-/// Whether there is a limit for any of some tags.
+/// Whether any of the tags has a limit.
 async fn are_limited(ledger: &Handle, tags: &[String]) -> Result<bool, Unavailable> {
     for tag in tags {
         let limit = LimitRef::Name(format!("{TAG_PREFIX}{tag}").into());

@@ -1,9 +1,9 @@
-//! Which lease an event of a Prefect client is about.
+//! Joins the events of Prefect clients to leases.
 //!
-//! `concurrency()` names no holder when it asks for slots. Some milliseconds later its client says
-//! in an event of its own that it has them, and in which flow run and task run. The event names
-//! the limit and not the lease, so it is joined to a lease only if there is one that it can be
-//! about. Leases that have ended count as well: their events may still be under way.
+//! `concurrency()` names no holder when it requests slots. Some milliseconds later its client
+//! reports in an event that it holds them, and in which flow run and task run. The event names the
+//! limit but not the lease. So it is joined to a lease only if one lease alone fits, or one fits
+//! best. Leases that have ended count as well: their events may still be under way.
 
 mod heard;
 pub(crate) mod recorded;
@@ -22,19 +22,21 @@ pub(crate) use self::heard::hear;
 
 /// How long a grant waits for its event.
 const WINDOW: Span = Span::from_seconds(30);
-/// By how much a client's clock may be behind ours.
+/// By how much a client's clock may be ahead of or behind ours.
 const SKEW: Span = Span::from_seconds(2);
-/// Of several grants, one fits best if it alone was made so shortly before its event occurred.
+/// Of several grants that fit an event, one fits best if it alone was made at most this long
+/// before.
 const CLOSE: Span = Span::from_micros(100_000);
-/// More grants are not remembered; then no join is certain for a while.
+/// How many grants are remembered. If one is dropped that still waits for its event, no join is
+/// certain for the next [`WINDOW`].
 const GRANTS_MAX: usize = 10_000;
-/// What the clients call themselves that send such events.
+/// How the names of the clients begin that send such events.
 const CLIENT: &str = "prefect/";
 
-/// The event of a client that has got slots of one limit.
+/// A client's event that it acquired slots of one limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Acquired {
-    /// The event's id: it may come twice.
+    /// The event's id: a client may send it twice.
     pub(crate) id: Uuid,
     pub(crate) occurred: Timestamp,
     pub(crate) address: Option<IpAddr>,
@@ -46,12 +48,12 @@ pub(crate) struct Acquired {
     pub(crate) task_run: Named,
 }
 
-/// What an event says of a lease.
+/// What an event adds to a lease.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Join {
     pub(crate) lease: LeaseId,
     pub(crate) holder: Option<Holder>,
-    /// Where the lease comes from, with the runs that the event names.
+    /// The lease's origin, with the runs that the event names.
     pub(crate) origin: Arc<Origin>,
     pub(crate) identified: Arc<Identified>,
 }
@@ -65,14 +67,14 @@ struct Book {
     grants: BTreeMap<u64, Granted>,
     by_limit: HashMap<LimitId, VecDeque<u64>>,
     next: u64,
-    /// Until then there may be grants that the book lacks: it is new, or was full.
+    /// Until then the book may lack grants, because it is new or was full.
     incomplete_until: Timestamp,
 }
 
 #[derive(Debug)]
 struct Granted {
     at: Timestamp,
-    /// `None`: the slots are held without a lease. Their event is not another lease's.
+    /// `None` if the slots are held without a lease. Their event must not identify another lease.
     lease: Option<LeaseId>,
     holder: Option<Holder>,
     origin: Arc<Origin>,
@@ -92,12 +94,12 @@ impl Joins {
         }))
     }
 
-    /// Whether a client that asks from there says in an event what it got.
+    /// Whether a client of this origin reports in events which slots it acquired.
     pub(crate) fn expects(origin: &Origin) -> bool {
         origin.client.as_deref().is_some_and(|client| client.starts_with(CLIENT))
     }
 
-    /// A client was granted slots, and will say so in events.
+    /// Remembers a grant that its client will report in events.
     pub(crate) fn granted(
         &self,
         grant: &Grant,
@@ -120,7 +122,8 @@ impl Joins {
         book.add(granted, now);
     }
 
-    /// The lease that an event can only, or most likely, be about, if it says anything new.
+    /// Joins an event to the only lease that it fits, or to the one that it fits best. Returns
+    /// `None` if there is no such lease, or if the event adds nothing to it.
     pub(crate) fn join(&self, event: &Acquired, now: Timestamp) -> Option<Join> {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         book.forget(now);
@@ -130,7 +133,7 @@ impl Joins {
 
 impl Book {
     fn forget(&mut self, now: Timestamp) {
-        // An event that comes twice comes within another window.
+        // An event that a client sends twice arrives again within another window.
         while let Some(first) = self.grants.first_entry()
             && first.get().at + WINDOW + WINDOW < now
         {
@@ -158,7 +161,7 @@ impl Book {
     fn strike(&mut self, number: u64, granted: &Granted) {
         for (limit, _) in &granted.limits {
             let Some(numbers) = self.by_limit.get_mut(limit) else { continue };
-            // The oldest grant is the first of all its limits.
+            // The oldest grant comes first in the lists of all its limits.
             if numbers.front() == Some(&number) {
                 numbers.pop_front();
             }
@@ -191,7 +194,7 @@ impl Book {
 }
 
 impl Granted {
-    /// The event that was joined to a limit.
+    /// The event that was joined to this grant on a limit.
     fn event_on(&self, limit: LimitId) -> Option<Uuid> {
         self.limits.iter().find(|(known, _)| *known == limit)?.1
     }
@@ -209,13 +212,13 @@ impl Granted {
             && said.is_none_or(|it| it.flow_run == event.flow_run && it.task_run == event.task_run)
     }
 
-    /// Whether a run is the holder, should the holder be a run of that kind.
+    /// Whether the holder can be this run: it is not another run of that kind.
     fn is_held_by(&self, run: &Named, kind: &str) -> bool {
         let holder = self.holder.as_ref().filter(|holder| &*holder.kind == kind);
         agree(holder.map(|holder| &*holder.id), run.id.as_deref())
     }
 
-    /// Whether the event that was joined to this grant was perhaps another's, and this one is its.
+    /// Whether the event joined to this grant may be another grant's, and `event` this one's.
     fn may_be_of_another(&self, event: &Acquired) -> bool {
         let is_likely = |it: &Arc<Identified>| it.certainty == Certainty::Likely;
         self.identified.as_ref().is_some_and(is_likely)
@@ -242,12 +245,12 @@ impl Granted {
     }
 }
 
-/// What is known on one side only contradicts nothing.
+/// Two values agree if they are equal, or if one of them is unknown.
 fn agree(one: Option<&str>, other: Option<&str>) -> bool {
     one.is_none() || other.is_none() || one == other
 }
 
-/// Who is to hold what is asked for, if a client that asks from there says in an event what it got.
+/// The holder and the origin of a request, if its client will report in an event what it acquired.
 pub(crate) fn expected(acquire: &Acquire) -> Option<(Option<Holder>, Arc<Origin>)> {
     let origin = acquire.origin.as_ref().filter(|origin| Joins::expects(origin))?;
     Some((acquire.hold.holder().cloned(), origin.clone()))

@@ -1,5 +1,6 @@
-//! What the events of clients tell: which runs there are, what they run in, which of them are
-//! over, and which still give signs of life. Clients from version 3 on say so here alone.
+//! Records what clients report in events: their runs, the runs around these, which runs are over,
+//! and which send heartbeats. Clients from version 3 on report task runs and heartbeats in no other
+//! way.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::liveness::introductions::Introductions;
 use crate::records::Recorder;
 
 const HEARTBEAT: &str = "prefect.flow-run.heartbeat";
-/// What is kept of a task run as its client says it.
+/// The fields of a task run that are stored as its client sends them.
 const DETAILS: [&str; 8] = [
     "task_key",
     "dynamic_key",
@@ -28,7 +29,7 @@ const DETAILS: [&str; 8] = [
     "labels",
 ];
 
-/// Records what the events of clients say.
+/// Records the events of clients.
 pub(crate) struct Observer<'app> {
     pub(crate) clock: &'app Clock,
     pub(crate) recorder: &'app Recorder,
@@ -85,7 +86,7 @@ impl Observer<'_> {
     }
 }
 
-/// Events may come twice, and late.
+/// Records the state that a run has entered. Events may arrive twice, and late.
 fn record(
     records: &Transaction<'_>,
     (kind, id): (RunKind, Uuid),
@@ -111,9 +112,9 @@ fn record(
     records.put_run(&run)
 }
 
-/// What an event says of its task run besides its state. The client's engine counts and times it,
-/// as the recorded server believes: a run that crashes before it begins has neither a start nor an
-/// end.
+/// Records what an event says of its task run besides its state. The counts and times are those of
+/// the client's engine, as on a Prefect server: a run that crashes before it begins has neither a
+/// start nor an end.
 fn describe(run: &mut Run, event: &ClientEvent, now_micros: i64) {
     let Some(Value::Object(said)) = event.payload.get("task_run") else { return };
     let name = said.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
@@ -126,7 +127,7 @@ fn describe(run: &mut Run, event: &ClientEvent, now_micros: i64) {
     for kept in DETAILS {
         run.details.extend(said.get(kept).map(|value| (kept.to_owned(), value.clone())));
     }
-    // An older client that times nothing in its events leaves it to us.
+    // Older clients send no counts and times: those that this server computed stand.
     let Some(run_count) = said.get("run_count").and_then(Value::as_u64) else { return };
     let time = |name: &str| micros_from_text(said.get(name)?.as_str()?);
     let past = |name: &str| time(name).map(|micros| micros.min(now_micros));
@@ -145,8 +146,8 @@ fn micros(seconds: f64) -> i64 {
     i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
-/// Whether a state is neither late nor known. A flow run's state has mostly been set before, and
-/// its event is told by another clock, at another time.
+/// Whether a state is neither late nor known. Most states of flow runs are set through the API
+/// before their event arrives, and the event has the time of another clock.
 fn is_news(kind: RunKind, known: &State, told: &State) -> bool {
     let is_late = known.at_micros > told.at_micros;
     let is_same =

@@ -1,4 +1,4 @@
-//! Which holders are gone, as far as the records tell.
+//! Which holders are gone, according to the records.
 
 use std::collections::HashSet;
 
@@ -6,19 +6,20 @@ use leasehold_engine::Holder;
 use leasehold_records::{RecordsError, Run, RunKind, State, StateType, Transaction};
 use uuid::Uuid;
 
-/// Subflows in subflows: nobody goes deeper, and nobody goes round in circles.
+/// How many runs are checked, from a run outwards. Real flows nest less deeply, and a cycle in the
+/// records ends here.
 const DEPTH_MAX: usize = 32;
 
-/// What is known beside the records.
+/// What the watch knows and the records do not.
 pub(super) struct Known {
-    /// Flow runs that gave signs of life and give none any longer.
+    /// Flow runs that sent heartbeats, and have been silent for too long.
     pub(super) silent: HashSet<Uuid>,
-    /// Flow runs that give signs of life.
+    /// Flow runs that send heartbeats.
     pub(super) alive: HashSet<Uuid>,
-    /// Whoever was over later still has time to give back what it holds.
+    /// A run that ended after this still has time to release its leases.
     pub(super) over_before_micros: i64,
-    /// A flow that said itself that it is over may have left a task running that nobody waited
-    /// for. Such a task has until then.
+    /// A flow that reported its own end may have left a task running that it did not wait for. The
+    /// task keeps its leases if the flow ended after this.
     pub(super) quiet_before_micros: i64,
 }
 
@@ -26,13 +27,13 @@ pub(super) struct Known {
 pub(super) struct Gone {
     pub(super) holder: Holder,
     pub(super) evidence: String,
-    /// Whether the holder's own run is over. Silence is no end: whoever renews its leases lives.
+    /// Whether the holder's own run is over. Silence is no end: a silent holder may still renew its
+    /// leases.
     pub(super) is_own_end: bool,
 }
 
 impl Known {
-    /// Those of the holders that are gone, each with the evidence, and whether that is the end of
-    /// their own run.
+    /// The holders that are gone.
     pub(super) fn gone(
         &self,
         records: &Transaction<'_>,
@@ -48,8 +49,8 @@ impl Known {
         Ok(gone)
     }
 
-    /// Looks at a run, at what it runs in, and so on. A flow run that gives signs of life ends
-    /// the search: it lives, whatever became of what it was called from.
+    /// Checks a run, then the run around it, and so on. A flow run that sends heartbeats ends the
+    /// search: it lives, whatever became of the run that called it.
     fn evidence(
         &self,
         records: &Transaction<'_>,
@@ -89,8 +90,8 @@ impl Known {
     }
 }
 
-/// Those of some task runs that are not over, or were over so late that they still have time to
-/// give back what they hold. Who is in no record is not among them.
+/// The task runs that are not over, or ended so late that they still have time to release their
+/// leases. A task run without a record is not among them.
 pub(super) fn alive(
     records: &Transaction<'_>,
     task_runs: Vec<Uuid>,
@@ -108,7 +109,7 @@ pub(super) fn alive(
     Ok(alive)
 }
 
-/// Those of some flow runs that are over.
+/// The flow runs that are over.
 pub(super) fn over(
     records: &Transaction<'_>,
     flow_runs: Vec<Uuid>,
@@ -122,8 +123,7 @@ pub(super) fn over(
     Ok(over)
 }
 
-/// What is known of a run. A record that is damaged tells nothing, and must not keep the watch from
-/// all others.
+/// The record of a run. A damaged record counts as none, so that the watch still checks all others.
 fn recorded(
     records: &Transaction<'_>,
     kind: RunKind,
@@ -135,19 +135,19 @@ fn recorded(
     }
 }
 
-/// The run that a holder is, if it is one.
+/// The run that a holder names, if it names one.
 pub(super) fn run_of(holder: &Holder) -> Option<(RunKind, Uuid)> {
     let kinds = [RunKind::FlowRun, RunKind::TaskRun];
     let kind = kinds.into_iter().find(|kind| kind.as_str() == &*holder.kind)?;
     Some((kind, holder.id.parse().ok()?))
 }
 
-/// How it is said that a run is over.
+/// The evidence that a run is over.
 pub(super) fn run_is_over(kind: RunKind, id: Uuid, state: &str) -> String {
     format!("{} {id} is over: {state}", words(kind))
 }
 
-/// How it is said that an operator has deleted a run.
+/// The evidence that an operator has deleted a run.
 pub(super) fn run_is_deleted(kind: RunKind, id: Uuid) -> String {
     format!("{} {id} was deleted", words(kind))
 }

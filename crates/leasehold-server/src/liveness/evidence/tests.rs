@@ -1,4 +1,4 @@
-//! Who is gone and who is not, by a clock that the tests move.
+//! Which holders lose their leases, and when, by a clock that the tests move.
 
 use leasehold_engine::{Acquire, Acquired, CreateLimit, Hold, LeaseFilter, LeaseId, LimitId, Page};
 use leasehold_journal::MemoryJournal;
@@ -58,7 +58,7 @@ impl World {
         run.id
     }
 
-    /// A task run in a flow run; it holds the tag.
+    /// Records a task run in a flow run, and grants it the tag.
     async fn task_in(&mut self, flow_run: Uuid) -> Uuid {
         let task = self.record(&run(RunKind::TaskRun, Some(flow_run))).await;
         self.hold(task, None).await;
@@ -114,7 +114,7 @@ impl World {
                 if self.holders().await == holders {
                     return;
                 }
-                // Whatever the watch has asked of the records is answered before this is.
+                // The records answer in order: all requests of the watch before this one.
                 self.recorder.write(|_| Ok(())).await.unwrap();
             }
             self.clock.advance(SECOND);
@@ -124,7 +124,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn d07_what_a_task_holds_that_is_over_comes_back_after_a_grace() {
+async fn d07_the_lease_of_a_task_that_is_over_is_repossessed_after_a_grace() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
     let task = world.task_in(flow).await;
@@ -136,7 +136,7 @@ async fn d07_what_a_task_holds_that_is_over_comes_back_after_a_grace() {
 }
 
 #[tokio::test]
-async fn a_task_that_failed_and_runs_again_keeps_what_it_holds_until_it_is_over_again() {
+async fn a_failed_task_that_runs_again_keeps_its_lease_until_it_is_over_again() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
     let task = world.task_in(flow).await;
@@ -144,7 +144,7 @@ async fn a_task_that_failed_and_runs_again_keeps_what_it_holds_until_it_is_over_
     world.enter(task, RunKind::TaskRun, StateType::Failed).await;
     world.clock.advance(SECOND);
     world.write(task, RunKind::TaskRun, StateType::Running).await;
-    // The other one is over later, so that the watch has looked at both.
+    // The other task ends later: once it has lost its lease, the watch has checked both.
     world.enter(other, RunKind::TaskRun, StateType::Completed).await;
     world.until(&[task], 30).await;
     let over = world.clock.now();
@@ -170,7 +170,7 @@ async fn a_task_that_runs_again_and_is_over_again_has_its_whole_grace_again() {
 }
 
 #[tokio::test]
-async fn d07_what_the_tasks_of_a_crashed_flow_hold_comes_back_and_nothing_else_does() {
+async fn d07_leases_of_tasks_in_a_crashed_flow_are_repossessed_and_no_others() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
     let stands_for = world.record(&run(RunKind::TaskRun, Some(flow))).await;
@@ -186,7 +186,7 @@ async fn d07_what_the_tasks_of_a_crashed_flow_hold_comes_back_and_nothing_else_d
 }
 
 #[tokio::test]
-async fn d07_what_the_tasks_of_a_silent_flow_hold_comes_back() {
+async fn d07_leases_of_tasks_in_a_silent_flow_are_repossessed() {
     let mut world = World::new().await;
     let silent = world.record(&run(RunKind::FlowRun, None)).await;
     let never_heard = world.record(&run(RunKind::FlowRun, None)).await;
@@ -199,13 +199,14 @@ async fn d07_what_the_tasks_of_a_silent_flow_hold_comes_back() {
 }
 
 #[tokio::test]
-async fn a_flow_that_gives_signs_of_life_keeps_what_it_holds() {
+async fn tasks_in_a_flow_that_sends_heartbeats_keep_their_leases() {
     let mut world = World::new().await;
     let alive = world.record(&run(RunKind::FlowRun, None)).await;
     let task = world.task_in(alive).await;
     for _ in 0..5 {
         world.witness.heartbeat(alive).await;
-        // Another flow falls silent meanwhile: by then the watch has looked.
+        // Another flow crashes meanwhile: once its lease is gone, the watch has checked all
+        // holders.
         let silent = world.record(&run(RunKind::FlowRun, None)).await;
         world.task_in(silent).await;
         world.enter(silent, RunKind::FlowRun, StateType::Crashed).await;
@@ -214,7 +215,7 @@ async fn a_flow_that_gives_signs_of_life_keeps_what_it_holds() {
 }
 
 #[tokio::test]
-async fn a_flow_that_is_wrongly_said_to_be_over_is_still_missed_when_it_falls_silent() {
+async fn a_flow_wrongly_reported_as_over_is_still_gone_when_it_falls_silent() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
     world.task_in(flow).await;
@@ -224,7 +225,7 @@ async fn a_flow_that_is_wrongly_said_to_be_over_is_still_missed_when_it_falls_si
 }
 
 #[tokio::test]
-async fn a_lease_with_a_deadline_is_left_to_it_when_its_flow_is_over() {
+async fn a_lease_with_a_deadline_outlives_the_flow_around_its_task() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
     let renews = world.record(&run(RunKind::TaskRun, Some(flow))).await;
@@ -237,14 +238,14 @@ async fn a_lease_with_a_deadline_is_left_to_it_when_its_flow_is_over() {
 }
 
 #[tokio::test]
-async fn a_lease_with_a_deadline_is_left_to_it_when_its_own_flow_run_is_silent() {
+async fn a_lease_with_a_deadline_outlives_the_silence_of_its_flow_run() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
     world.hold_as(RunKind::FlowRun, flow, Some(Span::from_seconds(1_000))).await;
     world.task_in(flow).await;
     world.witness.heartbeat(flow).await;
     world.until(&[flow], 100).await;
-    // Another flow is over: by the time that this is seen, everybody was looked at.
+    // Another flow crashes: once its lease is gone, the watch has checked all holders.
     let crashed = world.record(&run(RunKind::FlowRun, None)).await;
     world.task_in(crashed).await;
     world.enter(crashed, RunKind::FlowRun, StateType::Crashed).await;
@@ -254,12 +255,12 @@ async fn a_lease_with_a_deadline_is_left_to_it_when_its_own_flow_run_is_silent()
 }
 
 #[tokio::test]
-async fn a_time_in_which_nobody_could_be_heard_does_not_count() {
+async fn a_time_in_which_the_server_did_not_run_is_no_silence() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
     let task = world.task_in(flow).await;
     world.witness.heartbeat(flow).await;
-    // Suspended for an hour; another flow is over when it goes on.
+    // The process is suspended for an hour. Another flow crashes when it goes on.
     world.clock.advance(Span::from_seconds(3_600));
     let crashed = world.record(&run(RunKind::FlowRun, None)).await;
     world.task_in(crashed).await;
@@ -269,7 +270,7 @@ async fn a_time_in_which_nobody_could_be_heard_does_not_count() {
 }
 
 #[tokio::test]
-async fn a_flow_that_crashes_just_before_all_are_looked_at_is_not_forgotten_for_a_minute() {
+async fn a_flow_that_crashes_just_before_a_sweep_is_checked_again_within_seconds() {
     let mut world = World::new().await;
     let flow = world.record(&run(RunKind::FlowRun, None)).await;
     let task = world.task_in(flow).await;

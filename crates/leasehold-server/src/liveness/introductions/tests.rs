@@ -1,4 +1,5 @@
-//! Who is waited for, and for how long, by a clock that the tests move.
+//! Which requests wait for the record of their task run, and how long, by a clock that the tests
+//! move.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ fn peer(number: u8) -> Option<Peer> {
 }
 
 #[test]
-fn whoever_waits_for_a_task_run_is_told_and_nothing_is_left_of_who_waits_no_longer() {
+fn a_recorded_task_run_wakes_its_requests_and_no_ended_request_is_remembered() {
     let introductions = Introductions::default();
     let run = Uuid::from_u128(1);
     let gone = introductions.wait_for(run);
@@ -39,7 +40,7 @@ fn whoever_waits_for_a_task_run_is_told_and_nothing_is_left_of_who_waits_no_long
 }
 
 #[test]
-fn patience_is_with_an_address_and_not_with_each_who_asks_from_there() {
+fn patience_is_counted_for_an_address_and_not_for_each_request() {
     let introductions = Introductions::default();
     let until =
         |run, number, now| introductions.patience_with(Uuid::from_u128(run), peer(number), at(now));
@@ -50,7 +51,7 @@ fn patience_is_with_an_address_and_not_with_each_who_asks_from_there() {
     assert_eq!(until(5, 1, 60), at(65));
     introductions.heard_from(peer(1));
     assert_eq!(until(6, 1, 70), at(75));
-    // One was killed while it waited; the next was not waited for, and told of itself.
+    // Run 6 was killed while it waited. Run 7 does not wait, and its client reports it.
     assert_eq!(until(7, 1, 76), at(75));
     introductions.made(Uuid::from_u128(7));
     assert_eq!(until(8, 1, 77), at(82));
@@ -70,7 +71,7 @@ fn what_is_remembered_is_bounded() {
     assert_eq!(introductions.patience_with(run(1), peer(1), at(20)), at(25));
 }
 
-/// A task run that asks for the tag `db`, and whose client tells.
+/// A server with a limit on the tag `db`. Its clients report their task runs in events.
 struct World {
     introductions: Arc<Introductions>,
     ledger: Handle,
@@ -90,7 +91,7 @@ impl World {
         Self { introductions, ledger, recorder, sockets, _running: running }
     }
 
-    /// Asks, and answers once it is waited for.
+    /// Sends a request. Returns once its task run is noted as not on record.
     async fn ask(&self, run: u128) -> JoinHandle<Result<(), Unavailable>> {
         let run = Uuid::from_u128(run);
         let (introductions, ledger) = (self.introductions.clone(), self.ledger.clone());
@@ -109,7 +110,7 @@ impl World {
 
     async fn passes(&self, seconds: f64) {
         self.ledger.clock().advance(Span::from_seconds_f64(seconds));
-        // Whoever is woken by that has had its turn.
+        // Gives each task that this wakes its turn.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
@@ -117,14 +118,14 @@ impl World {
 }
 
 #[tokio::test]
-async fn nobody_is_waited_for_for_longer_than_five_seconds() {
+async fn a_request_waits_for_its_record_for_at_most_five_seconds() {
     let world = World::new().await;
     let asking = world.ask(1).await;
     world.passes(4.9).await;
     assert!(!asking.is_finished());
     world.passes(0.2).await;
     assert_eq!(asking.await.unwrap(), Ok(()));
-    // From the same address, nobody is waited for at all.
+    // The next request from the same address does not wait.
     assert_eq!(world.ask(2).await.await.unwrap(), Ok(()));
     world.introductions.made(Uuid::from_u128(2));
     let asking = world.ask(3).await;
@@ -135,7 +136,7 @@ async fn nobody_is_waited_for_for_longer_than_five_seconds() {
 }
 
 #[tokio::test]
-async fn those_who_give_up_are_not_waited_for_for_ever() {
+async fn requests_that_give_up_use_up_the_patience_with_their_address() {
     let world = World::new().await;
     for run in 1..=5 {
         let asking = world.ask(run).await;

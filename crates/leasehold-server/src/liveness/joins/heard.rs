@@ -1,4 +1,4 @@
-//! What the events of Prefect clients say of slots that they got.
+//! Reads the events in which Prefect clients report the slots that they acquired.
 
 use std::net::IpAddr;
 
@@ -16,13 +16,13 @@ use crate::ids;
 
 type Fields = Map<String, Value>;
 
-/// How the ids of limits begin in events, and of limits of tags at their own API.
+/// How the ids of limits begin in events, and those of tag limits, which have an API of their own.
 const LIMIT: &str = "prefect.concurrency-limit.";
 const TAG_LIMIT: &str = "prefect.concurrency-limit.v1.";
 const ACQUIRED: &str = "acquired";
 
-/// Joins an event to the lease that it is about, if it is about slots that its client got. The
-/// client sends its next event meanwhile.
+/// Joins an event about acquired slots to its lease. The lease is identified in a task of its own:
+/// the client's next event does not wait for it.
 pub(crate) fn hear(
     joins: &Joins,
     ledger: &Handle,
@@ -38,8 +38,8 @@ pub(crate) fn hear(
     tokio::spawn(async move { keep(&ledger, log, join, limit).await });
 }
 
-/// Keeps with the lease in which runs it was asked for, and logs it. A lease that has ended is in
-/// the log alone.
+/// Stores with the lease which runs requested it, and logs them. If the lease has ended, only the
+/// log has them.
 async fn keep(ledger: &Handle, log: Option<EventLog>, join: Join, limit: String) {
     if ledger.identify(join.lease, join.identified.clone()).await.is_err() {
         tracing::debug!(lease = %Uuid::from_u128(join.lease.0), "could not be identified");
@@ -61,7 +61,7 @@ async fn keep(ledger: &Handle, log: Option<EventLog>, join: Join, limit: String)
     });
 }
 
-/// What an event says of slots that its client got, and the limit's name.
+/// Reads an event about acquired slots. Returns it with its limit's name.
 fn read(
     event: &ClientEvent,
     id: Uuid,
@@ -87,7 +87,7 @@ fn read(
         occurred: Timestamp::from_micros(occurred).min(now),
         address,
         limit: LimitId(limit.parse::<Uuid>().ok()?.as_u128()),
-        // Each tag has one slot for a task run.
+        // Events about tags give no number: a task run takes one slot of each.
         slots: text("slots-acquired").map_or(Some(1), |slots| slots.parse().ok())?,
         flow: related("prefect.flow.").id.map(|id| id.to_string()),
         flow_run: related("prefect.flow-run."),
@@ -96,7 +96,7 @@ fn read(
     Some((acquired, name))
 }
 
-/// The id and the name of a resource of a kind.
+/// The id and the name of a resource, if it is of this kind.
 fn named(resource: &Fields, kind: &str) -> Option<Named> {
     let text = |name: &str| resource.get(name).and_then(Value::as_str);
     let id = text("prefect.resource.id")?.strip_prefix(kind)?;

@@ -1,4 +1,4 @@
-//! In which run a client waits, by what is on record: its own event comes only when it has its
+//! Finds in the records in which run a client waits: its own event comes only once it has its
 //! slots.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::records::Recorder;
 
-/// Whose run it is.
+/// By what the run is found.
 #[derive(Clone, Copy)]
 enum Known {
     /// The task run that is to hold the slots.
@@ -18,13 +18,14 @@ enum Known {
     Flow(Uuid),
 }
 
-/// Adds to the origin of a request in which flow run it is made: that of the task run that is to
-/// hold the slots; or, without a holder, the only run of its flow that is running. Without records,
-/// or with several such runs, it stays as it is.
+/// Adds to the origin of a request in which flow run it is made. If a task run is to hold the
+/// slots, that is the flow run of the task run. Without a holder, it is the only run of the flow
+/// that is running. The origin stays as it is without records, with another holder, or if several
+/// runs of the flow are running.
 pub(crate) async fn identify(recorder: Option<&Recorder>, acquire: &mut Acquire) {
     let Some(origin) = acquire.origin.as_ref().filter(|it| it.identified.is_none()) else { return };
     let (Some(known), Some(recorder)) = (known(acquire, origin), recorder) else { return };
-    // Where records are overloaded, a report is not worth a wait.
+    // If the records are overloaded, this fails at once: a report is not worth a wait.
     let found = recorder.write(move |records| find(records, known)).await;
     if let Ok(Some(identified)) = found {
         let identified = Some(Arc::new(identified));
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_a_holder_is_of_the_only_run_of_its_flow_that_is_running() {
+    fn a_request_without_a_holder_comes_from_the_only_running_run_of_its_flow() {
         let flow = Uuid::from_u128(9);
         let mut runs = vec![
             flow_run(1, flow, StateType::Completed),
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_run_on_record_is_of_its_flow_run() {
+    fn a_recorded_task_run_leads_to_its_flow_run() {
         let flow = Uuid::from_u128(9);
         let task_run = Uuid::from_u128(5);
         let mut task = Run::new(task_run, RunKind::TaskRun, "task".to_owned(), 0);

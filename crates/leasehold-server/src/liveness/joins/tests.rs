@@ -1,3 +1,5 @@
+//! Which events are joined to which leases, and how certain that is.
+
 use leasehold_engine::{Fence, Holding, Level};
 use smallvec::smallvec;
 
@@ -10,7 +12,7 @@ fn at(seconds: f64) -> Timestamp {
     Timestamp::from_micros(0) + Span::from_seconds_f64(START + seconds)
 }
 
-/// A book that has been there for longer than any event is under way.
+/// A book older than [`WINDOW`]: it knows every grant whose event may still come.
 fn book() -> Joins {
     Joins::new(Timestamp::from_micros(0))
 }
@@ -99,17 +101,17 @@ fn an_event_from_elsewhere_or_of_other_slots_is_not_joined() {
 }
 
 #[test]
-fn of_several_leases_the_one_granted_just_before_is_likely() {
+fn of_several_leases_the_one_granted_just_before_the_event_is_likely() {
     let joins = book();
     joins.lease(1, 0.0);
     joins.lease(2, 10.0);
     assert_eq!(joins.told("b", 10.004), Some((2, Certainty::Likely)));
-    // Had that been the event of lease 1, this would be the one of lease 2.
+    // Not certain: the first event may have been lease 1's, and this one lease 2's.
     assert_eq!(joins.told("a", 10.006), Some((1, Certainty::Likely)));
 }
 
 #[test]
-fn of_several_leases_granted_at_once_none_is_joined() {
+fn an_event_that_fits_leases_granted_at_once_is_not_joined() {
     let joins = book();
     joins.lease(1, 0.0);
     joins.lease(2, 0.005);
@@ -135,7 +137,7 @@ fn the_flow_and_the_holder_tell_leases_apart() {
 }
 
 #[test]
-fn slots_without_a_lease_take_their_event_from_nobody() {
+fn the_event_of_slots_without_a_lease_is_joined_to_no_other_lease() {
     let joins = book();
     joins.granted(&grant(None, 0.0), None, origin(None), at(0.0));
     assert_eq!(joins.told("a", 0.004), None);
@@ -144,7 +146,7 @@ fn slots_without_a_lease_take_their_event_from_nobody() {
 }
 
 #[test]
-fn just_after_the_start_nothing_is_certain() {
+fn just_after_the_start_no_join_is_certain() {
     let joins = Joins::new(at(0.0));
     joins.lease(1, 1.0);
     assert_eq!(joins.told("a", 1.004), Some((1, Certainty::Likely)));
@@ -163,7 +165,7 @@ fn events_of_one_lease_on_two_limits_identify_it_once() {
 }
 
 #[test]
-fn the_book_is_bounded_and_not_certain_when_it_was_full() {
+fn the_book_is_bounded_and_no_join_is_certain_after_it_was_full() {
     let joins = book();
     for lease in 0..=GRANTS_MAX as u128 {
         let limit = LimitId(1_000 + lease);
