@@ -44,7 +44,7 @@ impl App {
         Self::build(ledger, None, None, None, config)
     }
 
-    /// An application on a running ledger, with a place where runs are recorded.
+    /// An application on a running ledger that records runs and events.
     pub fn with_records(
         ledger: Handle,
         recorder: Recorder,
@@ -112,7 +112,7 @@ impl App {
         access_log::is_on(self.config().has_access_log)
     }
 
-    /// How clients that poll acquire.
+    /// Acquires for clients that poll.
     pub(crate) fn acquirer(&self) -> &Acquirer {
         &self.0.acquirer
     }
@@ -121,12 +121,12 @@ impl App {
         &self.0.sockets
     }
 
-    /// What was released a moment ago.
+    /// The leases that were released a moment ago.
     pub(crate) fn released(&self) -> &Released {
         &self.0.released
     }
 
-    /// The streams of events that are open.
+    /// The open streams of events.
     pub(crate) fn streams(&self) -> &Arc<Crowd> {
         &self.0.streams
     }
@@ -135,7 +135,7 @@ impl App {
         &self.0.introductions
     }
 
-    /// What the log says once.
+    /// The lines that are logged once.
     pub(crate) fn notices(&self) -> &Notices {
         &self.0.notices
     }

@@ -6,7 +6,7 @@ use leasehold_prefect::Settings;
 use crate::access::pages::{AllowedHost, Origin};
 use crate::access::peer::TrustedProxies;
 
-/// How many connections are served at the most, where there are descriptors for so many.
+/// How many connections are served at most, if the process may open so many descriptors.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
 /// The settings of a server.
@@ -16,7 +16,7 @@ pub struct Config {
     pub bodies: Settings,
     /// `user:password` that clients must send, if any.
     pub auth_string: Option<String>,
-    /// The names by which browsers may address the server, beside addresses and `localhost`.
+    /// The names by which browsers may address the server, besides addresses and `localhost`.
     pub allowed_hosts: Vec<AllowedHost>,
     /// The origins whose pages may read and write as if they were the server's own.
     pub cors_origins: Vec<Origin>,
@@ -24,28 +24,29 @@ pub struct Config {
     pub has_access_log: bool,
     /// Whether writes need a CSRF token.
     pub is_csrf_protected: bool,
-    /// For how long a request that was refused before is held open, in seconds; 0: not at all,
-    /// and clients poll.
+    /// How long the retry of a refused request is held open, in seconds. With 0, no request is held
+    /// open, and clients poll.
     pub park_seconds: f64,
-    /// The longest `Retry-After` of the limits of tags, and the one of the tag API, in seconds.
+    /// The longest `Retry-After` of the limits of tags, and the fixed one of the tag API, in
+    /// seconds.
     pub tag_wait_seconds: f64,
-    /// How long a flow run may be silent that gave signs of life, in seconds. What its task runs
-    /// hold is taken then, where they cannot renew.
+    /// How long a flow run that sends heartbeats may be silent, in seconds. Then the leases of its
+    /// task runs are repossessed, unless they have a deadline.
     pub heartbeat_timeout_seconds: f64,
     /// The longest `Retry-After` of all other limits, in seconds.
     pub wait_seconds_max: f64,
-    /// How many requests may be held open at once, three quarters of the connections: whoever
-    /// holds a lease needs one to renew it. Beyond, whoever finds no room is refused at once.
+    /// How many requests may be held open at once: three quarters of the connections, because
+    /// holders need connections to renew. Beyond, a request that would wait is refused at once.
     pub waiters_max: usize,
     /// How many connections are served. Half of them may be WebSockets, and a quarter streams of
-    /// events; one address has no more than half of either.
+    /// events. One address has at most half of either.
     pub connections_max: usize,
-    /// The proxies that are believed when they say where a request comes from.
+    /// The proxies whose headers about the origin of a request are believed.
     pub trusted_proxies: TrustedProxies,
 }
 
 impl Config {
-    /// How many requests may be held open where so many connections are served.
+    /// How many requests may be held open, with this many connections.
     pub fn waiters_max(connections_max: usize) -> usize {
         connections_max / 4 * 3
     }
@@ -62,7 +63,7 @@ impl Default for Config {
             is_csrf_protected: false,
             park_seconds: 20.0,
             tag_wait_seconds: 10.0,
-            // Three times what clients leave between two signs of life.
+            // Three times the interval between a client's heartbeats.
             heartbeat_timeout_seconds: 540.0,
             wait_seconds_max: 30.0,
             waiters_max: Self::waiters_max(CONNECTIONS_MAX),

@@ -7,7 +7,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 /// Counts within a millisecond, so that ids of equal times keep the order in which they were made.
 static WITHIN_MILLISECOND: Mutex<ContextV7> = Mutex::new(ContextV7::new());
 
-/// An id that nobody can guess, and that says nothing.
+/// A random id: it cannot be guessed, and contains no information.
 pub(crate) fn random() -> Uuid {
     Uuid::new_v4()
 }

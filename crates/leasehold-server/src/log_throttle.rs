@@ -1,5 +1,5 @@
-//! What a client can cause a thousand times a second is logged once a second, with how often it
-//! happened since.
+//! Logs a line that clients can cause a thousand times a second at most once a second, with the
+//! number of times that it was left out since.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +18,8 @@ struct State {
 }
 
 impl LogThrottle {
-    /// Whether to log what has just happened; if so, how often it happened before without a line.
+    /// Whether to log an occurrence now. If so, returns how many occurrences since the last line
+    /// were not logged.
     pub(crate) fn is_due(&self, now: Timestamp) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.next.is_some_and(|next| now < next) {

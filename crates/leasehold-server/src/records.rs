@@ -1,7 +1,7 @@
-//! The thread that owns the records of runs, and how to reach it.
+//! The thread that owns the records of runs, and the handle that reaches it.
 //!
-//! All requests that wait go into one transaction, and are answered when it is durable: many runs
-//! share one `fsync`. The ledger knows nothing of this thread and never waits for it.
+//! All waiting requests share one transaction, and are answered when it is durable: many runs share
+//! one `fsync`. The ledger knows nothing of this thread and never waits for it.
 
 use std::sync::Arc;
 use std::thread;
@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// How many requests may wait. Beyond, the server is overloaded and refuses more.
 const QUEUE_MAX: usize = 4_096;
-/// How many bytes of events of clients may wait, each up to a mebibyte. Beyond, the server reads no
-/// more from their sockets.
+/// How many bytes of clients' events may wait; one event may have up to a mebibyte. Beyond, the
+/// server reads no more from their sockets.
 const BEHIND_BYTES_MAX: usize = 16 << 20;
 /// How many requests go into one transaction.
 const BATCH_MAX: usize = 256;
@@ -192,9 +192,9 @@ fn prune(records: &mut Records, clock: &Clock, complaints: &mut Complaints) -> b
     })
 }
 
-/// All of it, or nothing: a statement that fails may take its whole transaction with it. Work that
-/// finds a damaged row, or for which the disk has no space, fails alone. Returns whether the log
-/// overflows.
+/// Writes a batch in one transaction, all of it or nothing: a failed statement may roll the whole
+/// transaction back. Work that finds a damaged row, or for which the disk has no space, fails
+/// alone. Returns whether the log overflows.
 fn write_batch(
     records: &mut Records,
     batch: impl Iterator<Item = Work>,
@@ -207,7 +207,7 @@ fn write_batch(
             Err(error @ RecordsError::Damaged(_)) => {
                 tracing::error!(error = %chain(&error), "a record cannot be read");
             }
-            // Logged once, when it begins.
+            // `Complaints` logs a lack of space once, when it begins.
             Err(RecordsError::Reserved { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -217,7 +217,7 @@ fn write_batch(
     Ok(overflows)
 }
 
-/// Logs what is wrong with the disk, once: on a full disk every batch fails alike.
+/// Logs a failure once a period, and a lack of space once: on a full disk every batch fails alike.
 struct Complaints {
     period: Span,
     failed_at: Option<Timestamp>,

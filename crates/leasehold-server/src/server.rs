@@ -26,9 +26,9 @@ const RECORDING_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Options {
     /// What an operator can set.
     pub config: Config,
-    /// Where runs and events are recorded. Without records a server serves limits and leases alone.
+    /// Where runs and events are recorded. A server without records serves only limits and leases.
     pub records: Option<Records>,
-    /// How many routine events are logged in a second at the most; 0 for all.
+    /// How many routine events are logged in a second at most; 0 for all.
     pub events_per_second_max: u32,
     /// What reads the time.
     pub clock: Clock,
@@ -85,12 +85,12 @@ impl Server {
         Ok(Self { app, ledger: running, recording: Some(Recording { records, watch, log }) })
     }
 
-    /// What answers requests.
+    /// The service that answers requests.
     pub fn service(&self) -> HttpService {
         HttpService::new(self.app.clone())
     }
 
-    /// Sends commands to the ledger.
+    /// The handle that sends commands to the ledger.
     pub fn ledger(&self) -> &Handle {
         self.app.ledger()
     }
@@ -123,7 +123,7 @@ impl Server {
         }
     }
 
-    /// Stops everything, in the order in which each needs the next.
+    /// Stops every component before those that it needs.
     pub async fn stop(self) {
         let Self { app, ledger, recording } = self;
         drop(app);
@@ -133,7 +133,8 @@ impl Server {
         watch.stop();
         ledger.stop().await;
         log.stop().await;
-        // Connections that did not end in time may still hold the recorder; they wait for nothing.
+        // The thread ends with the last recorder. A connection that did not end in time may still
+        // hold one.
         let stopped = tokio::task::spawn_blocking(|| records.stop());
         if tokio::time::timeout(RECORDING_STOP_TIMEOUT, stopped).await.is_err() {
             tracing::warn!("some runs may not have been recorded");

@@ -1,5 +1,5 @@
-//! Ids of leases. One that begins with "lease", as far as hexadecimal digits allow, says by its
-//! form what it is: nothing at all, or what an idempotency key stands for.
+//! Ids of leases. An id that begins with "lease", as far as hexadecimal digits allow, shows by its
+//! form what it stands for: an empty lease, or an idempotency key.
 
 use leasehold_engine::{LeaseId, RequestDigest};
 use sha2::{Digest, Sha256};
@@ -25,15 +25,15 @@ pub(crate) fn of_key(key: &str) -> LeaseId {
     LeaseId(KEYED | (digest(&[b"lease of a key", key.as_bytes()]) & !KEYED_MASK))
 }
 
-/// What was asked for, to be told from whatever else is asked for with the same key. Must stay
-/// the same from one version of this program to the next.
+/// The digest of a request, which tells it from other requests with the same key. It must stay the
+/// same in all versions of this program.
 pub(crate) fn request_digest(request: &[u8]) -> RequestDigest {
     RequestDigest(digest(&[b"request", request]))
 }
 
-/// The id of a lease that holds nothing and is kept nowhere (contract C10): older clients renew
-/// and release what they got, even when no limit had the name that they asked for. With a key it
-/// is the same each time.
+/// The id of a lease that holds nothing and is stored nowhere (contract C10). Older clients renew
+/// and release the lease that they were given, even if no limit has the requested name. With a key,
+/// the id is the same each time.
 pub(crate) fn empty(key: Option<&str>) -> Uuid {
     let end = match key {
         Some(key) => digest(&[b"empty lease of a key", key.as_bytes()]),
@@ -42,7 +42,7 @@ pub(crate) fn empty(key: Option<&str>) -> Uuid {
     Uuid::from_u128(EMPTY | (end & !EMPTY_MASK))
 }
 
-/// Whether a lease holds nothing and is kept nowhere: it can always be renewed.
+/// Whether a lease holds nothing and is stored nowhere. Such a lease can always be renewed.
 pub(crate) fn is_empty(id: Uuid) -> bool {
     id.as_u128() & EMPTY_MASK == EMPTY
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_lease_is_known_by_its_id_and_no_other_lease_is() {
+    fn only_an_empty_lease_has_the_id_of_one() {
         let id = empty(None);
         assert_ne!(id, empty(None));
         assert_eq!(empty(Some("key")), empty(Some("key")));
@@ -73,7 +73,7 @@ mod tests {
         }
     }
 
-    /// What a journal has kept must be found by a later version of this program.
+    /// A later version of this program must find what a journal stores.
     #[test]
     fn a_key_and_a_request_have_the_same_digests_for_ever() {
         let id = Uuid::from_u128(of_key("nightly-2026-11-20").0);

@@ -1,5 +1,5 @@
-//! How every door acquires: with patience for clients that poll, and a grant that is undone unless
-//! its client gets it.
+//! How all doors acquire. Clients that poll are held open once they have shown that they wait, and
+//! a grant is undone unless its client receives it.
 
 pub(crate) mod lease_id;
 pub(crate) mod near_names;
@@ -51,7 +51,7 @@ pub(crate) enum Patience {
 pub(crate) enum NotAcquired {
     /// No room. The client may come back.
     Refused(Box<Refusal>, ComeBack),
-    /// No answer of the ledger.
+    /// The ledger gave no answer.
     Unavailable(Unavailable),
 }
 
@@ -60,7 +60,7 @@ pub(crate) enum NotAcquired {
 pub(crate) struct ComeBack {
     /// After how many seconds.
     pub(crate) after_seconds: f64,
-    /// The cookie that it is known by then.
+    /// The cookie that identifies the client then.
     pub(crate) cookie: Option<HeaderValue>,
 }
 
@@ -79,9 +79,9 @@ impl Drop for Claimed<'_> {
                 self.caller,
                 Kept {
                     ticket,
-                    // It may have been granted, and be given back.
+                    // It may have been granted, and the grant undone.
                     lease: None,
-                    // Its client may have given up, and try a lock next.
+                    // The client may have given up, and its next request may be a try-lock.
                     standing: Standing::Refused { early: 0 },
                     refused_at: self.all.ledger.clock().now(),
                     asked: Span::ZERO,
@@ -100,8 +100,8 @@ impl Acquirer {
     ) -> Self {
         let joins = Joins::new(ledger.clock().now());
         let near_names = NearNames::new(ledger.clone(), event_log);
-        // Each request that waits has a connection, and holders need connections too, to renew. One
-        // address has half of the line at the most: it cannot keep all others out of it.
+        // Each waiting request has a connection, and holders need connections to renew. One address
+        // has half of the places at most, so that it cannot keep all others out.
         let held_open = Crowd::new(config.waiters_max, config.waiters_max.div_ceil(2));
         let (places, warned) = (Places::default(), Notices::default());
         Self { ledger, recorder, config, places, held_open, joins, near_names, warned }
@@ -116,9 +116,9 @@ impl Acquirer {
         &self.near_names
     }
 
-    /// Takes slots, and waits for them if they are not free. It takes a part of the share of the
-    /// line that the address `from` has, if that is known and one client's; without room there it
-    /// is refused at once.
+    /// Takes slots, and waits for them if they are not free. A wait counts against the share of the
+    /// address `from`, which is `None` if it is unknown or if many clients share it. If the share
+    /// is used up, the request does not wait.
     pub(crate) async fn wait(
         &self,
         acquire: Acquire,
@@ -131,8 +131,8 @@ impl Acquirer {
         self.ledger.acquire(acquire, Wait { span, ..wait }).await
     }
 
-    /// Acquires for a client that polls: refused at once until it has shown that it waits, held
-    /// open in its place from then on.
+    /// Acquires for a client that polls. Its requests are refused at once until it has shown that
+    /// it waits. From then on they are held open, in its place.
     pub(crate) async fn acquire(
         &self,
         patience: Patience,
@@ -176,7 +176,7 @@ impl Acquirer {
         Err(NotAcquired::Refused(Box::new(refusal), come_back))
     }
 
-    /// When a refused client should come back, and the place that is kept for it.
+    /// Keeps the place of a refused client, and returns when it should come back.
     fn come_back(&self, refusal: &Refusal, refused: Refused) -> ComeBack {
         let Refused { patience, origin, mut caller, mut visit, lease } = refused;
         let (clock, from) = (self.ledger.clock(), origin.counted());
@@ -189,7 +189,7 @@ impl Acquirer {
                  wait, a proxy drops cookies, and they poll: let it pass Cookie and Set-Cookie"
             );
         }
-        // Whether a client that comes back is held open then, as things are now.
+        // Whether a client that comes back would be held open, at the present load.
         let holds_open = self.config.park_seconds > 0.0 && !self.held_open.is_full_for(from);
         let after_seconds = match patience {
             Patience::Unknown => retry::after_seconds(refusal, &self.config, holds_open, &visit),

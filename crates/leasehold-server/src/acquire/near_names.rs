@@ -13,9 +13,9 @@ use leasehold_records::EventRow;
 use crate::event_log::EventLog;
 use crate::ids;
 
-/// A name is looked up once in so long.
+/// How often a name is looked up at most.
 const PERIOD: Span = Span::from_seconds(60);
-/// At most so many names are looked up in one period.
+/// How many names are looked up in one period at most.
 const NAMES_MAX: usize = 1_024;
 
 /// Finds the limits whose names are near, and warns of them.
@@ -57,7 +57,8 @@ impl NearNames {
         Self(Arc::new(Inner { ledger, event_log, recent, warned }))
     }
 
-    /// Looks up the wanted names that no limit of a grant has. The request is answered meanwhile.
+    /// Looks up the wanted names for which the grant has no limit. The request does not wait for
+    /// this.
     pub(crate) fn look_up(&self, wants: &[Want], grant: &Grant) {
         if grant.limits.len() >= wants.len() {
             return;
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_looked_for_once_in_a_while_and_a_flood_of_names_is_bounded() {
+    fn a_name_is_looked_up_once_a_period_and_a_flood_of_names_is_bounded() {
         let recent = Recent::default();
         let at = |seconds| Timestamp::from_micros(1) + Span::from_seconds(seconds);
         let name = |number: usize| Arc::from(number.to_string());

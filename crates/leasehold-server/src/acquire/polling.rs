@@ -1,14 +1,14 @@
-//! Clients that poll: they ask, are refused, sleep for `Retry-After`, and ask again.
+//! Clients that poll: they send a request, are refused, sleep for `Retry-After`, and repeat it.
 //!
-//! The first refusal is immediate, for it may be a try-lock, and keeps a place in line. A client
-//! that waits comes back just when it was asked to; a try-lock that is repeated comes back when its
-//! program likes. So a client is held open only after it has followed: it comes back, is asked to
-//! sleep three times as long as that took, and comes back just then. Whatever time a program leaves
-//! between its try-locks, it does not triple when ours does.
+//! The first refusal is immediate, because the request may be a try-lock, and it keeps a place in
+//! line. A client that waits comes back exactly when it was asked to. A program that repeats a
+//! try-lock comes back when it likes. So a client is held open only after a test: it comes back, is
+//! asked to sleep three times as long as that took, and comes back exactly then. Whatever pause a
+//! program leaves between its try-locks, the pause does not triple when our `Retry-After` does.
 //!
 //! A client that has shown that it waits is held open whenever it comes back, in its place. So a
-//! freed slot does not stand idle while everybody sleeps (defect D22), and who came first goes
-//! first, though its client knows nothing of queues.
+//! freed slot does not stand idle while all clients sleep (defect D22). The client that came first
+//! gets its slots first, although it knows nothing of queues.
 
 mod newcomers;
 
@@ -23,50 +23,51 @@ use self::newcomers::Newcomers;
 use crate::access::identity::{ClientId, Identity};
 use crate::access::peer::Peer;
 
-/// How much later than asked a client may come back to be taken at its word. Clients of Prefect
-/// sleep exactly as long as they are asked to: they are 2 ms late on an idle machine and 110 ms on
-/// one with five times as much to do as it can.
+/// How much later than asked a client may come back to count as punctual. Prefect clients sleep
+/// exactly as long as they are asked to: they are 2 ms late on an idle machine, and 110 ms on one
+/// that has five times as much to do as it can.
 const SLACK: Span = Span::from_micros(10_000);
-/// A client may also be late by this part of its sleep: one that is slow passes the second test, or
-/// the third, whose sleeps are longer.
+/// A client may also be late by this part of its sleep. A slow client then passes the second test
+/// or the third, whose sleeps are longer.
 const SLACK_DIVISOR: u64 = 4;
-/// A client that comes later than this asks anew: nothing is learned from how late it was.
+/// A client that is later than this starts anew: its lateness shows nothing.
 const LATE_MAX: Span = Span::from_seconds(1);
 /// The longest sleep that a client is tested with.
 const TEST_MAX: Span = Span::from_seconds(3);
-/// How many times as long as it took a client to come back it is asked to sleep then.
+/// How many times longer a tested client is asked to sleep than it took to come back.
 const TEST_FACTOR: u64 = 3;
-/// How long a place is kept after its client was to come back. So long nothing is lost by a client
-/// that is slow but its being held open.
+/// How long a place is kept after its client was due. A slow client that comes within this time
+/// keeps its place in line, even if it is not held open.
 const PLACE_TTL: Span = Span::from_seconds(10);
-/// More places than this are not kept; then the one that ends first is given up.
+/// How many places are kept. Beyond, the place that ends first is given up.
 const PLACES_MAX: usize = 100_000;
-/// So many are kept for clients that look alike and have not shown that they wait.
+/// How many places are kept for clients that look alike and have not shown that they wait.
 const UNPROVEN_MAX: usize = 1_024;
 
-/// What tells one polling client from another: who it is and what it asks for.
+/// Tells one polling client from another, by who it is and what it requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// What it asks for.
+    /// What it requests.
     asked: Key,
-    /// By which it is known for sure.
+    /// Identifies it for sure.
     client: Option<Key>,
-    /// By which it looks like others. Clients that look alike ask for the same thing, so their
-    /// places are as good as each other's.
+    /// What it has in common with clients that look like it. They request the same, so their places
+    /// are as good as each other's.
     look: Key,
-    /// Whether it was here before only if there is a place for one of its look. A client that keeps
-    /// cookies was not, without one.
+    /// Whether its place is kept under its look. A client that keeps cookies and sends none has no
+    /// place yet, unless it names its holder.
     is_known_by_look: bool,
 }
 
 type Key = u64;
 
-/// What is known of how a client comes back.
+/// What a client has shown by how it came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// It was refused; it may be a try-lock. So often in turn it came before it was asked to: then
-    /// there may be two of it, which step on each other's toes unless their sleeps differ. Or so
-    /// often the number of clients has doubled that came before it and never came back.
+    /// It was refused, and may be a try-lock. `early` counts how often in a row it came before it
+    /// was asked to. Then two clients may share its identity, which disturb each other unless their
+    /// sleeps differ. Of a new client, `early` counts how often the number of clients has doubled
+    /// that came before it and never came back.
     Refused { early: u32 },
     /// It came back once, and was asked to sleep longer.
     Tested,
@@ -74,20 +75,20 @@ pub(crate) enum Standing {
     Proven,
 }
 
-/// A client that asks, as its earlier refusals show it.
+/// A request, with what its client's earlier refusals show.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Visit {
     /// The place that is kept for it.
     pub(crate) place: Option<Ticket>,
-    /// The lease that it asked for, which nobody was granted: it asks for the same again, so that
-    /// its wait is told of as one.
+    /// The lease that its refused request named. The retry names the same, so that the log shows
+    /// one wait.
     pub(crate) lease: Option<LeaseId>,
     pub(crate) standing: Standing,
-    /// How long it is to sleep if it is refused now and is to be tested.
+    /// How long it is asked to sleep if it is refused now and is to be tested.
     pub(crate) sleep: Option<Span>,
 }
 
-/// A place to be kept.
+/// A place that is kept for a refused client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Kept {
     pub(crate) ticket: Ticket,
@@ -108,11 +109,11 @@ pub(crate) struct Places {
 #[derive(Debug, Default)]
 struct Inner {
     kept: HashMap<Key, Alike>,
-    /// Those that were not claimed; a place may be kept under two keys.
+    /// The places that were not claimed. A place may be kept under two keys.
     live: HashSet<u64>,
     next: u64,
     newcomers: Newcomers,
-    /// Which are given up next.
+    /// The places by when they are given up.
     order: BinaryHeap<Reverse<(Timestamp, u64, Key)>>,
 }
 
@@ -126,7 +127,7 @@ struct Alike {
 type Numbered = (u64, Kept);
 
 impl Places {
-    /// Who asks, by what is known of it and by everything that it asks for.
+    /// The client of a request, by its identity and by everything that it requests.
     pub(crate) fn caller(
         &self,
         peer: Option<Peer>,
@@ -141,7 +142,7 @@ impl Places {
             Hold::Unleased => (None, None),
         };
         let asked = self.hasher.hash_one((wants, mode, hold));
-        // Only one client asks for what its own run is to hold.
+        // Only one client requests slots for a holder: that run's own.
         let is_named = acquire.hold.holder().is_some();
         Caller {
             asked,
@@ -151,7 +152,7 @@ impl Places {
         }
     }
 
-    /// The same caller, known from now on by the cookie that it is given.
+    /// The same caller, identified from now on by the cookie that it is given.
     pub(crate) fn known_as(&self, caller: Caller, client: ClientId) -> Caller {
         Caller { client: Some(self.hasher.hash_one((caller.asked, client))), ..caller }
     }
@@ -169,8 +170,8 @@ impl Places {
         inner.give_up(place.refused_at);
     }
 
-    /// What the earlier refusals of a client show of it that asks now. The place that it comes
-    /// back to is no longer kept.
+    /// Returns what the earlier refusals of a client show when it comes back, and claims the place
+    /// that it comes back to: the place is no longer kept.
     pub(crate) fn claim(&self, caller: Caller, now: Timestamp) -> Visit {
         let mut inner = self.lock();
         inner.give_up(now);
@@ -187,8 +188,9 @@ impl Places {
         })
     }
 
-    /// A client was refused. If it is new, those before it say how long it may have to sleep.
-    /// Answers whether the cookies of clients that look like it seem to get lost.
+    /// Notes that a client was refused. If it is new, the newcomers before it decide how long it
+    /// may have to sleep. Returns whether the cookies of clients that look like it seem to get
+    /// lost.
     pub(crate) fn refuse(&self, caller: Caller, visit: &mut Visit, now: Timestamp) -> bool {
         if caller.client.is_some() || caller.is_known_by_look {
             return false;
@@ -204,7 +206,7 @@ impl Places {
 }
 
 impl Caller {
-    /// The key of the places of its look, if it may have one of these.
+    /// The key of its look, if its place is kept under that.
     fn alike(&self) -> Option<Key> {
         self.is_known_by_look.then_some(self.look)
     }
@@ -215,8 +217,7 @@ impl Kept {
         self.refused_at + self.asked + PLACE_TTL
     }
 
-    /// What it shows that its client asks again now; `None` if that is earlier than it was asked
-    /// to.
+    /// What the client shows by coming back now; `None` if that is earlier than it was asked to.
     fn visit(&self, now: Timestamp) -> Option<Visit> {
         let gap = now.since(self.refused_at);
         if gap < self.asked {
@@ -236,8 +237,8 @@ impl Kept {
         Some(Visit { place: Some(self.ticket), lease: self.lease, standing, sleep })
     }
 
-    /// A client that is known for sure came earlier than it was asked to. That is a try-lock, or
-    /// there are two of it.
+    /// A client that is identified for sure came back earlier than it was asked to. It is a
+    /// try-lock, or two clients share the identity.
     fn early_visit(&self) -> Option<Visit> {
         let early = match self.standing {
             Standing::Refused { early } => early + 1,
@@ -250,8 +251,8 @@ impl Kept {
 }
 
 impl Inner {
-    /// The place under a key that a client comes back to: the one in which it is held open, if
-    /// there is one, else the oldest.
+    /// Claims the place under a key to which a client comes back: one in which it is held open, or
+    /// else the oldest that is due. A client that is identified for sure may also come back early.
     fn claim(&mut self, key: Key, now: Timestamp, is_known: bool) -> Option<Visit> {
         let Alike { proven, others } = self.kept.get_mut(&key)?;
         let live = &self.live;

@@ -1,30 +1,31 @@
 //! When a refused client should come back.
 //!
-//! The wait is that of the limit which is full, and of the one among them that takes longest
-//! (contract C14; defect D21: speaking of the largest limit instead). It has a ceiling: an
-//! average over hours of occupancy must not put anybody to sleep for hours (defect D23).
+//! The wait is that of a full limit, and of the one that takes longest if there are several
+//! (contract C14; defect D21 was to use the largest limit instead). It has a ceiling: an average
+//! over hours of occupancy must not make a client sleep for hours (defect D23).
 
 use leasehold_engine::{Blocker, Refusal, Span, TAG_PREFIX, Wait};
 
 use crate::acquire::polling::{Standing, Visit};
 use crate::config::Config;
 
-/// How far a wait may differ from its mean, so that those who were refused together do not
-/// come back together.
+/// How far a wait may differ from its mean, so that clients that were refused together do not come
+/// back together.
 const JITTER: f64 = 0.3;
 
-/// When a client comes back that may be held open then. It does not poll: what it sleeps is what a
-/// freed slot may stand idle. It is more than a program leaves between two calls in a row.
+/// When a client comes back that may be held open then. It does not poll, so a freed slot may stand
+/// idle while it sleeps. The time is longer than the pause of a program between two calls in a row.
 const COME_BACK_SECONDS: f64 = 0.01;
 
 /// The same for tags, whose clients are held open when they come back for the first time.
 const COME_BACK_SECONDS_OF_TAGS: f64 = 0.02;
 
-/// So many times the longest sleep doubles of clients that come before they were asked to, and of
-/// new ones if none of those before them came back.
+/// How many times the longest sleep doubles at most. It doubles for clients that come back early,
+/// and for new clients if none of those before them came back.
 const EARLY_MAX: u32 = 7;
 
-/// Seconds until a refused client should try again, and whether it may be held open then.
+/// Seconds until a refused client should try again. `is_held_open` says whether it may be held open
+/// then.
 pub(crate) fn after_seconds(
     refusal: &Refusal,
     config: &Config,
@@ -44,7 +45,7 @@ pub(crate) fn after_seconds(
     }
 }
 
-/// Seconds until a refused client should try again that is not held open then.
+/// Seconds until a refused client should try again if it is not held open then.
 pub(crate) fn polling_seconds(refusal: &Refusal, config: &Config) -> f64 {
     let waits = refusal.blockers.iter().map(|blocker| seconds(blocker, config));
     waits.fold(0.0, f64::max)
@@ -54,13 +55,13 @@ fn jitter() -> f64 {
     1.0 - JITTER + 2.0 * JITTER * fastrand::f64()
 }
 
-/// Seconds until a client of the tag API should try again: the number that is configured, to
-/// the byte, where it polls.
+/// Seconds until a client of the tag API should try again. If it polls, this is exactly the
+/// configured number.
 pub(crate) fn after_seconds_of_tags(config: &Config, is_held_open: bool) -> f64 {
     if is_held_open { COME_BACK_SECONDS_OF_TAGS } else { config.tag_wait_seconds }
 }
 
-/// With its jitter, and never longer than the ceiling.
+/// The wait for one limit, with its jitter, and never longer than the ceiling.
 fn seconds(blocker: &Blocker, config: &Config) -> f64 {
     let ceiling = if blocker.limit.name.starts_with(TAG_PREFIX) {
         config.tag_wait_seconds
@@ -73,7 +74,7 @@ fn seconds(blocker: &Blocker, config: &Config) -> f64 {
             let mean = occupancy_seconds_average.min(ceiling) * share;
             mean.min(ceiling / (1.0 + JITTER)) * jitter()
         }
-        // Before that there is no room: whoever came back earlier would come in vain.
+        // The jitter only adds: before the time is over, the limit has no room.
         Wait::Drain(span) => {
             let drained = span.as_seconds_f64().min(ceiling / (1.0 + JITTER));
             drained * (1.0 + JITTER * fastrand::f64())
@@ -92,7 +93,7 @@ mod tests {
         Blocker { limit, wanted, wait, is_kept: false, unleased: Unleased::default() }
     }
 
-    /// Clients come back at all times from one to the other, and at no others.
+    /// Checks that waits spread over all times between `from` and `to`, and over no others.
     fn check(blockers: SmallVec<[Blocker; 1]>, from: f64, to: f64) {
         let refusal = Refusal { blockers, place: None, position: 1, stuck: Vec::new() };
         let wait = |_| polling_seconds(&refusal, &Config::default());
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_to_come_back_before_enough_has_drained() {
+    fn no_client_is_asked_to_come_back_before_enough_has_drained() {
         let drain = Wait::Drain(Span::from_seconds(10));
         check(smallvec![blocker("rate", 1, 1, drain)], 10.0, 13.0);
     }

@@ -8,7 +8,7 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// How many seconds' worth of events pass at once after a time of rest.
 const BURST_SECONDS: i64 = 10;
 
-/// Admits so many routine events a second. Others always pass: ends that no holder asked for, and
+/// Admits a number of routine events a second. All others pass: ends that no holder requested, and
 /// what operators do.
 #[derive(Debug)]
 pub(super) struct Budget {

@@ -14,10 +14,9 @@ use super::words::{HOLDS, kind_and_reason};
 use super::{dropped, holder, origin};
 use crate::ids;
 
-/// How many grants are added at the most: more do not happen in the moment by which the log is
-/// behind.
+/// How many grants are added at most. Fewer happen in the moment by which the log is behind.
 const GRANTS_MAX: usize = 2_000;
-/// The share of the log that is written at once at the most: the rest is for older events.
+/// The share of the log that is written at once at most: the rest is for older events.
 const SHARE: u64 = 4;
 
 const LACKED: &str = "the log lacked it when the server started";

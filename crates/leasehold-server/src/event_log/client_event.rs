@@ -1,4 +1,4 @@
-//! Events as clients send them, and what they say of runs.
+//! Events as clients send them, and what they report of runs.
 
 use leasehold_records::{RunKind, State, StateType, micros_from_text};
 use serde::Deserialize;
@@ -24,14 +24,14 @@ pub(crate) struct ClientEvent {
     pub(crate) payload: Value,
 }
 
-/// The very words of a client, and what they say.
+/// The text that a client sent, and the same text parsed.
 pub(crate) struct Sent<'text> {
     pub(crate) text: &'text str,
     pub(crate) document: Value,
 }
 
 impl ClientEvent {
-    /// Reads an event that says what one must say.
+    /// Reads an event. `None` if a field is missing that every event has.
     pub(crate) fn read(text: &str) -> Option<(Self, Sent<'_>)> {
         let document: Value = serde_json::from_str(text).ok()?;
         let event = Self::deserialize(&document).ok()?;
@@ -86,7 +86,7 @@ impl ClientEvent {
         })
     }
 
-    /// When it occurred by its client's clock, which is not believed beyond our own.
+    /// When it occurred by its client's clock, and not later than now by ours.
     pub(crate) fn occurred_micros(&self, now_micros: i64) -> i64 {
         let occurred = micros_from_text(&self.occurred);
         occurred.map_or(now_micros, |occurred| occurred.min(now_micros))

@@ -1,5 +1,6 @@
-//! What happens to limits as a Prefect server (3.7.8 and later) tells it to its subscribers, for
-//! automations and dashboards that were made for one. The log has our own event of each beside.
+//! The events with which a Prefect server (3.7.8 and later) reports changes of limits, for
+//! automations and dashboards that were made for one. The log has our own event of each change as
+//! well.
 
 use leasehold_engine::{Event, EventKind, Limit};
 use leasehold_records::EventRow;
@@ -9,8 +10,8 @@ use uuid::Uuid;
 use crate::event_log::convert::timestamp;
 use crate::ids;
 
-/// The event of a Prefect server, if it has one for what happened. It is told once, a rename
-/// included, and names no limit of the log: there our own event does.
+/// The event of a Prefect server for one of our own, if it has one. It is logged once, even for a
+/// rename, and names no limit in the log: our own event does.
 pub(super) fn event(event: &Event) -> Option<EventRow> {
     let (action, limit) = match &event.kind {
         EventKind::LimitCreated(limit) => ("created", limit),

@@ -1,4 +1,4 @@
-//! What happened, in words: what kind of event it is, and why it happened.
+//! The words of an event: its kind, and its reason.
 
 use leasehold_engine::{Departure, EndReason, EventKind, Limit, Loss};
 
@@ -62,7 +62,7 @@ fn without_lease(slots: u64, unleased: u64) -> String {
     format!("{slots} {noun}, without a lease; {unleased} taken so from then on")
 }
 
-/// Each field that is not what it was, by the name that an operator knows it by.
+/// Each field that has changed, by the name that operators know.
 fn what_changed(was: &Limit, is: &Limit) -> String {
     let fields = |limit: &Limit| {
         [

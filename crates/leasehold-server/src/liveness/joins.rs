@@ -22,7 +22,7 @@ pub(crate) use self::heard::hear;
 
 /// How long a grant waits for its event.
 const WINDOW: Span = Span::from_seconds(30);
-/// By how much a client's clock may be ahead of or behind ours.
+/// By how much a client's clock may be behind ours.
 const SKEW: Span = Span::from_seconds(2);
 /// Of several grants that fit an event, one fits best if it alone was made at most this long
 /// before.

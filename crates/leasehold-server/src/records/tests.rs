@@ -1,4 +1,4 @@
-//! The bounds of the recorder: an idle server prunes, and the work that waits has so much room.
+//! The bounds of the recorder: an idle server prunes, and waiting work is bounded in bytes.
 
 use leasehold_engine::Timestamp;
 use leasehold_records::{Bounds, EventFilter, EventRow};
@@ -37,7 +37,7 @@ async fn an_idle_server_prunes_all_excess() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_clients_tell_waits_in_a_bounded_room() {
+async fn events_of_clients_that_wait_for_the_records_are_bounded_in_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let records = Records::open(directory.path(), Bounds::default()).unwrap();
     let clock = Clock::manual(Timestamp::from_micros(0));

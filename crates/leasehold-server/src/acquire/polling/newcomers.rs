@@ -1,6 +1,6 @@
-//! Clients that keep cookies, and come without one: each should be here for the first time. If many
-//! come so in a row, and none comes back with the cookie that it was given, their cookies get lost
-//! on the way. Such a client would be asked again and again to come back at once.
+//! Clients that keep cookies and send none: each should be new. If many such clients come in a row,
+//! and none comes back with the cookie that it got, their cookies are lost on the way. Without this
+//! bound, such a client would be asked to come back at once, again and again.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use leasehold_engine::Timestamp;
 
 use super::{Key, PLACE_TTL};
 
-/// So many in a row are asked to come back at once. From then on, the longest sleep doubles each
-/// time that their number has doubled.
+/// How many newcomers in a row are asked to come back at once. Beyond, the longest sleep doubles
+/// each time that their number has doubled.
 const AT_ONCE_MAX: u32 = 16;
-/// From so many in a row on, their cookies are lost for sure.
+/// From this many newcomers in a row on, their cookies count as lost.
 const LOST_FROM: u32 = 256;
 /// How many looks of clients are remembered.
 const LOOKS_MAX: usize = 10_000;
@@ -23,7 +23,7 @@ pub(super) struct Newcomers {
 }
 
 impl Newcomers {
-    /// Another one comes. Answers how often the longest sleep is doubled.
+    /// Counts a newcomer. Returns what the newcomers before it show.
     pub(super) fn comes(&mut self, look: Key, now: Timestamp) -> Newcomer {
         if self.by_look.len() >= LOOKS_MAX && !self.by_look.contains_key(&look) {
             self.by_look.retain(|_, (_, last)| now < *last + PLACE_TTL);
@@ -46,7 +46,8 @@ impl Newcomers {
     }
 }
 
-/// What is known of a newcomer from those before it.
+/// What the newcomers before it show of a newcomer: how often its longest sleep is doubled, and
+/// whether cookies get lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Newcomer {
     pub(super) early: u32,
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_looks_are_remembered_and_no_more() {
+    fn remembered_looks_are_bounded() {
         let mut newcomers = Newcomers::default();
         for look in 0..30_000 {
             newcomers.comes(look, at(0));

@@ -17,7 +17,7 @@ fn millis(millis: u64) -> Span {
 
 const FIRST: Standing = Standing::Refused { early: 0 };
 
-/// A client that is known by its cookie, and what it is asked to sleep at each refusal.
+/// A client, and the places that are kept for it.
 struct Client {
     places: Places,
     caller: Caller,
@@ -36,8 +36,8 @@ impl Client {
         Self::new(Identity { client, keeps_cookies: true, ..PLAIN })
     }
 
-    /// Asks, and is refused unless it is held open. Answers what it showed, and how long it is
-    /// asked to sleep.
+    /// Sends a request, which is refused unless it is held open. Returns what the client showed,
+    /// and how long it is asked to sleep.
     fn ask(&mut self, now: Timestamp) -> (Visit, Span) {
         let visit = self.places.claim(self.caller, now);
         let asked = visit.sleep.unwrap_or(millis(10));
@@ -53,8 +53,8 @@ impl Client {
         (visit, asked)
     }
 
-    /// Whether a client that sleeps as it is asked to, and is so much later each time, is held
-    /// open before it has asked so often.
+    /// Whether a client that sleeps as it is asked to, and is `late` each time, is held open within
+    /// `asks` requests.
     fn is_held_open_within(&mut self, asks: usize, late: Span) -> bool {
         let mut now = at(0);
         (0..asks).any(|_| {
@@ -155,7 +155,7 @@ fn a_place_is_given_up_when_its_client_does_not_come_back() {
 }
 
 #[test]
-fn callers_that_ask_the_same_get_their_places_in_order() {
+fn callers_that_request_the_same_claim_their_places_in_order() {
     let places = Places::default();
     let caller = places.caller(None, PLAIN, &acquire("same", 1));
     assert_eq!(caller, places.caller(None, PLAIN, &acquire("same", 2)));
@@ -183,7 +183,7 @@ fn clients_with_cookies_never_take_each_others_places() {
 fn two_clients_in_one_program_are_both_held_open_though_they_share_a_cookie() {
     fastrand::seed(7);
     let client = Client::with_cookie();
-    // When each of them asks next.
+    // When each of them sends its next request.
     let mut next = vec![at(0), at(1)];
     for _ in 0..200 {
         let Some((nth, now)) = next.iter().copied().enumerate().min_by_key(|(_, at)| *at) else {
@@ -228,12 +228,12 @@ fn a_client_whose_cookies_get_lost_polls_ever_more_slowly() {
         early_max = early;
     }
     assert_eq!(early_max, 8);
-    // Others, and clients that were granted slots, do not count.
+    // Clients that request something else do not count.
     let other = places.caller(None, ROBBED, &acquire("other", 1));
     let mut visit = places.claim(other, at(2_048));
     assert!(!places.refuse(other, &mut visit, at(2_048)));
     assert_eq!(visit.standing, FIRST);
-    // One that comes back with its cookie shows that cookies arrive.
+    // A client that comes back with its cookie shows that cookies arrive.
     let known = places.known_as(caller, ClientId::new().0);
     places.claim(known, at(2_049));
     let mut visit = places.claim(caller, at(2_050));
@@ -242,7 +242,7 @@ fn a_client_whose_cookies_get_lost_polls_ever_more_slowly() {
 }
 
 #[test]
-fn a_run_that_asks_for_itself_is_known_without_a_cookie() {
+fn a_request_that_names_its_holder_is_identified_without_a_cookie() {
     let places = Places::default();
     let mut asks = acquire("tag:gpu", 1);
     asks.hold =
@@ -254,7 +254,7 @@ fn a_run_that_asks_for_itself_is_known_without_a_cookie() {
 }
 
 #[test]
-fn so_many_places_are_kept_and_no_more() {
+fn kept_places_are_bounded() {
     let places = Places::default();
     let callers: Vec<_> = (1..=100_001_u64)
         .map(|said| places.caller(None, Identity { said, ..PLAIN }, &acquire("db", 1)))

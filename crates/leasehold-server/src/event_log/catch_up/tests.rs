@@ -12,7 +12,7 @@ use crate::event_log::events;
 /// The kind, the limit, the lease, the time in seconds from now, and the reason.
 type Line = (String, Option<String>, u128, f64, Option<String>);
 
-/// A ledger, and the log of what happens in it, of which a part may be lost.
+/// A ledger, and its log, which may lack events.
 struct World {
     ledger: Ledger,
     journal: MemoryJournal,
