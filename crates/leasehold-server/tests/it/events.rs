@@ -1,4 +1,4 @@
-//! The log of events: what is told of limits, of leases, and of those who wait.
+//! The log of events of limits, leases and waiters, and its subscribers.
 
 mod recipe;
 
@@ -26,7 +26,7 @@ fn of_log(told: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
 }
 
 #[tokio::test]
-async fn who_waits_and_is_granted_is_told_under_the_lease_that_it_got() {
+async fn a_granted_waiter_is_logged_under_its_new_lease() {
     let (app, lease) = held().await;
     app.ask_as(1).await.expect(423);
     let held = app.retry(1).await;
@@ -40,7 +40,7 @@ async fn who_waits_and_is_granted_is_told_under_the_lease_that_it_got() {
 }
 
 #[tokio::test]
-async fn who_took_a_lease_away_is_told_with_the_reason() {
+async fn a_revocation_is_logged_with_its_author_and_reason() {
     let (app, lease) = held().await;
     let by_anna = json!({"reason": "the database moves", "by": "anna"});
     app.revoke(&lease, &by_anna).await.expect(204);
@@ -51,7 +51,7 @@ async fn who_took_a_lease_away_is_told_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_did_not_wait_is_not_told() {
+async fn a_refusal_without_a_wait_is_not_logged() {
     let (app, _) = held().await;
     for client in 1..=5 {
         app.ask_as(client).await.expect(423);
@@ -62,7 +62,7 @@ async fn a_refusal_that_did_not_wait_is_not_told() {
 }
 
 #[tokio::test]
-async fn who_leaves_the_line_is_told_with_the_reason() {
+async fn a_waiter_that_leaves_is_logged_with_the_reason() {
     let (app, lease) = held().await;
     let mut expected = Vec::new();
     let mut check = async |app: &TestApp, reason| {
@@ -139,7 +139,7 @@ async fn a_client_that_is_granted_a_slot_as_it_comes_back_is_one_waiter() {
 }
 
 #[tokio::test]
-async fn who_gets_slots_without_a_lease_is_told_to_have_left_with_them() {
+async fn a_waiter_that_gets_slots_without_a_lease_is_logged_as_left_with_them() {
     let (app, lease) = held().await;
     app.increment(&["db"], 1).await.expect(423);
     let held = app.comes_back("db", || app.increment(&["db"], 1)).await;
@@ -154,7 +154,7 @@ async fn who_gets_slots_without_a_lease_is_told_to_have_left_with_them() {
 }
 
 #[tokio::test]
-async fn what_a_lease_lost_with_its_limit_is_told_with_the_reason() {
+async fn what_a_lease_loses_with_its_limit_is_logged_with_the_reason() {
     let app = start();
     for tag in ["p", "q"] {
         app.tag(tag, 1).await;
@@ -216,7 +216,7 @@ async fn a_change_of_a_limit_says_what_changed() {
 }
 
 #[tokio::test]
-async fn slots_without_a_lease_are_told_with_their_number_and_without_a_holder() {
+async fn slots_without_a_lease_are_logged_with_their_number_and_without_a_holder() {
     let app = start();
     app.limit("db", 3).await;
     app.rate_limit("rate", 9, 1.0).await;
@@ -277,7 +277,7 @@ async fn the_log_is_paged_through_from_either_end() {
     assert_eq!(pages("&newest_first=true").await, newest_first);
 }
 
-/// A subscriber that has said what it wants.
+/// A subscriber that has sent its subscription.
 async fn subscribe(app: &TestApp, subscription: &Value) -> Socket {
     let address = app.listen().await;
     let (mut socket, _) = connect(address, "/api/events/out", &[], &[]).await.unwrap();
@@ -285,15 +285,15 @@ async fn subscribe(app: &TestApp, subscription: &Value) -> Socket {
     socket
 }
 
-/// The next event that a subscriber is told.
+/// The next event that a subscriber receives.
 async fn next_event(socket: &mut Socket) -> Value {
     let message = socket.next().await.unwrap().unwrap();
     let told: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
     told["event"].clone()
 }
 
-/// The next thing that a subscriber is told: kind, and name of the resource. What is told in a
-/// Prefect server's words is told in ours before.
+/// The kind of the next event that a subscriber receives, and the name of its resource. Skips the
+/// events of a Prefect server: our own event of the same change comes before each.
 async fn next(socket: &mut Socket) -> (String, String) {
     loop {
         let event = next_event(socket).await;
@@ -310,7 +310,7 @@ fn created(name: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_subscriber_is_told_what_happened_shortly_before_and_what_happens_then() {
+async fn a_subscriber_receives_recent_events_and_then_new_ones() {
     let app = start();
     app.limit("long-ago", 1).await;
     app.sleep(16.0 * 60.0);
@@ -323,7 +323,7 @@ async fn a_subscriber_is_told_what_happened_shortly_before_and_what_happens_then
 }
 
 #[tokio::test]
-async fn a_subscriber_is_told_what_it_wants_and_nothing_else() {
+async fn a_subscriber_receives_the_events_that_pass_its_filter_and_no_others() {
     let app = start();
     let since = "2026-11-20T20:53:10Z";
     let filter = json!({
@@ -350,7 +350,7 @@ async fn a_subscriber_is_told_what_it_wants_and_nothing_else() {
     app.sleep(1.0);
     app.limit("late", 1).await;
     app.told("limit=late", 1).await;
-    // A second subscriber has been told of it, so the first would have been too.
+    // A second subscriber has received the event, so the first would have received it, too.
     let mut unbounded = filter;
     unbounded["occurred"] = json!({"since": "2026-11-20T20:53:21Z"});
     let mut second = subscribe(&app, &json!({"type": "filter", "filter": unbounded})).await;
@@ -359,7 +359,7 @@ async fn a_subscriber_is_told_what_it_wants_and_nothing_else() {
     assert!(nothing.is_none(), "{nothing:?}");
 }
 
-/// What a client says that happened to something of a name.
+/// Sends a client's event about a resource of this name.
 async fn send(socket: &mut Socket, name: &str, occurred: &str) {
     let resource = json!({"prefect.resource.id": "x", "prefect.resource.name": name});
     let event = json!({"occurred": occurred, "event": "x.happened", "resource": resource});
@@ -371,7 +371,7 @@ fn happened(name: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_subscriber_is_told_what_comes_in_late() {
+async fn a_subscriber_receives_events_that_arrive_late() {
     let app = start();
     app.limit("before", 1).await;
     let mut socket = subscribe(&app, &json!({"type": "filter", "filter": {}})).await;
@@ -385,7 +385,7 @@ async fn a_subscriber_is_told_what_comes_in_late() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_is_compared_with_a_subscribers_time_by_the_clients_own_clock() {
+async fn the_times_of_a_subscription_select_events_of_clients_by_the_clients_clock() {
     let app = start();
     let (mut client, _) = connect(app.listen().await, "/api/events/in", &[], &[]).await.unwrap();
     send(&mut client, "earlier", "2026-11-20T20:57:00Z").await;
@@ -401,13 +401,13 @@ async fn what_a_client_says_is_compared_with_a_subscribers_time_by_the_clients_o
 }
 
 #[tokio::test]
-async fn a_subscriber_that_wants_no_backfill_is_told_what_happens_from_then_on() {
+async fn a_subscriber_without_backfill_receives_only_new_events() {
     let app = start();
     app.limit("before", 1).await;
     app.told("kind=limit", 1).await;
     let subscription = json!({"type": "filter", "filter": {}, "backfill": false});
     let mut socket = subscribe(&app, &subscription).await;
-    // It is subscribed when it is told of the first of these.
+    // Once it receives one of these events, it is subscribed.
     let mut number = 0;
     let told = loop {
         tokio::select! {
@@ -423,7 +423,7 @@ async fn a_subscriber_that_wants_no_backfill_is_told_what_happens_from_then_on()
 }
 
 #[tokio::test]
-async fn a_subscription_that_asks_for_what_there_is_not_ends_the_connection_and_says_why() {
+async fn a_wrong_subscription_ends_the_connection_and_the_close_says_why() {
     let app = start();
     let long = "é".repeat(99);
     for (subscription, what) in [
@@ -454,7 +454,7 @@ async fn a_page_is_bounded_in_bytes_and_the_next_one_goes_on() {
         let event = json!({"occurred": "2026-11-20T20:57:00Z", "event": "x.happened",
                            "resource": resource, "payload": text});
         client.send(Message::text(event.to_string())).await.unwrap();
-        // As fast as they are written: what comes faster than that is dropped.
+        // Sends events as fast as they are logged: faster ones are dropped.
         if number % 10 == 9 {
             let path = format!("/api/leasehold/events?after={number}");
             until(async || app.get(&path).await.json()["events"][0].is_object()).await;
@@ -473,7 +473,7 @@ async fn a_page_is_bounded_in_bytes_and_the_next_one_goes_on() {
 }
 
 #[tokio::test]
-async fn a_query_of_the_log_that_makes_no_sense_is_refused_with_what_is_wrong() {
+async fn a_wrong_query_of_the_log_is_refused_with_what_is_wrong() {
     let app = start();
     for (query, what) in [
         ("lease=7", "lease"),
@@ -490,9 +490,9 @@ async fn a_query_of_the_log_that_makes_no_sense_is_refused_with_what_is_wrong() 
     }
 }
 
-/// Each as a server of 3.9.1 tells it.
+/// The events are those of a server of 3.9.1.
 #[tokio::test]
-async fn a_limit_that_is_made_changed_or_deleted_is_told_as_a_prefect_server_tells_it() {
+async fn creating_changing_and_deleting_a_limit_makes_the_events_of_a_prefect_server() {
     let app = start();
     let filter = json!({"event": {"prefix": ["prefect.concurrency-limit."]}});
     let mut socket = subscribe(&app, &json!({"type": "filter", "filter": filter})).await;
@@ -527,7 +527,7 @@ async fn a_limit_that_is_made_changed_or_deleted_is_told_as_a_prefect_server_tel
     check("updated", &id, "db", 4, 0.5).await;
     change("db", json!({"active_slots": 1})).await;
     check("updated", &id, "db", 4, 0.5).await;
-    // A rename is told once.
+    // A rename is one event.
     change("db", json!({"name": "cache"})).await;
     check("updated", &id, "cache", 4, 0.5).await;
     app.delete(&format!("{LIMITS}/cache")).await.expect(204);
@@ -537,11 +537,11 @@ async fn a_limit_that_is_made_changed_or_deleted_is_told_as_a_prefect_server_tel
     check("created", &tag, "tag:gpu", 2, 0.0).await;
     app.post(&format!("{TAGS}/"), &json!({"tag": "gpu", "concurrency_limit": 5})).await.expect(200);
     check("updated", &tag, "tag:gpu", 5, 0.0).await;
-    // A reset changes no limit.
+    // A reset of a tag's limit makes no event of a Prefect server.
     app.post(&format!("{TAGS}/tag/gpu/reset"), &json!({})).await.expect(200);
     app.delete(&format!("{TAGS}/tag/gpu")).await.expect(200);
     check("deleted", &tag, "tag:gpu", 5, 0.0).await;
-    // Under the limit's name, the log tells each of them in our words alone.
+    // Under the limit's name, the log has only our own event of each change.
     let told = app.told("limit=db&kind=limit", 4).await;
     assert_eq!(told.len(), app.events("limit=db").await.len());
 }

@@ -1,4 +1,4 @@
-//! Where leases come from, wherever holders are shown.
+//! Every list and event that shows a holder shows where its request came from.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Answer, LIMITS, PARK_SECONDS, TestApp, lease_of, with_json};
 
-/// As a flow asks that a worker started.
+/// A request of a flow that a worker started.
 fn from_a_flow(path: &str, body: &Value) -> Request<Body> {
     let mut request = with_json("POST", path, body);
     let headers = [
@@ -67,7 +67,7 @@ async fn a_waiter_shows_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn leases_of_tags_and_of_the_own_api_show_where_they_come_from() {
+async fn leases_of_tags_and_of_the_native_api_show_where_they_come_from() {
     let app = TestApp::start();
     app.tag("db", 1).await;
     let run = "01a1facb-2c22-7a1c-8d82-46b8d148ac60";
@@ -109,14 +109,14 @@ async fn the_address_of_a_client_is_shown_and_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_missing_limit_with_a_near_twin_is_told_once_and_its_answer_stays() {
+async fn a_missing_limit_with_a_near_name_is_logged_once_and_its_answer_stays() {
     let app = TestApp::init().with_records().start();
     app.limit("ocr", 1).await;
     app.tag("db", 1).await;
     for (name, told) in [("tag:ocr", 1), ("db", 2), ("tag:ocr", 2), ("nothing", 2)] {
         let answer = app.acquire(&[name], 1).await.expect(200).json();
         assert_eq!(answer["limits"], json!([]));
-        // The look behind an answer has no order of its own.
+        // The search for near names runs after the answer, in no fixed order.
         app.told("kind=limit.missing", told).await;
         app.sleep(61.0);
     }

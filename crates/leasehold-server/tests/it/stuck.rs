@@ -1,5 +1,5 @@
-//! Holders that wait for themselves or for each other: who looks is told, and nobody is refused
-//! for it.
+//! Holders that wait for themselves or for each other: answers, waiters and events show it, and no
+//! request is refused for it.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ async fn hold(app: &TestApp, limit: &str, pod: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_holder_that_waits_for_itself_is_told_in_answer_waiters_and_event() {
+async fn answer_waiters_and_event_show_that_a_holder_waits_for_itself() {
     let app = TestApp::init().with_records().start();
     app.limit("x", 1).await;
     let lease = hold(&app, "x", "a").await;
@@ -42,13 +42,13 @@ async fn a_holder_that_waits_for_itself_is_told_in_answer_waiters_and_event() {
     let reason = format!("it holds 'x' itself, by the lease {}", lease.as_str().unwrap());
     let told = app.told("kind=waiter.stuck", 1).await;
     assert_eq!(told, [("waiter.stuck".to_owned(), Some(reason))]);
-    // It is no refusal: another thread of the holder gives the slot back.
+    // The server does not refuse the request: another thread of the holder may release the slot.
     app.delete(&format!("{DOOR}/{}", lease.as_str().unwrap())).await.expect(200);
     waiting.await.expect(201);
 }
 
 #[tokio::test]
-async fn two_holders_that_wait_for_each_other_are_told_with_both_names() {
+async fn waiters_and_event_name_two_holders_that_wait_for_each_other() {
     let app = TestApp::init().with_records().start();
     app.limit("x", 1).await;
     app.limit("y", 1).await;

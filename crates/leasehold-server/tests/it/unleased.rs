@@ -1,4 +1,5 @@
-//! Slots that no lease holds are seen wherever holders are, with what took them and what to do.
+//! Slots that no lease holds are listed wherever holders are, with what took them and how to free
+//! them.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,7 @@ use crate::fixture::{LIMITS, TAGS, TestApp, assert_json, run};
 
 const START: &str = "2026-11-20T20:53:00.000000Z";
 
-/// Sends what `free_with` says.
+/// Sends the request that `free_with` shows.
 async fn free(app: &TestApp, with: &Value) {
     let (request, body) = with.as_str().unwrap().split_once(" {").unwrap();
     let path = request.strip_prefix("POST ").unwrap();
@@ -73,7 +74,7 @@ async fn each_way_of_taking_slots_without_a_lease_is_named() {
 }
 
 #[tokio::test]
-async fn the_request_that_is_shown_frees_these_slots_and_no_lease() {
+async fn the_request_that_is_shown_frees_these_slots_and_leaves_leases() {
     let app = TestApp::start();
     let name = "a \"limit\" ☃";
     let id = app.limit_with(&json!({"name": name, "limit": 9, "active_slots": 2})).await;
@@ -99,7 +100,7 @@ async fn a_rate_limit_that_has_drained_lists_nothing() {
 }
 
 #[tokio::test]
-async fn pages_of_a_list_go_on_with_the_slots_that_no_lease_holds() {
+async fn the_pages_of_a_list_end_with_the_slots_that_no_lease_holds() {
     let app = TestApp::init().with_config(|config| config.bodies.page_size = 2).start();
     app.limit_with(&json!({"name": "db", "limit": 9, "active_slots": 1})).await;
     for _ in 0..2 {
@@ -139,7 +140,7 @@ async fn a_tag_says_how_many_slots_no_task_run_holds_and_only_then() {
 }
 
 #[tokio::test]
-async fn who_is_refused_and_who_waits_is_shown_the_slots_that_no_lease_holds() {
+async fn refusals_and_waiters_show_the_slots_that_no_lease_holds() {
     let app = TestApp::start();
     app.limit_with(&json!({"name": "db", "limit": 1, "active_slots": 1})).await;
     app.limit("free", 1).await;

@@ -1,5 +1,5 @@
-//! Clients that poll, and get their turn: the first refusal is immediate, the retry is held
-//! open in the place that the refusal gave it.
+//! Clients that poll get their turn: the first refusal is immediate, and the retry is held open in
+//! the place that the refusal gave it.
 
 use leasehold_engine::Span;
 use serde_json::json;
@@ -22,7 +22,7 @@ async fn d22_a_freed_slot_goes_to_the_client_that_came_back_for_it() {
 }
 
 #[tokio::test]
-async fn who_was_refused_first_goes_first_whoever_comes_back_first() {
+async fn the_client_refused_first_goes_first_even_if_another_comes_back_first() {
     let app = start();
     let (lease, first, second) = app.two_in_line().await;
     let holders: Vec<_> =
@@ -45,7 +45,7 @@ async fn a_client_that_hangs_up_while_it_waits_leaves_the_line() {
 }
 
 #[tokio::test]
-async fn a_place_is_still_there_when_somebody_who_asked_the_same_hung_up_in_it() {
+async fn a_place_is_kept_when_a_client_hangs_up_in_it() {
     let app = start();
     let (lease, first, second) = app.two_in_line().await;
     drop(first);
@@ -110,7 +110,7 @@ async fn a_grant_whose_client_hung_up_goes_to_the_next_in_line() {
     let app = start();
     let (lease, first, second) = app.two_in_line().await;
     app.release(&lease).await.expect(204);
-    // Granted, and gone before it read the answer.
+    // The first client is granted its slot, and hangs up before it reads the answer.
     drop(first);
     second.await.expect(200);
 }
@@ -146,7 +146,7 @@ async fn a_rate_limit_answers_at_the_moment_when_it_has_drained_enough() {
 }
 
 #[tokio::test]
-async fn who_waits_when_the_server_stops_is_sent_away_at_once() {
+async fn a_waiter_is_sent_away_at_once_when_the_server_stops() {
     let app = start();
     app.full(&[1]).await;
     let held = app.retry(1).await;
@@ -156,7 +156,7 @@ async fn who_waits_when_the_server_stops_is_sent_away_at_once() {
 }
 
 #[tokio::test]
-async fn who_waits_when_the_journal_fails_is_sent_away_and_can_come_back() {
+async fn a_waiter_is_sent_away_when_the_journal_fails_and_can_come_back() {
     let app = start();
     let lease = app.full(&[1]).await;
     let held = app.retry(1).await;
@@ -169,7 +169,7 @@ async fn who_waits_when_the_journal_fails_is_sent_away_and_can_come_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_finds_the_line_full_is_not_told_to_come_back_at_once() {
+async fn a_client_that_finds_the_line_full_is_not_asked_to_come_back_at_once() {
     let app = TestApp::init()
         .with_config(|config| {
             config.park_seconds = PARK_SECONDS;
@@ -181,7 +181,7 @@ async fn a_client_that_finds_the_line_full_is_not_told_to_come_back_at_once() {
     let refused = app.ask_as(2).await.expect(423);
     assert!(refused.retry_after() > 1.0, "it sleeps {} s", refused.retry_after());
 
-    // Its place is kept: it goes before whoever came later.
+    // Its place is kept, before all clients that came later.
     app.release(&lease).await.expect(204);
     let lease = lease_of(&first.await.expect(200));
     let second = app.retry(2).await;

@@ -1,11 +1,11 @@
-//! "Who held it at 03:12?", as `docs/events.md` asks it.
+//! The recipe in `docs/events.md` for "Who held it at 03:12?".
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
-/// Who held a limit at a moment, as the recipe in `docs/events.md` finds out: all pages up to then,
-/// and of each lease what was told last.
+/// The leases that held a limit at a moment, by the recipe in `docs/events.md`: it reads all pages
+/// up to then, and takes the last event of each lease.
 async fn held_at(app: &TestApp, limit: &str, moment: &str) -> BTreeSet<String> {
     let (mut last, mut after) = (BTreeMap::new(), 0);
     loop {
@@ -25,12 +25,12 @@ async fn held_at(app: &TestApp, limit: &str, moment: &str) -> BTreeSet<String> {
     last.into_iter().filter(|(_, kind)| is_held(kind)).map(|(lease, _)| lease).collect()
 }
 
-/// Who held each limit at the moments at which somebody looked.
+/// The leases that held each limit, at each look.
 #[derive(Default)]
 struct Looks(Vec<(String, String, BTreeSet<String>)>);
 
 impl Looks {
-    /// Looks at all limits, also at those that are not there now, and lets time pass.
+    /// Looks at all limits, even those that do not exist now, and lets time pass.
     async fn look(&mut self, app: &TestApp) {
         app.sleep(1.0);
         let moment = leasehold_api::Timestamp(app.clock.now().as_micros()).to_string();
@@ -48,7 +48,7 @@ impl Looks {
         app.sleep(1.0);
     }
 
-    /// Compares what was seen with what the log says of it now.
+    /// Compares all looks with what the log says of their moments now.
     async fn check(&self, app: &TestApp) {
         for (name, moment, held) in &self.0 {
             assert_eq!(held_at(app, name, moment).await, *held, "{name} at {moment}");
@@ -59,7 +59,7 @@ impl Looks {
 }
 
 #[tokio::test]
-async fn who_held_a_limit_at_a_moment_is_told_whatever_became_of_the_limit() {
+async fn the_log_shows_who_held_a_limit_whatever_became_of_the_limit() {
     let (app, mut looks) = (start(), Looks::default());
     app.tag("p", 2).await;
     app.tag("q", 2).await;
@@ -70,7 +70,7 @@ async fn who_held_a_limit_at_a_moment_is_told_whatever_became_of_the_limit() {
     let first = app.lease(&["db", "z"], 1).await;
     let second = app.lease_for(&["z"], &run(3)).await;
     looks.look(&app).await;
-    // A part of a lease is lost, and the whole of another; a third is made by the reset.
+    // The reset takes a part of one lease and the whole of another, and makes a third.
     app.tag_reset("p", Some(&[&run(4)])).await.expect(200);
     looks.look(&app).await;
     app.tag_decrement(&["q"], &run(1)).await.expect(200);
@@ -82,7 +82,7 @@ async fn who_held_a_limit_at_a_moment_is_told_whatever_became_of_the_limit() {
     app.tag("p", 1).await;
     app.tag_reset("q", None).await.expect(200);
     looks.look(&app).await;
-    // A name goes to another limit, and its holders go with the limit.
+    // The limit is renamed, and keeps its holders. Another limit gets its name.
     app.update("z", &json!({"name": "z2"})).await;
     looks.look(&app).await;
     app.limit("z", 1).await;
@@ -91,7 +91,7 @@ async fn who_held_a_limit_at_a_moment_is_told_whatever_became_of_the_limit() {
     app.release(&second).await.expect(204);
     app.update("z", &json!({"active_slots": 0})).await;
     looks.look(&app).await;
-    // A lease lives on without its limit, and without any.
+    // A lease outlives one of its limits, and then both.
     app.delete(&format!("{LIMITS}/db")).await.expect(204);
     looks.look(&app).await;
     app.delete(&format!("{LIMITS}/z2")).await.expect(204);

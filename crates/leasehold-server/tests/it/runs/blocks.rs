@@ -1,4 +1,5 @@
-//! The one block that clients before version 3 cannot retry a flow without.
+//! The one block that clients before version 3 need to retry a flow: it says where results are
+//! stored.
 
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ async fn schema(app: &TestApp, block_type: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn where_results_are_is_recorded_once_and_read_with_all_that_it_refers_to() {
+async fn the_block_is_recorded_once_and_read_with_its_type_and_schema() {
     let app = start();
     let block_type = block_type(&app).await;
     let schema = schema(&app, &block_type).await;
@@ -35,7 +36,7 @@ async fn where_results_are_is_recorded_once_and_read_with_all_that_it_refers_to(
 }
 
 #[tokio::test]
-async fn the_type_is_found_by_its_name_and_its_looks_may_change() {
+async fn the_block_type_is_found_by_its_slug_and_its_logo_may_change() {
     let app = start();
     let path = "/api/block_types/slug/local-file-system";
     app.get(path).await.expect(404);

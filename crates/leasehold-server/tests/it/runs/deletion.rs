@@ -1,3 +1,5 @@
+//! What ends with a deleted flow run.
+
 use serde_json::json;
 
 use super::{id_of, start};
@@ -11,7 +13,7 @@ async fn holder_in(app: &TestApp, flow_run: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_flow_run_is_forgotten_with_its_states_and_its_task_runs() {
+async fn a_flow_run_is_deleted_with_its_states_and_its_task_runs() {
     let app = start();
     let run = app.running().await;
     let task = app.task_run(&run, "load", json!({})).await;
@@ -25,7 +27,7 @@ async fn a_flow_run_is_forgotten_with_its_states_and_its_task_runs() {
 }
 
 #[tokio::test]
-async fn d07_what_the_tasks_of_a_deleted_flow_run_hold_comes_back_at_once() {
+async fn d07_leases_of_tasks_in_a_deleted_flow_run_are_repossessed_at_once() {
     let app = start();
     app.tag("database", 9).await;
     let (deleted, other) = (app.running().await, app.running().await);
@@ -43,7 +45,7 @@ async fn d07_what_the_tasks_of_a_deleted_flow_run_hold_comes_back_at_once() {
     let told = app.told("kind=lease.repossessed", 2).await;
     let evidence = format!("flow run {deleted} was deleted");
     assert!(told.iter().all(|(_, reason)| reason.as_ref() == Some(&evidence)), "{told:?}");
-    // Should it live all the same, it gets no more.
+    // If the task run lives all the same, it gets no more slots.
     app.enter("task_runs", &holder, "RUNNING").await.expect(404);
 }
 

@@ -1,5 +1,5 @@
-//! Task runs of the client's own engine, which tells of them in events alone. The events are those
-//! of 3.9.1, and the records those that a server of 3.9.1 keeps of them.
+//! Task runs of the client's own engine, which reports them only in events. The events are those of
+//! 3.9.1, and the records those that a server of 3.9.1 makes of them.
 
 use futures_util::SinkExt;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ impl Engine {
         Self { app, events }
     }
 
-    /// Tells of a state of the task run, and how its engine sees the run at that moment.
+    /// Sends an event of a state of the task run, with the run as its engine has it at that moment.
     async fn tell(&mut self, occurred: &str, state: &str, task_run: Value) {
         let kind = state.to_uppercase();
         let event = json!({
@@ -42,7 +42,7 @@ impl Engine {
         self.events.send(Message::text(event.to_string())).await.unwrap();
     }
 
-    /// The record, once it is in a state.
+    /// The record, once it is in this state.
     async fn record(&self, state: &str) -> Value {
         let path = format!("/api/task_runs/{}", run(1));
         until(async || {
@@ -69,7 +69,7 @@ fn inner(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_task_run_is_recorded_as_its_engine_tells_of_it() {
+async fn a_task_run_is_recorded_as_its_engine_reports_it() {
     let mut engine = Engine::start().await;
     engine.app.sleep(60.0);
     engine.tell("1970-01-01T00:00:01Z", "Pending", inner("inner-256")).await;
@@ -107,7 +107,7 @@ async fn a_task_run_is_recorded_as_its_engine_tells_of_it() {
         "estimated_start_time_delta": 1.0,
     });
     assert_eq!(only(&record, &names), expected);
-    // An event that comes late takes nothing back.
+    // A late event undoes nothing.
     engine.tell("1970-01-01T00:00:03Z", "Running", inner("inner-256")).await;
     engine.tell("1970-01-01T00:00:05Z", "Crashed", inner("last")).await;
     assert_eq!(engine.record("Crashed").await["name"], "last");

@@ -1,3 +1,5 @@
+//! Filters, pages and orders of lists of runs.
+
 use serde_json::{Value, json};
 
 use super::{id_of, start};
@@ -27,7 +29,7 @@ impl World {
         Self { app, flow, runs: [first, second], tasks: [load, save] }
     }
 
-    /// The runs that pass a filter, and as many as are counted.
+    /// Checks which runs pass a filter, and that as many are counted.
     async fn check(&self, collection: &str, filter: &Value, expected: &[&String]) {
         let path = format!("/api/{collection}/filter");
         let found = self.app.post(&path, filter).await.expect(200).json();
@@ -86,7 +88,7 @@ async fn a_page_is_a_part_and_the_count_is_of_all() {
 }
 
 #[tokio::test]
-async fn a_filter_that_is_not_known_is_refused_and_not_left_out() {
+async fn an_unknown_filter_is_refused_and_not_ignored() {
     let world = World::new().await;
     for (filter, sentence) in [
         (
@@ -130,7 +132,7 @@ async fn lists_come_in_the_order_that_was_asked_for() {
         check("flow_runs", oldest, &[first, second]).await;
         check("task_runs", oldest, &[load, save]).await;
     }
-    // Only `load` runs.
+    // Only `load` is running.
     world.app.sleep(1.0);
     check("task_runs", "DURATION_DESC", &[load, save]).await;
     check("task_runs", "DURATION_ASC", &[save, load]).await;
@@ -138,7 +140,7 @@ async fn lists_come_in_the_order_that_was_asked_for() {
     world.app.enter("task_runs", load, "COMPLETED").await.expect(201);
     check("flow_runs", "END_TIME_DESC", &[first, second]).await;
     check("task_runs", "END_TIME_DESC", &[load, save]).await;
-    // A run that has not begun stands where it is expected to.
+    // A run that has not begun is sorted by when it is expected to begin.
     let flow = world.app.flow("late").await;
     let late = json!({"state": {"type": "PENDING"}});
     let late = id_of(&world.app.flow_run(&flow, late).await).to_owned();
@@ -170,9 +172,9 @@ async fn runs_that_are_due_later_come_after_those_that_are_due_sooner() {
     }
 }
 
-/// As a server of 3.9.1 answers it.
+/// The answer is that of a server of 3.9.1.
 #[tokio::test]
-async fn an_order_that_there_is_not_is_refused() {
+async fn an_unknown_order_is_refused() {
     let app = start();
     let body = json!({"sort": "DURATION_ASC", "offset": -1});
     let answer = app.post("/api/flow_runs/filter", &body).await.expect(422).json();
@@ -187,6 +189,6 @@ async fn an_order_that_there_is_not_is_refused() {
     assert_eq!(answer["exception_detail"][1]["loc"], json!(["body", "offset"]));
     app.post("/api/task_runs/filter", &json!({"sort": "START_TIME_ASC"})).await.expect(422);
     app.post("/api/task_runs/filter", &json!({"sort": null})).await.expect(200);
-    // Where nothing is in an order, none is wrong.
+    // A count has no order, so no order is wrong.
     app.post("/api/task_runs/count", &json!({"sort": "x"})).await.expect(200);
 }

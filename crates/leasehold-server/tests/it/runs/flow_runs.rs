@@ -1,3 +1,5 @@
+//! Flow runs: what is recorded of them, and the states that they enter.
+
 use futures_util::SinkExt;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -7,7 +9,7 @@ use crate::fixture::until;
 use crate::replay::sockets::connect;
 
 #[tokio::test]
-async fn a_flow_run_is_recorded_and_read_as_it_was_said() {
+async fn a_flow_run_is_recorded_and_read_as_it_was_sent() {
     let app = start();
     let flow = app.flow("etl").await;
     let said = json!({
@@ -28,7 +30,7 @@ async fn a_flow_run_is_recorded_and_read_as_it_was_said() {
 }
 
 #[tokio::test]
-async fn a_flow_run_of_a_flow_that_nobody_knows_is_refused_and_leaves_nothing() {
+async fn a_flow_run_of_an_unknown_flow_is_refused_and_not_recorded() {
     let app = start();
     let answer = app.post("/api/flow_runs/", &json!({"flow_id": NOBODY})).await.expect(409);
     assert!(answer.detail().starts_with("Data integrity conflict."));
@@ -36,7 +38,7 @@ async fn a_flow_run_of_a_flow_that_nobody_knows_is_refused_and_leaves_nothing() 
 }
 
 #[tokio::test]
-async fn asked_for_again_with_its_key_a_flow_run_is_the_same() {
+async fn a_repeated_request_with_a_key_returns_the_same_flow_run() {
     let app = start();
     let (flow, other) = (app.flow("etl").await, app.flow("other").await);
     let body = json!({"flow_id": flow, "idempotency_key": "2026-11-20"});
@@ -48,7 +50,7 @@ async fn asked_for_again_with_its_key_a_flow_run_is_the_same() {
 }
 
 #[tokio::test]
-async fn a_flow_run_that_says_the_wrong_thing_is_refused() {
+async fn a_wrong_flow_run_is_refused() {
     let app = start();
     let flow = app.flow("etl").await;
     for (body, place) in [
@@ -91,7 +93,7 @@ async fn a_flow_run_goes_from_state_to_state_and_all_are_kept() {
 }
 
 #[tokio::test]
-async fn a_flow_run_that_is_over_is_not_cancelled_unless_by_force() {
+async fn a_flow_run_that_is_over_is_cancelled_only_by_force() {
     let app = start();
     let run = app.running().await;
     app.enter("flow_runs", &run, "FAILED").await.expect(201);
@@ -116,7 +118,7 @@ async fn a_flow_run_that_is_cancelling_becomes_cancelled_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_flow_run_is_retried_as_often_as_it_says() {
+async fn a_flow_run_is_retried_as_often_as_its_policy_says() {
     let app = start();
     let flow = app.flow("etl").await;
     let policy = json!({"empirical_policy": {"retries": 1, "retry_delay": 30}});
@@ -133,7 +135,7 @@ async fn a_flow_run_is_retried_as_often_as_it_says() {
 }
 
 #[tokio::test]
-async fn a_state_that_is_none_is_refused_and_changes_nothing() {
+async fn a_wrong_state_is_refused_and_changes_nothing() {
     let app = start();
     let run = app.running().await;
     let path = format!("/api/flow_runs/{run}/set_state");
@@ -195,7 +197,7 @@ async fn the_state_of_a_subflow_is_that_of_the_task_run_that_stands_for_it() {
 }
 
 #[tokio::test]
-async fn d07_what_the_tasks_of_a_flow_run_hold_comes_back_when_an_event_says_that_it_crashed() {
+async fn d07_leases_of_tasks_are_repossessed_when_an_event_reports_the_crash_of_their_flow_run() {
     let app = start();
     app.tag("database", 1).await;
     let flow_run = app.running().await;
@@ -212,7 +214,7 @@ async fn d07_what_the_tasks_of_a_flow_run_hold_comes_back_when_an_event_says_tha
     };
     let (mut socket, _) = connect(app.listen().await, "/api/events/in", &[], &[]).await.unwrap();
     let heartbeat = event("heartbeat", "2026-11-20T20:53:00Z");
-    // The last two come too late, and tell nothing.
+    // The last two change nothing: one repeats the state, and the other is late.
     app.sleep(10.0);
     for told in [
         heartbeat,
@@ -241,7 +243,7 @@ async fn d07_what_the_tasks_of_a_flow_run_hold_comes_back_when_an_event_says_tha
 }
 
 #[tokio::test]
-async fn whatever_is_taken_of_a_run_can_be_read_again() {
+async fn everything_that_is_recorded_of_a_run_can_be_read_again() {
     let app = start();
     let flow = app.flow("etl").await;
     let run = app.flow_run(&flow, json!({})).await;

@@ -1,3 +1,5 @@
+//! Flows: what is recorded of them, and how they are listed.
+
 use serde_json::json;
 
 use super::{NOBODY, id_of, only, start, wrong_at};
@@ -27,7 +29,7 @@ async fn a_flow_that_is_not_recorded_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_flow_that_says_too_little_or_the_wrong_thing_is_refused() {
+async fn a_wrong_flow_is_refused() {
     let app = start();
     for (body, place) in [
         (json!({}), json!(["body", "name"])),

@@ -1,4 +1,4 @@
-//! Who takes a tag without a deadline is on record before (defect D07).
+//! A task run that takes a tag without a deadline is on record before (defect D07).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ struct Client {
     events: Socket,
 }
 
-/// A request for a slot of a tag that was sent.
+/// A request for a slot of a tag, which was sent.
 struct Asked(TcpStream);
 
 impl Client {
@@ -36,7 +36,7 @@ impl Client {
         Self { app, address, events }
     }
 
-    /// Asks as a client that calls itself so.
+    /// Sends a request for a tag, as a client with this user agent.
     async fn ask(&self, agent: &str, tag: &str, number: u32) -> Asked {
         let body = json!({"names": [tag], "task_run_id": run(number)}).to_string();
         let head = format!(
@@ -50,7 +50,7 @@ impl Client {
         Asked(connection)
     }
 
-    /// Tells of a task run, as its client does before it asks.
+    /// Sends the event of a task run, as its client does before it requests tags.
     async fn tell_of(&mut self, number: u32) {
         let event = json!({
             "occurred": "2026-11-20T20:53:00Z",
@@ -93,10 +93,10 @@ impl Asked {
 }
 
 #[tokio::test]
-async fn d07_a_task_run_gets_its_slots_when_it_is_known_in_which_flow_run_it_is() {
+async fn d07_a_task_run_gets_its_slots_once_its_flow_run_is_recorded() {
     let mut client = Client::start().await;
     let mut asked = client.ask(TELLS, "db", 1).await;
-    // Again, over another connection: the first may have broken without our knowledge.
+    // The client repeats its request over another connection: the first may have broken unnoticed.
     let mut again = client.ask(TELLS, "db", 1).await;
     asked.is_not_answered().await;
     again.is_not_answered().await;
@@ -109,7 +109,7 @@ async fn d07_a_task_run_gets_its_slots_when_it_is_known_in_which_flow_run_it_is(
 }
 
 #[tokio::test]
-async fn d07_a_client_that_is_killed_before_it_has_told_of_its_task_run_holds_nothing() {
+async fn d07_a_client_killed_before_its_task_run_is_recorded_holds_nothing() {
     let mut client = Client::start().await;
     let mut asked = client.ask(TELLS, "db", 1).await;
     asked.is_not_answered().await;
@@ -121,7 +121,7 @@ async fn d07_a_client_that_is_killed_before_it_has_told_of_its_task_run_holds_no
 }
 
 #[tokio::test]
-async fn who_was_told_of_before_is_not_waited_for() {
+async fn a_request_of_a_recorded_task_run_does_not_wait() {
     let mut client = Client::start().await;
     client.tell_of_and_wait(1).await;
     client.ask(TELLS, "db", 1).await.expect(200).await;
@@ -143,7 +143,7 @@ async fn clients_wait_for_their_record_up_to_3_4_18_and_only_for_limited_tags() 
 }
 
 #[tokio::test]
-async fn who_waits_to_be_introduced_when_the_server_stops_is_sent_away() {
+async fn a_request_that_waits_for_its_record_is_sent_away_when_the_server_stops() {
     let mut client = Client::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     client.address = listener.local_addr().unwrap();
@@ -152,7 +152,7 @@ async fn who_waits_to_be_introduced_when_the_server_stops_is_sent_away() {
     let serving = tokio::spawn(client.app.server().serve(listener, stopping));
     let mut asked = client.ask(TELLS, "db", 1).await;
     asked.is_not_answered().await;
-    // The server waits for all sockets, that of the events included.
+    // The server waits for all sockets, including that of the events.
     client.events.close(None).await.unwrap();
     stop.send(()).unwrap();
     asked.expect(503).await;
@@ -161,7 +161,7 @@ async fn who_waits_to_be_introduced_when_the_server_stops_is_sent_away() {
 }
 
 #[tokio::test]
-async fn where_events_need_credentials_nobody_is_waited_for() {
+async fn requests_do_not_wait_for_records_if_events_need_credentials() {
     let secured = TestApp::init().with_records().with_config(|config| {
         config.auth_string = Some("admin:pass".to_owned());
     });

@@ -16,14 +16,14 @@ use serde_json::{Map, Value, json};
 
 use crate::fixture::{Answer, TestApp};
 
-/// An id that nothing has.
+/// An id that no record has yet.
 const NOBODY: &str = "00000000-0000-4000-8000-00000000abcd";
 
 fn start() -> TestApp {
     TestApp::init().with_records().start()
 }
 
-/// The fields of an answer that are named, in the order in which they are.
+/// The fields of an answer with these names.
 fn only(answer: &Value, names: &[&str]) -> Value {
     names
         .iter()
@@ -36,7 +36,7 @@ fn id_of(recorded: &Value) -> &str {
     recorded["id"].as_str().unwrap()
 }
 
-/// The places of a body that were found wrong.
+/// The places of a body that the answer calls wrong.
 fn wrong_at(answer: &Answer) -> Vec<Value> {
     let body = answer.json();
     assert_eq!(body["exception_message"], "Invalid request received.", "{body}");
@@ -48,7 +48,7 @@ fn state(kind: &str) -> Value {
 }
 
 impl TestApp {
-    /// Records a flow; answers its id.
+    /// Records a flow. Returns its id.
     async fn flow(&self, name: &str) -> String {
         let flow = self.post("/api/flows/", &json!({"name": name})).await;
         id_of(&flow.json()).to_owned()
@@ -70,7 +70,7 @@ impl TestApp {
         self.post("/api/task_runs/", &body).await.expect(201).json()
     }
 
-    /// A flow run that runs; answers its id.
+    /// Records a flow run that is running. Returns its id.
     async fn running(&self) -> String {
         let flow = self.flow("etl").await;
         let run = self.flow_run(&flow, json!({"state": {"type": "PENDING"}})).await;
@@ -78,7 +78,7 @@ impl TestApp {
         id_of(&run).to_owned()
     }
 
-    /// Proposes a state of a kind.
+    /// Proposes a state of this kind.
     async fn enter(&self, collection: &str, run: &str, kind: &str) -> Answer {
         self.post(&format!("/api/{collection}/{run}/set_state"), &state(kind)).await
     }

@@ -1,4 +1,4 @@
-//! What an orchestrator has and this server has not says so.
+//! Requests for what a Prefect server has and this server does not: the answers say so.
 
 use axum::body::Body;
 use serde_json::json;
@@ -32,7 +32,7 @@ async fn what_is_not_served_is_not_found() {
     }
 }
 
-/// Where a path is served, but not with the method that a Prefect server has for it.
+/// The paths are served, but not with these methods, which a Prefect server has for them.
 #[tokio::test]
 async fn a_method_that_a_prefect_server_has_is_answered_with_a_sentence_too() {
     let app = start();
@@ -45,7 +45,7 @@ async fn a_method_that_a_prefect_server_has_is_answered_with_a_sentence_too() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_served_says_how() {
+async fn a_wrong_method_or_a_missing_slash_is_answered_with_the_right_one() {
     let app = start();
     let answer = app.get("/api/flows/filter").await.expect(405);
     assert_eq!(answer.header("allow"), Some("POST"));
@@ -66,9 +66,10 @@ async fn a_server_without_records_serves_no_runs() {
     assert_eq!(app.get("/api/leasehold/events").await.expect(404).detail(), "Not Found");
 }
 
-/// Its commands say of a 404 that the pool has to be made, and hide the sentence.
+/// Upon a 404, the client's commands say that the pool has to be created, and hide the server's
+/// sentence.
 #[tokio::test]
-async fn a_prefect_client_that_reads_a_work_pool_is_not_told_that_it_may_be_made() {
+async fn a_prefect_client_that_reads_a_work_pool_gets_410_and_the_sentence() {
     let app = start();
     for path in ["/api/work_pools/default", "/api/deployments/name/etl/nightly"] {
         for (agent, status) in [("prefect/3.8.8 (API 0.8.4)", 410), ("curl/8.0", 404)] {

@@ -1,4 +1,5 @@
-//! Flow runs that pause and go on, and what nothing would ever run.
+//! Flow runs that pause and resume. Suspended flow runs and deferred task runs are refused: this
+//! server has no workers that would ever run them.
 
 use serde_json::{Value, json};
 
@@ -39,7 +40,7 @@ async fn a_paused_flow_run_is_resumed_and_pauses_there_no_more() {
 }
 
 #[tokio::test]
-async fn what_is_not_paused_is_not_resumed() {
+async fn a_flow_run_that_is_not_paused_is_not_resumed() {
     let app = start();
     let run = app.running().await;
     let answer = app.resume(&run).await.expect(200).json();
@@ -48,7 +49,7 @@ async fn what_is_not_paused_is_not_resumed() {
     assert_eq!(answer, json!({"state": null, "status": "ABORT", "details": details}));
     app.resume(NOBODY).await.expect(404);
     app.resume("nope").await.expect(404);
-    // Its body may be left out.
+    // The request needs no body.
     app.enter("flow_runs", &run, "PAUSED").await.expect(201);
     app.send(
         crate::fixture::request("POST", &format!("/api/flow_runs/{run}/resume"))
@@ -90,9 +91,9 @@ async fn a_suspension_is_refused_as_for_any_flow_without_a_deployment() {
     assert_eq!(app.state_type("flow_runs", &run).await, "RUNNING");
 }
 
-/// `task.delay()` asks for it, and clients print what is answered.
+/// `task.delay()` sends such requests, and clients print the answer.
 #[tokio::test]
-async fn a_task_that_is_left_to_a_task_worker_is_refused() {
+async fn a_task_run_for_a_task_worker_is_refused() {
     let app = start();
     let task = |details: Value| {
         let state = json!({"type": "SCHEDULED", "state_details": details});
@@ -106,7 +107,7 @@ async fn a_task_that_is_left_to_a_task_worker_is_refused() {
         assert!(told.starts_with("Leasehold hands no tasks to task workers"), "{told}");
     }
     assert_eq!(app.post("/api/task_runs/count", &json!({})).await.json(), json!(0));
-    // One that its flow runs itself, later, is none of them.
+    // A scheduled task run that its flow runs itself is accepted.
     let mut later = task(json!({}));
     later["flow_run_id"] = run.into();
     app.post("/api/task_runs/", &later).await.expect(201);

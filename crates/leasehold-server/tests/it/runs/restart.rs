@@ -1,3 +1,5 @@
+//! What a restart leaves of runs and transitions.
+
 use leasehold_engine::Span;
 use serde_json::json;
 
@@ -17,7 +19,7 @@ async fn a_flow_goes_on_after_a_restart_in_its_middle() {
     assert_eq!(app.holders("database").await, json!([task]));
     let after = app.get(&format!("/api/flow_runs/{flow_run}")).await.expect(200).json();
     assert_eq!((&after["state"], &after["start_time"]), (&before["state"], &before["start_time"]));
-    // Asked for again, its task is the one that runs.
+    // A repeated request for its task returns the task run that is running.
     let keys = json!({"flow_run_id": flow_run, "task_key": "load", "dynamic_key": "0"});
     let again = app.post("/api/task_runs/", &keys).await.expect(200).json();
     assert_eq!(id_of(&again), task);

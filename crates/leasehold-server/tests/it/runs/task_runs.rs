@@ -1,3 +1,5 @@
+//! Task runs: what is recorded of them, and the tags that they hold.
+
 use serde_json::json;
 use tower::ServiceExt;
 
@@ -5,7 +7,7 @@ use super::{NOBODY, id_of, only, start, wrong_at};
 use crate::fixture::{until, with_json};
 
 #[tokio::test]
-async fn a_task_run_is_recorded_and_read_as_it_was_said() {
+async fn a_task_run_is_recorded_and_read_as_it_was_sent() {
     let app = start();
     let flow_run = app.running().await;
     let said = json!({
@@ -37,7 +39,7 @@ async fn a_task_run_outside_a_flow_is_known_by_its_id() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_taken_is_no_other_run() {
+async fn a_taken_id_makes_no_second_run() {
     let app = start();
     let flow_run = app.running().await;
     let first = json!({"id": NOBODY, "flow_run_id": flow_run, "task_key": "a", "dynamic_key": "0"});
@@ -50,7 +52,7 @@ async fn an_id_that_is_taken_is_no_other_run() {
 }
 
 #[tokio::test]
-async fn a_task_run_that_says_the_wrong_thing_is_refused() {
+async fn a_wrong_task_run_is_refused() {
     let app = start();
     for (body, places) in [
         (json!({}), json!([["body", "task_key"], ["body", "dynamic_key"]])),
@@ -112,7 +114,7 @@ async fn a_tag_whose_limit_is_0_aborts() {
 }
 
 #[tokio::test]
-async fn any_state_but_running_and_cancelling_gives_tags_back() {
+async fn all_states_except_running_and_cancelling_release_tags() {
     let app = start();
     app.tag("database", 1).await;
     let flow_run = app.running().await;
@@ -135,7 +137,7 @@ async fn any_state_but_running_and_cancelling_gives_tags_back() {
 }
 
 #[tokio::test]
-async fn d15_a_task_run_that_is_said_to_run_twice_holds_one_slot() {
+async fn d15_a_task_run_that_enters_running_twice_holds_one_slot() {
     let app = start();
     app.tag("database", 2).await;
     let flow_run = app.running().await;
@@ -146,9 +148,9 @@ async fn d15_a_task_run_that_is_said_to_run_twice_holds_one_slot() {
     assert_eq!(app.holders("database").await, json!([run["id"]]));
 }
 
-/// A client that numbers its transitions asks again when the connection broke.
+/// A client that numbers its transitions repeats one if the connection broke.
 #[tokio::test]
-async fn d08_a_task_run_that_asks_again_whether_it_may_run_holds_its_slot_again() {
+async fn d08_a_task_run_that_repeats_its_transition_holds_its_slot_again() {
     let app = start();
     app.tag("database", 1).await;
     let flow_run = app.running().await;
@@ -157,7 +159,7 @@ async fn d08_a_task_run_that_asks_again_whether_it_may_run_holds_its_slot_again(
     let details = json!({"transition_id": NOBODY});
     let running = json!({"state": {"type": "RUNNING", "state_details": details}});
     let path = format!("/api/task_runs/{}/set_state", id_of(&run));
-    // It hangs up before it reads the answer.
+    // The client hangs up before it reads the answer.
     drop(app.router().oneshot(with_json("POST", &path, &running)).await.unwrap());
     assert_eq!(app.holders("database").await, json!([]));
     assert_eq!(app.state_type("task_runs", id_of(&run)).await, "RUNNING");
@@ -197,7 +199,7 @@ async fn the_states_of_a_task_run_are_kept() {
 }
 
 #[tokio::test]
-async fn logs_are_taken_and_not_kept() {
+async fn logs_are_accepted_and_not_stored() {
     let app = start();
     let logs = json!([{"message": "hello", "level": 20}]);
     assert_eq!(app.post("/api/logs/", &logs).await.expect(201).json(), json!(null));
@@ -208,11 +210,11 @@ async fn logs_are_taken_and_not_kept() {
 }
 
 #[tokio::test]
-async fn d07_what_a_task_run_holds_comes_back_when_it_is_over_though_nobody_gives_it_back() {
+async fn d07_the_unreleased_lease_of_a_task_run_that_is_over_is_repossessed() {
     let app = start();
     app.tag("database", 1).await;
     let flow_run = app.running().await;
-    // Its tags are not in its record, so that its own end gives nothing back.
+    // The record has no tags, so the end of the run releases nothing by itself.
     let run = app.task_run(&flow_run, "load", json!({})).await;
     app.tag_increment(&["database"], id_of(&run)).await.expect(200);
     app.enter("task_runs", id_of(&run), "FAILED").await.expect(201);
@@ -226,7 +228,7 @@ async fn d07_what_a_task_run_holds_comes_back_when_it_is_over_though_nobody_give
 }
 
 #[tokio::test]
-async fn a_task_run_can_be_named_anew() {
+async fn a_task_run_can_be_renamed() {
     let app = start();
     let flow_run = app.running().await;
     let task = app.task_run(&flow_run, "load", json!({"name": "first"})).await;
