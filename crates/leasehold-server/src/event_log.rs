@@ -70,8 +70,8 @@ enum Stage {
 }
 
 impl EventLog {
-    /// Subscribes to a ledger and logs its events: so many routine events a second at the most, 0
-    /// for all of them.
+    /// Subscribes to a ledger and logs its events: at most `events_per_second_max` routine events a
+    /// second, or all of them if it is 0.
     pub fn start(
         ledger: &Handle,
         recorder: Recorder,

@@ -1,7 +1,6 @@
-//! Requests for limits that do not exist, while one of nearly the same name does: `tag:ocr` where
-//! the limit is `ocr`, or the other way round, or with other capitals. Such a request is granted
-//! and limits nothing (contract C10). Its client is answered as the contract says; the log warns
-//! once for each name.
+//! Requests for limits that do not exist although a limit of nearly the same name does: `tag:ocr`
+//! where the limit is `ocr`, or the other way round, or with other capitals. Such a request is
+//! granted and limits nothing, as contract C10 demands. The log warns once for each name.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

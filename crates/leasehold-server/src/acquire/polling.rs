@@ -41,7 +41,7 @@ const TEST_FACTOR: u64 = 3;
 const PLACE_TTL: Span = Span::from_seconds(10);
 /// How many places are kept. Beyond, the place that ends first is given up.
 const PLACES_MAX: usize = 100_000;
-/// How many places are kept for clients that look alike and have not shown that they wait.
+/// How many places are kept for clients that look alike and have not yet shown that they wait.
 const UNPROVEN_MAX: usize = 1_024;
 
 /// Tells one polling client from another, by who it is and what it requests.
@@ -49,10 +49,10 @@ const UNPROVEN_MAX: usize = 1_024;
 pub(crate) struct Caller {
     /// What it requests.
     asked: Key,
-    /// Identifies it for sure.
+    /// Identifies it for sure, if it is known.
     client: Option<Key>,
-    /// What it has in common with clients that look like it. They request the same, so their places
-    /// are as good as each other's.
+    /// Identifies it and the clients that look like it. They request the same, so their places are
+    /// as good as each other's.
     look: Key,
     /// Whether its place is kept under its look. A client that keeps cookies and sends none has no
     /// place yet, unless it names its holder.
@@ -64,10 +64,12 @@ type Key = u64;
 /// What a client has shown by how it came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// It was refused, and may be a try-lock. `early` counts how often in a row it came before it
-    /// was asked to. Then two clients may share its identity, which disturb each other unless their
-    /// sleeps differ. Of a new client, `early` counts how often the number of clients has doubled
-    /// that came before it and never came back.
+    /// It was refused, and may be a try-lock.
+    ///
+    /// Of a client that came back, `early` counts how often in a row it came before it was asked
+    /// to. Two clients may share its identity then, and disturb each other unless their sleeps
+    /// differ. Of a new client, `early` counts how often the number of newcomers before it has
+    /// doubled that never came back.
     Refused { early: u32 },
     /// It came back once, and was asked to sleep longer.
     Tested,
@@ -113,7 +115,7 @@ struct Inner {
     live: HashSet<u64>,
     next: u64,
     newcomers: Newcomers,
-    /// The places by when they are given up.
+    /// The places, the next to be given up first.
     order: BinaryHeap<Reverse<(Timestamp, u64, Key)>>,
 }
 
@@ -142,7 +144,7 @@ impl Places {
             Hold::Unleased => (None, None),
         };
         let asked = self.hasher.hash_one((wants, mode, hold));
-        // Only one client requests slots for a holder: that run's own.
+        // A request that names its holder comes from one client only.
         let is_named = acquire.hold.holder().is_some();
         Caller {
             asked,

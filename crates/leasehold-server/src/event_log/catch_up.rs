@@ -1,6 +1,6 @@
-//! The events that the log lacks when a server starts: it is written a moment behind the journal,
-//! and without the events that exceed its budget. Without these, a lease that ended in the moment
-//! before a crash would be held in the log for ever.
+//! The events that the log lacks when a server starts. The log is written a moment behind the
+//! journal, and without the events that exceed its budget. Unless the missing events are added, a
+//! lease that ended in the moment before a crash stays held in the log for ever.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -12,25 +12,25 @@ use uuid::Uuid;
 use crate::event_log::client_event::{ClientEvent, Sent};
 use crate::ids;
 
-/// How many bytes an event of a client may have. A larger event loses its payload, and is not kept
-/// if it is too large without.
+/// How many bytes an event of a client may have. A larger event loses its payload. It is dropped if
+/// it is still too large.
 pub(crate) const EVENT_BYTES_MAX: usize = 64 << 10;
 /// How many events of clients may wait for the log, and how many bytes they may have.
 const WAITING_MAX: usize = 4_096;
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
-/// An event of a client as it is kept; `None` if it is too large.
+/// An event of a client as it is logged; `None` if it is too large.
 #[derive(Debug)]
 pub(crate) struct ClientRow(Option<EventRow>);
 
-/// Where events of clients go in.
+/// Puts events of clients into the queue.
 #[derive(Clone, Debug)]
 pub(super) struct ClientEvents {
     waiting: mpsc::Sender<EventRow>,
     counts: Arc<Counts>,
 }
 
-/// Where they come out.
+/// Takes events of clients out of the queue.
 #[derive(Debug)]
 pub(super) struct FromClients {
     waiting: mpsc::Receiver<EventRow>,
@@ -100,12 +100,12 @@ impl FromClients {
 }
 
 impl ClientRow {
-    /// An event of the server itself, which takes the same way.
+    /// An event of the server itself, which passes through the same queue.
     pub(super) fn ours(event: EventRow) -> Self {
         Self(Some(event))
     }
 
-    /// An event of a client, with the fields that searches need taken out of it.
+    /// An event of a client, with the fields by which searches find it.
     pub(crate) fn new(
         event: &ClientEvent,
         subject: Option<(RunKind, Uuid)>,
@@ -124,7 +124,7 @@ impl ClientRow {
     }
 }
 
-/// The text that is kept of an event, in one line.
+/// The text of an event as it is logged, in one line.
 fn kept(sent: Sent<'_>) -> Option<String> {
     let Sent { text, mut document } = sent;
     if text.len() <= EVENT_BYTES_MAX {

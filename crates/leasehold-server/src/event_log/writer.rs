@@ -53,7 +53,7 @@ struct Dropped {
     events: u64,
     /// Each with an unknown number of events.
     batches: u64,
-    /// Events that clients sent, larger than what is kept.
+    /// Events of clients that were too large.
     too_large: u64,
     /// Events that the records refused: the disk was full, or almost.
     unwritten: u64,

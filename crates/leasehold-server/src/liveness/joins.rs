@@ -2,8 +2,8 @@
 //!
 //! `concurrency()` names no holder when it requests slots. Some milliseconds later its client
 //! reports in an event that it holds them, and in which flow run and task run. The event names the
-//! limit but not the lease. So it is joined to a lease only if one lease alone fits, or one fits
-//! best. Leases that have ended count as well: their events may still be under way.
+//! limit but not the lease. So it is joined to a lease only if no other lease fits, or none fits as
+//! well. Leases that have ended count, too: their events may still be under way.
 
 mod heard;
 pub(crate) mod recorded;

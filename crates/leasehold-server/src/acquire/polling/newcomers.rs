@@ -1,6 +1,6 @@
 //! Clients that keep cookies and send none: each should be new. If many such clients come in a row,
-//! and none comes back with the cookie that it got, their cookies are lost on the way. Without this
-//! bound, such a client would be asked to come back at once, again and again.
+//! and none comes back with the cookie that it got, their cookies get lost on the way. Unless its
+//! sleep grew, such a client would come back at once, again and again.
 
 use std::collections::HashMap;
 

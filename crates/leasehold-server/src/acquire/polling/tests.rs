@@ -1,3 +1,5 @@
+//! Which clients are held open, and which places are kept for them.
+
 use super::*;
 
 fn acquire(name: &str, lease: u128) -> Acquire {

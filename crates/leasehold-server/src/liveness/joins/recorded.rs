@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::records::Recorder;
 
-/// By what the run is found.
+/// The id by which the run is found.
 #[derive(Clone, Copy)]
 enum Known {
     /// The task run that is to hold the slots.
@@ -19,9 +19,8 @@ enum Known {
 }
 
 /// Adds to the origin of a request in which flow run it is made. If a task run is to hold the
-/// slots, that is the flow run of the task run. Without a holder, it is the only run of the flow
-/// that is running. The origin stays as it is without records, with another holder, or if several
-/// runs of the flow are running.
+/// slots, that is the flow run around it. Without a holder, it is the only run of the flow that is
+/// running. The origin stays as it is if the records name no such run, or several.
 pub(crate) async fn identify(recorder: Option<&Recorder>, acquire: &mut Acquire) {
     let Some(origin) = acquire.origin.as_ref().filter(|it| it.identified.is_none()) else { return };
     let (Some(known), Some(recorder)) = (known(acquire, origin), recorder) else { return };
