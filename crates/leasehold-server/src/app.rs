@@ -1,4 +1,4 @@
-//! What every handler has at hand.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::liveness::introductions::Introductions;
 use crate::liveness::released::Released;
 use crate::records::Recorder;
 
-/// What every handler has at hand.
+/// The state that all handlers share.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 

@@ -12,7 +12,7 @@ pub const CONNECTIONS_MAX: usize = 16_384;
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What bodies may say: the bounds of a lease's length, and the size of a page.
+    /// The bounds of bodies: those of a lease's length, and of the size of a page.
     pub bodies: Settings,
     /// `user:password` that clients must send, if any.
     pub auth_string: Option<String>,
@@ -20,7 +20,7 @@ pub struct Config {
     pub allowed_hosts: Vec<AllowedHost>,
     /// The origins whose pages may read and write as if they were the server's own.
     pub cors_origins: Vec<Origin>,
-    /// Whether each request is logged at info, and not at debug alone.
+    /// Whether requests are logged at info, and not only at debug.
     pub has_access_log: bool,
     /// Whether writes need a CSRF token.
     pub is_csrf_protected: bool,

@@ -59,7 +59,7 @@ pub struct LogTask {
     task: JoinHandle<()>,
 }
 
-/// How far the end of the server has come.
+/// How far the server has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Running,
@@ -143,7 +143,7 @@ impl EventLog {
 }
 
 impl LogTask {
-    /// What ends the streams of all subscribers.
+    /// Returns a function that ends the streams of all subscribers.
     pub(crate) fn closer(&self) -> impl FnOnce() + Send + use<> {
         let stage = self.stage.clone();
         move || _ = stage.send_replace(Stage::Closing)
@@ -183,7 +183,7 @@ pub(crate) fn holder(holder: &Holder) -> (String, String) {
     (holder.kind.to_string(), holder.id.to_string())
 }
 
-/// Where a request came from, as the log keeps it.
+/// The origin of a request, as the log stores it.
 pub(crate) fn origin(origin: &Origin) -> Option<String> {
     serde_json::to_string(&convert::origin(origin)).ok()
 }

@@ -26,7 +26,7 @@ const PRUNE_PERIOD: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Recorder {
     work: mpsc::Sender<Work>,
-    /// In bytes, for work without an answer.
+    /// The bytes that are free for work without an answer.
     bytes_behind: Arc<Semaphore>,
 }
 
@@ -87,8 +87,8 @@ impl Recorder {
         answer.await.unwrap_or(Err(Unavailable::Journal))
     }
 
-    /// Writes records in their turn, without waiting until they are durable: the server observes
-    /// again what is lost with the process, or does not need it. `then` is called once they are
+    /// Writes records in their turn. Does not wait until they are durable: if the process dies, the
+    /// server observes again what was lost, or does not need it. `then` is called once they are
     /// durable. `bytes` is how much memory the work takes meanwhile.
     pub(crate) async fn write_behind(
         &self,

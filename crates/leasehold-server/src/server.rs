@@ -30,7 +30,7 @@ pub struct Options {
     pub records: Option<Records>,
     /// How many routine events are logged in a second at most; 0 for all.
     pub events_per_second_max: u32,
-    /// What reads the time.
+    /// The source of the time.
     pub clock: Clock,
 }
 
@@ -41,7 +41,7 @@ pub enum StartError {
     /// The journal could not be read.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The system gave no thread.
+    /// The system could not start the thread.
     #[error("the ledger's thread could not be started")]
     Thread(#[from] io::Error),
 }
@@ -64,7 +64,7 @@ impl Server {
     /// Starts a server, which serves no connections yet. Call it within a tokio runtime.
     ///
     /// # Errors
-    /// If the journal cannot be read, or the system gives no thread.
+    /// If the journal cannot be read, or the system cannot start the thread.
     pub fn start<J: Journal + 'static>(journal: J, options: Options) -> Result<Self, StartError> {
         let Options { config, mut records, events_per_second_max, clock } = options;
         let loaded = leasehold_node::load(journal)?;

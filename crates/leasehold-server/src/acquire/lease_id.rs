@@ -11,7 +11,7 @@ use crate::ids;
 const EMPTY: u128 = 0x1ea5_e000_0000_8000_8000_0000_0000_0000;
 const EMPTY_MASK: u128 = 0xffff_ffff_ffff_ffff_c000_0000_0000_0000;
 
-/// Another, whose other digits are a digest of the key.
+/// Such a UUID too. Its other digits are a digest of the key.
 const KEYED: u128 = 0x1ea5_e100_0000_8000_8000_0000_0000_0000;
 const KEYED_MASK: u128 = 0xffff_ff00_0000_f000_c000_0000_0000_0000;
 

@@ -81,7 +81,7 @@ fn missing(
         LoggedUntil::Never => i64::MIN,
         // Events are logged in the order in which they happened.
         LoggedUntil::At(at_micros) => at_micros,
-        // All leases may have been in it.
+        // The pruned events may have been those of any lease.
         LoggedUntil::Pruned => i64::MAX,
     };
     let names: HashMap<LimitId, &str> =
@@ -144,7 +144,7 @@ fn ended(last: EventRow, ending: Option<&Ending>, durable_at: i64) -> EventRow {
         Some(ending) => kind_and_reason(&EventKind::Ended(EndReason::clone(&ending.how))),
         None => ("lease.ended", Some(LACKED.to_owned())),
     };
-    // The journal may be an older one.
+    // The journal may be older than the log.
     let at_micros = ending.map_or(durable_at, |ending| ending.at.as_micros()).max(last.at_micros);
     EventRow { id: ids::at(at_micros), at_micros, kind: kind.to_owned(), reason, ..last }
 }

@@ -46,7 +46,7 @@ impl ClientEvent {
         id.starts_with("prefect.concurrency-limit.").then(|| name.to_owned())
     }
 
-    /// The run that it is about, or, most closely, related to.
+    /// The run that it is about, or else a run that it is related to: a task run before a flow run.
     pub(crate) fn run(&self) -> Option<(RunKind, Uuid)> {
         let related = || self.related.iter().filter_map(run_in);
         let task_run = related().find(|(kind, _)| *kind == RunKind::TaskRun);

@@ -12,7 +12,7 @@ use super::{Entry, EventLog, Stage};
 
 /// How many bytes of the log are fetched at once for a subscriber.
 pub(crate) const FOLLOWED_BYTES_MAX: u64 = 256 << 10;
-/// How many events that are.
+/// How many events are fetched at once.
 const FOLLOWED_MAX: u64 = 200;
 
 /// Follows the log.

@@ -49,7 +49,7 @@ pub(super) enum AtHand {
     Next(Arc<Entry>),
     /// Nothing up to this number.
     NothingUpTo(u64),
-    /// Events may be in the log alone.
+    /// The next events may be only in the log.
     Unknown,
 }
 

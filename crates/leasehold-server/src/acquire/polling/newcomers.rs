@@ -40,7 +40,7 @@ impl Newcomers {
         Newcomer { early, are_cookies_lost: *count >= LOST_FROM }
     }
 
-    /// A client came back with its cookie.
+    /// Forgets the newcomers of a look: one of them came back with its cookie.
     pub(super) fn came_back(&mut self, look: Key) {
         self.by_look.remove(&look);
     }

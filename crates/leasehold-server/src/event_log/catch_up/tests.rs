@@ -37,7 +37,7 @@ impl World {
         world
     }
 
-    /// A second later a command is durable, and its events are not logged.
+    /// Makes a command durable, a second later. Does not log its events.
     fn unlogged(&mut self, command: Command) -> Vec<EventRow> {
         self.now = self.now + Span::from_seconds(1);
         let step = self.ledger.step(command, self.now);
@@ -45,7 +45,7 @@ impl World {
         step.events.iter().flat_map(events).collect()
     }
 
-    /// The same, and its events are logged.
+    /// Makes a command durable, a second later, and logs its events.
     fn logged(&mut self, command: Command) {
         let mut happened = self.unlogged(command);
         let records = self.records.begin().unwrap();
