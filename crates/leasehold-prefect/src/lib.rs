@@ -32,4 +32,4 @@ pub use declaration::Patch;
 pub use leasehold_python_json::Json;
 pub use schema::Schemas;
 pub use settings::Settings;
-pub use validation::{Invalid, Refused};
+pub use validation::{ErrorDetail, Invalid, Loc, Refused};

@@ -4,7 +4,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use leasehold_engine::{EndReason, Ending, Fence, Gone, LeaseId, Timestamp};
+use leasehold_engine::{EndReason, Ending, Fence, Gone, LeaseId, Span, Timestamp};
+
+/// How long a release is remembered.
+const KEPT: Span = Span::from_seconds(10);
 
 /// How many releases are remembered at the most.
 const RELEASES_MAX: usize = 65_536;
@@ -28,13 +31,13 @@ impl Released {
     }
 
     /// How a lease that is gone ended: if nothing is known of it, whether it was released lately.
-    pub(crate) fn explain(&self, lease: LeaseId, gone: Gone) -> Gone {
+    pub(crate) fn explain(&self, lease: LeaseId, gone: Gone, now: Timestamp) -> Gone {
         if gone.0.is_some() {
             return gone;
         }
         let (known, at) = *self.place(lease).lock().unwrap_or_else(PoisonError::into_inner);
         let released = Ending { lease, fence: Fence(0), at, how: EndReason::Released };
-        Gone((known == lease).then_some(released))
+        Gone((known == lease && now <= at + KEPT).then_some(released))
     }
 
     /// The last bits of an id are random.
@@ -47,20 +50,17 @@ impl Released {
 mod tests {
     use super::*;
 
-    fn is_known(released: &Released, lease: u128) -> bool {
-        released.explain(LeaseId(lease), Gone(None)).0.is_some()
-    }
-
     #[test]
-    fn the_latest_releases_are_remembered_and_never_too_many_of_them() {
+    fn the_latest_releases_are_remembered_for_a_moment_and_never_too_many_of_them() {
         let released = Released::default();
-        let at = Timestamp::from_micros(1);
-        assert!(!is_known(&released, 0x7_0001));
-        released.note(LeaseId(0x7_0001), at);
-        released.note(LeaseId(0x7_0002), at);
-        assert!(is_known(&released, 0x7_0001) && is_known(&released, 0x7_0002));
-        released.note(LeaseId(0x8_0001), at);
-        assert!(!is_known(&released, 0x7_0001) && is_known(&released, 0x8_0001));
-        assert!(is_known(&released, 0x7_0002));
+        let at = |seconds: u64| Timestamp::from_micros(0) + Span::from_seconds(1_000 + seconds);
+        let is_known =
+            |lease, seconds| released.explain(LeaseId(lease), Gone(None), at(seconds)).0.is_some();
+        assert!(!is_known(0, 0) && !is_known(0x7_0001, 0));
+        released.note(LeaseId(0x7_0001), at(0));
+        released.note(LeaseId(0x7_0002), at(1));
+        assert!(is_known(0x7_0001, 10) && !is_known(0x7_0001, 11));
+        released.note(LeaseId(0x8_0001), at(2));
+        assert!(!is_known(0x7_0001, 2) && is_known(0x8_0001, 2) && is_known(0x7_0002, 2));
     }
 }

@@ -5,8 +5,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use leasehold_api::leases::{EndedLease, MissingLimits, NoRoom, Status};
 use leasehold_node::Unavailable;
-use leasehold_prefect::Invalid;
-use serde_json::{Map, Value, json as object};
+use leasehold_prefect::{ErrorDetail, Invalid, Loc};
+use serde::Serialize;
+use serde_json::json as object;
 
 use crate::http;
 use crate::http::answer::{json, with_header};
@@ -55,7 +56,7 @@ impl IntoResponse for Error {
             Self::Http(error) => error.with_detail(),
             Self::Invalid(invalid) => json(
                 StatusCode::from_u16(invalid.status()).unwrap_or(unprocessable),
-                &said(&invalid),
+                &Said::new(&invalid),
             ),
             Self::MediaType(media_type) => detail(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -126,26 +127,40 @@ fn detail(status: StatusCode, sentence: &str) -> Response {
     json(status, &object!({"detail": sentence}))
 }
 
-/// What is wrong with a request: a sentence first, and then every fault.
-fn said(invalid: &Invalid) -> Map<String, Value> {
-    let Ok(Value::Object(fields)) = serde_json::to_value(invalid) else { return Map::new() };
-    if fields.contains_key("detail") {
-        return fields;
+/// What is wrong with a request: a sentence first, and then every fault. Numbers of any size stay as
+/// they were sent.
+#[derive(Serialize)]
+struct Said<'error> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(flatten)]
+    invalid: &'error Invalid,
+}
+
+impl<'error> Said<'error> {
+    fn new(invalid: &'error Invalid) -> Self {
+        // The others have a `detail` of their own.
+        let detail = match invalid {
+            Invalid::Fields { details, .. } => Some(sentence(details)),
+            _ => None,
+        };
+        Self { detail, invalid }
     }
-    let faults = fields.get("exception_detail").and_then(Value::as_array).map_or(&[][..], |it| it);
+}
+
+/// `body.limits.0.name: Field required; …`
+fn sentence(faults: &[ErrorDetail]) -> String {
+    let fault = |fault: &ErrorDetail| {
+        let steps = fault.loc.iter().map(|step| match step {
+            Loc::Name(name) => name.to_string(),
+            Loc::Index(index) => index.to_string(),
+        });
+        let steps: Vec<_> = steps.collect();
+        format!("{}: {}", steps.join("."), fault.msg)
+    };
     let mut named: Vec<_> = faults.iter().take(FAULTS_MAX).map(fault).collect();
     if let Some(more) = faults.len().checked_sub(FAULTS_MAX).filter(|more| *more > 0) {
         named.push(format!("and {more} more"));
     }
-    let mut whole = Map::from_iter([("detail".to_owned(), named.join("; ").into())]);
-    whole.extend(fields);
-    whole
-}
-
-/// `body.limits.0.name: Field required`
-fn fault(fault: &Value) -> String {
-    let steps = fault["loc"].as_array().into_iter().flatten();
-    let steps = steps.map(|step| step.as_str().map_or_else(|| step.to_string(), str::to_owned));
-    let place = steps.collect::<Vec<_>>().join(".");
-    format!("{place}: {}", fault["msg"].as_str().unwrap_or_default())
+    named.join("; ")
 }

@@ -320,7 +320,8 @@ async fn renew(
     match app.ledger().renew(lease, ttl).await? {
         Renewed::Renewed(_) => Ok(StatusCode::NO_CONTENT),
         Renewed::Gone(gone) => {
-            Err(Error::LeaseGone(convert::lease_gone(&app.released().explain(lease, gone))))
+            let gone = app.released().explain(lease, gone, app.ledger().clock().now());
+            Err(Error::LeaseGone(convert::lease_gone(&gone)))
         }
     }
 }

@@ -40,6 +40,17 @@ async fn every_error_has_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_number_of_any_size_is_named_and_shown_as_it_was_sent() {
+    let app = TestApp::start();
+    let digits = "9".repeat(400);
+    let body = format!(r#"{{"limits":[{{"name":"db"}}],"ttl_seconds":{digits}}}"#);
+    let sent = request("POST", DOOR).header("content-type", "application/json");
+    let answer = app.send(sent.body(Body::from(body)).unwrap()).await.expect(422);
+    assert!(answer.text().starts_with(r#"{"detail":"body.ttl_seconds: "#), "{}", answer.text());
+    assert!(answer.text().contains(&digits));
+}
+
+#[tokio::test]
 async fn a_request_without_the_password_is_told_so_in_the_same_shape() {
     let app = TestApp::init().with_config(|config| config.auth_string = Some("a:b".into())).start();
     let answer = app.get(DOOR).await.expect(401);
