@@ -129,7 +129,7 @@ fn missing_of_live_lease(
     };
     let at_micros = logged_at.max(lease.created.as_micros());
     events.extend(last.into_iter().map(|last| EventRow {
-        id: ids::at(at_micros),
+        id: ids::at_stored(at_micros),
         at_micros,
         kind: out.to_owned(),
         reason: Some(LACKED.to_owned()),
@@ -146,7 +146,7 @@ fn ended(last: EventRow, ending: Option<&Ending>, durable_at: i64) -> EventRow {
     };
     // The journal may be older than the log.
     let at_micros = ending.map_or(durable_at, |ending| ending.at.as_micros()).max(last.at_micros);
-    EventRow { id: ids::at(at_micros), at_micros, kind: kind.to_owned(), reason, ..last }
+    EventRow { id: ids::at_stored(at_micros), at_micros, kind: kind.to_owned(), reason, ..last }
 }
 
 /// Whether the lease holds the limit, if this is its latest event there.
@@ -161,7 +161,7 @@ fn of(lease: &Lease, limit: &str, kind: &str, at_micros: i64) -> EventRow {
         lease: Some(Uuid::from_u128(lease.id.0)),
         origin: lease.origin.as_deref().and_then(origin),
         reason: Some(LACKED.to_owned()),
-        ..EventRow::new(ids::at(at_micros), kind, at_micros)
+        ..EventRow::new(ids::at_stored(at_micros), kind, at_micros)
     }
 }
 

@@ -10,6 +10,8 @@ const REFUSED: u8 = 0;
 pub(super) struct HeadLines {
     /// How many requests had come before the head that is looked at.
     head: u32,
+    /// A byte of the head itself has come: empty lines before it are skipped.
+    has_begun: bool,
     is_over: bool,
     /// The newest bytes.
     last: [u8; 3],
@@ -21,7 +23,7 @@ impl HeadLines {
     pub(super) fn check(&mut self, awaited: Option<u32>, bytes: &mut [u8]) {
         if let Some(head) = awaited {
             if self.head != head {
-                (self.head, self.is_over) = (head, false);
+                *self = Self { head, ..Self::default() };
             }
             if !self.is_over {
                 self.check_head(bytes);
@@ -39,11 +41,15 @@ impl HeadLines {
         };
         for at in 0..bytes.len() {
             if bytes[at] != b'\n' {
+                self.has_begun |= bytes[at] != b'\r';
                 continue;
             }
             if before(bytes, at, 1) != b'\r' {
                 bytes[at] = REFUSED;
-            } else if before(bytes, at, 2) == b'\n' && before(bytes, at, 3) == b'\r' {
+            } else if self.has_begun
+                && before(bytes, at, 3) == b'\r'
+                && before(bytes, at, 2) == b'\n'
+            {
                 // Behind the empty line is the body.
                 self.is_over = true;
                 return;
@@ -92,8 +98,10 @@ mod tests {
         let mut lines = HeadLines::default();
         let mut first = b"GET / HTTP/1.1\r\n\r\n".to_vec();
         lines.check(Some(0), &mut first);
-        let mut next = b"GET / HTTP/1.1\n\n".to_vec();
-        lines.check(Some(1), &mut next);
-        assert_eq!(next, b"GET / HTTP/1.1\0\0");
+        for (head, empty_lines) in [(1, ""), (2, "\r\n"), (3, "\r\n\r\n")] {
+            let mut next = format!("{empty_lines}GET / HTTP/1.1\n\n").into_bytes();
+            lines.check(Some(head), &mut next);
+            assert_eq!(next, format!("{empty_lines}GET / HTTP/1.1\0\0").into_bytes());
+        }
     }
 }
