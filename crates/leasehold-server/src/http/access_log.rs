@@ -1,6 +1,6 @@
-//! The access log: one line for each answer, with the lease and the limits that it was about. What
-//! a client sends stands there quoted, and nothing of it that could be a secret: no query, no
-//! header but the name of the client's program.
+//! The access log: one line for each answer, with the lease and the limits that it concerns. A
+//! client's text is quoted. The log holds nothing that could be a secret: no query, and no header
+//! except `User-Agent`.
 
 pub(crate) mod subject;
 
@@ -17,10 +17,10 @@ use uuid::Uuid;
 use self::subject::{SUBJECT, Subject};
 use crate::access::peer::Peer;
 
-/// No more of a client's name and of a path is logged.
+/// How many characters of a path, and of the client's `User-Agent`, are logged.
 const CHARS_MAX: usize = 200;
 
-/// A request that is to be logged.
+/// A request whose answer will be logged.
 pub(crate) struct Entry {
     clock: Clock,
     since: Timestamp,
@@ -47,7 +47,7 @@ impl Entry {
         }
     }
 
-    /// Answers a request, and logs the answer: at info with an access log, else at debug.
+    /// Awaits the answer and logs it: at info with an access log, else at debug.
     pub(crate) async fn log<B>(
         self,
         has_access_log: bool,
@@ -81,7 +81,7 @@ impl Entry {
     }
 }
 
-/// The name of a client's program, as far as it is text.
+/// The `User-Agent` of a client; bytes that are no UTF-8 are replaced.
 fn agent(headers: &HeaderMap) -> Option<String> {
     let agent = headers.get(header::USER_AGENT)?;
     Some(String::from_utf8_lossy(agent.as_bytes()).chars().take(CHARS_MAX).collect())

@@ -8,7 +8,7 @@ pub(crate) fn origin(headers: &HeaderMap, uri: &Uri) -> String {
     let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
     match text("host").or(uri.host()) {
         Some(host) => format!("{scheme}://{host}"),
-        // Without a host the client can only mean the one that it asked.
+        // Without a host, a path alone refers to the server that the client asked.
         None => String::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies of requests, read whole and bounded in size and in time.
+//! Reads a request's body whole, bounded in size and in time.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::http::Error;
 
 /// Larger bodies are refused.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// A body that has not come whole by then never will.
+/// How long a body may take to arrive whole.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A body as it came, for handlers whose path can be invalid too.
+/// A body as it came. Handlers use it if they validate the path together with the body.
 pub(crate) struct Raw {
     headers: HeaderMap,
     bytes: Bytes,
@@ -23,7 +23,7 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) fn content_type(&self) -> Option<&str> {
-        // Bytes that are no text name no type that we know.
+        // A header that is no text names no known type.
         self.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"))
     }
 
@@ -35,10 +35,10 @@ impl Raw {
         &self.bytes
     }
 
-    /// Reads a request whose body may have so many bytes.
+    /// Reads the body of a request. It may have at most `bytes_max` bytes.
     pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
-        // Refused by the length that it says, before anything of it has come.
+        // Refused by its Content-Length, before any of it has come.
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(Error::BodyTooLarge(bytes_max));
         }

@@ -1,4 +1,4 @@
-//! What every door may answer instead of success.
+//! The errors that all doors share, and their answers.
 
 use std::borrow::Cow;
 
@@ -16,9 +16,9 @@ use crate::http::answer::{json, with_header};
 pub(crate) enum Error {
     /// 404: no such path.
     PathNotFound,
-    /// 405, with the methods that there are.
+    /// 405, with the allowed methods.
     MethodNotAllowed(HeaderValue),
-    /// 408: the body did not come.
+    /// 408: the body did not arrive in time.
     BodyTimeout,
     /// 413: the body is too large.
     BodyTooLarge(usize),
@@ -30,7 +30,7 @@ pub(crate) enum Error {
     NoSocket,
     /// The gate refused the request before any route.
     Refused(Refused),
-    /// 503, for now.
+    /// 503, or 422 if there are too many limits.
     Unavailable(Unavailable),
     /// 500: a defect of ours.
     Unexpected,
@@ -44,8 +44,8 @@ pub(crate) const UPGRADE_REQUIRED: &str = "This is a WebSocket, and the request 
 
 const UNAUTHORIZED: &str = "Unauthorized";
 
-/// The bodies of errors. One with `exception_message` alone is what the recorded server answers
-/// when it fails, and to a request without credentials.
+/// The body of an error. When the recorded server fails, or when a request lacks credentials, its
+/// body has only `exception_message`.
 #[derive(Debug, Default, Serialize)]
 struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +147,7 @@ impl Error {
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let (name, value) = match self {
-            // A browser asks its user then.
+            // On this header a browser asks its user for a password.
             Self::Refused(Refused::Unauthorized) => {
                 (header::WWW_AUTHENTICATE, r#"Basic realm="Leasehold", charset="UTF-8""#)
             }

@@ -1,6 +1,6 @@
-//! An answer that carries a grant. Until its bytes have been handed to the connection, the grant
-//! is given back when the answer is dropped. A connection may take care of it from then on, until
-//! it knows that the client has read the answer.
+//! An answer that carries a grant. If the answer is dropped before the connection takes its bytes,
+//! the grant is given back. A connection may take over the grant, and keep it pending until it
+//! knows that the client has read the answer.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -23,16 +23,17 @@ struct GrantBody {
     grant: Carried,
 }
 
-/// A grant on its way to its client. It is given back when nothing is left that carries it.
+/// A grant on its way to its client. It is given back when its last copy is dropped, unless
+/// [`Self::keep`] was called.
 #[derive(Clone, Debug)]
 pub(crate) struct Carried(Arc<Carriage>);
 
 #[derive(Debug)]
 struct Carriage {
     undo: Mutex<Option<Undo>>,
-    /// A connection takes care of it.
+    /// A connection has taken it over.
     is_claimed: AtomicBool,
-    /// Its answer was handed to the connection.
+    /// The connection has taken the answer's bytes.
     is_written: AtomicBool,
 }
 
@@ -45,26 +46,26 @@ impl Carried {
         }))
     }
 
-    /// Takes the grant of an answer, if it carries one, to take care of it.
+    /// Takes over the grant that an answer carries, if any.
     pub(crate) fn claim(response: &mut Response) -> Option<Self> {
         let grant = response.extensions_mut().remove::<Self>()?;
         grant.0.is_claimed.store(true, Ordering::Relaxed);
         Some(grant)
     }
 
-    /// The client has its answer.
+    /// The client has received its answer.
     pub(crate) fn keep(self) {
         if let Some(undo) = self.take() {
             undo.keep();
         }
     }
 
-    /// The client will never have its answer.
+    /// The client will not receive its answer.
     pub(crate) fn give_back(self) {
         drop(self.take());
     }
 
-    /// Nothing else is known than whether the answer was handed to the connection.
+    /// Keeps the grant if the connection has taken the answer's bytes, else gives it back.
     pub(crate) fn keep_if_written(self) {
         if self.0.is_written.load(Ordering::Relaxed) { self.keep() } else { self.give_back() }
     }
@@ -81,7 +82,8 @@ impl Carried {
     }
 }
 
-/// The 200 of a grant. A client that hung up before it was written holds nothing (defect D08).
+/// The 200 of a grant. A client that hung up before the answer was written holds nothing (defect
+/// D08).
 pub(crate) fn granted(body: &impl Serialize, undo: Undo) -> Response {
     granted_as(StatusCode::OK, body, undo)
 }

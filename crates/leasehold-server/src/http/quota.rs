@@ -1,10 +1,10 @@
-//! How many of one thing there may be at once: in all, and from one address.
+//! A bound on how many of one thing are open at once: in all, and from one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts who is in, and lets nobody in beyond its bounds.
+/// Counts its members, and admits none beyond its bounds.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     all_max: usize,
@@ -18,7 +18,7 @@ struct Inside {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// One that is in, until it is dropped.
+/// A member of a crowd. It leaves when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Member {
     crowd: Arc<Crowd>,
@@ -26,13 +26,13 @@ pub(crate) struct Member {
 }
 
 impl Crowd {
-    /// A crowd of so many in all, and so many from one address.
+    /// A crowd of at most so many members in all, and so many from one address.
     pub(crate) fn new(all_max: usize, each_max: usize) -> Arc<Self> {
         Arc::new(Self { all_max, each_max, inside: Mutex::default() })
     }
 
-    /// Lets one in, if there is room. Without an address it counts in all alone: a request from
-    /// within this process, or a connection of a proxy that speaks for many.
+    /// Admits a member if there is room. A member without an address counts only in all: a request
+    /// from within this process, or a connection from an address that many clients share.
     pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Member> {
         let address = address.map(network);
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +46,7 @@ impl Crowd {
         Some(Member { crowd: self.clone(), address })
     }
 
-    /// Whether nobody else from this address would be let in.
+    /// Whether the crowd would admit no other member from this address.
     pub(crate) fn is_full_for(&self, address: Option<IpAddr>) -> bool {
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         inside.is_full(self, address.map(network))
@@ -75,8 +75,8 @@ impl Drop for Member {
     }
 }
 
-/// What stands for one client: an address of IPv4, or the network of 64 bits that a host of IPv6
-/// can take any address in.
+/// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, because one host can
+/// use any address of such a network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

@@ -1,7 +1,7 @@
-//! Connections: accepted, bounded in number and in time, and ended when the server stops.
+//! Connections: the server accepts them, bounds their number and time, and ends them when it stops.
 //!
-//! A connection counts for as long as it is open, as a WebSocket too. When all others are taken,
-//! some are left for those who renew and release (`serve/admission.rs`).
+//! A connection counts as long as it is open, also as a WebSocket. A part of the connections is
+//! reserved for requests that renew and release (`serve/admission.rs`).
 
 mod admission;
 mod client_stream;
@@ -42,28 +42,28 @@ use crate::http::sockets::Sockets;
 use crate::log_throttle::LogThrottle;
 
 /// How long a connection may be idle between two requests, and how long the head of a request may
-/// take. Clients keep idle connections for 25 s, proxies for 60.
+/// take. Clients keep idle connections for 25 s, and proxies for 60 s.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a new connection may take to send the head of its first request.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection that was let in to renew or release has for its one request.
+/// How long a reserved connection has for its one request.
 const KEEPING_TIMEOUT: Duration = Duration::from_secs(5);
-/// While all connections are taken, one of those that say nothing goes this often, so that one
-/// that waits outside comes in.
+/// While all connections are taken, the server ends one reserved connection without a request this
+/// often, to accept one that waits.
 const ROOM_PERIOD: Duration = Duration::from_millis(10);
-/// How many bytes the system keeps for a client that does not read; it doubles this.
+/// How many bytes the system buffers for a client that does not read. The system doubles this.
 const SEND_BUFFER_BYTES: usize = 256 << 10;
-/// How long requests and WebSockets that are under way may take when the server stops.
+/// How long open requests and WebSockets may take to end when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long to wait when no connection can be accepted, as without file descriptors.
+/// How long to wait after `accept` failed, for example without free file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
-/// A host that vanished says no good-bye. A connection on which nothing has come for so long is
-/// asked whether anybody is there, this often, at such intervals.
+/// A host that vanishes closes no connection. After this time without bytes the system probes the
+/// connection: so many times, at such intervals.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// What answers the requests of all connections. It is always ready for the next one.
+/// The service that answers the requests of all connections. It is always ready.
 pub(crate) trait HttpService:
     tower::Service<
         Request<RequestBody<Incoming>>,
@@ -88,18 +88,17 @@ impl<S> HttpService for S where
 {
 }
 
-/// How many connections are served, and what they share.
+/// How many connections the server serves, and what they share.
 pub(crate) struct Bounds<'app> {
     pub(crate) connections_max: usize,
     pub(crate) trusted_proxies: &'app TrustedProxies,
     pub(crate) clock: &'app Clock,
-    /// The WebSockets that are closed when the server stops.
+    /// The WebSockets, to close when the server stops.
     pub(crate) sockets: &'app Sockets,
 }
 
-/// Serves connections until `stop` resolves, then lets the requests under way end, and says
-/// good-bye to the WebSockets. More than `connections_max`, or than [`CONNECTIONS_MAX`], wait to be
-/// accepted.
+/// Serves connections until `stop` resolves. Then it lets open requests end, and closes the
+/// WebSockets. Connections beyond `connections_max` or [`CONNECTIONS_MAX`] wait to be accepted.
 pub(crate) async fn serve<S: HttpService>(
     listener: TcpListener,
     service: S,
@@ -193,7 +192,7 @@ async fn accept(
     Ok((stream, address.ip(), slot))
 }
 
-/// What answers the requests of one connection.
+/// The service for one connection.
 struct Answers<S> {
     service: S,
     connected: IpAddr,
@@ -222,7 +221,7 @@ async fn connection<S: HttpService>(
     let mut connection = std::pin::pin!(connection);
     let out_of_time = async {
         if is_for_keeping {
-            // Whether it has said nothing for too long or is sent away, it ends.
+            // It ends after the timeout, or earlier when it has to make room.
             let _ = tokio::time::timeout(KEEPING_TIMEOUT, line.is_sent_away()).await;
             return;
         }
@@ -233,7 +232,7 @@ async fn connection<S: HttpService>(
     };
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
-        // Should the sender be gone, the server is stopping as well.
+        // Without the sender, the server is stopping as well.
         _ = stopping.wait_for(|stopping| *stopping) => None,
         () = out_of_time => return,
     };
@@ -244,15 +243,15 @@ async fn connection<S: HttpService>(
             connection.await
         }
     };
-    // A client that breaks off is no concern of anybody's.
+    // A client that breaks off is no fault of the server: only at debug.
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
 }
 
 impl<S: HttpService> Answers<S> {
-    /// Answers the requests of a connection. A connection for renewals and releases answers nothing
-    /// else.
+    /// Answers the requests of a connection. A reserved connection refuses all but renewals,
+    /// releases and health checks.
     fn into_service(
         self,
         is_for_keeping: bool,
@@ -277,7 +276,8 @@ impl<S: HttpService> Answers<S> {
                 let overloaded = http::Error::from(Unavailable::Overloaded);
                 Either::Left(ready(Ok(overloaded.into_response())))
             } else {
-                // It is always ready, so no future has to carry the request until it is.
+                // Called without `poll_ready`, as the service is always ready: a future that waits
+                // for it would have to carry the request.
                 Either::Right(service.clone().call(request))
             };
             let line = line.clone();
@@ -294,7 +294,7 @@ impl<S: HttpService> Answers<S> {
     }
 }
 
-/// What goes wrong with connections, each said once a second.
+/// Throttles the warnings about connections: each at most once a second.
 #[derive(Debug, Default)]
 struct Complaints {
     unaccepted: LogThrottle,

@@ -1,5 +1,5 @@
-//! The WebSockets that are open. They outlive the requests that they began as, so that whoever
-//! stops the server tells them, and waits for them, apart from those.
+//! The open WebSockets. They outlive the requests that opened them. So a stopping server notifies
+//! them, and waits for them, separately.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,37 +8,37 @@ use tokio::sync::watch;
 
 use crate::http::quota::{Crowd, Member};
 
-/// Reaches all sockets of a server.
+/// All open sockets of a server.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    /// Those that are open: not too many, and not too many of one address.
+    /// Bounds the open sockets, in all and for each address.
     open: Arc<Crowd>,
-    /// Each socket that is open listens.
+    /// Each open socket subscribes to this.
     stopping: watch::Sender<bool>,
 }
 
-/// What a socket keeps for as long as it is open.
+/// The subscription of an open socket to the server's stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Stopping(watch::Receiver<bool>);
 
 impl Sockets {
-    /// So many at the most.
+    /// Admits at most so many sockets.
     pub(crate) fn new(sockets_max: usize) -> Self {
         let open = Crowd::new(sockets_max, sockets_max.div_ceil(2));
         Self { open, stopping: watch::Sender::default() }
     }
 
-    /// Lets one open, for as long as what is answered is kept. `None` when there are too many.
+    /// Admits a socket until the returned member is dropped. `None` when there are too many.
     pub(crate) fn open(&self, address: Option<IpAddr>) -> Option<Member> {
         self.open.enter(address)
     }
 
-    /// For a socket that opens.
+    /// The subscription of a new socket.
     pub(crate) fn stopping(&self) -> Stopping {
         Stopping(self.stopping.subscribe())
     }
 
-    /// Tells all sockets that the server stops, and waits until they are closed.
+    /// Notifies all sockets that the server stops, and waits until they are closed.
     pub(crate) async fn close(&self) {
         self.stopping.send_replace(true);
         self.stopping.closed().await;
@@ -48,7 +48,7 @@ impl Sockets {
 impl Stopping {
     /// Resolves when the server stops.
     pub(crate) async fn heard(&mut self) {
-        // Should there be nobody left to tell, it has stopped.
+        // Without the sender, the server has stopped.
         let _ = self.0.wait_for(|stopping| *stopping).await;
     }
 }

@@ -1,6 +1,6 @@
-//! Bodies that no handler reads. An answer that is given before the body of its request has come
-//! ends the connection, unless the rest is read: a client that keeps the connection and is not told
-//! would lose its next request.
+//! Bodies that no handler reads. If the server answers before it has read a request's body, it must
+//! read the rest, or end the connection and say so in the answer. Otherwise the client would keep
+//! the connection and lose its next request.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,11 +13,11 @@ use axum::response::Response;
 use futures_util::future::poll_fn;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-/// As much as this is read of a body that nobody wants, and for so long; else the connection ends.
+/// How much of an unread body the server reads, and for how long. Otherwise the connection ends.
 const BYTES_MAX: u64 = 1 << 18;
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where a body comes back to when its reader drops it before its end.
+/// Receives a body back when its reader drops it before its end.
 #[derive(Debug)]
 pub(crate) struct Lender<B>(Arc<Mutex<Option<B>>>);
 
@@ -35,13 +35,13 @@ pub(crate) fn lend<B: HttpBody>(body: B) -> (Lent<B>, Lender<B>) {
 }
 
 impl<B> Lender<B> {
-    /// What came back of the body: nothing if it was read to its end.
+    /// The rest of the body, or `None` if it was read to its end.
     pub(crate) fn left(self) -> Option<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// Reads what is left of a body, or says that the connection ends with this answer.
+/// Reads the rest of a body. If it cannot, the answer says that the connection ends.
 pub(crate) async fn settle<B>(left: B, is_awaited: bool, response: &mut Response<Body>)
 where
     B: HttpBody<Data = Bytes> + Unpin,
@@ -53,12 +53,12 @@ where
     }
 }
 
-/// Whether a client waits to be asked for its body: one that is refused need not send it.
+/// Whether the client sends `Expect`: it waits for the server's consent before it sends its body.
 pub(crate) fn is_awaited(headers: &HeaderMap) -> bool {
     headers.contains_key(header::EXPECT)
 }
 
-/// Reads a body to its end, if it is short and comes soon.
+/// Reads a body to its end. `false` if it is too long, too slow or broken.
 async fn is_read<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) -> bool {
     if body.size_hint().lower() > BYTES_MAX {
         return false;
@@ -87,7 +87,7 @@ impl<B: HttpBody + Unpin> HttpBody for Lent<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(cx);
-        // At its end, or broken, there is nothing left of it.
+        // A body that has ended or is broken has no rest.
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
             self.body = None;
         }
@@ -105,7 +105,7 @@ impl<B: HttpBody + Unpin> HttpBody for Lent<B> {
 
 impl<B: HttpBody> Drop for Lent<B> {
     fn drop(&mut self) {
-        // A reader that knows the length does not ask for more than it.
+        // A reader that knows the length does not poll for the end.
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             *self.lender.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         }

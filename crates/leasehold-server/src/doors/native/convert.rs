@@ -1,4 +1,4 @@
-//! Between the wire of the native door and the engine.
+//! Conversions between the native door's wire types and the engine's.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) fn acquire(body: &NewLease, origin: Option<Arc<Origin>>) -> Acquire {
         id: body.idempotency_key.as_deref().map_or_else(lease_id::new, lease_id::of_key),
         holder: body.holder.as_ref().map(holder),
         ttl: Span::from_seconds_f64(body.ttl_seconds),
-        // A lease with notes is remembered when it is released: they may be empty.
+        // Also without labels: the engine remembers the release of a lease only if it has notes.
         notes: Some(Arc::new(Notes { labels: labels.collect(), request })),
     };
     let missing = match body.if_missing {
@@ -34,15 +34,14 @@ pub(crate) fn acquire(body: &NewLease, origin: Option<Arc<Origin>>) -> Acquire {
     Acquire { mode: mode(body.mode), missing, origin, ..Acquire::new(wants, hold) }
 }
 
-/// What makes two requests with the same key the same: the limits, in any order, with their
-/// slots, what they are for, and who holds them. How long to hold and to wait is no part of it,
-/// nor are labels.
+/// The digest by which two requests with the same key are the same: the limits in any order, their
+/// slots, the mode and the holder. The TTL, the waiting time and the labels are no part of it.
 fn request_digest(body: &NewLease) -> RequestDigest {
     let mut limits: Vec<_> = body.limits.iter().map(|it| (&it.name, it.slots)).collect();
     limits.sort_unstable();
     let holder = body.holder.as_ref().map(|holder| (&holder.kind, &holder.id));
     let asked = (limits, body.mode, holder);
-    // Text and numbers can always be written.
+    // Cannot fail: text and numbers always serialize.
     lease_id::request_digest(&serde_json::to_vec(&asked).unwrap_or_default())
 }
 
@@ -110,7 +109,7 @@ pub(crate) fn released(id: Uuid, at: Timestamp) -> ReleasedLease {
     ReleasedLease { id, status: Status::Released, at: timestamp(at) }
 }
 
-/// What is told of a lease that is not there.
+/// The answer for a lease that does not exist, or no longer.
 pub(crate) fn ended(id: Uuid, gone: &Gone) -> EndedLease {
     let Some(Ending { at, how, .. }) = &gone.0 else {
         let detail = format!(
@@ -162,14 +161,14 @@ pub(crate) fn no_room(refusal: &Refusal, retry_after_seconds: f64) -> NoRoom {
     NoRoom {
         detail: format!("There is no room on {}.{}", names.join(", "), in_vain(&refusal.stuck)),
         position: refusal.position,
-        // Nobody sleeps more exactly than that.
+        // Rounded to milliseconds: no client sleeps more exactly.
         retry_after_seconds: (retry_after_seconds * 1e3).round() / 1e3,
         waiting_for: refusal.blockers.iter().map(full_limit).collect(),
         stuck: refusal.stuck.iter().map(convert::stuck_on).collect(),
     }
 }
 
-/// Why it is no use to wait, if so.
+/// Why waiting is in vain: the sentence for a request that is stuck, or nothing.
 fn in_vain(stuck: &[StuckOn]) -> String {
     match stuck.iter().find(|on| on.is_own).or(stuck.first()) {
         None => String::new(),
@@ -200,7 +199,7 @@ fn full_limit(blocker: &Blocker) -> FullLimit {
     }
 }
 
-/// A lease that is not there, with a sentence in the words of the recorded contract.
+/// As [`ended`], with a sentence in the words of the recorded contract.
 pub(crate) fn not_found(id: Uuid, gone: &Gone) -> EndedLease {
     let detail = match &gone.0 {
         None => "Lease not found".to_owned(),

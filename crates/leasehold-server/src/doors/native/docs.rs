@@ -1,6 +1,6 @@
-//! `/docs`: a page that shows the API to a person. It is one file, which loads nothing from
-//! elsewhere and reads `/api/openapi.json` in the browser. The links that clients print of their
-//! runs lead to the records of these runs.
+//! `/docs`: a page that shows the API to a person. It is one file. It loads nothing from elsewhere
+//! and reads `/api/openapi.json` in the browser. The links to runs that clients print redirect to
+//! the records of these runs.
 
 use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -14,7 +14,7 @@ use crate::ids;
 
 const PATH: &str = "/docs";
 const PAGE: &str = include_str!("docs/page.html");
-/// Stands in the page where the nonce of its script and its style goes.
+/// The placeholder in the page for the nonce of its script and its style.
 const NONCE: &str = "NONCE";
 
 pub(super) fn add(routes: Routes) -> Routes {
@@ -27,14 +27,14 @@ pub(super) fn add(routes: Routes) -> Routes {
         .add_page("/docs/", any(redirect))
 }
 
-/// "View at …", as clients of version 3 and those before say of a flow run.
+/// The link "View at …" of a flow run, as clients of version 3 and of earlier versions print it.
 async fn flow_run(Path(id): Path<String>) -> Result<Response, Error> {
     let id = id.parse::<Uuid>().map_err(|_| Error::PATH_NOT_FOUND)?;
     let record = format!("/api/flow_runs/{id}");
     Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, record)]).into_response())
 }
 
-/// Nothing but the page's own script and style runs, and it may ask nobody but this server.
+/// The page. Its policy admits only its own script and style, and requests only to this server.
 async fn page() -> Response {
     let nonce = ids::random().simple();
     let policy = format!(

@@ -1,5 +1,5 @@
-//! What the native door answers instead of success: always an object whose `detail` is a sentence;
-//! what a program can use stands beside it.
+//! The errors of the native door: always an object whose `detail` is a sentence. Further fields are
+//! for programs.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,33 +12,33 @@ use serde_json::json as object;
 use crate::http;
 use crate::http::answer::{json, with_header};
 
-/// The sentence names so many of the things that are wrong with a request.
+/// How many faults of a request the sentence names.
 const FAULTS_MAX: usize = 3;
 
 /// Why a request of this door failed.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// What any door answers.
+    /// An error that all doors share.
     Http(http::Error),
-    /// 422: the request does not say what it must.
+    /// 422: the path, the query or the body is invalid.
     Invalid(Invalid),
     /// 415: a body whose `Content-Type` is not JSON.
     MediaType(String),
-    /// 404: the limit does not exist, by which leases were to be found.
+    /// 404: the limit whose leases were asked for does not exist.
     LimitNotFound,
-    /// 404: limits that were named and insisted on do not exist.
+    /// 404: limits of the request do not exist, and it says `if_missing: error`.
     LimitsMissing(MissingLimits),
-    /// 404: a lease that is not there, whatever became of it.
+    /// 404: the lease is unknown or has ended.
     LeaseNotFound(EndedLease),
-    /// 404: a lease that is not known; 410: one that has ended.
+    /// 404: the lease is unknown. 410: the lease has ended.
     LeaseEnded(EndedLease),
-    /// 409: an idempotency key that was used for another request.
+    /// 409: the idempotency key was used for another request.
     KeyOfAnother(String),
-    /// 422: more slots than the limit has, with its name, its slots and those wanted.
+    /// 422: the request wants more slots than the limit has: its name, its slots, those wanted.
     NeverRoom(String, u64, u64),
-    /// 422: used as rate limits, but without decay.
+    /// 422: these limits have no decay, so they are no rate limits.
     NotRateLimits(String),
-    /// 423: no room, with everything that is known of it.
+    /// 423: no room, with what the request waits for.
     NoRoom(NoRoom),
 }
 
@@ -96,7 +96,7 @@ impl IntoResponse for Error {
                 ),
             ),
             Self::NoRoom(no_room) => {
-                // Many clients read whole seconds alone.
+                // Many clients read only whole seconds.
                 let seconds = no_room.retry_after_seconds.ceil().max(1.0) as u64;
                 let locked = json(StatusCode::LOCKED, &no_room);
                 with_header(locked, header::RETRY_AFTER, HeaderValue::from(seconds))

@@ -1,5 +1,5 @@
-//! The log of events: `/api/leasehold/events`, a page at a time or as a stream. It answers "Who
-//! held `database` at 03:12, and why did it come back?".
+//! The event log: `/api/leasehold/events`, page by page or as a stream. It answers "Who held
+//! `database` at 03:12, and why was it released?".
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -26,12 +26,12 @@ use crate::http::answer::json;
 use crate::http::quota::Member;
 
 const EVENT_STREAM: &str = "text/event-stream";
-/// How long a stream is silent before it says that it is there.
+/// How long a stream is silent before it sends a keep-alive.
 const KEEP_ALIVE_PERIOD: Duration = Duration::from_secs(15);
 const KEEP_ALIVE: Bytes = Bytes::from_static(b":\n\n");
-/// How many bytes a page has at the most, about; an event that is larger is a page of its own.
+/// About how many bytes a page has at most. A larger event is a page of its own.
 const PAGE_BYTES_MAX: u64 = 4 << 20;
-/// Where a stream that was broken off goes on.
+/// The header with which an interrupted stream resumes.
 const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(super) fn add(routes: Routes) -> Routes {
@@ -70,7 +70,7 @@ async fn list(
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::ACCEPT.as_str()).is_some_and(|accept| accept.contains(EVENT_STREAM)) {
         let from = text(LAST_EVENT_ID).and_then(|id| id.parse().ok()).or(wanted.after);
-        // Things happen in but one order.
+        // A stream sends events in the order in which they happen.
         filter.is_newest_first = false;
         filter.after = match from {
             Some(after) => after,
@@ -86,7 +86,7 @@ async fn list(
     Ok(json(StatusCode::OK, &page))
 }
 
-/// No page is empty, and none is larger than the operator allows.
+/// The page size that a request wants: at least 1, and at most what the operator allows.
 fn page_size(wanted: Option<u64>, most: u64) -> Result<u64, Error> {
     let size = wanted.unwrap_or(most);
     if (1..=most).contains(&size) {
@@ -105,8 +105,8 @@ fn point_in_time(name: &str, text: Option<String>) -> Result<Option<i64>, Error>
     Ok(Some(micros_from_text(&text).ok_or_else(wrong)?))
 }
 
-/// The events after `filter.after`, and all that come, until the client has gone or the server
-/// stops. A client that does not read keeps nothing but what is on its way already.
+/// The events after `filter.after` and all new ones, until the client disconnects or the server
+/// stops. A client that does not read occupies no memory beyond what is already being sent.
 fn follow(log: &EventLog, filter: EventFilter, member: Member) -> impl IntoResponse {
     let following = (log.follow(filter), member);
     let events = stream::unfold(following, |(mut events, member)| async {
@@ -120,7 +120,7 @@ fn follow(log: &EventLog, filter: EventFilter, member: Member) -> impl IntoRespo
     (headers, Body::from_stream(events))
 }
 
-/// An event as a part of a stream.
+/// An event as a frame of the stream.
 fn frame(event: &EventRow) -> Bytes {
     let kind = event.kind.replace(['\r', '\n'], " ");
     let data = serde_json::to_string(&wire(event.clone())).unwrap_or_default();

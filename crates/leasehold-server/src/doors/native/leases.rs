@@ -1,5 +1,5 @@
-//! Leases: `/api/leases`. Beyond the contract: for our own
-//! clients, and so that a person can see a holder and revoke its lease (defect D26).
+//! Leases: `/api/leases`. They are beyond the contract: for our own clients, and so that an
+//! operator can see a holder and revoke its lease (defect D26).
 
 mod acquire;
 mod keep;

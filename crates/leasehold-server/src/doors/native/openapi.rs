@@ -1,5 +1,5 @@
-//! `/api/openapi.json`: the API described for programs. Each operation is declared where its
-//! handler is, and the schemas are those of the types that read and write its bodies.
+//! `/api/openapi.json`: the API described for programs. Each operation is declared beside its
+//! handler. The schemas come from the types that read and write the bodies.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -69,7 +69,7 @@ pub(crate) fn document(routes: &Routes, settings: &Settings) -> Value {
             "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        // Either of the two: an empty object stands for a server without authentication.
+        // Alternatives: the empty object stands for a server without authentication.
         "security": [{}, {"basic": []}],
         "tags": tags,
         "paths": paths,

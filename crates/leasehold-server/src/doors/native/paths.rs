@@ -15,7 +15,7 @@ use tower::{Service, layer::layer_fn};
 use crate::app::App;
 use crate::doors::native::error::Error;
 
-/// Whether a path is one of this door.
+/// Whether a path belongs to this door.
 pub(crate) fn is_native(path: &str) -> bool {
     let within = |base: &str| {
         path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -23,12 +23,12 @@ pub(crate) fn is_native(path: &str) -> bool {
     within("/api/leases") || within("/api/leasehold")
 }
 
-/// Refuses bodies whose `Content-Type` is not JSON: `curl -d` names another one by default.
+/// Refuses bodies whose `Content-Type` is not JSON. `curl -d` sends another type by default.
 pub(crate) fn json_only(methods: MethodRouter<App>) -> MethodRouter<App> {
     methods.layer(layer_fn(JsonOnly))
 }
 
-/// A route that takes JSON alone. Unlike a middleware function it allocates nothing.
+/// A route that accepts only JSON. Unlike a middleware function it allocates nothing.
 #[derive(Clone)]
 struct JsonOnly<S>(S);
 
@@ -54,7 +54,7 @@ where
     }
 }
 
-/// The `Content-Type` of a body, if it is not JSON. A body without one is read as JSON.
+/// The `Content-Type` of a body, if it is not JSON. A body without this header is read as JSON.
 fn other_media_type(request: &Request) -> Option<String> {
     if request.body().is_end_stream() {
         return None;

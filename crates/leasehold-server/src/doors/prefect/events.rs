@@ -1,6 +1,7 @@
-//! The WebSockets of events: accepted, authenticated, and read to their end.
+//! The WebSockets of events and logs: the server accepts and authenticates them, and reads each to
+//! its end.
 //!
-//! Without them everything works, but every client process logs that it cannot connect.
+//! Acquiring works without them, but every client process logs that it cannot connect.
 
 mod event_stream;
 mod socket;
@@ -35,10 +36,10 @@ use crate::http::UPGRADE_REQUIRED;
 use crate::liveness::joins;
 use crate::liveness::observe::Observer;
 
-/// The subprotocol of clients that authenticate.
+/// The subprotocol in which clients authenticate.
 const SUBPROTOCOL: &str = "prefect";
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// A client that has not said who it is, or what it wants, by then never will.
+/// How long the server waits for a client's token, and for its filter.
 const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The paths of all WebSockets.
@@ -95,9 +96,9 @@ async fn logs_out(State(app): State<App>, asked: Unserved, upgrade: Upgrade) -> 
     accept(app, &asked, upgrade, SERVICE_RESTART, stand_by)
 }
 
-/// Accepts a socket and, if its client speaks the subprotocol, authenticates it first. Old
-/// clients do not; they may come in only where nobody has to authenticate. `goodbye` is what it
-/// is closed with when the server stops.
+/// Accepts a socket. A client that offers the subprotocol authenticates first. Old clients do not
+/// offer it; the server accepts them only if it needs no authentication. `goodbye` is the close
+/// code that the server sends when it stops.
 fn accept<F>(
     app: App,
     asked: &Unserved,
@@ -126,7 +127,7 @@ where
     };
     let (address, path) = (asked.address(), asked.path().to_owned());
     let mut stopping = app.sockets().stopping();
-    // A frame is read whole before its message is measured.
+    // The library reads a frame whole before it checks the size of the message.
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
     upgrade.protocols([SUBPROTOCOL]).on_upgrade(async move |socket| {
         let _member = member;
@@ -159,10 +160,10 @@ async fn first_text(socket: &mut Socket) -> Option<Utf8Bytes> {
     tokio::time::timeout(FIRST_MESSAGE_TIMEOUT, socket.next_text()).await.ok()?
 }
 
-/// Reads the first message. `failed` hears of a password that is wrong.
+/// Reads the first message and answers it. Calls `failed` if the token is wrong.
 async fn authenticate(app: &App, socket: &mut Socket, failed: impl FnOnce()) -> bool {
     let Some(first) = first_text(socket).await else { return false };
-    // What is no JSON at all ends the connection without a word, as recorded.
+    // The recorded server, too, ends the connection without a reason if the text is not JSON.
     let Ok(auth) = serde_json::from_str::<Auth>(&first) else { return false };
     let refusal = if auth.r#type.as_deref() != Some("auth") {
         Some("Expected 'auth' message")
@@ -187,7 +188,7 @@ async fn authenticate(app: &App, socket: &mut Socket, failed: impl FnOnce()) -> 
     }
 }
 
-/// Reads events until the client has no more. One that is none ends the connection.
+/// Reads events until the client closes the socket. A text that is no event ends the connection.
 async fn drain(app: App, mut socket: Socket, address: Option<IpAddr>) {
     while let Some(text) = socket.next_text().await {
         let Some((event, sent)) = ClientEvent::read(&text) else { return };
@@ -202,7 +203,7 @@ async fn drain(app: App, mut socket: Socket, address: Option<IpAddr>) {
     }
 }
 
-/// What a subscriber of logs may ask for.
+/// The filter of a subscriber to logs.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LogFilter {
@@ -218,7 +219,7 @@ struct LogFilter {
     _task_run_id: Option<Value>,
 }
 
-/// What a subscriber asks for in its first message.
+/// The message with which a client subscribes.
 #[derive(Deserialize)]
 struct Subscription<F> {
     filter: F,
@@ -226,14 +227,14 @@ struct Subscription<F> {
     backfill: bool,
 }
 
-/// Clients rely on it and never say so.
+/// Clients rely on the backfill without asking for it.
 fn wants_backfill() -> bool {
     true
 }
 
 impl<F: DeserializeOwned> Subscription<F> {
-    /// Takes a subscription. One that asks for what there is not ends the connection, `None`, and
-    /// its client is told why: from the recorded server it would have to guess.
+    /// Reads a subscription. `None` if there is none. If the filter is invalid, the close frame
+    /// carries the reason; the recorded server gives none.
     async fn read(socket: &mut Socket) -> Option<Self> {
         let first: Value = serde_json::from_str(&first_text(socket).await?).ok()?;
         if first.get("type").and_then(Value::as_str) != Some("filter") {
@@ -250,7 +251,8 @@ impl<F: DeserializeOwned> Subscription<F> {
     }
 }
 
-/// Takes a subscription and holds it: logs are not kept, so there is nothing to be told.
+/// Reads a subscription to logs and holds the socket open. The server keeps no logs, so it sends
+/// nothing.
 async fn stand_by(mut socket: Socket) {
     if Subscription::<LogFilter>::read(&mut socket).await.is_some() {
         while socket.next_text().await.is_some() {}

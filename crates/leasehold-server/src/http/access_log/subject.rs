@@ -1,4 +1,4 @@
-//! What a request in hand is about: the limits and the lease of its commands.
+//! The subject of the current request: the limits and the lease in its commands.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use leasehold_engine::{Acquired, Command, Hold, LeaseId, LimitRef, Outcome, Query};
 use leasehold_node::Observer;
 
-/// More limits of one request are not named.
+/// How many limits of one request are logged.
 const LIMITS_MAX: usize = 8;
 
-/// Notes what the request in hand is about, if it is logged.
+/// Notes the subject of the current request, if the request is logged.
 pub(crate) const OBSERVER: Observer = Observer { command: note_command, outcome: note_outcome };
 
 tokio::task_local! {
-    /// What the request in hand is about.
+    /// The subject of the current request.
     pub(super) static SUBJECT: RefCell<Subject>;
 }
 

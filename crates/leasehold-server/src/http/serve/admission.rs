@@ -1,5 +1,5 @@
-//! Who may have a connection. Most connections are for everything. A part is kept for those who
-//! renew and release: when all others are taken, a holder must not lose its lease for it.
+//! Which connections the server admits. Most are for every request. A part is reserved for requests
+//! that renew and release: a holder must not lose its lease because all others are taken.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -10,20 +10,20 @@ use axum::http::Method;
 use super::line::Line;
 use crate::http::quota::{Crowd, Member};
 
-/// This part of the connections is kept.
+/// One connection in so many is reserved.
 const KEPT_PART: usize = 8;
-/// No address has more than this part of either.
+/// One address has at most one in so many of the open connections, and of the reserved ones.
 const EACH_PART: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Door {
     open: Arc<Crowd>,
     kept: Arc<Crowd>,
-    /// Those that were let in to renew or release, oldest first.
+    /// The reserved connections that are in use, oldest first.
     kept_lines: Mutex<VecDeque<Weak<Line>>>,
 }
 
-/// What a connection is let in for, for as long as it is there.
+/// The admission of a connection. It holds the connection's place in the quota until it is dropped.
 #[derive(Debug)]
 pub(super) struct Pass {
     pub(super) is_for_keeping: bool,
@@ -31,7 +31,7 @@ pub(super) struct Pass {
 }
 
 impl Door {
-    /// For so many connections in all.
+    /// Admits so many connections in all.
     pub(super) fn new(connections_max: usize) -> Self {
         let kept_max = connections_max / KEPT_PART;
         let crowd = |all_max: usize| Crowd::new(all_max, all_max.div_ceil(EACH_PART));
@@ -39,8 +39,8 @@ impl Door {
         Self { open, kept, kept_lines: Mutex::default() }
     }
 
-    /// Lets a connection in from an address, if it counts by that. `None` when its address has too
-    /// many, or nobody else is let in.
+    /// Admits a connection. `address` is the client's, if it counts against one client's share.
+    /// `None` if that address has too many connections, or if all are taken.
     pub(super) fn admit(&self, address: Option<IpAddr>) -> Option<Pass> {
         let open = self.open.enter(address);
         let is_for_keeping = open.is_none();
@@ -48,7 +48,7 @@ impl Door {
         Some(Pass { is_for_keeping, _member: member })
     }
 
-    /// Remembers a connection that was let in to renew or release.
+    /// Remembers a reserved connection, so that [`Self::make_room`] can end it.
     pub(super) fn remember(&self, line: &Arc<Line>) {
         let mut lines = self.kept_lines.lock().unwrap_or_else(PoisonError::into_inner);
         while lines.front().is_some_and(|line| line.strong_count() == 0) {
@@ -57,7 +57,8 @@ impl Door {
         lines.push_back(Arc::downgrade(line));
     }
 
-    /// Sends the oldest of these away that has said nothing, for whoever waits outside.
+    /// Ends the oldest reserved connection on which no request has come, so that another one can be
+    /// accepted.
     pub(super) fn make_room(&self) {
         let mut lines = self.kept_lines.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(line) = lines.pop_front() {
@@ -68,8 +69,8 @@ impl Door {
     }
 }
 
-/// Whether a request keeps what its client holds or gives it back, or asks whether the server is
-/// there. A token against forgery is needed for the former.
+/// Whether a reserved connection may carry a request: a renewal, a release, a health check, or the
+/// read of a CSRF token, which renewals and releases may need.
 pub(super) fn is_keeping(method: &Method, path: &str) -> bool {
     let path = path.strip_suffix('/').unwrap_or(path);
     let is_renewal = || {
@@ -89,7 +90,8 @@ pub(super) fn is_keeping(method: &Method, path: &str) -> bool {
     }
 }
 
-/// Whether a request may wait for slots or be granted some. If its client goes, it gets none.
+/// Whether a request may wait for slots or be granted some. The server grants none if its client
+/// disconnects.
 pub(super) fn asks_for_slots(method: &Method, path: &str) -> bool {
     let path = path.strip_suffix('/').unwrap_or(path);
     let is_acquire = matches!(

@@ -1,10 +1,10 @@
-//! The bytes of a connection, whether it carries requests or became a WebSocket. It takes its
-//! place among the connections along, and it ends when its client reads nothing of what waits
-//! for it.
+//! The byte stream of a connection, with requests or as a WebSocket. It owns the connection's place
+//! in the quota, and ends if the client does not read what the server has written.
 //!
-//! The HTTP library takes the end of what a client sends for a hang-up, and drops its request. So
-//! the end is kept from it while an answer is due or is being written. Just behind a grant it is
-//! kept from it for a moment: a client that was gone before the answer resets the connection then.
+//! The HTTP library takes the end of a client's stream for a hang-up, and drops its request. So this
+//! stream hides the end from the library while an answer is due or being written. After a grant it
+//! hides the end for a moment longer: if the client was gone before the answer, its system resets
+//! the connection in that time.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -21,16 +21,15 @@ use super::admission::Pass;
 use super::head_lines::HeadLines;
 use super::line::Line;
 
-/// A client that reads nothing for so long, while something waits for it, is cut off.
+/// The server ends a connection whose client reads nothing for so long while bytes wait for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// So long after the end of what a client sends, its system has refused an answer that came too
-/// late.
+/// How long a client's system may take to refuse an answer that came after the client was gone.
 const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
-/// A connection of the system, which knows what the client's system says.
+/// A connection that knows whether the client's system has reset it.
 pub(super) trait Reset {
-    /// Whether the client's system refuses what was sent.
+    /// Whether the client's system has refused what the server sent.
     fn is_reset(&self) -> bool;
 }
 
@@ -51,7 +50,7 @@ pub(super) struct ClientStream<S = TcpStream> {
     stream: S,
     line: Arc<Line>,
     heads: HeadLines,
-    /// Runs while something waits to be read by the client.
+    /// Runs while written bytes wait for the client to read them.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Runs while the client's system may refuse a grant.
     refusable: Option<Pin<Box<Sleep>>>,
@@ -64,7 +63,7 @@ impl<S> ClientStream<S> {
         Self { stream, line, heads, stalled: None, refusable: None, _place: place }
     }
 
-    /// Looks at how writing went, and ends it if it has waited for too long.
+    /// Notes the result of a write, and fails it if it has been pending for too long.
     fn heed<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -88,12 +87,13 @@ impl<S> ClientStream<S> {
 }
 
 impl<S: Reset> ClientStream<S> {
-    /// Whether the client, which sends no more, may still refuse a grant that was just sent.
+    /// Whether the client's system may still refuse a grant that was just sent. The client has
+    /// closed its half of the connection.
     fn may_refuse(&mut self, context: &mut Context<'_>) -> bool {
         if !self.line.carries_grant() {
             return false;
         }
-        // Answered once: the system forgets what it has said.
+        // The system reports the reset only once.
         if self.stream.is_reset() {
             self.line.was_reset();
             return false;

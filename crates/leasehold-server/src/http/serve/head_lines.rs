@@ -1,25 +1,25 @@
-//! The lines of a request's head, on their way to the HTTP library. RFC 9112 ends them with CR LF;
-//! the library takes LF alone as well. A proxy in front that does not would pass on one header
-//! where the library sees two. So a bare LF becomes a NUL, which the library refuses with 400.
+//! Checks the line ends of a request's head before the HTTP library reads them. RFC 9112 ends a
+//! line with CR LF; the library also accepts a bare LF. A proxy that does not would pass on one
+//! header where the library sees two. So a bare LF becomes a NUL, which the library refuses with
+//! 400.
 
-/// What a head holds nowhere.
+/// A byte that no head may contain.
 const REFUSED: u8 = 0;
 
 /// Follows the bytes of a connection.
 #[derive(Debug, Default)]
 pub(super) struct HeadLines {
-    /// How many requests had come before the head that is looked at.
+    /// How many requests came before the current head.
     head: u32,
     /// A byte of the head itself has come: empty lines before it are skipped.
     has_begun: bool,
     is_over: bool,
-    /// The newest bytes.
+    /// The last bytes so far.
     last: [u8; 3],
 }
 
 impl HeadLines {
-    /// Looks at bytes that came. `awaited` is how many requests came before, if a head may come
-    /// now.
+    /// Checks new bytes. `awaited` is the number of requests so far, if a head may come now.
     pub(super) fn check(&mut self, awaited: Option<u32>, bytes: &mut [u8]) {
         if let Some(head) = awaited {
             if self.head != head {
@@ -62,7 +62,7 @@ impl HeadLines {
 mod tests {
     use super::*;
 
-    /// What the library gets of a request that comes in parts.
+    /// The bytes that the library reads of a request that comes in parts.
     fn passed(parts: &[&str]) -> String {
         let mut lines = HeadLines::default();
         let part = |part: &&str| {

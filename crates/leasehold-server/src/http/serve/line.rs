@@ -1,12 +1,12 @@
-//! What a connection and the requests on it know of each other: whether any has come, and whether
-//! an answer with a grant has reached its client.
+//! The state that a connection shares with its requests: whether any has come, and whether an
+//! answer with a grant has reached the client.
 //!
-//! A grant is on its way from when its answer is written until another byte comes from its
-//! client. If the answer cannot be written, or if the connection is reset at once, the client
-//! did not read it, and the grant is given back.
+//! A grant is on its way from the time its answer is written until the client sends another byte.
+//! If the answer cannot be written, or if the connection is reset at once, the client did not read
+//! it. The server gives the grant back then.
 //!
-//! A client that has sent its whole request may close its half of the connection, and still reads
-//! the answer. Of a request that waits or grants, the end means that its client has gone.
+//! A client that has sent its whole request may close its half of the connection, and still read
+//! the answer. For a request that asks for slots, that end means that the client is gone.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,27 +17,27 @@ use tokio::time::Instant;
 
 use crate::http::grant::Carried;
 
-/// A connection that is reset within this time of an answer, before another byte came, was reset
-/// by a client that did not read the answer. Later it may be any router on the way.
+/// If a connection is reset within this time after an answer, and no other byte came before, its
+/// client did not read the answer. A later reset may come from any router on the way.
 const RESET_TIME: Duration = Duration::from_secs(1);
 
-/// What a client that says no more still gets.
+/// The server owes no answer to a client that has closed its half of the connection.
 const NOTHING: u8 = 0;
-/// An answer, if what has been read of its request is all of it.
+/// It owes an answer if the bytes that it has read are the whole request.
 const UNREAD: u8 = 1;
-/// Nothing, because more of its request has to come.
+/// It owes none, because the request is incomplete.
 const LACKING: u8 = 2;
-/// An answer.
+/// It owes an answer.
 const DUE: u8 = 3;
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
     debt: AtomicU8,
-    /// The client says no more.
+    /// The client has closed its half of the connection.
     is_at_end: AtomicBool,
     /// How many requests have come.
     requests: AtomicU32,
-    /// One of them is not answered yet, or made the connection a WebSocket.
+    /// A request is not answered yet, or it made the connection a WebSocket.
     is_under_way: AtomicBool,
     carries_grant: AtomicBool,
     grant: Mutex<Option<(Carried, Instant)>>,
@@ -45,7 +45,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Ends a connection that keeps others outside.
+    /// Ends this connection, to make room for another one.
     pub(super) fn send_away(&self) {
         self.sent_away.notify_one();
     }
@@ -64,40 +64,41 @@ impl Line {
         self.requests.load(Ordering::Relaxed) > 0
     }
 
-    /// How many requests have come, if the head of another one may come now.
+    /// How many requests have come, if the head of the next one may come now.
     pub(super) fn awaits_head(&self) -> Option<u32> {
         let is_free = !self.is_under_way.load(Ordering::Relaxed);
         is_free.then(|| self.requests.load(Ordering::Relaxed))
     }
 
-    /// A request has come that is answered though its client says no more.
+    /// Notes that the server answers this request even if the client closes its half.
     pub(super) fn will_owe(&self) {
         self.debt.store(UNREAD, Ordering::Relaxed);
     }
 
-    /// The body of the request has come to its end.
+    /// Notes that the request's body is complete.
     pub(super) fn is_whole(&self) {
         self.turn(&[UNREAD, LACKING], DUE);
     }
 
-    /// More of the body is wanted than has come. Whether none will come.
+    /// Notes that the handler waits for more of the body. `true` if the client has closed its half,
+    /// so that no more will come.
     pub(super) fn is_cut_short(&self) -> bool {
         self.turn(&[UNREAD], LACKING) && self.is_at_end.load(Ordering::Relaxed)
     }
 
-    /// The answer is there, and the connection goes on with requests or with something else.
+    /// Notes that the request is answered. `goes_on` says whether more requests may follow.
     pub(super) fn is_answered(&self, goes_on: bool) {
         self.debt.store(NOTHING, Ordering::Relaxed);
         self.is_under_way.store(!goes_on, Ordering::Relaxed);
     }
 
-    /// The client says no more. Whether it gets an answer all the same.
+    /// Notes that the client has closed its half. `true` if the server still owes it an answer.
     pub(super) fn owes_at_end(&self) -> bool {
         self.is_at_end.store(true, Ordering::Relaxed);
         matches!(self.debt.load(Ordering::Relaxed), UNREAD | DUE)
     }
 
-    /// Only the task of the connection comes here.
+    /// Only the connection's task calls this, so load and store need not be one step.
     fn turn(&self, from: &[u8], to: u8) -> bool {
         let is_so = from.contains(&self.debt.load(Ordering::Relaxed));
         if is_so {
@@ -106,7 +107,7 @@ impl Line {
         is_so
     }
 
-    /// Takes care of a grant whose answer is about to be written.
+    /// Takes over a grant whose answer is about to be written.
     pub(super) fn carry(&self, grant: Carried) {
         self.settle(Carried::keep);
         *self.grant.lock().unwrap_or_else(PoisonError::into_inner) = Some((grant, Instant::now()));
@@ -118,13 +119,13 @@ impl Line {
         self.carries_grant.load(Ordering::Relaxed)
     }
 
-    /// More has come from the client, or it has no more to say.
+    /// The client has sent more, or has closed its half.
     pub(super) fn was_read(&self) {
         self.turn(&[LACKING], UNREAD);
         self.settle(Carried::keep);
     }
 
-    /// The client broke the connection off.
+    /// The connection was reset.
     pub(super) fn was_reset(&self) {
         self.settle_at(
             |grant, at| {
@@ -133,12 +134,12 @@ impl Line {
         );
     }
 
-    /// What waited for the client cannot be written.
+    /// The answer cannot be written.
     pub(super) fn is_unwritten(&self) {
         self.settle(Carried::give_back);
     }
 
-    /// The connection is over. An answer of which nothing was written has reached nobody.
+    /// The connection is over. The client has not received an answer of which nothing was written.
     pub(super) fn has_ended(&self) {
         self.settle(Carried::keep_if_written);
     }
@@ -148,7 +149,7 @@ impl Line {
     }
 
     fn settle_at(&self, how: impl FnOnce(Carried, Instant)) {
-        // Most of what is read and written carries none.
+        // Most reads and writes carry no grant.
         if !self.carries_grant.load(Ordering::Relaxed) {
             return;
         }

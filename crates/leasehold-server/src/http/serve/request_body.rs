@@ -1,4 +1,4 @@
-//! The body of a request, which tells its connection whether it has come whole.
+//! The body of a request. It notes on its connection's [`Line`] whether it is complete.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl<B: Body + Unpin> Body for RequestBody<B> {
             Poll::Ready(Some(_)) => {}
             Poll::Pending => {
                 if self.line.is_cut_short() {
-                    // The connection reads again, finds the end, and breaks off.
+                    // The connection then reads again, finds the end, and drops the request.
                     context.waker().wake_by_ref();
                 }
             }

@@ -1,5 +1,5 @@
-//! A new lease. A request that may wait is held open until it is granted, refused, or out of
-//! patience.
+//! A new lease. The server holds a waiting request open until it grants or refuses it, or until
+//! `wait_seconds` are over.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -64,7 +64,7 @@ fn again(repeated: Repeated, asked: NewLease) -> Result<Response, Error> {
 fn never_room(limit: &MinimalLimit, asked: &NewLease) -> Error {
     let MinimalLimit { name, slots, .. } = limit;
     let mut wanted = asked.limits.iter().filter(|wanted| *wanted.name == **name);
-    // Renamed while the request waited, it is not found by the name that was asked for.
+    // A limit that was renamed while the request waited has no longer the name in the request.
     let most = asked.limits.iter().map(|wanted| wanted.slots).max().unwrap_or_default();
     let wanted = wanted.next().map_or(most, |wanted| wanted.slots);
     Error::NeverRoom((**name).to_owned(), *slots, wanted)

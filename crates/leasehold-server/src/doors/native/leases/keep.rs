@@ -1,4 +1,4 @@
-//! Leases that are held: renewed, alone or together, given back, or taken away.
+//! Operations on a held lease: renew one or many, release, revoke.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -52,7 +52,7 @@ pub(super) async fn renew_many(
     Ok(json(StatusCode::OK, &Renewals { leases: results.collect() }))
 }
 
-/// Without a body the holder gives its lease back. With one, an operator takes it away.
+/// Without a body, the holder releases its lease. With one, an operator revokes it.
 pub(super) async fn end(
     State(app): State<App>,
     Path(lease_id): Path<String>,

@@ -1,4 +1,4 @@
-//! The document says what the server serves, and the server serves what the document says.
+//! The document describes exactly the operations that the server serves.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -25,7 +25,7 @@ pub(crate) fn app() -> App {
     App::new(ledger, Config::default())
 }
 
-/// The document of the server with the settings that it has by default.
+/// The document of a server with the default settings.
 pub(crate) fn default_document() -> Value {
     document(&all(&app()), &Settings::default())
 }
@@ -70,12 +70,12 @@ async fn an_operation_is_served_if_and_only_if_it_is_documented() {
     let served: BTreeSet<_> = documented.iter().map(|(path, _)| path.clone()).collect();
 
     let document = default_document();
-    // A request without the headers of a WebSocket finds nothing at the path of one.
+    // The path of a WebSocket is no operation for a request without the headers of one.
     let is_socket = |path: &String| !document["paths"][path]["get"]["responses"]["101"].is_null();
     for path in served.into_iter().filter(|path| !is_socket(path)) {
         for method in METHODS {
             let is_served = is_served(&service, &path, method).await;
-            // A limit may be named as a path beside the limits is.
+            // Such a path is also the path of a limit that has the last segment as its name.
             let beside = path.rsplit_once('/').filter(|(_, last)| !last.is_empty());
             let beside = beside.map(|(parent, _)| format!("{parent}/{{id_or_name}}"));
             let is_documented = [Some(path.clone()), beside]
@@ -113,7 +113,7 @@ fn every_reference_leads_somewhere_and_every_id_is_unique() {
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
 }
 
-/// One line for each operation: what goes in, and which statuses come out.
+/// One line for each operation: its body and its statuses.
 #[test]
 fn the_operations_are_these() {
     let document = default_document();

@@ -1,4 +1,4 @@
-//! `/api/events/out`: the log of events as clients read it.
+//! `/api/events/out`: sends the event log to subscribers, as Prefect's clients read it.
 
 use axum::extract::ws::{Message, Utf8Bytes};
 use leasehold_api::Timestamp;
@@ -10,16 +10,16 @@ use super::{Socket, Subscription};
 use crate::app::App;
 use crate::event_log::{Entry, FOLLOWED_BYTES_MAX, RenderedEvent};
 
-/// How many events are read from the log at once.
+/// How many events one read of the log returns.
 const PAGE_SIZE: u64 = 200;
 const EVENT: &str = r#"{"type":"event","event":"#;
 
-/// How far back a subscriber is told of what has happened: what it missed between two
-/// connections. Who wants to know more asks for the log's pages.
+/// How far back the backfill reaches: it covers what a subscriber missed between two connections.
+/// For older events there is `/api/leasehold/events`.
 const BACKFILL_MICROS: i64 = 15 * 60 * 1_000_000;
 
-/// Tells a subscriber what happens from now on, and, unless it wants no backfill, what has
-/// happened shortly before: clients rely on that when they connect again.
+/// Sends a subscriber the recent events, unless it wants no backfill, and then each new one.
+/// Clients rely on the backfill when they connect again.
 pub(super) async fn serve(app: App, mut socket: Socket) {
     let Some(Subscription { filter: wanted, backfill }) =
         Subscription::<Wanted>::read(&mut socket).await
@@ -32,8 +32,8 @@ pub(super) async fn serve(app: App, mut socket: Socket) {
     };
     let Ok(last) = log.last().await else { return };
     let mut filter = EventFilter {
-        // No event of a client is dated later than it says itself. The log's end is left out, and
-        // the contract's is not.
+        // The log dates a client's event no later than the client does, so this bound loses none.
+        // The log excludes `until`; the contract includes it.
         until_micros: wanted.occurred.until.map(|until| until.saturating_add(1)),
         limit_count: PAGE_SIZE,
         bytes_max: Some(FOLLOWED_BYTES_MAX),
@@ -71,7 +71,7 @@ pub(super) async fn serve(app: App, mut socket: Socket) {
     }
 }
 
-/// Tells an event if it is wanted. Answers whether the subscriber is still there.
+/// Sends an event if the subscriber wants it. `false` if the subscriber is gone.
 async fn tell(socket: &mut Socket, entry: &Entry, wanted: &Wanted) -> bool {
     let told = entry.rendered(told);
     if !wanted.occurred.includes(occurred_micros(entry.event(), told))
@@ -79,12 +79,12 @@ async fn tell(socket: &mut Socket, entry: &Entry, wanted: &Wanted) -> bool {
     {
         return true;
     }
-    // It was written as text.
+    // Always UTF-8: `told` formats it from text.
     let Ok(text) = Utf8Bytes::try_from(told.message.clone()) else { return true };
     socket.send(Message::Text(text)).await.is_ok()
 }
 
-/// When it happened; of what a client sent, by that client's clock.
+/// When the event happened: for a client's event by that client's clock.
 fn occurred_micros(event: &EventRow, told: &RenderedEvent) -> i64 {
     let occurred = told.event.get("occurred").and_then(Value::as_str);
     let of_client = event.document.as_ref().and(occurred);
@@ -97,7 +97,7 @@ fn told(event: &EventRow) -> RenderedEvent {
     RenderedEvent { event, message }
 }
 
-/// An event as its client sent it, and what happened here in the same shape.
+/// A client's event as the client sent it, or an event of this server in the same shape.
 fn wire(event: &EventRow) -> Value {
     let received = Timestamp(event.at_micros).to_string();
     let sent = event.document.as_ref().and_then(|sent| serde_json::from_str(sent).ok());

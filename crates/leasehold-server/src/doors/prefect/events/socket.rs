@@ -1,4 +1,4 @@
-//! One WebSocket: what its client says, what it is told, and how it ends.
+//! One WebSocket: reading texts, sending messages, and closing.
 
 use std::time::Duration;
 
@@ -6,34 +6,34 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 
 use crate::http::sockets::Stopping;
 
-/// A client that does not read by then keeps nothing of ours.
+/// The server gives up a client that does not read a message within this time.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// A client that does not answer a good-bye by then is not waited for.
+/// How long the server waits for the client's answer to a close frame.
 pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Close codes of RFC 6455 and of its registry.
 pub(super) const GOING_AWAY: u16 = 1001;
 pub(super) const PROTOCOL_ERROR: u16 = 1002;
 pub(super) const POLICY_VIOLATION: u16 = 1008;
-/// What a Prefect server says when it stops: subscribers connect again. They take 1001 for the
-/// end of all events, and end as well.
+/// What a Prefect server sends when it stops: subscribers connect again. On 1001 they would stop,
+/// as at the end of all events.
 pub(super) const SERVICE_RESTART: u16 = 1012;
 
-/// What a close frame has room for.
+/// How many bytes of reason a close frame has room for.
 const REASON_BYTES_MAX: usize = 123;
 
 const STOPPING: &str = "the server stops";
 
-/// A WebSocket that says good-bye when the server stops.
+/// A WebSocket that sends a close frame when the server stops.
 pub(super) struct Socket {
     socket: WebSocket,
     stopping: Stopping,
-    /// What it says then.
+    /// The code of that close frame.
     goodbye: u16,
     has_said_goodbye: bool,
 }
 
-/// A client that is gone, or that reads nothing.
+/// The client is gone, or it reads nothing.
 #[derive(Debug, PartialEq)]
 pub(super) struct Gone;
 
@@ -42,9 +42,9 @@ impl Socket {
         Self { socket, stopping, goodbye, has_said_goodbye: false }
     }
 
-    /// The next text; pings are answered meanwhile, and so is a good-bye: that answer is written
-    /// when the socket is read again. What a client has said before it answers ours is still
-    /// read. `None` when the client is gone.
+    /// The next text, or `None` when the client is gone. Meanwhile the library answers pings and
+    /// close frames: it writes such an answer when the socket is read again. After the server has
+    /// sent a close frame, texts still arrive until the client answers it.
     pub(super) async fn next_text(&mut self) -> Option<Utf8Bytes> {
         loop {
             let received = tokio::select! {
@@ -75,7 +75,7 @@ impl Socket {
         let _ = tokio::time::timeout(GOODBYE_TIMEOUT, self.next_text()).await;
     }
 
-    /// Closes it as it is closed when the server stops: nobody is told anything any more.
+    /// Closes the socket as when the server stops: no more events will come.
     pub(super) async fn end(&mut self) {
         self.close(self.goodbye, STOPPING).await;
     }

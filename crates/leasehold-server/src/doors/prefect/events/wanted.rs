@@ -1,7 +1,7 @@
-//! Which events a subscriber wants: the filter of the contract's `EventFilter`, whole.
+//! Which events a subscriber wants: the contract's `EventFilter`, in full.
 //!
-//! A list without anything in it asks for nothing, as it does there. Whatever is asked for in
-//! one part must hold for the same resource; all parts must hold.
+//! An empty list demands nothing, as in the contract. All parts of a filter must hold. All that one
+//! part demands of a resource must hold for the same resource.
 
 mod text;
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use self::text::Query;
 
-/// What is asked of an event. `None` is anything.
+/// The filter of a subscriber. A part that is `None` demands nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Wanted {
@@ -25,12 +25,12 @@ pub(super) struct Wanted {
     any_resource: Option<OneOrMany<OfResource>>,
     id: Option<OfId>,
     text: Option<OfText>,
-    /// A stream has but one order: that in which things happen.
+    /// Read and ignored: a stream sends events in the order in which they happen.
     #[serde(rename = "order")]
     _order: Option<Order>,
 }
 
-/// When it happened, in microseconds since the Unix epoch, both ends included.
+/// When the event happened, in microseconds since the Unix epoch, both ends included.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Occurred {
@@ -63,7 +63,7 @@ struct OfResource {
     id: Option<Vec<String>>,
     id_prefix: Option<Vec<String>>,
     labels: Option<Labels>,
-    /// Of a query's pages; a stream tells every event.
+    /// Read and ignored: it is for pages of a query. A stream sends every event.
     #[serde(rename = "distinct")]
     _distinct: bool,
 }
@@ -89,7 +89,7 @@ struct OfText {
     query: Query,
 }
 
-/// What the labels of a resource must be: for each, one of some patterns.
+/// The labels that a resource must have: each with patterns, of which one must match its value.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 struct Labels(BTreeMap<String, OneOrMany<String>>);
@@ -108,7 +108,8 @@ fn point_in_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i6
 }
 
 impl Wanted {
-    /// Whether an event, as it is told, is wanted: but for when it happened.
+    /// Whether the subscriber wants an event, given as the JSON that it would receive. Does not
+    /// check `occurred`.
     pub(super) fn passes(&self, event: &Value) -> bool {
         let kind = event.get("event").and_then(Value::as_str).unwrap_or_default();
         let resource = event.get("resource").unwrap_or(&Value::Null);
@@ -128,7 +129,7 @@ impl Wanted {
 }
 
 impl Occurred {
-    /// Whether what happened then is wanted.
+    /// Whether this time lies between `since` and `until`.
     pub(super) fn includes(&self, at_micros: i64) -> bool {
         self.since.is_none_or(|since| since <= at_micros)
             && self.until.is_none_or(|until| at_micros <= until)
@@ -204,7 +205,7 @@ fn all<T>(wanted: Option<&OneOrMany<T>>, holds: impl Fn(&T) -> bool) -> bool {
     wanted.is_none_or(|wanted| wanted.as_slice().iter().all(holds))
 }
 
-/// Whether one of a list holds; a list without anything in it asks for nothing.
+/// Whether `holds` accepts an item of the list. An empty list demands nothing.
 fn asks<T>(list: Option<&Vec<T>>, holds: impl Fn(&T) -> bool) -> bool {
     is_empty(list) || list.is_some_and(|list| list.iter().any(holds))
 }
@@ -221,8 +222,8 @@ fn label<'resource>(resource: &'resource Value, name: &str) -> Option<&'resource
     resource.get(name).and_then(Value::as_str)
 }
 
-/// Whether a label is as a pattern says: `*` is anything, `?` is one character, and with `!`
-/// before it the pattern is what the label must not be.
+/// Whether a label's value matches a pattern. `*` matches any text and `?` one character. A leading
+/// `!` inverts the pattern.
 fn matches(pattern: &str, value: &str) -> bool {
     match pattern.strip_prefix('!') {
         Some(pattern) => !is_like(pattern, value),
@@ -230,11 +231,12 @@ fn matches(pattern: &str, value: &str) -> bool {
     }
 }
 
-/// In time that is the product of both lengths at the worst: a pattern comes from a client.
+/// Patterns come from clients, so this takes at most the product of both lengths.
 fn is_like(pattern: &str, value: &str) -> bool {
     let (pattern, value): (Vec<_>, Vec<_>) = (pattern.chars().collect(), value.chars().collect());
     let (mut at, mut seen) = (0, 0);
-    // Where the last star is, and what it has taken so far.
+    // The position of the last star in the pattern, and of the value's first character that the
+    // star does not cover.
     let mut star = None;
     while seen < value.len() {
         match pattern.get(at) {

@@ -5,14 +5,14 @@ use serde_json::Value;
 
 const CHARS_MAX: usize = 200;
 
-/// What is searched for, in lower case.
+/// The terms of a search, in lower case.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Query {
-    /// One of these.
+    /// The event has at least one of these.
     include: Vec<String>,
-    /// None of these: `-word`, `!word`.
+    /// The event has none of these: `-word`, `!word`.
     exclude: Vec<String>,
-    /// All of these: `+word`.
+    /// The event has all of these: `+word`.
     require: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl Query {
                     (term.to_owned(), behind)
                 }
             };
-            // A prefix before nothing says nothing.
+            // A prefix without a term means nothing.
             if !term.trim().is_empty() {
                 let terms = match prefix {
                     Some('+') => &mut query.require,
@@ -55,7 +55,7 @@ impl Query {
         query
     }
 
-    /// Whether an event's kind, the values of its resources and its payload say so.
+    /// Whether the query matches an event's kind, the labels of its resources and its payload.
     pub(super) fn finds(&self, event: &Value) -> bool {
         let text = searched(event).to_lowercase();
         let is_there = |term: &String| text.contains(term.as_str());
@@ -65,7 +65,7 @@ impl Query {
     }
 }
 
-/// A phrase up to its closing quote, with `\"` and `\\` in it, and what comes behind.
+/// A phrase up to its closing quote, and the text behind it. `\"` and `\\` are escapes.
 fn quoted(text: &str) -> (String, &str) {
     let mut phrase = String::new();
     let mut chars = text.char_indices().peekable();
