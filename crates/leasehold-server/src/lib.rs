@@ -1,8 +1,8 @@
 //! The Leasehold server.
 //!
-//! [`Server`] is the composition. Handlers parse and validate, send a command to the ledger, which
-//! `leasehold-node` runs, and render its outcome. `ids` alone makes ids. `doors` has one folder for
-//! each API; what the doors share is below them.
+//! [`Server`] is the composition. A handler parses and validates a request, sends a command to the
+//! ledger, which `leasehold-node` runs, and renders the outcome. Only `ids` makes ids. `doors` has
+//! one folder for each API; the modules that the doors share are below them.
 
 mod access;
 mod acquire;

@@ -1,5 +1,5 @@
-//! Everything that is served: the gate first, then the routes of all doors, then the fallback for
-//! what no door knows.
+//! The service of the whole server: first the gate, then the routes of all doors, then the fallback
+//! for paths that no door knows.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -23,9 +23,8 @@ use crate::doors::{self, native, prefect};
 use crate::http::access_log::Entry;
 use crate::http::{self, unread_body};
 
-/// Everything that is served, behind the gate. The gate stands before the router and not around
-/// each route: bodies are not looked at before the path is known, and a request that is let through
-/// costs no more for it.
+/// All routes, behind the gate. The gate stands before the router, not around each route: the
+/// server reads no body before it knows the path, and an admitted request costs no more for it.
 #[derive(Clone)]
 pub struct HttpService {
     app: App,
@@ -60,7 +59,7 @@ where
     }
 }
 
-/// An answer: at once to what is refused, else a route's.
+/// The answer to a request: at once if it is refused, else from a route.
 type Passed = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
 
 impl HttpService {
@@ -69,9 +68,9 @@ impl HttpService {
         Self { router: router.with_state(app.clone()), app }
     }
 
-    /// Answers a request of which more is to be seen to than the answer. What is passed on is
-    /// passed on at once: a future that is polled costs by its size, and carries neither request
-    /// nor router.
+    /// Answers a request that has a body, comes from an allowed page, or is logged. It passes the
+    /// request on before it returns its future: polling a future costs by its size, and this one
+    /// carries neither the request nor the router.
     fn attend<B>(
         &mut self,
         request: Request<B>,
@@ -128,11 +127,11 @@ impl HttpService {
 /// The answer to a path that no door knows.
 async fn not_found(State(app): State<App>, unserved: Unserved, headers: HeaderMap) -> Error {
     let otherwise = unserved.refuse(&app, Error::PATH_NOT_FOUND);
-    // The sentence is in the log: a client that asked for a WebSocket does not read it.
+    // Only the log has the sentence: a client that asked for a WebSocket does not read an answer.
     if gate::is_websocket(&headers) { http::Error::NoSocket.into() } else { otherwise }
 }
 
-/// The answer to a path that a route matches here, and none at the recorded server.
+/// The answer to a path that matches a route here but none of the recorded server.
 fn unknown<B>(app: &App, request: &Request<B>) -> Error {
     let asked = Asked {
         method: request.method(),

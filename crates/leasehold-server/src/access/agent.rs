@@ -1,4 +1,4 @@
-//! Which client asks, as far as it says.
+//! The Prefect client that sends a request, as its `User-Agent` names it.
 
 use std::convert::Infallible;
 
@@ -17,13 +17,13 @@ pub(crate) struct PrefectClient {
 }
 
 impl PrefectClient {
-    /// By the headers of its request.
+    /// Reads the client from a request's headers.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         agent.and_then(read).unwrap_or(Self { version: None, has_suffix: false })
     }
 
-    /// Whether it says that it is older than this version.
+    /// Whether the client names a version older than this one.
     pub(crate) fn is_before(self, version: [u64; 3]) -> bool {
         self.version.is_some_and(|own| own < version)
     }

@@ -1,7 +1,7 @@
 //! Tokens against cross-site request forgery, one for each client.
 //!
-//! They live in memory: after a restart a client's next write is refused, and the client
-//! fetches a new token, as it does after an hour anyway.
+//! They live in memory. After a restart the server refuses a client's next write, and the client
+//! fetches a new token, as it does anyway after an hour.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -14,10 +14,10 @@ use crate::ids;
 
 /// How long a token is valid.
 const TOKEN_TTL: Span = Span::from_seconds(3_600);
-/// More clients than this, and the one that came first has to come again.
+/// How many clients have a token. With more, the client that came first loses its token.
 const CLIENTS_MAX: usize = 10_000;
 
-/// Clients of Prefect call themselves by a UUID; what is longer is not kept.
+/// How long the name of a client may be. Prefect's clients use a UUID.
 pub(crate) const CLIENT_CHARS_MAX: usize = 200;
 
 /// The tokens that are valid.
@@ -40,7 +40,7 @@ pub(crate) struct Token {
 }
 
 impl CsrfTokens {
-    /// A new token for a client; its old one is void.
+    /// Issues a token for a client. It replaces the client's old one.
     pub(crate) fn issue(&self, client: &str, now: Timestamp) -> Token {
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (id, created) = match tokens.by_client.get(client) {
@@ -62,7 +62,7 @@ impl CsrfTokens {
         issued
     }
 
-    /// Whether this is the client's token, and still valid.
+    /// Whether this is the client's token and has not expired.
     pub(crate) fn is_valid(&self, client: &str, token: &str, now: Timestamp) -> bool {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.by_client.get(client).is_some_and(|known| {

@@ -1,5 +1,5 @@
-//! Who may come in: pages in a browser first, then CSRF, authentication, and the version of the
-//! API, in the order in which the recorded server looks at them.
+//! Which requests the server admits. The gate checks the head, pages in a browser, CSRF,
+//! authentication, and the version of the API; the last three in the recorded server's order.
 
 use std::net::IpAddr;
 
@@ -24,9 +24,9 @@ const API_VERSION_MIN: [u64; 3] = [0, 8, 0];
 /// Why a request is refused before any route.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// 400 or 501: a head that others may read differently.
+    /// 400 or 501: a head that another server may read differently.
     Unsound(Unsound),
-    /// 403: a page in a browser that is not ours.
+    /// 403: the request comes from a foreign page in a browser.
     ForeignPage(Foreign),
     /// 403: a write without a valid CSRF token.
     Csrf(&'static str),
@@ -38,7 +38,7 @@ pub(crate) enum Refused {
     Version(String),
 }
 
-/// What a request has to show before it is looked at.
+/// The checks that each request passes before any route sees it.
 pub(crate) struct Gate {
     authorization: Option<Authorization>,
     csrf: Option<CsrfTokens>,
@@ -47,7 +47,8 @@ pub(crate) struct Gate {
     failed_logins: LogThrottle,
 }
 
-/// What clients must send: the string, and how it stands in `Authorization` after the scheme.
+/// The credentials that clients must send: the string, and its form in `Authorization` after the
+/// scheme.
 struct Authorization {
     credentials: String,
     auth_string: String,
@@ -76,7 +77,7 @@ impl Gate {
         self.authorization.is_some()
     }
 
-    /// Whether a WebSocket's token is right; without authentication any token is.
+    /// Whether the token of a WebSocket is valid. Without authentication, every token is.
     pub(crate) fn accepts_token(&self, token: &str) -> bool {
         self.authorization.as_ref().is_none_or(|authorization| {
             authorization.auth_string.as_bytes().ct_eq(token.as_bytes()).into()
@@ -91,8 +92,8 @@ impl Gate {
         self.pages.allowed(headers.get(header::ORIGIN))
     }
 
-    /// Refuses a request that may not come in. `is_socket_path` says whether its path is that of
-    /// a WebSocket, which authenticates by its first message.
+    /// Checks a request. `is_socket_path` says whether its path is that of a WebSocket, which
+    /// authenticates by its first message.
     pub(crate) fn check<B>(
         &self,
         request: &Request<B>,
@@ -115,7 +116,7 @@ impl Gate {
         let path = request.uri().path();
         if let Some(authorization) = &self.authorization {
             let is_get = request.method() == Method::GET;
-            // Without the headers of one they are refused in any case, with a sentence.
+            // Without a WebSocket's headers, the route refuses the request anyway, with a sentence.
             let is_open = is_open(request.method(), path) || (is_get && is_socket_path);
             let given = text(headers, header::AUTHORIZATION).unwrap_or_default();
             if !is_open && !authorization.is_met_by(given) {
@@ -133,7 +134,7 @@ impl Gate {
         }
     }
 
-    /// Logs a wrong password.
+    /// Logs wrong credentials.
     pub(crate) fn note_failed_login(&self, client: Option<IpAddr>, path: &str, now: Timestamp) {
         if let Some(more) = self.failed_logins.is_due(now) {
             let client = client.map(tracing::field::display);
@@ -141,7 +142,7 @@ impl Gate {
         }
     }
 
-    /// Logs the refusal as well: a page shows its user hardly anything of it.
+    /// Logs the refusal as well, because a page shows its user hardly anything of it.
     fn refuse_page<B>(&self, request: &Request<B>, foreign: Foreign, now: Timestamp) -> Refused {
         if let Some(more) = self.refused_pages.is_due(now) {
             let (method, path) = (request.method(), request.uri().path());
@@ -160,7 +161,8 @@ impl Authorization {
     }
 }
 
-/// Health checks need no authentication, and the page that shows the API holds no secrets.
+/// Whether a path needs no authentication: health checks, and the page of the API, which holds no
+/// secrets.
 fn is_open(method: &Method, path: &str) -> bool {
     [Method::GET, Method::HEAD].contains(method)
         && matches!(path, "/api/health" | "/api/ready" | "/" | "/docs" | "/docs/")

@@ -1,5 +1,5 @@
-//! What RFC 9112 asks of the head of a request and the HTTP library leaves to us: two servers in a
-//! row must not read one request differently.
+//! Checks that RFC 9112 demands of a request's head and that the HTTP library leaves to us: two
+//! servers in a row must not read one request differently.
 
 use axum::http::{HeaderMap, Request, Version, header};
 
@@ -14,7 +14,7 @@ pub(crate) enum Unsound {
     Encoding,
 }
 
-/// Refuses a head that others may read differently.
+/// Refuses a head that another server may read differently.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Unsound> {
     let headers = request.headers();
     let mut hosts = headers.get_all(header::HOST).iter();

@@ -1,8 +1,8 @@
-//! By what a client is known again that comes back.
+//! Recognizes a client when it comes back.
 //!
-//! Clients of Prefect keep cookies, each for itself: a client that was refused is known by the
-//! cookie that its refusal gave it, however many share its address. With CSRF protection it names
-//! itself. Other clients are told apart by their address and by what they say of themselves.
+//! Each client of Prefect keeps its own cookies. A refusal gives the client a cookie, and that
+//! identifies it even if many clients share its address. With CSRF protection, a client names
+//! itself. Other clients are distinguished by their address and by their headers.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -10,10 +10,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::ids;
 
-/// The cookie that a client is known by. It grants nothing.
+/// The cookie that identifies a client. It grants nothing.
 const COOKIE: &str = "leasehold-client";
 const CSRF_CLIENT: HeaderName = HeaderName::from_static("prefect-csrf-client");
-/// What a client says of itself, the same in each of its requests.
+/// Headers in which a client describes itself, the same in each of its requests.
 const SAID: [HeaderName; 6] = [
     header::USER_AGENT,
     HeaderName::from_static("x-prefect-flow-id"),
@@ -23,18 +23,18 @@ const SAID: [HeaderName; 6] = [
     HeaderName::from_static("x-prefect-worker-name"),
 ];
 
-/// By what a client is known again.
+/// What identifies the client of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity {
-    /// Which client it is, if it was given a cookie or names itself.
+    /// The client, if it has a cookie or names itself.
     pub(crate) client: Option<ClientId>,
-    /// What the client says of itself, as a digest; two clients may say the same.
+    /// A digest of the headers in which the client describes itself; two clients may send the same.
     pub(crate) said: u64,
-    /// Whether the client keeps cookies: then it comes back with the one that it was given.
+    /// Whether the client keeps cookies, and so comes back with the one that it was given.
     pub(crate) keeps_cookies: bool,
 }
 
-/// What one client is known by.
+/// The identity of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ClientId(u64);
 
@@ -43,7 +43,7 @@ impl ClientId {
         Self(digest(|hasher| text.hash(hasher)))
     }
 
-    /// A client that is not known yet, and the cookie to know it by.
+    /// A new client, and the cookie that will identify it.
     pub(crate) fn new() -> (Self, Option<HeaderValue>) {
         let id = ids::random().simple().to_string();
         let cookie = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax");
@@ -75,7 +75,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     cookies.find(|(name, _)| name.trim() == COOKIE).map(|(_, value)| value.trim())
 }
 
-/// Never leaves this process, and is kept for seconds.
+/// Stays in this process, and is kept for seconds.
 fn digest(write: impl FnOnce(&mut DefaultHasher)) -> u64 {
     let mut hasher = DefaultHasher::new();
     write(&mut hasher);

@@ -1,4 +1,4 @@
-//! Who may come in, and who it is.
+//! Which requests the server admits, and which client sends them.
 
 pub(crate) mod agent;
 pub(crate) mod csrf;

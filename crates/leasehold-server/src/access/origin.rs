@@ -1,6 +1,6 @@
-//! Where a request for slots comes from: its address, its client, and what the client's headers
-//! say of the flow, the deployment and the worker in which it runs. Nothing of it is proven, and
-//! no rule depends on it: it is for people who look at a lease.
+//! The origin of a request for slots: its address, its client, and the flow, deployment and worker
+//! that its headers name. It is for people who look at a lease. It is not verified, and no rule
+//! depends on it.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -16,19 +16,19 @@ use leasehold_engine::{Named, Origin as Said};
 use crate::access::identity::Identity;
 use crate::access::peer::Peer;
 
-/// More characters of a header are not kept.
+/// How many characters of a header are kept.
 const CHARACTERS_MAX: usize = 255;
-/// How many origins are shared by the leases that come from there.
+/// How many origins are kept for sharing among leases.
 const SHARED_MAX: usize = 1_024;
 
-/// Where a request comes from.
+/// The origin of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     /// The address, if it is known.
     pub(crate) peer: Option<Peer>,
-    /// All that is known; `None` if that is nothing.
+    /// What the lease records of the origin; `None` if nothing is known.
     pub(crate) said: Option<Arc<Said>>,
-    /// By what its client is known again.
+    /// What identifies the client.
     pub(crate) identity: Identity,
 }
 
@@ -54,11 +54,11 @@ where
     }
 }
 
-/// Origins that were seen lately: a client that asks for a thousand leases has one origin.
+/// Recently seen origins: the leases of one client share one origin.
 #[derive(Debug)]
 pub(crate) struct Origins {
     hasher: RandomState,
-    /// By the hash of what was seen; another one in the same place takes it over.
+    /// By the hash of the origin. A new origin replaces the one in its place.
     lately: Box<[Mutex<Option<Arc<Said>>>]>,
 }
 
@@ -86,7 +86,7 @@ impl Origins {
     }
 }
 
-/// What a request shows of its origin.
+/// The origin as a request shows it.
 #[derive(Debug, Default, PartialEq, Hash)]
 struct Seen<'request> {
     address: Option<IpAddr>,
@@ -155,7 +155,7 @@ impl Pair<'_> {
     }
 }
 
-/// What a header says, if it is UTF-8 and says anything.
+/// The text of a header; `None` if it is not UTF-8 or is empty.
 fn text(value: &HeaderValue) -> Option<Cow<'_, str>> {
     let said = std::str::from_utf8(value.as_bytes()).ok()?.trim();
     let said = clean(said);
@@ -174,7 +174,7 @@ fn product(agent: Cow<'_, str>) -> Option<Cow<'_, str>> {
     })
 }
 
-/// A text as people may be shown it: without what a terminal obeys, and not too long.
+/// A text that is safe to show to people: shortened, and without control characters.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if text.len() <= CHARACTERS_MAX && text.chars().all(is_shown) {
         return Cow::Borrowed(text);
@@ -182,7 +182,7 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     text.chars().filter(|character| is_shown(*character)).take(CHARACTERS_MAX).collect()
 }
 
-/// Whether a character neither controls a terminal nor turns the direction of text.
+/// Whether a character neither controls a terminal nor changes the direction of text.
 fn is_shown(character: char) -> bool {
     !character.is_control()
         && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,20 +1,20 @@
-//! Which pages in a browser may ask.
+//! Which pages in a browser may send requests.
 //!
-//! A browser runs pages of strangers, and reaches servers on its own machine and network that those
-//! strangers cannot reach. Three rules keep such a page out. They look at headers that a browser
-//! sends and a page cannot forge; a program sends none of them and notices nothing.
+//! A browser runs pages of strangers. It reaches servers on its own machine and network that those
+//! strangers cannot reach. Three rules keep such a page out. They read headers that a browser sends
+//! and a page cannot forge. A program sends none of them, so the rules do not concern it.
 //!
 //! 1. A request of a browser must address the server by an IP address, as `localhost`, by a name of
 //!    the machine, or by a name that the operator allowed. A page that makes its own DNS name
 //!    resolve to this server (DNS rebinding) reaches it under that name only.
 //! 2. A write or a WebSocket must come from a page of this server, or from an origin that the
-//!    operator allowed. `Sec-Fetch-Site` says so; browsers send it to `https` and to `localhost`
-//!    alone, so elsewhere `Origin` does, which they send with every write and every WebSocket.
-//! 3. What a page of another origin may read is left to the browser, which asks us (CORS).
+//!    operator allowed. `Sec-Fetch-Site` shows that, but browsers send it only to `https` and to
+//!    `localhost`. Elsewhere `Origin` shows it: browsers send it with every write and WebSocket.
+//! 3. The browser decides what a page of another origin may read, after it has asked us (CORS).
 //!
 //! A plain `GET` after DNS rebinding carries neither of those headers. All browsers send
-//! `Accept-Language`, which a page can change and not remove. Few programs do: the `fetch` of
-//! Node.js is one, and always says `Sec-Fetch-Mode` with it, which browsers never send without
+//! `Accept-Language`, which a page can change but not remove. Few programs send it. The `fetch` of
+//! Node.js does, but always together with `Sec-Fetch-Mode`, which browsers never send without
 //! `Sec-Fetch-Site`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -24,14 +24,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, 
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";
-/// Longer names are not repeated in what we say of them.
+/// How many characters of a name an error message repeats.
 const SHOWN_CHARS_MAX: usize = 200;
 
 /// A name by which browsers may address the server: `name`, `*.name` for all names under it, or `*`
 /// for every name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedHost {
-    /// Every name. DNS rebinding is not noticed then.
+    /// Every name. The server then does not notice DNS rebinding.
     Any,
     /// This name.
     Name(String),
@@ -44,11 +44,11 @@ pub enum AllowedHost {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 
-/// Text that names no host, or no origin.
+/// A text that is no host name, or no origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoName;
 
-/// Why a page may not ask.
+/// Why the server refuses a page's request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Foreign {
     /// The name by which it addressed this server.
@@ -57,13 +57,13 @@ pub(crate) enum Foreign {
          one, start the server with --allowed-hosts {0}."
     )]
     Host(String),
-    /// Where it comes from, if the browser says it.
+    /// The page's origin, if the browser names it.
     #[error(
         "A page from '{0}' may change nothing on this server. If it may, start the server with \
          --cors-origins {0}."
     )]
     Origin(String),
-    /// It does not say where it comes from.
+    /// The browser does not name the page's origin.
     #[error("A page from elsewhere may change nothing on this server.")]
     Unknown,
 }
@@ -115,8 +115,8 @@ impl Pages {
         Self { hosts, origins }
     }
 
-    /// Refuses what a page asks that is not this server's, and addresses it by a name that is not
-    /// its own or would change something.
+    /// Refuses a browser's request if it addresses the server by a foreign name, or if a foreign
+    /// page sends it and it is a write or a WebSocket.
     pub(crate) fn check(
         &self,
         method: &Method,
@@ -177,13 +177,13 @@ impl Pages {
     }
 }
 
-/// Whether a browser asks what a page may send.
+/// Whether a browser asks which requests a page may send.
 pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Lets a page of an allowed origin read an answer.
+/// Adds the headers that let a page of an allowed origin read an answer.
 pub(crate) fn let_read<B>(response: &mut Response<B>, origin: HeaderValue) {
     let fixed: [(HeaderName, &'static str); 5] = [
         (
@@ -203,7 +203,7 @@ pub(crate) fn let_read<B>(response: &mut Response<B>, origin: HeaderValue) {
     }
 }
 
-/// Whether a page comes from where this server was addressed.
+/// Whether a page's origin has the host and port by which it addressed this server.
 fn is_same_origin(origin: &HeaderValue, host: &str) -> bool {
     let Some((scheme, authority)) = origin.to_str().ok().and_then(|text| text.split_once("://"))
     else {
@@ -228,7 +228,7 @@ fn usual_port(scheme: &str) -> Option<&'static str> {
 fn host_of(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        // What has colons and no port is an address in brackets, or nothing.
+        // Colons without a port: an address in brackets, or no host at all.
         Some(_) | None => authority,
     }
 }

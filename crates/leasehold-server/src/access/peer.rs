@@ -1,9 +1,9 @@
-//! Which address a request comes from: that of the connection, or what proxies say of it that the
-//! operator trusts.
+//! The address that a request comes from: that of the connection, or the one that trusted proxies
+//! forward.
 //!
-//! A proxy appends the address that it was reached from to `X-Forwarded-For` (or `Forwarded`), so
-//! the last entry is the nearest. The chain is walked from there, for as long as the address is
-//! that of a trusted proxy: what stands further left was written by a stranger.
+//! A proxy appends its client's address to `X-Forwarded-For` (or `Forwarded`), so the last entry is
+//! the nearest. The walk begins there and goes on while the address is that of a trusted proxy.
+//! A stranger may have written the entries further left.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -28,9 +28,9 @@ impl Peer {
         self.address
     }
 
-    /// The address that counts against the share of one client. `None` if many clients share it: a
-    /// trusted proxy that does not say for whom it asks, or this machine, where tunnels and port
-    /// forwards end.
+    /// The address that counts against the share of one client. `None` if many clients share it: it
+    /// is that of a trusted proxy that forwards no address, or of this machine, where tunnels and
+    /// port forwards end.
     pub(crate) fn counted(self) -> Option<IpAddr> {
         (!self.is_shared).then_some(self.address)
     }
@@ -42,24 +42,24 @@ impl fmt::Display for Peer {
     }
 }
 
-/// An address, or all addresses that begin alike: `10.0.0.0/8`, `::1`.
+/// An address, or all addresses with the same prefix: `::1`, `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
     prefix_bits: u8,
 }
 
-/// What is no [`Network`].
+/// A text that is no [`Network`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no address and no network such as 10.0.0.0/8")]
 pub struct NotANetwork(String);
 
-/// The proxies that are believed.
+/// The proxies whose forwarded addresses the server believes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct TrustedProxies(pub Vec<Network>);
 
-/// As it stands in a file: in one text, or as a list.
+/// The forms in a configuration file: one text, or a list.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -128,7 +128,7 @@ impl Default for TrustedProxies {
 impl FromStr for TrustedProxies {
     type Err = NotANetwork;
 
-    /// Networks with commas between; `none` is none at all.
+    /// Networks separated by commas; `none` is an empty list.
     fn from_str(text: &str) -> Result<Self, NotANetwork> {
         if text.trim() == "none" {
             return Ok(Self(Vec::new()));
@@ -144,8 +144,8 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Where a request comes from that a connection from `connected` brought. What cannot be read
-    /// ends the walk: the address before it is the last that is known.
+    /// The peer of a request on a connection from `connected`. An entry that is no address ends the
+    /// walk: the address before it is the last known one.
     pub(crate) fn resolve(&self, connected: IpAddr, headers: &HeaderMap) -> Peer {
         let mut address = connected.to_canonical();
         if !self.trust(address) {
@@ -163,15 +163,15 @@ impl TrustedProxies {
         self.peer(address)
     }
 
-    /// A peer with this address, of which nothing else is known.
+    /// The peer with this address.
     pub(crate) fn peer(&self, address: IpAddr) -> Peer {
         let address = address.to_canonical();
         Peer { address, is_shared: address.is_loopback() || self.trust(address) }
     }
 }
 
-/// What was forwarded, the nearest last. A proxy that writes one header passes the other on as it
-/// comes: `X-Forwarded-For`, which nearly all of them write, is believed before `Forwarded`.
+/// The forwarded addresses, the nearest last. A proxy that writes one header passes the other one
+/// on unchanged. So `X-Forwarded-For`, which nearly all proxies write, goes before `Forwarded`.
 fn chain(headers: &HeaderMap) -> Vec<String> {
     let entries = |name: HeaderName| {
         let lines = headers.get_all(name).iter().map(|line| line.to_str().unwrap_or("?"));

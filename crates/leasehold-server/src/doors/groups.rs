@@ -1,4 +1,4 @@
-//! The groups of operations, as a person reads them: OpenAPI's tags.
+//! The groups of operations: OpenAPI's tags.
 
 pub(super) const LIMITS: &str = "Limits";
 pub(super) const LEASES: &str = "Leases";
@@ -9,7 +9,7 @@ pub(super) const RUNS: &str = "Runs";
 pub(super) const EVENTS: &str = "Events";
 pub(super) const SERVER: &str = "Server";
 
-/// All of them, in the order of the document, with what they are.
+/// All groups with their descriptions, in the order of the document.
 pub(super) const ALL: &[(&str, &str)] = &[
     (LIMITS, "How many slots there are, by name."),
     (LEASES, "Slots that are held until a deadline, and come back by themselves."),

@@ -1,4 +1,4 @@
-//! An operation of the API: its route and its description, declared once, where its handler is.
+//! An operation of the API: its route and its description, declared once, beside its handler.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(crate) struct Operation {
     pub(super) description: Description,
 }
 
-/// What the OpenAPI document says of an operation.
+/// The description of an operation in the OpenAPI document.
 pub(crate) struct Description {
     pub(super) method: &'static str,
     pub(super) path: String,
@@ -45,7 +45,7 @@ struct Content {
 }
 
 enum Response {
-    /// One that many operations have, by its name.
+    /// A response that many operations have, by its name.
     Shared(&'static str),
     Empty(&'static str),
     Content(&'static str, SchemaOf),
@@ -101,7 +101,7 @@ impl Operation {
         self
     }
 
-    /// What the summary does not say.
+    /// A description beyond the summary.
     pub(crate) fn about(mut self, about: &'static str) -> Self {
         self.description.about = about;
         self
@@ -123,7 +123,7 @@ impl Operation {
         self.with_body(T::schema, false)
     }
 
-    /// A body whose fields only clients know.
+    /// A body whose fields only clients interpret.
     pub(crate) fn free_body(self, schema: SchemaOf) -> Self {
         self.with_body(schema, true)
     }
@@ -158,7 +158,7 @@ impl Operation {
         }
     }
 
-    /// Refused by those rules, with more than a sentence.
+    /// Refused by the rules of limits and leases, with more than a sentence.
     pub(crate) fn refuses_with<T: JsonSchema>(self, status: u16, about: &'static str) -> Self {
         self.response(status, Response::Content(about, schema_of::<T>))
     }
@@ -196,7 +196,7 @@ impl Operation {
         self
     }
 
-    /// Adds a response that many operations have, unless there is another one.
+    /// Adds a shared response, unless the status has one already.
     fn shared(mut self, status: u16, name: &'static str) -> Self {
         self.description.responses.entry(status).or_insert(Response::Shared(name));
         self

@@ -1,4 +1,4 @@
-//! The routes of all doors. Each path of the API is known with and without a slash at its end.
+//! The routes of all doors. Each path of the API works with and without a slash at its end.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -27,14 +27,14 @@ pub(crate) struct Routes {
 struct Path {
     path: String,
     methods: MethodRouter<App>,
-    /// The header `Allow` of a 405: the methods of the first route with this path on the recorded
-    /// server; all methods of a path of the native API. `HEAD` is answered where `GET` is, and is
-    /// not among them.
+    /// The header `Allow` of a 405. For the recorded contract it has the methods of the first route
+    /// with this path on the recorded server; for the native API it has all methods of the path.
+    /// `HEAD` is not among them, though it works where `GET` does.
     allow: String,
 }
 
 impl Routes {
-    /// Gives the operations that follow a tag.
+    /// Sets the tag of the operations that follow.
     pub(crate) fn tagged(mut self, tag: &'static str) -> Self {
         self.tag = tag;
         self
@@ -57,7 +57,7 @@ impl Routes {
         self
     }
 
-    /// Adds methods to a path that are operations of another one.
+    /// Adds methods to a declared path, without declaring operations for them.
     pub(crate) fn beside(mut self, path: &str, allow: &str, methods: MethodRouter<App>) -> Self {
         if let Some(known) = self.paths.iter_mut().find(|known| known.path == path) {
             known.methods = std::mem::take(&mut known.methods).merge(methods);
@@ -66,8 +66,7 @@ impl Routes {
         self
     }
 
-    /// Adds the path of a WebSocket. A request without its headers finds nothing there, and neither
-    /// does one with a slash at its end.
+    /// Adds the path of a WebSocket. A path with a slash at its end is no such path.
     pub(crate) fn add_socket(mut self, operation: Operation) -> Self {
         let Operation { methods, description } = operation;
         self.pages = self.pages.route(&description.path, methods);
@@ -86,8 +85,8 @@ impl Routes {
         self
     }
 
-    /// The router of all that was added. A method without a handler is answered 404 with a sentence
-    /// if a Prefect server has one, and 405 otherwise.
+    /// The router of all routes. For a method without a handler it answers 404 with a sentence if a
+    /// Prefect server has the method, and 405 otherwise.
     pub(crate) fn into_router(self) -> Router<App> {
         self.paths.into_iter().fold(self.pages, |router, Path { path, methods, allow }| {
             let allow = HeaderValue::try_from(allow).unwrap_or(HeaderValue::from_static(""));

@@ -1,5 +1,5 @@
-//! Between the wire and the engine, as every door needs it. Each door has its own conversions
-//! beside.
+//! Conversions between wire types and the engine's that all doors share. Each door has further ones
+//! of its own.
 
 pub(crate) mod unleased;
 

@@ -1,4 +1,4 @@
-//! What the Prefect door answers instead of success, in the shapes of the contract.
+//! The errors of the Prefect door, in the shapes of the contract.
 
 use std::borrow::Cow;
 
@@ -15,37 +15,37 @@ use crate::http::answer::{json, with_header};
 /// Why a request of this door failed.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// What any door answers.
+    /// An error that all doors share.
     Http(http::Error),
-    /// 422: the request does not say what it must.
+    /// 422: the path, the query or the body is invalid.
     Invalid(Invalid),
-    /// 404: a Prefect server has it, and this one says in a sentence that it has not.
+    /// 404: a Prefect server serves this and ours does not; the sentence says so.
     NotServed(String),
-    /// 410: the same, to a client that says something else of a 404.
+    /// 410: the same, for clients that would hide the sentence of a 404.
     NeverThere(String),
-    /// 422: what nothing would ever run.
+    /// 422: a task that nothing would ever run.
     NeverRuns(String),
     /// 404: no such limit.
     LimitNotFound,
-    /// 404: no such limit of a tag.
+    /// 404: no such tag limit.
     TagLimitNotFound,
     /// 404: no such record.
     RecordNotFound(&'static str),
-    /// 410: a lease to be renewed has ended; the sentence says how.
+    /// 410: the lease to renew has ended; the sentence says how.
     LeaseGone(Cow<'static, str>),
-    /// 409: a name that another limit has, or a `null` where there must be a value.
+    /// 409: another limit has this name, or a field that needs a value is `null`.
     Conflict,
-    /// 409: a path that is the id of one limit and the name of another.
+    /// 409: the path is the id of one limit and the name of another.
     Ambiguous(String),
-    /// 422: more slots than the limit has.
+    /// 422: the request wants more slots than the limit has.
     TooManySlots,
-    /// 422: used as rate limits, but without decay.
+    /// 422: these limits have no decay, so they are no rate limits.
     NotRateLimits(String),
-    /// 423: no room; come back so, or never.
+    /// 423: no room. Without [`ComeBack`], waiting is in vain.
     Locked(Cow<'static, str>, Option<ComeBack>),
-    /// 422: a client's name that is too long to be kept.
+    /// 422: the client's name is too long to be kept.
     ClientNameTooLong(usize),
-    /// 422: asked for a CSRF token that nothing needs.
+    /// 422: a request for a CSRF token on a server without CSRF protection.
     CsrfDisabled,
 }
 
@@ -103,7 +103,7 @@ impl From<Invalid> for Error {
     }
 }
 
-/// What a client reads that used limits without decay as rate limits.
+/// The sentence for limits without decay that were used as rate limits.
 fn not_rate_limits(names: &str) -> String {
     format!(
         "Only concurrency limits with slot decay can be used for rate limiting. The following \

@@ -9,13 +9,13 @@ use crate::app::App;
 use crate::doors::prefect::error::Error;
 use crate::http::body::Raw;
 
-/// The first version whose server refuses to take or give back slots of no limit at all.
+/// The first version whose server refuses a request for slots that names no limit.
 const NAMES_SOMETHING: [u64; 3] = [3, 9, 0];
 
-/// A body that says what it must.
+/// A valid body.
 pub(crate) struct Valid<T>(pub(crate) T);
 
-/// A query string that says what it must.
+/// A valid query string.
 pub(crate) struct ValidQuery<T>(pub(crate) T);
 
 impl<T: Body> FromRequest<App> for Valid<T> {
@@ -33,7 +33,7 @@ impl<T: Body> FromRequestParts<App> for ValidQuery<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        // Any query string has pairs of text.
+        // Cannot fail: every query string parses into pairs of text.
         let Query(pairs) = Query::try_from_uri(&parts.uri).map_err(|_| Error::UNEXPECTED)?;
         Ok(Self(T::from_query(pairs, &app.config().bodies)?))
     }

@@ -1,5 +1,5 @@
-//! What holds and awaits the slots of one limit: beyond the contract, at paths below those of the
-//! limit, with errors in the shapes of this door.
+//! The holders and waiters of one limit. They are beyond the contract, at paths below the limit's,
+//! with errors in the shapes of this door.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::doors::prefect::error::Error;
 
-/// The limit that a path means.
+/// The limit that a path names.
 ///
 /// # Errors
 /// 409 if one limit has this id and another one this name. The sentence says how to name either.
@@ -26,8 +26,8 @@ pub(crate) async fn of_path(app: &App, text: &str) -> Result<LimitRef, Error> {
         (Some(by_id), Some(by_name)) if by_id.limit.id != by_name.limit.id => {
             Err(Error::Ambiguous(which(text, &by_id, &by_name)))
         }
-        // By the id that was found: who renames a limit meanwhile changes nothing of which is
-        // meant.
+        // By the id just found, so that a rename in the meantime does not change which limit the
+        // request means.
         (None, Some(by_name)) => Ok(LimitRef::Id(by_name.limit.id)),
         (_, None) | (Some(_), Some(_)) => Ok(id),
     }

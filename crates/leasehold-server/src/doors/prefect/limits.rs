@@ -36,7 +36,7 @@ const NEVER: &str =
 
 pub(super) fn add(routes: Routes) -> Routes {
     let routes = slots(leases(limits(routes)));
-    // The recorded server tries `/{id_or_name}` for every method that these do not have.
+    // For a method that these paths lack, the recorded server matches `/{id_or_name}`.
     let words =
         ["filter", "increment", "increment-with-lease", "decrement", "decrement-with-lease"];
     words.into_iter().fold(routes, |routes, word| {
@@ -198,9 +198,10 @@ async fn update(
 ) -> Result<StatusCode, Error> {
     let limit = super::limit_ref::of_path(&app, &text).await?;
     let updated = match body.reset() {
-        // Alone in the body it is an operator's reset, not a number in a form (contract C16).
+        // Alone in the body, `active_slots` is an operator's reset, not a field of a form (contract
+        // C16).
         Some(slots) => {
-            // Holders on other limits of the same lease read this too.
+            // A holder reads this reason also if its lease holds other limits as well.
             let reason = format!("active_slots of '{text}' was set to {slots}");
             app.ledger().reset_limit(limit, slots, Some(reason.into())).await?
         }
@@ -214,7 +215,7 @@ async fn update(
     }
 }
 
-/// A `null` conflicts with what is there; with nothing there, there is nothing to conflict.
+/// The answer to a `null`: 409 if the limit exists, else 404.
 async fn conflict_if_there(
     app: &App,
     limit: leasehold_engine::LimitRef,
@@ -288,7 +289,7 @@ async fn decrement(
     Ok(json(StatusCode::OK, &limits))
 }
 
-/// Succeeds for a lease that is gone too: it frees nothing a second time (defects D11, D12).
+/// Releases a lease. For a lease that has ended it succeeds and frees nothing (defects D11, D12).
 async fn release(
     State(app): State<App>,
     Valid(body): Valid<ReleaseLease>,
@@ -326,7 +327,7 @@ async fn renew(
     }
 }
 
-/// The grant of an acquire, and what gives it back unless the client gets it.
+/// The grant of an acquire, and the [`Undo`] that gives it back if the client does not receive it.
 async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant, Undo), Error> {
     let acquiring = app.acquirer().acquire(Patience::Unknown, origin, acquire);
     let locked = |_: &Refusal| leasehold_prefect::error::LOCKED.into();
@@ -342,7 +343,7 @@ async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant,
     }
 }
 
-// A limit may be named as the paths beside it are: `filter`, `increment`, ….
+// Handlers for limits whose name is also a path: `filter`, `increment`, ….
 
 async fn read_named(app: State<App>, uri: axum::http::Uri) -> Result<Response, Error> {
     read(app, last_segment(&uri)).await

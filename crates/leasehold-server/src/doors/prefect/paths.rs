@@ -7,9 +7,9 @@ pub(crate) fn is_socket(path: &str) -> bool {
     events::SOCKETS.contains(&path)
 }
 
-/// Whether the recorded server has a route for a path that one of ours matches. It decodes a
-/// path before it looks for the route, so that an encoded slash parts two segments; no segment
-/// is empty; and the ids of a tag's limit and of a run are UUIDs in the route itself.
+/// Whether the recorded server has a route for a path that matches one of ours. That server decodes
+/// a path before it looks for the route, so an encoded slash separates two segments. Its segments
+/// are never empty. Its routes demand UUIDs as the ids of tag limits and of runs.
 pub(crate) fn is_known(path: &str) -> bool {
     let has_encoded_slash = || ["%2F", "%2f"].iter().any(|slash| path.contains(slash));
     if path.as_bytes().windows(2).any(|pair| pair == b"//")
@@ -29,7 +29,7 @@ pub(crate) fn is_known(path: &str) -> bool {
     true
 }
 
-/// Whether a path's percent-encoded bytes are UTF-8: others name nothing.
+/// Whether a path's percent-encoded bytes are UTF-8. Other paths name nothing.
 fn is_text(path: &str) -> bool {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();

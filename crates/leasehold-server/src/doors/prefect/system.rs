@@ -1,4 +1,4 @@
-//! What clients ask about the server itself.
+//! Requests about the server itself: health, versions, settings, CSRF tokens.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,11 +17,11 @@ use crate::doors::prefect::extract::ValidQuery;
 use crate::doors::routes::Routes;
 use crate::http::answer::json;
 
-/// The version of the API that we speak.
+/// The version of the API that this server speaks.
 const API_VERSION: &str = "0.8.4";
-/// The version of the server whose contract we keep.
+/// The version of the recorded server.
 const SERVER_VERSION: [u64; 3] = [3, 9, 1];
-/// Newer than any client of the same major, to clients that do not name a version to compare with.
+/// Newer than any client of the same major version. It is the answer to clients that name none.
 const NEWEST_VERSION: [u64; 3] = [SERVER_VERSION[0], 999, 0];
 
 pub(super) fn add(routes: Routes) -> Routes {
@@ -75,12 +75,13 @@ fn no_storage() -> Value {
     value!({"default_result_storage_block_id": null})
 }
 
-/// At least the client's own version, as long as that has our major: a client that is newer
-/// than its server warns about it, and one of another major ends.
+/// At least the client's own version, if that has our major version. A client that is newer than
+/// its server logs a warning, and a client of another major version exits.
 ///
-/// A client from 3.9 on asks once a process, and mostly with the plain agent of its HTTP library,
-/// before it opens a WebSocket. Its address tells nothing: clients of several versions share one
-/// behind a proxy. So a request that names no version is answered the newest.
+/// A client from 3.9 on asks once per process, before it opens a WebSocket, and mostly with the
+/// plain `User-Agent` of its HTTP library. Its address does not show its version: behind a proxy,
+/// clients of several versions share one. So the answer to a request without a version is the
+/// newest one.
 async fn admin_version(client: PrefectClient) -> Response {
     let version = match client.version {
         // A suffix can make a version newer than its three numbers, as in `3.9.1.post1`.

@@ -26,7 +26,7 @@ use crate::http::grant::granted;
 use crate::liveness::introductions::{self, Needs};
 
 pub(super) const BASE: &str = "/api/concurrency_limits";
-/// What may follow it where else there is an id.
+/// Words that may stand in the place of an id below [`BASE`].
 pub(super) const NAMED: &[&str] = &["filter", "increment", "decrement"];
 
 pub(super) fn add(routes: Routes) -> Routes {
@@ -147,7 +147,7 @@ async fn reset(
 ) -> Result<Response, Error> {
     let holders = body.slot_override.unwrap_or_default();
     let holders = holders.into_iter().map(|id| (lease_id::new(), convert::task_run(id))).collect();
-    // The contract has a sentence of its own for its holders: no reason.
+    // Without a reason: the contract has its own sentence for the holders.
     match app.ledger().reset_tag(convert::tag_name(&tag), holders, None).await? {
         Updated::Done => Ok(null()),
         Updated::NotFound => Err(Error::TagLimitNotFound),
@@ -161,7 +161,8 @@ async fn increment(
     client: PrefectClient,
     Valid(body): Valid<TagIncrement>,
 ) -> Result<Response, Error> {
-    // With a password, the events of clients this old are refused: they carry none.
+    // Not with authentication: the server then refuses the events of clients this old, because they
+    // send no credentials.
     if let Some(recorder) = app.recorder().filter(|_| !app.gate().needs_authentication()) {
         let (introductions, ledger) = (app.introductions(), app.ledger());
         let needs = Needs { introductions, ledger, recorder, stopping: app.sockets().stopping() };
@@ -187,7 +188,7 @@ async fn increment(
                 .collect();
             Ok(granted(&limits, undo))
         }
-        // Without Retry-After: its clients read that as an end, not as a wait.
+        // Without Retry-After the client gives up instead of waiting.
         Acquired::TooManySlots(limit) => {
             Err(Error::Locked(convert::tag_is_0(&limit.name).into(), None))
         }
@@ -223,7 +224,7 @@ async fn delete_limit(app: &App, limit: LimitRef) -> Result<Response, Error> {
     }
 }
 
-/// A path whose last part is no UUID is an unknown path here.
+/// The limit with this id. A path whose last segment is no UUID is unknown.
 fn by_id(text: &str) -> Result<LimitRef, Error> {
     let id = path::route_id(text).ok_or(Error::PATH_NOT_FOUND)?;
     Ok(LimitRef::Id(LimitId(id.as_u128())))

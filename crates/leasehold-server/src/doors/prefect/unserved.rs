@@ -1,6 +1,6 @@
-//! What is asked for and not served: the answer names what is missing and where it belongs, because
-//! clients print an answer's `detail`; and the log says once that somebody asks for it, because
-//! some clients print nothing.
+//! Requests for what this server does not serve. The answer names what is missing and where it
+//! belongs, because clients print an answer's `detail`. The server logs each such request once,
+//! because some clients print nothing.
 
 mod families;
 #[cfg(test)]
@@ -18,9 +18,9 @@ use crate::app::App;
 use crate::doors::prefect::error::Error;
 use crate::http::address;
 
-/// The page that each of the sentences leads to.
+/// The page that each sentence refers to.
 const PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/what-is-served.md");
-/// What clients ask for below `/api`. One that lacks it asks for these at the root.
+/// First segments below `/api`. A client whose URL lacks `/api` asks for them at the root.
 const AT_ROOT: [&str; 14] = [
     "v2",
     "concurrency_limits",
@@ -39,7 +39,7 @@ const AT_ROOT: [&str; 14] = [
 ];
 const FLOW_NAME: &str = "x-prefect-flow-name";
 
-/// The head of a request that cannot be served.
+/// The head of a request that the server does not serve.
 pub(crate) struct Asked<'request> {
     pub(crate) method: &'request Method,
     pub(crate) uri: &'request Uri,
@@ -47,7 +47,7 @@ pub(crate) struct Asked<'request> {
     pub(crate) peer: Option<Peer>,
 }
 
-/// The head of a request that a handler may not be able to serve.
+/// The head of a request, for a handler that may have to refuse it as not served.
 pub(crate) struct Unserved {
     method: Method,
     uri: Uri,
@@ -91,19 +91,20 @@ impl Unserved {
         refuse(app, &self.asked(), otherwise)
     }
 
-    /// The answer to a task that is left to a task worker.
+    /// Refuses a task that is left to a task worker, and logs it.
     pub(crate) fn would_never_run(&self, app: &App) -> Error {
         self.tell(app, BACKGROUND.name, BACKGROUND.sentence);
         Error::NeverRuns(sentence(&BACKGROUND))
     }
 
-    /// Logs that it cannot be served, once for each kind of path and client.
+    /// Logs that the server does not serve this, once for each kind of path and client.
     pub(crate) fn tell(&self, app: &App, what: &str, sentence: &str) {
         tell(app, &self.asked(), what, sentence);
     }
 }
 
-/// The answer to a request that cannot be served: the sentence of its family, if it has one.
+/// The answer to a request that the server does not serve: the sentence of its family, if it has
+/// one.
 pub(crate) fn refuse(app: &App, asked: &Asked<'_>, otherwise: Error) -> Error {
     let path = asked.uri.path();
     let family = || FAMILIES.iter().find(|family| family.has(asked.method.as_str(), path));
@@ -126,7 +127,7 @@ fn sentence(family: &Family) -> String {
     format!("{} See {PAGE}", family.sentence)
 }
 
-/// Whether a path would be one of this API, or of Prefect's, with `/api` in front.
+/// Whether a path with `/api` in front would be one of this API or of Prefect's.
 fn lacks_api(method: &Method, path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     let below = format!("/api{path}");
@@ -138,7 +139,7 @@ fn lacking_api(asked: &Asked<'_>) -> String {
     format!("The API is below /api. Set PREFECT_API_URL={origin}/api")
 }
 
-/// Logs a request that cannot be served, once for each kind of path and client.
+/// Logs a request that the server does not serve, once for each kind of path and client.
 fn tell(app: &App, asked: &Asked<'_>, what: &str, sentence: &str) {
     let text = |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok());
     let path = asked.uri.path();
@@ -160,7 +161,7 @@ fn tell(app: &App, asked: &Asked<'_>, what: &str, sentence: &str) {
     );
 }
 
-/// A path without its ids. A variable's name stays: each of them is another surprise.
+/// A path without its ids. The name of a variable stays, so that each variable is logged.
 fn template(path: &str) -> String {
     if path.starts_with("/api/variables/name/") {
         return path.to_owned();

@@ -1,10 +1,10 @@
 //! The byte stream of a connection, with requests or as a WebSocket. It owns the connection's place
 //! in the quota, and ends if the client does not read what the server has written.
 //!
-//! The HTTP library takes the end of a client's stream for a hang-up, and drops its request. So this
-//! stream hides the end from the library while an answer is due or being written. After a grant it
-//! hides the end for a moment longer: if the client was gone before the answer, its system resets
-//! the connection in that time.
+//! The HTTP library takes the end of a client's stream for a hang-up, and drops its request. So
+//! this stream hides the end from the library while an answer is due or being written. After a
+//! grant it hides the end for a moment longer: if the client was gone before the answer, its system
+//! resets the connection in that time.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What holds and awaits the slots of a limit, from the engine to the wire.
+//! The holders and waiters of a limit, from the engine to the wire.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::doors::convert::{
     held as held_limits, labels, lease_holder, origin, stuck_on, timestamp, unleased,
 };
 
-/// A lease in the list of a limit on which it is.
+/// A lease as the list of one limit shows it.
 fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
     let on_limit = view.lease.holdings.iter().zip(&view.names).find(|(held, name)| match limit {
         LimitRef::Id(id) => held.limit == *id,
@@ -31,7 +31,7 @@ fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
     }
 }
 
-/// What holds the slots of a limit: its leases, and after them what no lease holds.
+/// What holds the slots of a limit: first its leases, then the slots that no lease holds.
 pub(crate) fn held(view: &HeldView) -> Vec<LimitLease> {
     let limit = LimitRef::Id(view.limit.id);
     let leases = view.leases.iter().map(|lease| limit_lease(lease, &limit));

@@ -1,4 +1,4 @@
-//! Between the wire of the recorded contract and the engine.
+//! Conversions between the wire types of the recorded contract and the engine's.
 
 pub(crate) mod holders;
 pub(crate) mod runs;
@@ -66,7 +66,8 @@ pub(crate) fn task_run(id: Uuid) -> Holder {
     Holder::new(Holder::TASK_RUN, id.to_string())
 }
 
-/// Global limits answer in the order of their names, however they were named.
+/// What a request wants of global limits, sorted by name: the answer has that order, whatever the
+/// request's.
 pub(crate) fn wants(mut names: Vec<String>, slots: u64) -> impl Iterator<Item = (String, u64)> {
     names.sort_unstable();
     names.into_iter().map(move |name| (name, slots))
@@ -136,7 +137,7 @@ pub(crate) fn created_limit(view: &LimitView) -> CreatedLimit {
     }
 }
 
-/// The limit of a tag. To its clients, only task runs are holders.
+/// A tag limit. The API of tags knows only task runs as holders.
 pub(crate) fn tag_limit(view: &LimitView) -> TagLimit {
     let task_runs = view.holders.iter().filter(|holder| &*holder.kind == Holder::TASK_RUN);
     TagLimit {
@@ -150,7 +151,7 @@ pub(crate) fn tag_limit(view: &LimitView) -> TagLimit {
     }
 }
 
-/// An acquire without a grant. `locked` is what a refused client reads.
+/// The error for an acquire without a grant. `locked` makes the sentence of a 423.
 pub(crate) fn not_acquired(
     error: NotAcquired,
     locked: impl FnOnce(&Refusal) -> Cow<'static, str>,
@@ -174,9 +175,9 @@ pub(crate) fn csrf_token(client: String, issued: csrf::Token, now: At) -> CsrfTo
     }
 }
 
-/// Why a lease cannot be renewed: the contract's sentence to the byte, unless an operator revoked
-/// this very lease, its holder released it, or it was repossessed. Leases that ended with their tag
-/// have no reason; the contract covers them.
+/// Why a lease cannot be renewed. There are own sentences if an operator revoked this lease with a
+/// reason, if its holder released it, or if it was repossessed. Otherwise it is the contract's
+/// sentence to the byte, also if the lease ended with its tag.
 pub(crate) fn lease_gone(gone: &Gone) -> Cow<'static, str> {
     match &gone.0 {
         Some(Ending { how: EndReason::Revoked { reason: Some(reason), by }, at, .. }) => {

@@ -1,4 +1,4 @@
-//! The one place that knows both wire types and records.
+//! Conversions between wire types and records. No other file knows both.
 
 use leasehold_api::Timestamp;
 use leasehold_prefect::runs::{self as wire, ProposedState};
@@ -10,7 +10,7 @@ use crate::ids;
 
 type Fields = Map<String, Value>;
 
-/// What a state's details hold when nothing is known, as far as clients look at them.
+/// The details of a state that clients read. The unknown ones are `null`.
 const STATE_DETAILS: &[&str] = &[
     "flow_run_id",
     "task_run_id",
@@ -30,7 +30,7 @@ const STATE_DETAILS: &[&str] = &[
     "task_parameters_id",
     "traceparent",
 ];
-/// Those of them that are true or false, and never nothing.
+/// Those of them that are booleans: `false` when unknown.
 const FALSE_DETAILS: &[&str] = &["untrackable_result", "pause_reschedule"];
 
 pub(crate) fn new_flow(body: wire::CreateFlow, now_micros: i64) -> Flow {
@@ -79,7 +79,7 @@ fn state_type(word: wire::StateType) -> StateType {
     }
 }
 
-/// Adds the ids of its run to a state: clients omit them.
+/// Adds the ids of its run to a state, because clients omit them.
 pub(crate) fn belonging_to(mut state: State, run: &Run) -> State {
     let (flow_run, task_run) = match run.kind {
         RunKind::FlowRun => (Some(run.id), None),
@@ -188,7 +188,7 @@ pub(crate) fn update_task_run(run: &mut Run, body: &wire::UpdateTaskRun, now_mic
 
 pub(crate) fn flow_sort(sort: wire::FlowSort) -> FlowSort {
     match sort {
-        // Nothing of a flow changes.
+        // A recorded flow never changes.
         wire::FlowSort::CreatedDesc | wire::FlowSort::UpdatedDesc => FlowSort::Newest,
         wire::FlowSort::NameAsc => FlowSort::Name(Order::Ascending),
         wire::FlowSort::NameDesc => FlowSort::Name(Order::Descending),
@@ -282,7 +282,7 @@ pub(crate) fn task_run(run: &Run, now_micros: i64) -> wire::TaskRun {
     }
 }
 
-/// What runs of flows and of tasks have in common.
+/// The fields that flow runs and task runs have in common.
 fn common(run: &Run, now_micros: i64) -> wire::Run {
     let (expected, delta) = expected_start(run, now_micros);
     let or_empty = |name: &str| known(&run.details, name, json!({}));
@@ -331,7 +331,7 @@ fn seconds(micros: i64) -> f64 {
     micros as f64 / 1e6
 }
 
-/// Two words for a run whose client named it not, from the random part of its id.
+/// A name of two words for a run without one, from the random part of its id.
 fn made_up_name(id: Uuid) -> String {
     const HOW: [&str; 32] = [
         "amber", "brave", "brisk", "calm", "clever", "cosy", "daring", "eager", "fair", "fleet",

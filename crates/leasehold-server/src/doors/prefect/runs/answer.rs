@@ -1,4 +1,4 @@
-//! What became of a state that was proposed, as clients read it.
+//! The answers to a proposed state.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -13,8 +13,8 @@ use crate::doors::prefect::error::Error;
 use crate::http::answer::json;
 use crate::http::grant::granted_as;
 
-/// The run is in the state that was proposed. A grant that came with it is given back should
-/// the client not hear of it.
+/// The run has entered the proposed state. `undo` gives back the grant that came with it, if the
+/// client does not receive this answer.
 pub(super) fn accepted(run: &Run, undo: Option<Undo>) -> Result<Response, Error> {
     let transition = transition(run, "ACCEPT", value!({"type": "accept_details"}));
     match undo {
@@ -23,7 +23,7 @@ pub(super) fn accepted(run: &Run, undo: Option<Undo>) -> Result<Response, Error>
     }
 }
 
-/// The client is to propose it again.
+/// The client has to wait and propose the state again.
 pub(super) fn wait(run: &Run, seconds: f64, reason: &str) -> Response {
     // Clients read whole seconds, and come back at once after none.
     let seconds = seconds.ceil().max(1.0) as u64;
@@ -31,19 +31,19 @@ pub(super) fn wait(run: &Run, seconds: f64, reason: &str) -> Response {
     json(StatusCode::OK, &transition(run, "WAIT", details))
 }
 
-/// The client is to give up.
+/// The client has to give up.
 pub(super) fn abort(run: &Run, reason: &str) -> Response {
     let details = value!({"type": "abort_details", "reason": reason});
     json(StatusCode::OK, &transition(run, "ABORT", details))
 }
 
-/// The same, where the recorded server says nothing of the state.
+/// As [`abort`], where the recorded server's answer has no state.
 pub(super) fn abort_without_state(reason: &str) -> Response {
     let details = value!({"type": "abort_details", "reason": reason});
     json(StatusCode::OK, &Transition { state: None, status: "ABORT".to_owned(), details })
 }
 
-/// What the rules said; `run` is as it is after that.
+/// The answer to a verdict of the rules. `run` is the run after it.
 pub(super) fn verdict(run: &Run, verdict: &Verdict) -> Result<Response, Error> {
     match verdict {
         Verdict::Accept(_) | Verdict::Repeated => accepted(run, None),

@@ -1,6 +1,5 @@
-//! The one block that clients before version 3 cannot retry a flow without: it says in which
-//! directory of theirs the results are. Other blocks are not served; they may hold secrets, and
-//! this is no place for those.
+//! The one kind of block that clients before version 3 need to retry a flow: it names the client's
+//! directory of results. The server serves no other blocks, because they may hold secrets.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -136,7 +135,7 @@ async fn read_type(
     Ok(json(StatusCode::OK, &known))
 }
 
-/// Its looks change from version to version. They are nothing to us.
+/// Changes nothing: an update concerns only the looks of the block, which differ by version.
 async fn update_type(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Error> {
     let id = read_id(&id)?;
     let known = recorder(&app)?.write(move |records| records.block(id)).await?;
@@ -146,12 +145,13 @@ async fn update_type(State(app): State<App>, Path(id): Path<String>) -> Result<S
 async fn create_schema(State(app): State<App>, raw: Raw) -> Result<Response, Error> {
     let mut body = fields(&raw)?;
     let key = format!("schema/{}", Value::from(body.clone()));
-    // Clients compute it by rules of their own, and ask by it before they create.
+    // Clients compute the checksum by rules of their own. They look a schema up by it before they
+    // create one.
     body.insert("checksum".to_owned(), "unknown".into());
     create(&app, body, key, |records, body| embed(records, body, &["block_type"])).await
 }
 
-/// Never found: a client then creates it, and is answered with the one there is.
+/// Always 404. The client then creates the schema, and the answer to that is the recorded one.
 async fn read_schema(State(app): State<App>, Path(_): Path<String>) -> Result<Response, Error> {
     recorder(&app)?;
     Err(NOT_FOUND)
@@ -178,8 +178,8 @@ async fn read_document(State(app): State<App>, Path(id): Path<String>) -> Result
     Ok(json(StatusCode::OK, &known.ok_or(NOT_FOUND)?))
 }
 
-/// Created once, and answered again when it is asked for again. `complete` says whether what it
-/// refers to is there.
+/// Creates a block once. The answer to a repeated request is the same block. `complete` adds what
+/// the block refers to, and returns whether that exists.
 async fn create<C>(app: &App, mut body: Fields, key: String, complete: C) -> Result<Response, Error>
 where
     C: FnOnce(&Transaction<'_>, &mut Fields) -> Result<bool, RecordsError> + Send + 'static,
@@ -205,7 +205,7 @@ where
     Ok(json(StatusCode::CREATED, &block))
 }
 
-/// Puts what `<name>_id` refers to beside it. Answers whether all of it is there.
+/// Adds to a block, under each name, what `<name>_id` refers to. Returns whether all of it exists.
 fn embed(
     records: &Transaction<'_>,
     body: &mut Fields,

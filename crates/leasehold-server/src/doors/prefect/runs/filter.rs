@@ -1,5 +1,5 @@
-//! Which runs a client looks for. A criterion that is not known here is refused: to leave it out
-//! would answer with runs that nobody asked for.
+//! The filters of runs. The server refuses a criterion that it does not know: without it, the
+//! answer would have runs that the client did not ask for.
 
 use leasehold_prefect::Invalid;
 use leasehold_prefect::runs::FilterRuns;
@@ -18,7 +18,7 @@ pub(super) struct Flows {
     names: Vec<String>,
 }
 
-/// Runs, and the flows that they are to be of.
+/// A filter of runs, and the flows whose runs it accepts.
 #[derive(Debug, PartialEq)]
 pub(super) struct Runs {
     filter: Filter,
@@ -34,7 +34,7 @@ impl Flows {
 }
 
 impl Runs {
-    /// The filter with the flows that there are.
+    /// The filter with the ids of the flows found.
     pub(super) fn resolve(self, records: &Transaction<'_>) -> Result<Filter, RecordsError> {
         let Self { mut filter, flows } = self;
         if let Some(flows) = flows {
@@ -44,7 +44,7 @@ impl Runs {
     }
 }
 
-/// Flows as they are looked for; `None` is all of them.
+/// Reads criteria for flows. `None` accepts all of them.
 pub(super) fn flows(criteria: Option<&Fields>) -> Result<Option<Flows>, Error> {
     let mut flows = None::<Flows>;
     for (path, values) in chosen(criteria) {
@@ -57,7 +57,7 @@ pub(super) fn flows(criteria: Option<&Fields>) -> Result<Option<Flows>, Error> {
     Ok(flows)
 }
 
-/// Runs of a kind as they are looked for, in an order.
+/// Reads criteria for runs of one kind, with an order.
 pub(super) fn runs(kind: RunKind, sort: Sort, body: &FilterRuns) -> Result<Runs, Error> {
     let mut filter = Filter { sort, offset: body.offset, limit: body.limit, ..Filter::default() };
     let own = match kind {
@@ -92,7 +92,7 @@ pub(super) fn runs(kind: RunKind, sort: Sort, body: &FilterRuns) -> Result<Runs,
     Ok(Runs { filter, flows: flows(body.flows.as_ref())? })
 }
 
-/// The criteria that say anything, each as its path and what it says: `id.any_`, `[…]`.
+/// The criteria that have a value, each as its path and the value: `id.any_`, `[…]`.
 fn chosen(criteria: Option<&Fields>) -> Vec<(String, &Value)> {
     let mut chosen = Vec::new();
     let mut left = criteria.map(|criteria| fields_of("", criteria)).unwrap_or_default();

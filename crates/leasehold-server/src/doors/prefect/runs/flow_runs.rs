@@ -1,4 +1,4 @@
-//! Flow runs: `/api/flow_runs`, and the states that they were in.
+//! Flow runs and their states: `/api/flow_runs`.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -130,7 +130,7 @@ async fn update(
     change(&app, id, move |run| convert::update(run, &body, now)).await
 }
 
-/// Labels are added to those that there are.
+/// Adds labels to a run's existing ones.
 async fn update_labels(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -164,8 +164,8 @@ async fn change(
     if is_there { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
 }
 
-/// What it and what runs in it hold comes back first: once its record is gone, nothing tells any
-/// longer that it was theirs.
+/// Deletes a run. First it releases what the run and the runs in it hold: without the record,
+/// nothing shows that these held it.
 async fn delete_run(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Error> {
     let run = (RunKind::FlowRun, read_id(&id)?);
     let recorder = recorder(&app)?;
@@ -196,7 +196,7 @@ async fn set_state(
     answer::verdict(&run, &verdict)
 }
 
-/// A paused run goes on; its client looks for that.
+/// Resumes a paused run. Its client polls for that.
 async fn resume(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -217,7 +217,7 @@ async fn resume(
     }
 }
 
-/// Lets a flow run enter the state that it is judged to enter.
+/// Judges a proposed state, and lets the flow run enter the resulting one.
 async fn settle(
     app: &App,
     id: Uuid,

@@ -51,7 +51,7 @@ pub(super) fn add(routes: Routes) -> Routes {
         )
 }
 
-/// A flow is known by its name: asked for again, it is the same.
+/// Records a flow, or returns the recorded flow of the same name.
 async fn create(State(app): State<App>, Valid(body): Valid<CreateFlow>) -> Result<Response, Error> {
     let now = now_micros(&app);
     let (flow, is_new) = recorder(&app)?
@@ -93,7 +93,7 @@ async fn list(State(app): State<App>, Valid(body): Valid<ListFlows>) -> Result<R
     Ok(json(StatusCode::OK, &flows))
 }
 
-/// A part of flows that were found by what they are.
+/// A page of the flows that were found, in order.
 fn page(mut flows: Vec<Flow>, sort: FlowSort, offset: u64, limit: u64) -> Vec<Flow> {
     flows.sort_by(|a, b| sort.compare(a, b));
     let [offset, limit] = [offset, limit].map(|it| usize::try_from(it).unwrap_or(usize::MAX));

@@ -1,5 +1,4 @@
-//! Lists of runs, and of the states that a run was in: `/api/flow_runs/filter`,
-//! `/api/task_runs/count`, and so on.
+//! Lists of runs and of a run's states: `/api/flow_runs/filter`, `/api/task_runs/count`, and so on.
 
 use axum::extract::State;
 use axum::http::StatusCode;

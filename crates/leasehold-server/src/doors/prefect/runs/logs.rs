@@ -1,4 +1,5 @@
-//! What clients log: `/api/logs`. Taken, so that they do not complain, and not kept.
+//! The clients' logs: `/api/logs`. The server accepts them, so that clients do not complain, and
+//! drops them.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;

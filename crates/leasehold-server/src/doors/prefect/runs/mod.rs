@@ -1,6 +1,6 @@
-//! Runs as clients record them: `/api/flows`, `/api/flow_runs`, `/api/task_runs`,
-//! `/api/logs`, and the one block that old clients cannot run without. Recorded and given back:
-//! nothing here schedules or starts anything.
+//! Runs as clients record them: `/api/flows`, `/api/flow_runs`, `/api/task_runs`, `/api/logs`, and
+//! the one kind of block that old clients need. The server records runs and returns them. It
+//! schedules and starts nothing.
 
 mod answer;
 mod blocks;
@@ -27,7 +27,7 @@ use crate::http::body::Raw;
 use crate::ids;
 use crate::records::Recorder;
 
-/// Where a path names a run by its id, and what else it may name there.
+/// The paths below which an id stands, and the words that may stand in its place.
 pub(super) const BY_ID: [(&str, &[&str]); 3] = [
     ("/api/flows", &["filter"]),
     ("/api/flow_runs", &["filter", "count"]),
@@ -63,7 +63,7 @@ fn settled(operation: Operation) -> Operation {
         .records()
 }
 
-/// A server without records has none of these paths.
+/// The recorder. Without one, these paths do not exist.
 fn recorder(app: &App) -> Result<&Recorder, Error> {
     app.recorder().ok_or(Error::PATH_NOT_FOUND)
 }
@@ -72,7 +72,7 @@ fn now_micros(app: &App) -> i64 {
     app.ledger().clock().now().as_micros()
 }
 
-/// The id and the body of a request; without such an id, there is no such path.
+/// The id and the body of a request. A path whose id is no UUID is unknown.
 fn read_parts<T: Body>(app: &App, id: &str, raw: &Raw) -> Result<(Uuid, T), Error> {
     let id = read_id(id)?;
     Ok((id, T::from_bytes(raw.content_type(), raw.bytes(), &app.config().bodies)?))
@@ -82,7 +82,7 @@ fn read_id(id: &str) -> Result<Uuid, Error> {
     path::route_id(id).ok_or(Error::PATH_NOT_FOUND)
 }
 
-/// What the state of a run tells of those who hold leases.
+/// Passes a run's state to the witness, as evidence of whether the run still lives.
 async fn bear_witness(app: &App, run: &Run) {
     let (Some(witness), Some(state)) = (app.witness(), &run.state) else { return };
     if state.kind.is_terminal() {
@@ -98,7 +98,7 @@ async fn bear_witness(app: &App, run: &Run) {
     }
 }
 
-/// Lets a run enter a state, and the task run that stands for it in its parent, if any.
+/// Lets a run enter a state. If a task run stands for it in its parent, that one enters it too.
 fn enter(records: &Transaction<'_>, run: &mut Run, state: State) -> Result<(), RecordsError> {
     run.enter(state.clone());
     records.put_run(run)?;

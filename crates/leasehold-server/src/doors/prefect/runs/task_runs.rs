@@ -1,5 +1,5 @@
-//! Task runs: `/api/task_runs`. Clients before version 3 ask here whether a task may run, and so
-//! the limits of its tags are held and given back here.
+//! Task runs: `/api/task_runs`. Clients before version 3 ask here whether a task may run, so these
+//! handlers take and release the slots of its tags.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -62,8 +62,8 @@ pub(super) fn add(routes: Routes) -> Routes {
         ))
 }
 
-/// Asked for again, a task's run in a flow run is the same: a flow that is retried finds the
-/// tasks that it has run before.
+/// Records a task run, or returns the recorded one: a retried flow run finds the task runs of its
+/// earlier attempt.
 async fn create(
     State(app): State<App>,
     unserved: Unserved,
@@ -95,7 +95,7 @@ async fn create(
     Ok(json(status, &convert::task_run(&run, now)))
 }
 
-/// Whether a task is left to a task worker, as `task.delay()` does, and none will ever get it.
+/// Whether a task is left to a task worker, as by `task.delay()`. Here no worker would ever get it.
 fn is_for_a_worker(body: &CreateTaskRun) -> bool {
     let Some(state) = &body.state else { return false };
     let is_deferred = || {
@@ -129,8 +129,9 @@ async fn update(
     if is_there { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
 }
 
-/// Slots first, then the record. Should the record fail, the slots are given back, or have been
-/// given back by a run that is over in any case; its client asks again.
+/// Takes or releases slots first, then writes the record. If the write fails, slots that were taken
+/// are given back. Slots that were released stay released, because that run is over anyway. The
+/// client proposes the state again.
 async fn set_state(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -141,7 +142,8 @@ async fn set_state(
     let (run, verdict) = judged(&app, id, body).await?;
     let (kind, entered) = match &verdict {
         Verdict::Accept(state) | Verdict::Reject(Some(state), _) => (state.kind, Some(state)),
-        // Its slots were given back if its client did not hear the first time that it may run.
+        // Acquired again: if the client did not receive the first answer, the slots were given
+        // back.
         Verdict::Repeated if run.state_type() == Some(StateType::Running) => {
             (StateType::Running, None)
         }
@@ -203,7 +205,7 @@ async fn write(app: &App, id: Uuid, state: RunState) -> Result<Option<Run>, Erro
     Ok(written.await?)
 }
 
-/// What became of the tags of a task that is to run.
+/// The outcome of acquiring the slots of a task's tags.
 enum Held {
     Granted(Option<Undo>),
     Full { seconds: f64, reason: String },

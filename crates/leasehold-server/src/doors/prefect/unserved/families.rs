@@ -1,5 +1,5 @@
-//! What a Prefect server serves and this one does not: by family, with the sentence that says so.
-//! `docs/what-is-served.md` shows this table, and a test holds it to that.
+//! What a Prefect server serves and this one does not, by family, with the sentence of the answer.
+//! `docs/what-is-served.md` shows this table; a test compares the two.
 
 /// A family of paths that are not served.
 pub(super) struct Family {
@@ -10,9 +10,9 @@ pub(super) struct Family {
     pub(super) sentence: &'static str,
 }
 
-/// Which paths are of a family.
+/// The paths of a family.
 pub(super) enum Paths {
-    /// All paths below these, with any method, as far as they are not served.
+    /// All unserved paths below these, with any method.
     Below(&'static [&'static str]),
     /// These, with a method each. `{}` stands for one segment.
     These(&'static [(&'static str, &'static str)]),
@@ -159,7 +159,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
 ];
 
-/// Tasks that nothing would ever run. They are refused when they are recorded, too.
+/// Tasks that nothing would ever run. The server refuses to record them, too.
 pub(super) const BACKGROUND: Family = Family {
     name: "Background tasks",
     paths: Below(&["/api/task_workers", "/api/task_runs/subscriptions"]),
@@ -175,9 +175,9 @@ pub(super) const DOTS: Family = Family {
                is named '.' or '..' by its id, or escape the dots (%2E%2E).",
 };
 
-/// Reads by name whose 404 Prefect's own commands take for "not made yet", and hide the sentence
-/// behind an advice of theirs: `prefect deploy` says to make a work pool in the page, and `prefect
-/// worker start` ends with success. Nothing can be there, so nothing works that 410 would break.
+/// Reads whose 404 Prefect's own commands take for "not created yet". They then hide the sentence:
+/// `prefect deploy` advises to create a work pool in the UI, and `prefect worker start` exits with
+/// success. So the answer is 410; that breaks nothing, because nothing can exist at these paths.
 const TAKEN_FOR_NOT_MADE_YET: [&str; 3] =
     ["/api/work_pools/{}", "/api/deployments/{}", "/api/deployments/name/{}/{}"];
 
@@ -208,7 +208,7 @@ fn is_like(path: &str, template: &str) -> bool {
     all && segments.next().is_none()
 }
 
-/// Whether a segment can be an id or a name. The paths of lists stand where ids do.
+/// Whether a segment can be an id or a name. The paths of lists have other words in that place.
 fn is_name(segment: &str) -> bool {
     !matches!(segment, "" | "filter" | "count")
 }

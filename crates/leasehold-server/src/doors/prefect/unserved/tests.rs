@@ -1,5 +1,5 @@
-//! Each route of a Prefect server is served, or answered with the sentence of its family; and the
-//! documentation says which is which.
+//! This server serves each route of a Prefect server, or answers it with the sentence of its
+//! family. The documentation lists both kinds.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -32,7 +32,7 @@ fn without_names(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-/// What the OpenAPI document says that is served.
+/// The operations in the OpenAPI document.
 fn served() -> BTreeSet<(String, String)> {
     let document = openapi::tests::default_document();
     let paths = document["paths"].as_object().unwrap().iter();
@@ -89,7 +89,7 @@ async fn each_route_of_a_prefect_server_is_served_or_answered_with_its_sentence(
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// What a family names one by one must not be served: a line that is stale would mislead.
+/// A path that a family lists must not be served: a stale line would mislead.
 #[test]
 fn no_family_names_what_is_served_or_what_no_prefect_server_has() {
     let (served, theirs) = (served(), routes().collect::<BTreeSet<_>>());
@@ -119,8 +119,8 @@ async fn a_path_without_api_in_front_is_told_the_address() {
     assert_eq!(ask(&service, "GET", "/nope").await.1["detail"], "Not Found");
 }
 
-/// The part of the page between two marks, and what belongs there. Run the test with
-/// `LEASEHOLD_UPDATE_DOCS=1` to write it there.
+/// Compares the part of the page between two marks with `expected`. With `LEASEHOLD_UPDATE_DOCS=1`
+/// it writes that part instead.
 fn check_page(mark: &str, expected: &str) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENTATION);
     let text = std::fs::read_to_string(&page).unwrap();
