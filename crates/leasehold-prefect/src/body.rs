@@ -19,16 +19,16 @@ use crate::{path, write};
 const JSON_INVALID: Fault = Fault("json_invalid", "JSON decode error");
 const REPEATED: Fault = Fault("repeated", "Parameter was given more than once");
 
-/// Deeper bodies are refused. No body of this API nests beyond 3 levels by itself; clients nest
-/// values of their own in it. `serde_json` reads the recorded ones again, and refuses more than 127
+/// How many levels a body may nest. The bodies of this API nest up to 3 levels; clients nest their
+/// own values in them. `serde_json` reads the recorded values again, and refuses more than 127
 /// levels.
 const DEPTH_MAX: usize = 100;
 
 /// A request body as it is on the wire.
 pub trait Body: Sized + JsonSchema {
-    /// Reads and validates. `content_type` is the header's value: an absent one is read as JSON;
-    /// one that is not JSON makes the body a plain string, which is no model and holds no
-    /// parameters. No bytes are no body.
+    /// Reads and validates. `content_type` is the header's value. Without the header, the body is
+    /// read as JSON. With a type that is not JSON, the body is a plain string, which is no model
+    /// and holds no parameters. Without bytes there is no body.
     ///
     /// # Errors
     /// Everything that is wrong, in the order of the fields.
@@ -39,8 +39,8 @@ pub trait Body: Sized + JsonSchema {
     ) -> Result<Self, Invalid>;
 
     /// Reads and validates a body together with the id in the path. One answer has the errors of
-    /// both, the path's first; a body that is no JSON is reported alone. `name` is what the path
-    /// calls the id.
+    /// both, the path's first. If the body is no JSON, the answer has only that error. `name` is
+    /// the name of the id in the path.
     ///
     /// # Errors
     /// Everything that is wrong with the id, then with the fields.
@@ -52,13 +52,13 @@ pub trait Body: Sized + JsonSchema {
         settings: &Settings,
     ) -> Result<(Uuid, Self), Invalid>;
 
-    /// Reads and validates the parameters of a query string: the names and values in it, decoded.
+    /// Reads and validates the parameters of a query string, given as decoded names and values.
     ///
     /// # Errors
-    /// Everything that is wrong. A parameter that is there twice is wrong.
+    /// Everything that is wrong. A repeated parameter is wrong.
     fn from_query(pairs: Vec<(String, String)>, settings: &Settings) -> Result<Self, Invalid>;
 
-    /// A reference to the schema of the body, which has the bounds that the operator chose.
+    /// A reference to the schema of the body. The schema has the bounds that the operator chose.
     fn schema(schemas: &mut Schemas<'_>) -> Value;
 
     /// The fields as an OpenAPI document describes the parameters of a query string.
@@ -97,7 +97,7 @@ impl<T: Declared> Body for T {
     }
 }
 
-/// Reads a body, and the id in the path where there is one (otherwise the id is nil).
+/// Reads a body, and the id in the path if there is one. Otherwise the id is nil.
 pub(crate) fn read<T: Declared>(
     id: Option<(&'static str, &str)>,
     content_type: Option<&str>,
@@ -112,7 +112,7 @@ pub(crate) fn read<T: Declared>(
     } else {
         Json::Text(String::from_utf8_lossy(bytes).into())
     };
-    // A body that is no JSON holds no parameters; an error echoes it nevertheless.
+    // A body that is no JSON holds no parameters, but an error echoes it.
     let readable = match T::STYLE {
         Style::Parameters if !is_json => &Json::Null,
         Style::Parameters | Style::Model => &body,
@@ -165,8 +165,8 @@ fn parse(bytes: &[u8]) -> Result<Json<'_>, Invalid> {
     })
 }
 
-/// Whether a Content-Type is `application/json` or `application/…+json`. An absent one counts as
-/// JSON, an empty one does not.
+/// Whether a Content-Type is `application/json` or `application/…+json`. An absent header counts as
+/// JSON; an empty one does not.
 #[must_use]
 pub fn is_json(content_type: Option<&str>) -> bool {
     let value = match content_type {
@@ -182,7 +182,7 @@ pub fn is_json(content_type: Option<&str>) -> bool {
         && (sub.eq_ignore_ascii_case("json") || sub.to_ascii_lowercase().ends_with("+json"))
 }
 
-/// Reads a body whose fields only its client knows. `None` if it is no object.
+/// Reads a body whose fields only its client interprets. `None` if it is no object.
 ///
 /// # Errors
 ///

@@ -24,7 +24,7 @@ pub(crate) trait Rule {
     fn schema(&self, schemas: &mut Schemas<'_>) -> Value;
 }
 
-/// A field of an update: not sent, sent as `null`, or sent with a value.
+/// A field of an update: absent, `null`, or a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Patch<T> {
     /// Not in the body.

@@ -1,15 +1,15 @@
 //! The recorded contract of the Prefect API without HTTP: request bodies and their rules, answers,
-//! errors. Knows JSON and nothing of the engine, of HTTP or of time.
+//! errors. It knows JSON, but not the engine, HTTP or time.
 //!
 //! The recorded server reads JSON as Python does and coerces values as pydantic does: `"3"`, `2.0`
-//! and `true` are integers. Its clients see that, in errors that echo their input. No crate keeps
-//! the input, the coercions and the bounds that an operator chose, so this one does it: a request
-//! body is declared once, with the rule of each field. The declaration reads a body, explains
+//! and `true` are integers. Its clients see that in errors that echo their input. No other crate
+//! keeps the input, the coercions and the bounds that an operator chose. So this crate declares
+//! each request body once, with the rule of each field. A declaration reads a body, explains
 //! everything that is wrong with it, and writes its JSON Schema ([`Schemas`]).
 //!
 //! The native API reads its requests in the same way ([`leasehold_api`] has their types).
 //!
-//! Deliberate deviations from the recorded server are named where they are made.
+//! A comment beside the code names each deliberate deviation from the recorded server.
 
 mod body;
 mod declaration;

@@ -1,5 +1,4 @@
-//! Parameters in a path: ids, and names where either may stand. The caller has percent-decoded
-//! them.
+//! Parameters in a path: an id, or an id or a name. The caller has percent-decoded them.
 
 use leasehold_python_json::Json;
 use uuid::Uuid;
@@ -29,7 +28,7 @@ pub(crate) fn read_id(name: &'static str, text: &str, findings: &mut Findings<'_
     })
 }
 
-/// Which limit a path means.
+/// The limit that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdOrName {
     /// The limit with this id.
@@ -39,9 +38,8 @@ pub enum IdOrName {
 }
 
 impl IdOrName {
-    /// A text with the 32 digits of a UUID is an id, as for Python's `uuid.UUID`, which ignores
-    /// dashes, braces and `urn:uuid:`. It may be the name of a limit nevertheless: such names are
-    /// allowed.
+    /// A text with the 32 digits of a UUID is an id. Dashes, braces and `urn:uuid:` do not count,
+    /// as for Python's `uuid.UUID`. Such a text may also be the name of a limit.
     #[must_use]
     pub fn from_path(text: &str) -> Self {
         let bare = text.replace("urn:", "").replace("uuid:", "");

@@ -1,4 +1,4 @@
-//! Reads the fields of a body by its declaration, and notes what is wrong.
+//! Reads the fields of a body by its declaration, and notes faults.
 
 use leasehold_python_json::{Json, Text};
 use serde::Serialize;
@@ -37,8 +37,8 @@ pub(crate) fn read_declared<T: Declared>(
 #[derive(Clone, Copy)]
 enum Sent<'a> {
     Fields(&'a [(Text<'a>, Json<'a>)]),
-    /// A list, a string or a number in place of parameters: all of them are missing, the optional
-    /// ones too.
+    /// A list, a string or a number in place of parameters: all parameters are missing, also the
+    /// optional ones.
     Unusable,
 }
 
@@ -96,7 +96,7 @@ impl<'a> Fields<'a, '_, '_> {
         (self.findings).within(name, |findings| rule.read(value, findings))
     }
 
-    /// Notes each field that a model does not know. Returns whether there is none.
+    /// Notes each field that the model does not know. `true` if there is none.
     fn refuse_unknown(self) -> bool {
         let (Style::Model, Sent::Fields(fields)) = (self.style, self.sent) else {
             return true;

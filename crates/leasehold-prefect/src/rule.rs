@@ -34,8 +34,8 @@ const UUID_TYPE: Fault = Fault("uuid_type", "UUID input should be a string, byte
 /// A count that the server stores: 0 to 2⁶³ − 1. The recorded server fails with 500 above that.
 pub(crate) const COUNT: Integer = Integer { floor: Floor::AtLeast(0), most: Most::Refused };
 
-/// A number of slots to take or give back: at least 1. No limit has more than 2⁶³ − 1 slots, so a
-/// larger number is read as that and is over any limit that it meets.
+/// A number of slots to take or give back: at least 1. No limit has more than 2⁶³ − 1 slots, so the
+/// rule reads a larger number as 2⁶³ − 1.
 pub(crate) const SLOTS: Integer = Integer { floor: Floor::Above(0), most: Most::Clamped };
 
 /// A rate or a length that may be 0.
@@ -55,7 +55,7 @@ pub(crate) const NAME: Text = Text { shape: Shape::Name };
 /// A tag: the name of its limit is `tag:<tag>`, so the tag may be empty.
 pub(crate) const TAG: Text = Text { shape: Shape::Tag };
 
-/// A name to look for, whether there is such a thing or not.
+/// A name to look up.
 pub(crate) const NAMED: Text = Text { shape: Shape::Named };
 
 /// A word of the client's choice, such as an id or a key.

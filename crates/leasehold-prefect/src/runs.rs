@@ -1,5 +1,5 @@
-//! Flows, flow runs and task runs, as clients record them. Most fields are kept as they came and
-//! returned.
+//! Flows, flow runs and task runs, as clients record them. The server keeps most fields as they
+//! came, and returns them.
 
 mod answers;
 mod lists;

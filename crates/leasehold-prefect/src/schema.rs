@@ -1,6 +1,6 @@
-//! The JSON Schemas of bodies and answers, for the components of an OpenAPI document. Those of
-//! answers are schemars'. Those of bodies say what their rules accept, with the bounds that the
-//! operator chose, and have the words of schemars'.
+//! The JSON Schemas of bodies and answers, for the components of an OpenAPI document. Schemars
+//! writes those of answers. The schema of a body has what its rules accept, with the bounds that
+//! the operator chose, and takes its descriptions from schemars.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -45,7 +45,7 @@ impl<'s> Schemas<'s> {
     }
 }
 
-/// Makes one line of each description: the sources wrap them.
+/// Joins the lines of each description, because the sources wrap them.
 pub(crate) fn unwrap_lines(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {

@@ -11,11 +11,11 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::settings::Settings;
 
-/// Further details about one request are dropped: the answer to a body of a megabyte must not have
-/// fifty.
+/// How many details an answer has: the answer to a body of a megabyte must not have fifty
+/// megabytes.
 const DETAILS_MAX: usize = 1000;
 
-/// Why a request was not understood. Serializes as the body of the answer.
+/// Why a request is invalid. Serializes as the body of the answer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Invalid {
@@ -187,8 +187,8 @@ impl From<usize> for Loc {
     }
 }
 
-/// The faults found so far. Without a fault nothing is allocated: the place of a fault is put
-/// together on the way out.
+/// The faults found so far. Without a fault it allocates nothing: the reader assembles the place of
+/// a fault on its way out.
 pub(crate) struct Findings<'s> {
     pub(crate) settings: &'s Settings,
     details: Vec<ErrorDetail>,
@@ -200,12 +200,12 @@ impl<'s> Findings<'s> {
         Self { settings, details: Vec::new(), instead: None }
     }
 
-    /// Whether nothing was found wrong yet.
+    /// Whether there is no fault so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.details.is_empty()
     }
 
-    /// Notes a fault at the place that is being read. Returns `None`, as the reader does then.
+    /// Notes a fault at the current place. Returns `None` for the reader to return.
     pub(crate) fn refuse<T>(&mut self, detail: ErrorDetail) -> Option<T> {
         if self.details.len() < DETAILS_MAX {
             self.details.push(detail);
@@ -213,13 +213,13 @@ impl<'s> Findings<'s> {
         None
     }
 
-    /// Notes a fault that is answered as one sentence, whatever else is wrong.
+    /// Notes a fault whose sentence is the whole answer, whatever else is wrong.
     pub(crate) fn refuse_instead<T>(&mut self, sentence: String) -> Option<T> {
         self.instead.get_or_insert(sentence);
         None
     }
 
-    /// Reads one step further in: what is found there has that step in its place.
+    /// Reads one step further in. Faults found there have that step in their place.
     pub(crate) fn within<T>(
         &mut self,
         step: impl Into<Loc>,

@@ -57,7 +57,7 @@ pub(crate) fn parameters<T: Declared>(schemas: &mut Schemas<'_>) -> Vec<Value> {
     fields.into_iter().map(parameter).collect()
 }
 
-/// Reads nothing, and writes the rule of each field.
+/// A reader that reads nothing and writes the schema of each field.
 struct Writer<'w, 's> {
     schemas: &'w mut Schemas<'s>,
     /// The fields as schemars describes them.

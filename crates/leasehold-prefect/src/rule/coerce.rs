@@ -19,14 +19,14 @@ const BOOL_PARSING: Fault =
     Fault("bool_parsing", "Input should be a valid boolean, unable to interpret input");
 pub(super) const FINITE_NUMBER: Fault = Fault("finite_number", "Input should be a finite number");
 
-/// Longer digit strings are not read as integers.
+/// How many digits a text may have to be read as an integer.
 const DIGITS_MAX: usize = 4300;
 
 /// 2⁶³: floats from here on are not read as integers, while integers of any size are.
 const FLOAT_MAX: f64 = 9_223_372_036_854_775_808.0;
 
-/// An integer: also `2.0`, `true`, `"3"`, `" 3.0 "` and `"1_000"`. What exceeds `i128` is read as
-/// its nearest end, which every bound here tells apart just as well.
+/// An integer: also `2.0`, `true`, `"3"`, `" 3.0 "` and `"1_000"`. A value beyond `i128` becomes
+/// the nearest end of `i128`, which is beyond every bound here as well.
 pub(super) fn integer(input: &Json<'_>) -> Result<i128, Fault> {
     match input {
         Json::Integer(digits) => Ok(saturating(digits)),
@@ -53,7 +53,7 @@ fn integer_text(text: &str) -> Option<i128> {
     plain.then(|| saturating(&digits))
 }
 
-/// The value of a sign and digits, or the end of the range that it lies beyond.
+/// The value of a sign and digits, or the nearest end of the range.
 fn saturating(digits: &str) -> i128 {
     let end = if digits.starts_with('-') { i128::MIN } else { i128::MAX };
     digits.parse().unwrap_or(end)

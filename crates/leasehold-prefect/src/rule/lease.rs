@@ -18,8 +18,8 @@ use crate::validation::Findings;
 /// How urgent a request is: any 32-bit integer.
 pub(crate) const PRIORITY: Priority = Priority;
 
-/// How long a lease lasts without a renewal: a second or more, within the operator's bounds. If the
-/// operator's lower bound is below a second, that holds.
+/// How long a lease lasts without a renewal: a second or more, within the operator's bounds. A
+/// lower bound below a second replaces the second.
 pub(crate) struct TtlSeconds;
 
 impl TtlSeconds {

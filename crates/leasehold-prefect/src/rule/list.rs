@@ -12,10 +12,10 @@ use crate::validation::{ErrorDetail, Fault, Findings};
 
 const LIST_TYPE: Fault = Fault("list_type", "Input should be a valid list");
 
-/// How many items any other list may have: each adds to the cost of a step of the ledger.
+/// How many items other lists may have: each item adds to the cost of a step of the ledger.
 const ITEMS_MAX: usize = 1_000;
 
-/// A list whose items follow one rule. It may be empty, and has 1,000 items at the most.
+/// A list whose items follow one rule. It may be empty, and has at most 1,000 items.
 pub(crate) struct ListOf<R>(pub(crate) R);
 
 impl<R: Rule> Rule for ListOf<R> {
@@ -85,7 +85,7 @@ fn empty_list(input: &Json<'_>) -> ErrorDetail {
         .with("actual_length", Json::from(0))
 }
 
-/// Every item, unless something is wrong with any of them.
+/// All items, or `None` if any of them is invalid.
 fn read_all<R: Rule>(
     rule: &R,
     items: &[Json<'_>],

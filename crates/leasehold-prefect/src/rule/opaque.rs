@@ -1,4 +1,4 @@
-//! Values that are kept as they came: only clients know what they mean.
+//! Values that the server keeps as they came, because only clients interpret them.
 
 use leasehold_python_json::Json;
 use serde_json::{Map, Value, json};

@@ -58,7 +58,8 @@ impl Shape {
         }
     }
 
-    /// Kept and shown texts hold no control characters: a terminal would obey them.
+    /// Whether the text is kept and shown. It may then hold no control characters, because a
+    /// terminal would obey them.
     fn is_shown(self) -> bool {
         !matches!(self, Self::Any | Self::Named)
     }
@@ -74,7 +75,7 @@ impl Text {
             let detail = ErrorDetail::new("string_pattern_mismatch", msg, input);
             return Some(detail.with("pattern", NAME_PATTERN));
         }
-        // Counting bytes is quick, and a text never has fewer bytes than characters.
+        // First by bytes, because that is quick: a text never has fewer bytes than characters.
         if let Some(most) = self.shape.most()
             && text.len() > most
             && text.chars().count() > most

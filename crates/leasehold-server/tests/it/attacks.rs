@@ -1,5 +1,5 @@
-//! Clients that take more than their share: connections, sockets, streams and places in line. What
-//! is left is enough for all others, and above all for those who hold leases.
+//! Clients that take more than their share of connections, sockets, streams and places in line. The
+//! server keeps enough for all others, above all for holders of leases.
 
 use std::net::SocketAddr;
 
@@ -38,7 +38,7 @@ async fn say_for(client: &str, address: SocketAddr, request: &str) -> TcpStream 
     say(address, &request.replacen("\r\n\r\n", &forwarded, 1)).await
 }
 
-/// The head of an answer, in small letters, with what of its body came along.
+/// The head of an answer in lower case, and the part of its body that came with it.
 async fn head(connection: &mut TcpStream) -> String {
     let mut bytes = vec![0; 4_096];
     let length = connection.read(&mut bytes).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_holder_renews_and_releases_while_all_connections_are_taken() {
     }
     assert_eq!(app.taken("db").await, 0);
     drop(silent);
-    // Those who are gone make room for everything.
+    // The closed connections make room for all requests.
     until(async || {
         let answer = head(&mut say(address, &acquire("db")).await).await;
         answer.starts_with("http/1.1 200")
@@ -136,7 +136,7 @@ async fn a_socket_counts_as_a_connection() {
     let address = app.listen().await;
     let _first = connect(address, "/api/events/in", &[], &[]).await.unwrap();
     let _second = connect(address, "/api/events/in", &[], &[]).await.unwrap();
-    // With five more none is left but for those who hold something.
+    // With five more, only the reserved connections are left.
     let mut others = Vec::new();
     for _ in 0..5 {
         let mut other = say(address, &wire("GET", "/api/health", &json!(null))).await;
@@ -184,7 +184,7 @@ async fn a_message_beyond_a_mebibyte_closes_its_socket() {
     socket.send(Message::text(longest)).await.unwrap();
     socket.send(Message::Ping("still there?".into())).await.unwrap();
     assert!(matches!(socket.next().await, Some(Ok(Message::Pong(_)))));
-    // A frame that says a length of two mebibytes, of which nothing comes.
+    // A frame that announces two mebibytes and sends none.
     let frame = [0x81, 0xff, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0];
     socket.get_mut().write_all(&frame).await.unwrap();
     while let Some(Ok(message)) = socket.next().await {
@@ -206,7 +206,7 @@ async fn a_connection_that_is_left_for_renewals_and_says_nothing_is_closed() {
     tokio::time::pause();
     let began = tokio::time::Instant::now();
     let mut rest = Vec::new();
-    // Whether it is told that its time is over or not, it is closed.
+    // With or without an answer, the server closes it.
     let _ = left.read_to_end(&mut rest).await;
     assert!((5..7).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }
@@ -278,8 +278,8 @@ async fn a_grant_is_given_back_when_its_client_had_gone_before_the_answer() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let address = app.listen().await;
-    // As if the end had been on its way when the answer was sent: the client's system refuses what
-    // comes for a connection that was closed.
+    // As if the end had been on its way when the server sent the answer: the client's system resets
+    // a closed connection when bytes arrive.
     let mut connection = unread_grant(&app, address).await;
     connection.readable().await.unwrap();
     connection.shutdown().await.unwrap();

@@ -1,4 +1,4 @@
-//! What a client can make the server keep, or do in one step, has a bound that the answer names.
+//! Bounds on what a client can make the server keep, or do in one step. The answer names the bound.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{LIMITS, TAGS, TestApp, run};
 
-/// What is wrong first, and where.
+/// The kind and the message of the first fault.
 fn wrong(answer: &Value) -> (String, String) {
     let detail = &answer["exception_detail"][0];
     (detail["type"].as_str().unwrap().to_owned(), detail["msg"].as_str().unwrap().to_owned())
@@ -57,7 +57,7 @@ async fn a_name_holds_line_breaks_and_no_other_control_characters() {
         let body = json!({"limits": [{"name": "db"}], "holder": holder});
         app.post("/api/leases", &body).await.expect(422);
     }
-    // Names that are looked for are found or not, whatever is in them.
+    // A name to look up may have any character.
     app.acquire(&["nul\0"], 1).await.expect(200);
 }
 

@@ -1,4 +1,4 @@
-//! What changes: the differences to the recorded server that the contract lists, one test each.
+//! The differences from the recorded server that the contract lists, one test each.
 
 use leasehold_engine::Span;
 use serde_json::{Value, json};
@@ -37,8 +37,8 @@ async fn c02_a_reset_frees_the_tag_and_its_override_names_the_only_holders() {
     app.tag_increment(&["db"], &run(5)).await.expect(200);
 }
 
-/// More holders than the limit has slots are an operator's word: they hold, and nobody else
-/// gets in until they have gone.
+/// An operator may name more holders than the limit has slots. They hold, and the server grants no
+/// other request until enough of them have released.
 #[tokio::test]
 async fn c02_an_override_beyond_the_limit_is_drained_before_anybody_else_gets_in() {
     let app = TestApp::start();
@@ -99,7 +99,7 @@ async fn c05_a_task_run_holds_a_tag_once_however_often_it_asks() {
     assert_eq!(first.text(), second.text());
     assert_eq!((app.holders("db").await, app.taken("tag:db").await), (json!([run(1)]), 1));
     app.tag_increment(&["db"], &run(2)).await.expect(200);
-    // Even when nobody else would get in any more.
+    // Also when the tag is full for others.
     app.tag_increment(&["db"], &run(1)).await.expect(200);
     app.tag_increment(&["db"], &run(3)).await.expect(423);
     app.tag_decrement(&["db"], &run(1)).await.expect(200);
@@ -172,7 +172,7 @@ async fn c10_a_lease_on_nothing_is_answered_and_not_kept() {
     assert_ne!(first, second);
     assert_eq!((app.journal.commits_begun(), app.journal.leases()), (commits, vec![]));
     app.get(&format!("/api/leases/{first}")).await.expect(404);
-    // Its holder knows nothing of that: it renews, and gives back.
+    // Its holder does not notice: it renews and releases.
     app.renew(&first).await.expect(204);
     app.release(&first).await.expect(204);
 }
@@ -191,7 +191,7 @@ async fn c11_four_releases_of_one_lease_at_once_free_one_slot() {
     assert_eq!(app.taken("db").await, 4);
 }
 
-/// Asked every ten milliseconds for 15 s; answers how many slots were granted after the first.
+/// Asks every ten milliseconds for 15 s. Returns how many slots were granted after the burst.
 async fn granted_after_the_burst(slots: u64, decay: f64) -> f64 {
     let app = TestApp::start();
     app.rate_limit("api", slots, decay).await;
@@ -232,7 +232,8 @@ async fn c14_retry_after_speaks_of_the_limit_that_is_full() {
     app.limit("full", 2).await;
     app.lease(&["full"], 2).await;
     let answer = app.acquire(&["large", "full"], 1).await.expect(423);
-    // Two seconds on average, for two slots of which one will do; give or take the jitter.
+    // The average occupancy is two seconds, and one of two slots is enough: one second, plus or
+    // minus the jitter.
     assert!((0.7..=1.3).contains(&answer.retry_after()), "{}", answer.retry_after());
 }
 

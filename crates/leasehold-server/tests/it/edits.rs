@@ -1,5 +1,5 @@
-//! Contract C16 over HTTP: what Prefect's pages, Terraform and `prefect transfer` send when they
-//! edit a limit, over a time in which leases come and go.
+//! Contract C16 over HTTP: the requests of Prefect's pages, Terraform and `prefect transfer` when
+//! they edit a limit while leases come and go.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::fixture::{Answer, LIMITS, TestApp, run};
 const SHOWN: [&str; 5] = ["active", "name", "limit", "slot_decay_per_second", "active_slots"];
 
 impl TestApp {
-    /// What a dialog or Terraform has read of a limit.
+    /// The fields of a limit that a dialog or Terraform has read.
     async fn shown(&self, id: &str) -> Value {
         let limit = self.get(&format!("{LIMITS}/{id}")).await.expect(200).json();
         let fields = SHOWN.into_iter().map(|field| (field.to_owned(), limit[field].clone()));
@@ -21,20 +21,20 @@ impl TestApp {
     }
 }
 
-/// The dialog of the pages since 3.8: all that it showed, and `denied_slots`.
+/// What the dialog of the pages since 3.8 sends: all fields that it showed, and `denied_slots`.
 fn dialog(mut shown: Value, field: &str, value: Value) -> Value {
     shown["denied_slots"] = json!(0);
     shown[field] = value;
     shown
 }
 
-/// The dialog of the pages before: all that it showed.
+/// What the older dialog sends: all fields that it showed.
 fn older_dialog(mut shown: Value, field: &str, value: Value) -> Value {
     shown[field] = value;
     shown
 }
 
-/// What both dialogs send when `field` was changed.
+/// What each dialog sends after `field` was changed.
 const DIALOGS: [fn(Value, &str, Value) -> Value; 2] = [dialog, older_dialog];
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn c16_a_dialog_that_was_open_while_leases_came_and_went_takes_no_slot() {
         app.release(&early).await.expect(204);
         app.save(&id, &dialog(shown.clone(), "limit", json!(5))).await;
         assert_eq!(app.taken("db").await, 0);
-        // The other way round: the number is too low, and the lease stays.
+        // The opposite: the number is too low, and the lease stays.
         let late = app.lease(&["db"], 5).await;
         let empty = dialog(shown, "active_slots", json!(0));
         app.save(&id, &empty).await;
@@ -131,7 +131,7 @@ async fn c16_terraform_frees_what_no_lease_holds_and_leaves_live_leases_alone() 
     let planned = older_dialog(app.shown(&id).await, "active_slots", json!(0));
     for _ in 0..3 {
         app.save(&id, &planned).await;
-        // It reads 1 where it planned 0: `ignore_changes` is the advice in what-changes.
+        // It reads 1 where it planned 0. The document "what changes" advises `ignore_changes`.
         assert_eq!(app.shown(&id).await["active_slots"], 1);
     }
     app.renew(&lease).await.expect(204);
@@ -163,8 +163,8 @@ async fn c16_terraform_that_ignores_changes_does_not_climb_with_each_apply() {
     assert_eq!(app.taken("db").await, 0);
 }
 
-/// `prefect transfer` copies the count of the server that it leaves. Nobody holds it here, and a
-/// creation takes what it says; but nothing multiplies it, and a reset frees it.
+/// `prefect transfer` copies the count of taken slots from the old server. Here no lease holds
+/// them. The creation takes that many slots, no later edit multiplies them, and a reset frees them.
 #[tokio::test]
 async fn c16_what_a_transfer_copied_stays_once_until_it_is_reset() {
     let app = TestApp::start();

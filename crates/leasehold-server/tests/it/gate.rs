@@ -1,4 +1,4 @@
-//! Who may come in: CSRF tokens, authentication, versions of the API.
+//! Which requests the server admits: CSRF tokens, authentication, versions of the API.
 
 use axum::body::Body;
 use axum::http::{Request, Version};
@@ -127,7 +127,7 @@ async fn what_asks_for_a_web_socket_needs_the_password_everywhere_else() {
     ] {
         ask(&app, method, path, &upgrade).await.expect(status);
     }
-    // They have no WebSocket in them, and say so before anything is asked.
+    // These requests lack a WebSocket's key: the answer says so before authentication.
     for path in ["/api/events/in", "/api/events/out", "/api/logs/out"] {
         ask(&app, "GET", path, &upgrade).await.expect(426);
     }
@@ -145,7 +145,7 @@ async fn token(app: &TestApp, client: &str) -> Value {
     ask(app, "GET", &format!("/api/csrf-token?client={client}"), &[]).await.expect(200).json()
 }
 
-/// A read of limits with a CSRF token: POST, so a write to the eyes of the gate.
+/// A read of limits with a CSRF token. The gate takes it for a write, because it is a POST.
 async fn list_as(app: &TestApp, client: &str, token: &Value) -> Answer {
     let token = token["token"].as_str().unwrap();
     list(app, &[("prefect-csrf-client", client), ("prefect-csrf-token", token)]).await
@@ -213,7 +213,7 @@ async fn a_client_of_a_csrf_token_has_a_short_name() {
     assert_eq!(refused.detail(), "The name of a client has at most 200 characters.");
 }
 
-/// Another server before this one might read them differently (RFC 9112, 3.2 and 6.1).
+/// A server in front of this one might read them differently (RFC 9112, 3.2 and 6.1).
 #[tokio::test]
 async fn a_head_that_can_be_read_in_two_ways_is_refused() {
     let app = TestApp::start();
@@ -245,7 +245,7 @@ async fn a_client_that_names_itself_twice_is_told_what_is_wrong() {
     assert_eq!((&wrong["type"], &wrong["loc"][1]), (&"repeated".into(), &"client".into()));
 }
 
-/// The order in which the recorded server looks.
+/// The recorded server checks in this order.
 #[tokio::test]
 async fn csrf_comes_before_the_password_and_the_password_before_the_version() {
     let app = app(|config| {

@@ -1,4 +1,4 @@
-//! Leases as people and clients see them: listed, taken away, of the length that the operator
+//! Leases as people and clients see them: lists, revocations, and the lengths that the operator
 //! allows.
 
 use serde_json::{Value, json};
@@ -137,7 +137,7 @@ async fn what_never_was_a_lease_is_not_found() {
     app.revoke(&run(1), &too_long).await.expect(422);
 }
 
-/// Old clients renew and release what they got, whether it holds anything or not.
+/// Old clients renew and release every lease that they got, also one that holds nothing.
 #[tokio::test]
 async fn a_lease_on_limits_that_are_not_there_can_be_renewed_for_ever() {
     let app = TestApp::start();
@@ -153,7 +153,7 @@ async fn a_lease_on_limits_that_are_not_there_can_be_renewed_for_ever() {
     }
 }
 
-/// A lease lives on while its limit is deleted: its holder is not disturbed.
+/// A lease outlives its limit, so that its holder is not disturbed.
 #[tokio::test]
 async fn deleting_a_global_limit_disturbs_no_holder() {
     let app = TestApp::start();

@@ -1,10 +1,10 @@
-//! Names that are no ordinary names: ids, and dots that clients take out of paths.
+//! Unusual names of limits: ids, and dots, which clients remove from paths.
 
 use serde_json::json;
 
 use crate::fixture::{LIMITS, TestApp};
 
-/// A name that reads as an id, and is no limit's id.
+/// A name that reads as an id, but is the id of no limit.
 const TENANT: &str = "e132a953-0824-4c81-b5d7-61c3ef6c3bb0";
 
 #[tokio::test]
@@ -29,7 +29,8 @@ async fn a_limit_whose_name_reads_as_an_id_is_read_changed_and_deleted_by_name()
     }
 }
 
-/// A `DELETE` that meant the name must not hit the limit that has this id, nor the other way round.
+/// A `DELETE` by name must not delete the limit with this id, nor a `DELETE` by id the limit with
+/// this name.
 #[tokio::test]
 async fn a_text_that_is_one_limits_id_and_anothers_name_means_neither() {
     let app = TestApp::start();
@@ -47,7 +48,7 @@ async fn a_text_that_is_one_limits_id_and_anothers_name_means_neither() {
         assert_eq!(app.get(&format!("{path}/{list}")).await.expect(409).detail(), told);
     }
 
-    // Each is reached as the sentence says, and then nothing is ambiguous.
+    // A client reaches each one as the sentence says. After that, the path is not ambiguous.
     assert_eq!(app.get(&format!("{LIMITS}/database")).await.expect(200).json()["limit"], 1);
     app.patch(&format!("{LIMITS}/{named_like_it}"), &json!({"name": "other"})).await.expect(204);
     app.delete(&path).await.expect(204);
@@ -64,7 +65,7 @@ async fn a_limit_that_is_named_by_its_own_id_is_one_limit() {
     app.delete(&path).await.expect(204);
 }
 
-/// Clients take dots out of a path before they send it: `DELETE …/..` arrives as `DELETE /api/v2`.
+/// Clients remove dots from a path before they send it: `DELETE …/..` arrives as `DELETE /api/v2`.
 #[tokio::test]
 async fn a_limit_named_by_dots_is_reached_by_its_id_and_by_escaped_dots() {
     let app = TestApp::start();

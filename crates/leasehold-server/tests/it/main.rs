@@ -1,5 +1,5 @@
-//! The server through HTTP, in process: what was recorded of the server that this one replaces,
-//! what changes on purpose, and the defects that it must not share.
+//! Tests of the server through HTTP, in process: the recorded answers of the server that this one
+//! replaces, the deliberate changes, and the defects that it must not share.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

@@ -1,4 +1,5 @@
-//! Pages of strangers in somebody's browser: what they may not do, and who notices nothing of it.
+//! Foreign pages in a user's browser: what the server refuses them, and which clients the rules do
+//! not concern.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -17,7 +18,7 @@ fn app(change: impl FnOnce(&mut Config)) -> TestApp {
     TestApp::init().with_config(change).start()
 }
 
-/// A request with these headers alone.
+/// Sends a request with only these headers.
 async fn ask(
     app: &TestApp,
     method: &str,
@@ -46,7 +47,7 @@ async fn a_foreign_page_cannot_create_a_limit_without_a_content_type() {
         let detail = refused.detail();
         assert!(detail.contains("--cors-origins http://evil.example"), "{detail}");
     }
-    // Over plain HTTP to another machine, browsers say the origin alone.
+    // Over plain HTTP to another machine, browsers send only the origin.
     ask(&app, "POST", &format!("{LIMITS}/"), &[HOST, EVIL], LIMIT).await.expect(403);
     ask(&app, "POST", &format!("{LIMITS}/"), &[HOST, ("origin", "null")], LIMIT).await.expect(403);
     // Another server of the same machine is another origin.
@@ -106,7 +107,7 @@ async fn a_foreign_page_opens_no_web_socket() {
     }
 }
 
-/// The page's own name leads to this server, so that for the browser they are of one origin.
+/// The page's own name resolves to this server, so for the browser both have the same origin.
 #[tokio::test]
 async fn dns_rebinding_reads_and_writes_nothing() {
     let app = TestApp::start();
@@ -163,7 +164,7 @@ async fn a_page_of_this_server_reads_and_writes() {
     // A link from elsewhere leads here.
     let link = [HOST, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
     ask(&app, "GET", "/docs", &link, "").await.expect(200);
-    // A proxy that speaks TLS to the browser, and names us by our address.
+    // A proxy speaks TLS to the browser and addresses this server by its address.
     let headers = [HOST, ("origin", "https://limits.example"), fetched[0]];
     ask(&app, "POST", &format!("{LIMITS}/filter"), &headers, "{}").await.expect(200);
 }

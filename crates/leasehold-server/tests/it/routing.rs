@@ -1,5 +1,5 @@
-//! Paths and methods: which there are, and what is answered to the others. As the recorded
-//! server (FastAPI 0.139) answers.
+//! Paths and methods: which ones exist, and the answers to the others. They are those of the
+//! recorded server (FastAPI 0.139).
 
 use axum::body::Body;
 use axum::http::{HeaderName, Version};
@@ -14,7 +14,7 @@ async fn ask(app: &TestApp, method: &str, path: &str) -> Answer {
     app.send(request(method, path).body(Body::empty()).unwrap()).await
 }
 
-/// The path's own methods are not refused; every other one is, and names those of the first
+/// The server refuses all methods except the path's own. The refusal names the methods of the first
 /// route that the recorded server has for the path.
 #[tokio::test]
 async fn a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has() {
@@ -53,7 +53,7 @@ async fn a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has() 
     for path in ["tag/x", ID] {
         check(format!("{TAGS}/{path}"), &["GET", "DELETE"], "GET").await;
     }
-    // Ours alone, so all of their methods are named.
+    // For paths of the native API, the refusal names all methods.
     check(format!("/api/leases/{ID}"), &["GET", "DELETE"], "GET, DELETE").await;
     check("/api/leases".to_owned(), &["GET", "POST"], "GET, POST").await;
     for path in ["renew", &format!("{ID}/renew")] {
@@ -118,7 +118,7 @@ async fn a_redirect_leads_back_through_the_proxy_that_the_client_came_through() 
     check(Some("limits.example:8443"), Some("https"), "https://limits.example:8443").await;
     check(Some("limits.example"), Some("http"), "http://limits.example").await;
     check(Some("limits.example"), None, "http://limits.example").await;
-    // Nothing that a client makes up gets into the address.
+    // An invented scheme does not get into the address.
     check(Some("limits.example"), Some("javascript"), "http://limits.example").await;
     check(None, None, "").await;
 }
@@ -160,7 +160,7 @@ async fn unknown_paths_are_not_found_whatever_the_method() {
 async fn a_web_socket_without_its_headers_is_told_which_and_who_drops_them() {
     let app = TestApp::init().with_config(|config| config.auth_string = Some("a:b".into())).start();
     for path in ["/api/events/in", "/api/events/out", "/api/logs/out"] {
-        // A proxy may drop one of the headers, or both; and a client sends its password later.
+        // A proxy may drop one of the headers, or both. The client would send its password later.
         for headers in [&[][..], &[("connection", "upgrade")], &[("upgrade", "websocket")]] {
             let mut request = request("GET", path);
             for (name, value) in headers {
@@ -213,7 +213,7 @@ async fn a_tag_may_have_any_name_that_its_path_can_say() {
     }
 }
 
-/// `/filter` is a path of its own for POST; for the other methods it is a name.
+/// `/filter` is a path of its own for POST. For other methods it is the name of a limit.
 #[tokio::test]
 async fn a_limit_may_be_named_as_the_paths_beside_it_are() {
     let app = TestApp::start();
@@ -262,7 +262,7 @@ async fn the_server_speaks_of_itself_as_clients_expect_it() {
     check("/api/admin/storage", r#"{"default_result_storage_block_id":null}"#).await;
 }
 
-/// A client that is newer than its server warns about it, and one of another major refuses.
+/// A client that is newer than its server logs a warning. A client of another major version exits.
 #[tokio::test]
 async fn no_client_of_version_3_is_newer_than_this_server_claims_to_be() {
     let app = TestApp::start();

@@ -1,5 +1,5 @@
-//! What goes wrong: a journal that fails, more requests than can be served, clients that break
-//! off, bodies that are too large or never come.
+//! Failures: a journal that fails, too many requests, clients that break off, bodies that are too
+//! large or never arrive.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn acquire_request(name: &str) -> Request<Body> {
     with_json("POST", &path, &json!({"names": [name], "slots": 1}))
 }
 
-/// What clients of the recorded server get to see, so that they come again.
+/// The 503 on which clients of the recorded server try again.
 fn is_unavailable(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_eq!(answer.json(), json!({"exception_message": "Service Unavailable"}));
@@ -60,7 +60,7 @@ async fn all_that_a_failed_commit_held_up_is_refused_and_forgotten() {
     let begun = app.journal.commits_begun();
     let first = tokio::spawn(app.router().oneshot(acquire_request("db")));
     until(async || app.journal.commits_begun() > begun).await;
-    // These are stepped while the first one's commit is under way.
+    // The engine steps these while the first one's commit is under way.
     let mut behind: Vec<_> =
         (0..3).map(|_| Box::pin(app.router().oneshot(acquire_request("db")))).collect();
     for asking in &mut behind {
@@ -93,8 +93,8 @@ async fn reads_are_answered_while_nothing_can_be_written() {
     }
 }
 
-/// With leases, the journal hears every second that the server is there. When it does not want
-/// to hear, there is no use in telling it a thousand times.
+/// While there are leases, the server writes a heartbeat every second. On a journal that fails it
+/// must not retry without a pause.
 #[tokio::test]
 async fn a_journal_that_fails_is_not_hammered() {
     let app = TestApp::start();
@@ -111,7 +111,7 @@ async fn a_journal_that_fails_is_not_hammered() {
     assert!(commits < 10, "{commits} commits");
 }
 
-/// The heartbeat goes on by itself when there is room again.
+/// The heartbeat resumes by itself when the journal works again.
 #[tokio::test]
 async fn a_journal_that_failed_is_tried_again() {
     let app = TestApp::start();
@@ -137,7 +137,7 @@ async fn a_journal_that_cannot_be_read_is_tried_again_until_it_can() {
     app.journal.hide(true);
     is_unavailable(&app.release(&lease).await);
     until(async || {
-        // Nobody waits for it meanwhile.
+        // No request waits for the journal meanwhile.
         is_unavailable(&app.renew(&lease).await);
         is_unavailable(&app.get(&format!("{LIMITS}/db")).await);
         app.sleep(0.5);
@@ -174,7 +174,7 @@ async fn more_requests_than_can_wait_are_refused_at_once() {
     let begun = app.journal.commits_begun();
     let first = tokio::spawn(app.router().oneshot(acquire_request("db")));
     until(async || app.journal.commits_begun() > begun).await;
-    // Some are stepped and wait for the disk, the others wait to be stepped.
+    // Some wait for the disk, the others wait for the engine.
     let mut waiting = Vec::new();
     let refused = loop {
         let mut asking = Box::pin(app.ledger().holders());
@@ -215,7 +215,7 @@ async fn a_body_of_more_than_a_mebibyte_is_refused() {
     assert_eq!(refused.detail(), "The request body is larger than 1048576 bytes.");
 }
 
-/// Without a length, as a stream: no more than the limit is read.
+/// A stream without a length: the server reads no more than the limit.
 #[tokio::test]
 async fn a_body_without_an_end_is_refused() {
     let app = TestApp::start();
@@ -244,7 +244,7 @@ async fn half_a_body_holds_nothing_and_is_not_waited_for() {
     assert_eq!(app.taken("db").await, 0);
 }
 
-/// What is read of a connection until it ends.
+/// All that a connection receives until it ends.
 async fn rest(connection: &mut TcpStream) -> String {
     let mut text = String::new();
     connection.read_to_string(&mut text).await.unwrap();
@@ -269,7 +269,7 @@ async fn a_client_that_breaks_off_in_the_middle_of_a_body_holds_nothing() {
     for part in ["", "{", r#"{"names": ["db"], "slots": 1}"#] {
         drop(say(address, &format!("{head}{part}")).await);
     }
-    // Whole JSON, but not the whole body; and one that says that there is no more to come.
+    // Complete JSON, but less than the length of the body. The client closes its half.
     let mut half = say(address, &format!(r#"{head}{{"names": ["db"], "slots": 1}}"#)).await;
     half.shutdown().await.unwrap();
     let answer = rest(&mut half).await;
@@ -278,7 +278,7 @@ async fn a_client_that_breaks_off_in_the_middle_of_a_body_holds_nothing() {
     assert_eq!(app.journal.leases(), []);
 }
 
-/// What a client reads that sends its whole request and no more.
+/// The answer to a client that sends its whole request and closes its half of the connection.
 async fn answer_to_the_last(address: SocketAddr, request: &str) -> String {
     let mut half = say(address, request).await;
     half.shutdown().await.unwrap();
@@ -311,13 +311,13 @@ async fn a_client_that_says_no_more_gets_its_answer_whole() {
         let answer = answer_to_the_last(address, &request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
     }
-    // What is cut short is not waited for.
+    // The server does not wait for the rest of a truncated request.
     let began = std::time::Instant::now();
     let whole = wire("POST", &format!("{LIMITS}/"), r#"{"name": "no", "limit": 1}"#);
     let answer = answer_to_the_last(address, &whole[..whole.len() - 1]).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert!(began.elapsed().as_secs() < 20);
-    // More than the system keeps for a client that does not read yet.
+    // More than the system buffers for a client that does not read yet.
     let page = wire("POST", &format!("{LIMITS}/filter"), r#"{"limit": 200}"#);
     let mut half = say(address, &page.repeat(20)).await;
     half.shutdown().await.unwrap();
@@ -337,8 +337,8 @@ async fn half_a_head_is_not_waited_for() {
     assert_eq!(began.elapsed().as_secs(), 10);
 }
 
-/// Clients keep idle connections for 25 s, proxies for 60. The clock is ahead of the network while
-/// it is paused, so it is paused only while nothing is said.
+/// Clients keep idle connections for 25 s, and proxies for 60 s. A paused clock runs ahead of the
+/// network, so the test pauses it only while the connection is idle.
 #[tokio::test]
 async fn an_idle_connection_is_kept_for_a_minute() {
     let app = TestApp::start();
@@ -368,7 +368,7 @@ async fn a_bare_line_feed_in_a_head_is_refused_and_one_in_a_body_is_not() {
     ] {
         let answer = rest(&mut say(address, head).await).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{head:?}: {answer}");
-        // Of a connection that has carried requests before as well.
+        // Also on a connection that has carried requests before.
         let mut connection = say(address, health).await;
         assert!(connection.read(&mut [0; 4_096]).await.unwrap() > 0);
         connection.write_all(head.as_bytes()).await.unwrap();

@@ -1,5 +1,5 @@
-//! Defects of the systems before us, by their numbers. What is a matter of rules alone is also
-//! tested in the engine; here it is what a client sees.
+//! Defects of earlier systems, by their numbers. These tests check what a client sees. The engine's
+//! tests check the rules themselves.
 
 mod operation;
 mod over_admission;

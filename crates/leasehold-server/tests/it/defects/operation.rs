@@ -1,10 +1,10 @@
-//! What operators and busy clients suffer from.
+//! Defects that operators and busy clients meet.
 
 use serde_json::json;
 
 use crate::fixture::{FIRST_TOKEN, TAGS, TestApp, run};
 
-/// Over the journal that users have.
+/// On the shipped journal.
 #[tokio::test]
 async fn d25_64_clients_at_once_are_all_served() {
     let app = TestApp::init().on_disk().start();

@@ -61,7 +61,7 @@ async fn d15_a_task_run_that_asks_twice_holds_one_slot() {
     app.tag_increment(&["db"], &run(1)).await.expect(200);
     app.tag_increment(&["db"], &run(1)).await.expect(200);
     app.tag_increment(&["db"], &run(2)).await.expect(200);
-    // And gives it back once.
+    // It gives the slot back once.
     app.tag_decrement(&["db"], &run(1)).await.expect(200);
     assert_eq!(app.holders("db").await, json!([run(2)]));
 }
@@ -73,7 +73,7 @@ async fn d16_a_lease_on_a_decaying_limit_gives_back_only_what_has_not_drained() 
     let lease = app.lease(&["api"], 4).await;
     app.spend(&["api"], 6).await.expect(200);
     app.sleep(7.0);
-    // Six that nobody holds have drained, and one of the lease's four: three are left.
+    // The six slots without a lease have drained, and one of the lease's four: three are left.
     assert_eq!(app.taken("api").await, 3);
     app.release(&lease).await.expect(204);
     assert_eq!(app.taken("api").await, 0);
@@ -97,7 +97,7 @@ async fn d17_a_renewal_that_came_before_the_deadline_wins() {
     app.renew(&lease).await.expect(204);
 }
 
-/// The renewal is stepped and waits for the disk while the deadline passes.
+/// The engine has stepped the renewal, which waits for the disk while the deadline passes.
 #[tokio::test]
 async fn d17_a_renewal_under_way_while_the_deadline_passes_is_not_lost() {
     let app = TestApp::start();
@@ -105,7 +105,7 @@ async fn d17_a_renewal_under_way_while_the_deadline_passes_is_not_lost() {
     let lease = app.lease(&["db"], 1).await;
     app.limit("other", 1).await;
     app.sleep(299.0);
-    // So that the next commit is not the journal's heartbeat.
+    // A commit now, so that the next one is not the heartbeat's.
     app.lease(&["other"], 1).await;
     app.journal.hold();
     let begun = app.journal.commits_begun();
@@ -123,7 +123,8 @@ async fn d17_a_renewal_under_way_while_the_deadline_passes_is_not_lost() {
     app.renew(&lease).await.expect(204);
 }
 
-/// A release is 204 by contract, whatever became of the lease. Whoever wants to know asks.
+/// By contract a release answers 204 whether or not the lease has ended. A client that wants to
+/// know reads the lease.
 #[tokio::test]
 async fn d18_a_caller_who_has_lost_its_lease_can_learn_of_it() {
     let app = TestApp::start();

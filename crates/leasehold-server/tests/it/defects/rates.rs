@@ -1,10 +1,10 @@
-//! Rates that are not the configured ones, and waits that are not the right ones.
+//! Wrong rates and wrong waits.
 
 use serde_json::json;
 
 use crate::fixture::TestApp;
 
-/// Four clients that wait as long as they are told, as the Python client does.
+/// Four clients that wait as long as `Retry-After` says, as the Python client does.
 #[tokio::test]
 async fn d19_four_clients_get_the_configured_rate_however_often_they_ask() {
     for (slots, decay) in [(5, 5.0), (20, 20.0)] {

@@ -1,4 +1,4 @@
-//! Slots that nobody holds and nobody gets.
+//! Slots that stay taken although no live client holds them.
 
 use axum::body::Body;
 use leasehold_engine::Span;
@@ -31,7 +31,7 @@ async fn d01_a_holder_that_died_with_the_server_loses_its_slot_at_its_deadline()
     let app = app.crash(Span::from_seconds(3_600));
     app.sleep(299.0);
     app.acquire(&["db"], 1).await.expect(423);
-    // What the journal did not know of the time before the crash is no more than a heartbeat.
+    // The journal may lag behind the time of the crash by at most one heartbeat.
     app.sleep(2.0);
     app.lease(&["db"], 1).await;
 }
@@ -53,7 +53,7 @@ async fn d03_deleting_one_tag_of_a_lease_gives_the_other_back_in_time() {
     app.lease_for(&["tag:a", "tag:b"], &run(1)).await;
     app.delete(&format!("{TAGS}/tag/a")).await.expect(200);
     app.acquire(&["tag:b"], 1).await.expect(423);
-    // Its holder died: nobody releases.
+    // The holder died and does not release.
     app.sleep(300.0);
     assert_eq!(app.taken("tag:b").await, 0);
     app.lease_for(&["tag:b"], &run(2)).await;
@@ -103,7 +103,7 @@ async fn d06_an_expiry_that_could_not_be_made_durable_frees_nothing_twice() {
     app.sleep(1.0);
     app.acquire(&["db"], 1).await.expect(503);
     app.recover().await;
-    // Nobody could have renewed since the last commit, a second ago: so much time comes on top.
+    // No client could renew since the last commit, a second ago: the lease gets that much longer.
     assert_eq!(app.taken("db").await, 2);
     app.sleep(1.0);
     app.renew(&dead).await.expect(410);
@@ -112,8 +112,8 @@ async fn d06_an_expiry_that_could_not_be_made_durable_frees_nothing_twice() {
     assert_eq!(app.journal.leases().len(), 1);
 }
 
-/// A client of the tag API cannot renew, so its lease has no deadline. It is no secret either:
-/// everybody sees it, and an operator can take it away.
+/// A client of the tag API cannot renew, so its lease has no deadline. But lists show the lease,
+/// and an operator can revoke it.
 #[tokio::test]
 async fn d07_the_slot_of_an_old_client_that_crashed_is_seen_and_can_be_taken_away() {
     let app = TestApp::start();
@@ -168,7 +168,8 @@ async fn d08_an_answer_that_is_never_written_leaves_nothing() {
     until(async || app.holders("db").await == json!([])).await;
 }
 
-/// The journal fails when the grant is to be given back: that is done when it works again.
+/// The journal fails while the server gives the grant back. The server finishes when the journal
+/// works again.
 #[tokio::test]
 async fn d08_an_answer_that_is_never_written_leaves_nothing_on_a_journal_that_fails() {
     let app = TestApp::start();
@@ -184,8 +185,8 @@ async fn d08_an_answer_that_is_never_written_leaves_nothing_on_a_journal_that_fa
     assert_eq!(app.taken("db").await, 0);
 }
 
-/// A second attempt of a holder that has its slot already is answered as the first was; that
-/// its answer is lost must not take away what the first one got.
+/// A repeated request of a holder gets the same answer as the first. If that answer is lost, the
+/// holder must keep the slot of the first request.
 #[tokio::test]
 async fn d08_a_lost_answer_to_a_repeated_request_takes_nothing_away() {
     let app = TestApp::start();
@@ -194,7 +195,7 @@ async fn d08_a_lost_answer_to_a_repeated_request_takes_nothing_away() {
     let body = json!({"names": ["db"], "task_run_id": run(1)});
     let request = with_json("POST", &format!("{TAGS}/increment"), &body);
     drop(app.router().oneshot(request).await.unwrap());
-    // Anything else that is asked is answered after the drop was seen.
+    // The server handles the drop before it answers these requests.
     for _ in 0..3 {
         assert_eq!(app.holders("db").await, json!([run(1)]));
     }
@@ -211,7 +212,7 @@ async fn d08_a_client_that_hangs_up_while_it_acquires_leaves_nothing() {
     client.write_all(acquire_over_tcp("db").as_bytes()).await.unwrap();
     until(async || app.journal.commits_begun() > begun).await;
     drop(client);
-    // The server has seen the end of the connection when it answers another one's request.
+    // The server sees the end of that connection before it answers these requests.
     for _ in 0..2 {
         exchange(address, "GET /api/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     }
@@ -259,7 +260,7 @@ async fn d09_junk_leases_do_not_delay_the_slot_of_a_dead_holder() {
     assert_eq!(app.journal.leases(), []);
     app.lease(&["db"], 1).await;
     app.sleep(300.0);
-    // Nobody asks for the limit: the slot is free because its time has come.
+    // Without any request for the limit: the deadline alone frees the slot.
     until(async || app.journal.leases().is_empty()).await;
     app.lease(&["db"], 1).await;
 }

@@ -1,4 +1,4 @@
-//! What a new lease says, and what is told who cannot have one.
+//! New leases: the answers to grants and refusals.
 
 use axum::body::Body;
 use leasehold_engine::Span;
@@ -163,8 +163,8 @@ async fn a_grant_whose_client_hung_up_before_it_was_written_is_given_back() {
     until(async || app.taken("db").await == 0).await;
 }
 
-/// Its client comes back for it with the key: giving it back would leave that client with a
-/// lease that is none.
+/// The client returns with its key. If the server gave the grant back, that client would hold a
+/// lease that has ended.
 #[tokio::test]
 async fn a_grant_with_a_key_stays_though_its_client_hung_up() {
     let app = TestApp::start();
@@ -176,7 +176,7 @@ async fn a_grant_with_a_key_stays_though_its_client_hung_up() {
     assert_eq!(again["fencing_token"], FIRST_TOKEN);
     assert_eq!(app.taken("db").await, 1);
     app.sleep(5.0);
-    assert_eq!(app.taken("db").await, 0, "nobody came: its time ended it");
+    assert_eq!(app.taken("db").await, 0, "its client did not return: it expired");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Every error at the paths that are ours alone has one shape.
+//! Every error at the paths of the native API has one shape.
 
 use axum::body::Body;
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ async fn what_prefect_has_keeps_its_shape() {
     assert_eq!(answer.json()["detail"], Value::Null);
 }
 
-/// `curl -d` sends forms. A renewal would be read without its body, and last for another time.
+/// `curl -d` sends forms. Read without its body, a renewal would set another deadline.
 #[tokio::test]
 async fn a_body_that_says_that_it_is_no_json_is_refused_with_what_it_says() {
     let app = TestApp::start();
@@ -86,9 +86,9 @@ async fn a_body_that_says_that_it_is_no_json_is_refused_with_what_it_says() {
             send(method, &path, r#"{"limits": [{"name": "db"}]}"#).await.expect(415).detail();
         assert!(told.contains(form) && told.contains("application/json"), "{told}");
     }
-    // Without a body, there is nothing that could be misread.
+    // Without a body, the type does not matter.
     send("GET", DOOR, "").await.expect(200);
-    // A body that says nothing is read as JSON, as everywhere.
+    // A body without a type is read as JSON, as everywhere.
     let request = request("POST", DOOR).body(Body::from(r#"{"limits": [{"name": "db"}]}"#));
     app.send(request.unwrap()).await.expect(201);
 }

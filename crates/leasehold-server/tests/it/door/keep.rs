@@ -1,4 +1,4 @@
-//! Leases renewed, given back and taken away: each answer says exactly what happened.
+//! Leases renewed, released and revoked: each answer says exactly what happened.
 
 use leasehold_engine::Span;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn a_renewal_says_for_how_long() {
     assert_eq!(places[1]["loc"], json!(["body", "ttl_seconds"]));
 }
 
-/// What is told of leases that ended in each way, by a renewal and by giving back.
+/// The answers to a renewal and to a release of a lease, for each way in which it can end.
 #[tokio::test]
 async fn an_end_is_told_with_how_and_when_and_why_and_by_whom() {
     let app = TestApp::start();
@@ -68,7 +68,7 @@ async fn an_end_is_told_with_how_and_when_and_why_and_by_whom() {
     check(&revoked, "revoked", START, by["reason"].clone(), by["by"].clone(), said).await;
     let said = format!("The lease was revoked by an operator at {START}: no reason was given");
     check(&nameless, "revoked", START, json!("no reason was given"), null(), said).await;
-    // A client of Prefect's is told by whom, too.
+    // A client of Prefect's reads that, too.
     let told = app.renew(&revoked).await.expect(410).detail();
     assert!(told.contains("revoked by anna at"), "{told}");
 }
@@ -85,7 +85,7 @@ async fn a_lease_is_given_back_once_however_often_that_is_said() {
     let next = app.hold(&["db"], json!({})).await;
     app.sleep(2.0);
     assert_eq!(app.give_back(id(&lease)).await.expect(200).json(), first.json());
-    assert_eq!(app.taken("db").await, 1, "the slot belongs to somebody else");
+    assert_eq!(app.taken("db").await, 1, "another holder has the slot");
     let told = app.renew_at_door(id(&lease), 5.0).await.expect(410).json();
     assert_eq!((&told["status"], &told["at"]), (&json!("released"), &json!(at)));
     let sentence = format!("Lease not found - it was released at {at}");
@@ -106,8 +106,8 @@ async fn what_never_was_a_lease_is_unknown() {
     app.delete(&format!("{DOOR}/nope")).await.expect(422);
 }
 
-/// The door of Prefect's clients is as fast as it can be: who gave a lease back there gets no
-/// second word about it.
+/// For speed, the server does not remember releases of leases that Prefect's clients acquired: a
+/// second release at this door finds nothing.
 #[tokio::test]
 async fn leases_of_the_other_door_can_be_used_at_this_one() {
     let app = TestApp::start();
@@ -153,7 +153,7 @@ async fn many_leases_are_renewed_in_one_request_each_with_its_own_answer() {
     assert_eq!(nothing, json!({"leases": []}));
 }
 
-/// A release is remembered for as long as the server runs; other ends for longer.
+/// The server remembers a release until it restarts, and other ends for longer.
 #[tokio::test]
 async fn after_a_restart_a_release_is_forgotten_and_other_ends_are_not() {
     let app = TestApp::start();

@@ -1,4 +1,4 @@
-//! Idempotency keys: the same request, however often it is sent, is one lease.
+//! Idempotency keys: a request that is sent repeatedly gets one lease.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -157,7 +157,7 @@ async fn who_waits_has_the_key_too() {
     drop(waits);
 }
 
-/// What happens to networks: a client gives up at any moment, and sends the same again.
+/// Networks fail: a client gives up at any moment, and sends the same request again.
 #[tokio::test]
 async fn clients_that_hang_up_at_any_moment_and_come_back_hold_one_lease_each() {
     const ROUNDS: u64 = 5;
@@ -186,12 +186,12 @@ async fn clients_that_hang_up_at_any_moment_and_come_back_hold_one_lease_each() 
     futures_util::future::join_all((0..24).map(client)).await;
     app.nobody_waits("db").await;
     assert_eq!(app.taken("db").await, 0);
-    // Each was granted once: none was granted to nobody and then again.
+    // Each was granted once: no grant was lost and repeated.
     let last = app.hold(&["db"], json!({})).await;
     assert_eq!(last["fencing_token"], FIRST_TOKEN + 24 * ROUNDS);
 }
 
-/// The answer, unless it takes more looks than that: then the client hangs up.
+/// The answer, if it comes within so many polls. Otherwise the client hangs up.
 async fn for_so_many_looks(mut request: super::Pending<'_>, mut looks: usize) -> Option<Answer> {
     poll_fn(|context| match request.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),

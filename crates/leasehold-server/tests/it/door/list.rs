@@ -1,11 +1,11 @@
-//! Leases as they are listed.
+//! Lists of leases.
 
 use serde_json::{Value, json};
 
 use super::{DOOR, id};
 use crate::fixture::{FIRST_TOKEN, LIMITS, TestApp, run};
 
-/// Which leases are listed, counted by their fencing tokens from the first one on.
+/// The numbers of the listed leases, counted by their fencing tokens from the first lease on.
 async fn listed(app: &TestApp, query: &str) -> Vec<u64> {
     let leases = app.get(&format!("{DOOR}{query}")).await.expect(200).json();
     let tokens = leases.as_array().unwrap().iter().map(|it| it["fencing_token"].as_u64().unwrap());

@@ -1,4 +1,4 @@
-//! The door for leases that is ours alone, `/api/leases`.
+//! The native door for leases, `/api/leases`.
 
 mod acquire;
 mod errors;
@@ -15,17 +15,17 @@ use crate::fixture::{Answer, Pending, TestApp, until};
 const DOOR: &str = "/api/leases";
 
 impl TestApp {
-    /// Asks for a slot of each limit, with what else `more` says.
+    /// Asks for a slot of each limit, with the fields of `more`.
     async fn ask(&self, names: &[&str], more: Value) -> Answer {
         self.post(DOOR, &asking(names, &more)).await
     }
 
-    /// Gets a slot of each; answers the lease.
+    /// Acquires a slot of each limit, and returns the lease.
     async fn hold(&self, names: &[&str], more: Value) -> Value {
         self.ask(names, more).await.expect(201).json()
     }
 
-    /// Asks, and is in line for the first of the limits.
+    /// Asks, and waits until the request is in line for the first limit.
     async fn queue<'app>(&'app self, names: &[&str], more: Value) -> Pending<'app> {
         let body = asking(names, &more);
         self.held_open(names[0], async move { self.post(DOOR, &body).await }).await
@@ -35,7 +35,7 @@ impl TestApp {
         self.nobody_waits_behind(name, 0).await;
     }
 
-    /// Waits until only so many are in line.
+    /// Waits until so many requests are in line.
     async fn nobody_waits_behind(&self, name: &str, count: usize) {
         until(async || self.waiters(name).await.len() == count).await;
     }
@@ -58,7 +58,7 @@ fn asking(names: &[&str], more: &Value) -> Value {
     body
 }
 
-/// Waiting for so long.
+/// The field for a request that waits for so long.
 fn waiting(seconds: f64) -> Value {
     json!({"wait_seconds": seconds})
 }

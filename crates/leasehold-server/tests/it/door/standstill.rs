@@ -1,5 +1,5 @@
-//! A server that stood still, and a commit that takes longer than a lease: no holder loses time by
-//! it, and no answer says a deadline that has passed.
+//! A server that stood still, and a commit that takes longer than a lease. No holder loses time by
+//! them, and no answer has a deadline in the past.
 
 use axum::body::Body;
 use axum::http::Request;

@@ -1,4 +1,5 @@
-//! Requests that wait at the door: held open until granted, refused, or out of patience.
+//! Requests that wait: the server holds them open until it grants or refuses them, or until their
+//! time is over.
 
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ async fn who_waits_is_granted_the_moment_a_slot_is_free() {
     app.give_back(id(&held)).await.expect(200);
     let lease = first.await.expect(201).json();
     assert!(is_pending(&mut second).await);
-    // The other way in which a slot comes back: nobody renews.
+    // The other way in which a slot comes back: its lease expires.
     app.sleep(59.999_999);
     assert!(is_pending(&mut second).await);
     let renewed = app.renew_at_door(id(&lease), 1.0).await.expect(200).json();
@@ -50,7 +51,7 @@ async fn who_has_waited_long_enough_is_told_its_position_and_what_it_waits_for()
     assert_eq!(told["position"], 2);
     assert_eq!(told["waiting_for"][0]["id"], db);
     assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
-    // Without waiting, the same is told at once.
+    // A request that does not wait gets the same answer at once.
     let told = app.ask(&["db"], json!({})).await.expect(423).json();
     assert_eq!(told["position"], 2);
     let urgent = app.ask(&["db"], json!({"priority": 1})).await.expect(423).json();
@@ -107,7 +108,7 @@ async fn who_hangs_up_when_it_is_its_turn_leaves_the_slot_to_the_next() {
     second.await.expect(201);
 }
 
-/// With a key the grant waits for its client, who comes back with it.
+/// With a key, the grant stays until its client returns with that key.
 #[tokio::test]
 async fn who_hangs_up_when_it_is_its_turn_finds_the_lease_with_its_key() {
     let app = TestApp::start();
@@ -198,7 +199,7 @@ async fn several_limits_are_waited_for_together_and_none_is_held_meanwhile() {
     assert_eq!(lease["limits"].as_array().unwrap().len(), 2);
 }
 
-/// Whoever holds a lease needs a connection to renew it, so they are not all for those who wait.
+/// A holder needs a connection to renew its lease, so waiters may not take all connections.
 #[tokio::test]
 async fn who_finds_the_line_full_is_refused_at_once() {
     let app = TestApp::init().with_config(|config| config.waiters_max = 2).start();
@@ -213,7 +214,7 @@ async fn who_finds_the_line_full_is_refused_at_once() {
     assert_eq!(app.waiters("db").await.len(), 2);
     app.hold(&["free"], waiting(60.0)).await;
 
-    // Who hangs up makes room, and so does who is granted.
+    // A waiter makes room when it hangs up or is granted.
     drop(second);
     app.nobody_waits_behind("db", 1).await;
     let third = app.queue(&["db"], waiting(60.0)).await;

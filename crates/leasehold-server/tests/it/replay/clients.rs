@@ -11,7 +11,7 @@ fn replay(capture: &'static str) -> Replay {
     Replay::of(capture, TestApp::init().at(began).start())
 }
 
-/// A global limit as it was before a recording began.
+/// A global limit that existed before a recording.
 fn limit(id: &str, name: &str, slots: u64) -> serde_json::Value {
     json!({
         "id": id,
@@ -69,7 +69,7 @@ async fn the_terraform_provider_is_answered_as_recorded() {
     replay("terraform_provider").all().await;
 }
 
-/// The limits in a capture's lists that the capture does not make itself.
+/// The limits in a capture's lists that the capture does not create itself.
 fn made_before(all: &[(usize, Line)]) -> Vec<serde_json::Value> {
     let made: Vec<_> = all
         .iter()
@@ -88,9 +88,8 @@ fn made_before(all: &[(usize, Line)]) -> Vec<serde_json::Value> {
     limits
 }
 
-/// Flows: their requests that concern limits. An overload of the recorded server is a request
-/// that its client never got an answer to, and sent again: so what we granted then is given
-/// back, as the client would have no use for it.
+/// Replays the requests of flows that concern limits. Where the recorded server was overloaded, the
+/// client got no answer and sent its request again. So the test gives back what we granted there.
 async fn replay_flow(mut replay: Replay) {
     for (number, line) in requests(replay.capture) {
         let answer = replay.step(number, &line).await;
@@ -129,8 +128,8 @@ async fn flows_with_global_limits_are_answered_as_recorded() {
     replay_flow(replay).await;
 }
 
-/// The recorded server looked for dead leases every few seconds. Ours gives the slot back at
-/// the deadline, so the waiter's next poll succeeds, and those that it sent after are not sent.
+/// The recorded server looked for expired leases every few seconds. Ours frees the slot at the
+/// deadline, so the waiter's next poll succeeds. The test does not send the later polls.
 #[tokio::test]
 async fn the_slot_of_a_killed_holder_is_back_at_its_deadline() {
     let mut replay = replay("holder_killed");

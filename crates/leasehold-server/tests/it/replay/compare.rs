@@ -1,4 +1,4 @@
-//! Whether an answer is the recorded one: whole, but for ids, times and jitter.
+//! Compares an answer with the recorded one, in full except ids, times and jitter.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::fixture::Answer;
 
-/// The headers that clients look at.
+/// The headers that clients read.
 const HEADERS: [&str; 3] = ["content-type", "allow", "location"];
 
-/// Our id for each recorded one; and our CSRF tokens for the recorded ones.
+/// Our id for each recorded id, and our CSRF token for each recorded one.
 #[derive(Clone, Default)]
 pub(super) struct Ids(HashMap<String, String>);
 
@@ -19,7 +19,7 @@ impl Ids {
         self.0.insert(recorded.to_owned(), ours.to_owned());
     }
 
-    /// What was sent, with our ids. An id that no answer has named is the client's own.
+    /// A recorded request with our ids. An id that no answer has named is the client's own.
     pub(super) fn ours(&mut self, sent: &str) -> String {
         let mut ours = sent.to_owned();
         for id in ids(sent) {
@@ -68,8 +68,7 @@ impl Ids {
         };
         let ours = without_our_own(ours, &body)?;
         if is_version(&body) && is_version(&ours) {
-            // A client must be no newer than what we claim: the server that was recorded had a
-            // release of its own to name.
+            // The recorded server named its own release. Ours names at least the client's version.
             return Ok(());
         }
         self.learn_from(&body, &ours);
@@ -107,13 +106,13 @@ impl Ids {
         }
     }
 
-    /// What was recorded, with our ids and without times.
+    /// A recorded answer with our ids and without times.
     fn plain(&self, recorded: Value) -> Value {
         map_texts(plain_times(recorded), &|text| self.0.get(text).cloned().unwrap_or(text.into()))
     }
 }
 
-/// Whether this is the version of a server of major 3.
+/// Whether this is the version of a server with major version 3.
 fn is_version(answer: &Value) -> bool {
     let Some(numbers) = answer.as_str().and_then(|text| text.strip_prefix("3.")) else {
         return false;
@@ -121,7 +120,7 @@ fn is_version(answer: &Value) -> bool {
     numbers.split('.').filter(|number| number.parse::<u64>().is_ok()).count() == 2
 }
 
-/// A grant without the two fields that ours has beside the recorded ones, which must be there.
+/// A grant of ours without the two fields that the recorded one lacks. Ours must have them.
 fn without_our_own(mut ours: Value, recorded: &Value) -> Result<Value, String> {
     if recorded.get("lease_id").is_some()
         && let Value::Object(grant) = &mut ours

@@ -1,4 +1,4 @@
-//! Where our answers are not the recorded ones, and why. Nothing else may differ.
+//! The answers that differ from the recorded ones, and why. No other answer may differ.
 
 use serde_json::{Value, json};
 
@@ -7,12 +7,12 @@ pub(super) struct Deviation {
     /// Which capture, and which line of it.
     pub(super) capture: &'static str,
     pub(super) line: usize,
-    /// The difference that it shows, by its number in the contract.
+    /// The number of the difference in the contract.
     pub(super) because: &'static str,
     pub(super) ours: Ours,
 }
 
-/// What we answer, with the recorded ids.
+/// Our answer, with the recorded ids.
 pub(super) enum Ours {
     /// This status, and this body in JSON.
     Is(u16, &'static str),
@@ -23,7 +23,7 @@ pub(super) enum Ours {
 }
 
 impl Ours {
-    /// The status and the body that ours must be.
+    /// The status and the body that our answer must have.
     pub(super) fn instead_of(&self, (status, mut body): (u16, Value)) -> (u16, Value) {
         match self {
             Self::Is(status, text) => return (*status, serde_json::from_str(text).unwrap()),
@@ -105,7 +105,7 @@ pub(super) const DEVIATIONS: &[Deviation] = deviations! {
     }
 };
 
-/// It was renewed just after its release.
+/// The answer to a renewal just after the release.
 const RELEASED: &str =
     r#"{"detail": "Lease not found - it was released at 2026-11-20T21:00:27.062400Z"}"#;
 

@@ -1,5 +1,5 @@
-//! What was recorded of a real server (Prefect 3.8.8) and its clients, sent again. Our answers
-//! are the recorded ones, except where [`deviations`] says otherwise.
+//! Sends the recorded requests of real clients of a Prefect 3.8.8 server again. Our answers are the
+//! recorded ones, except where [`deviations`] says otherwise.
 
 mod clients;
 mod compare;
@@ -18,16 +18,16 @@ use compare::Ids;
 use deviations::{DEVIATIONS, Deviation};
 use recording::{Line, requests};
 
-/// A capture that is sent to a server of ours, line by line.
+/// A capture, sent line by line to a server of ours.
 struct Replay {
     app: TestApp,
     capture: &'static str,
-    /// Put before each path; some captures leave it out.
+    /// The prefix of each path, for captures that leave it out.
     prefix: &'static str,
     ids: Ids,
-    /// Everything that was not as it should be.
+    /// All differences that the table does not list.
     wrong: Vec<String>,
-    /// The lines that deviated as the table says.
+    /// The lines whose answers deviated as the table says.
     deviated: Vec<usize>,
 }
 
@@ -48,7 +48,7 @@ impl Replay {
         self
     }
 
-    /// Makes a limit that was there before: the answer that speaks of it says how it was.
+    /// Creates a limit that existed before the recording, as a recorded answer shows it.
     async fn given(&mut self, recorded: &Value) {
         let id = match recorded["tag"].as_str() {
             Some(tag) => self.app.tag(tag, recorded["concurrency_limit"].as_u64().unwrap()).await,

@@ -141,14 +141,14 @@ async fn case(address: SocketAddr, line: &Line) {
     }
 }
 
-/// How we close where the recorded server does so without a word.
+/// How we close a socket where the recorded server gives no reason.
 fn deviating(case: &str) -> Option<Value> {
     let reason = "Invalid filter: unknown field `bogus`, expected one of `occurred`, `event`, \
                   `resource`, `related`, `any_resource`, `id`, `t";
     (case == "out: bad filter").then(|| json!([1002, reason]))
 }
 
-/// With a code and a reason, or without a word.
+/// Checks the end of a socket: a close frame with a code and a reason, or no frame.
 async fn closed(socket: &mut Socket, recorded: &Value) {
     let end = socket.next().await;
     match recorded[0].as_u64() {
@@ -190,7 +190,7 @@ async fn replay(capture: &str) {
             ("ws_pong", "s->c") => {
                 assert_eq!(ours.next().await.unwrap().unwrap(), Message::Pong("".into()));
             }
-            // The recorded server pings by itself, too. That is a choice of its library.
+            // The recorded server's library pings by itself, too. Ours does not.
             ("ws_ping", "s->c") | ("ws_pong", "c->s") => {}
             ("ws_msg", "c->s") => ours.send(text(&line.msg.unwrap())).await.unwrap(),
             ("ws_msg", "s->c") => {

@@ -1,5 +1,5 @@
-//! 177 single requests with bad and odd input. Every second request of the run is missing, so
-//! what they had done is done here, as the answers that are there show it.
+//! 177 single requests with bad and odd input. The recording lacks every second request of the run.
+//! The test does what those requests had done, as the recorded answers show it.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn odd_input_is_answered_as_recorded() {
     replay.done();
 }
 
-/// What the requests that are missing before this one had done.
+/// Does what the missing requests before this one had done.
 async fn before(replay: &mut Replay, line: &Line) {
     let app = &replay.app;
     let reset = json!({"active_slots": 0});
