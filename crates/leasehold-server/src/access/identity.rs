@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_known_by_the_cookie_that_it_was_given() {
+    fn a_client_is_recognized_by_its_cookie() {
         let (client, set_cookie) = ClientId::new();
         let given = set_cookie.unwrap().to_str().unwrap().to_owned();
         let pair = given.split(';').next().unwrap();
@@ -106,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_names_itself_is_known_by_its_name() {
+    fn a_client_that_names_itself_is_recognized_by_its_name() {
         let mine = identity(&[("prefect-csrf-client", "mine")]);
         assert!(mine.client.is_some());
         assert_ne!(mine.client, identity(&[("prefect-csrf-client", "yours")]).client);
     }
 
     #[test]
-    fn what_clients_say_of_themselves_tells_them_apart() {
+    fn headers_distinguish_clients() {
         let flow =
             |name| identity(&[("user-agent", "prefect/3.8.8"), ("x-prefect-flow-name", name)]);
         assert_eq!(flow("a").said, flow("a").said);

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_says_nothing_has_no_origin() {
+    fn a_request_without_headers_has_no_origin() {
         assert_eq!(said(&HeaderMap::new()), None);
         assert_eq!(said(&headers(&[(USER_AGENT, b" "), (FLOW_ID, b"")])), None);
     }
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_no_utf8_are_ignored_and_what_a_terminal_obeys_is_dropped() {
+    fn headers_that_are_no_utf8_are_ignored_and_control_characters_are_dropped() {
         let long = "ä".repeat(300);
         let origin = said(&headers(&[
             (FLOW_ID, b"\xff\xfe"),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_say_the_same_share_one_origin() {
+    fn requests_with_the_same_headers_share_one_origin() {
         let origins = Origins::default();
         let ask = |flow: &[u8]| {
             let headers = headers(&[(USER_AGENT, b"prefect/3.8.8"), (FLOW_NAME, flow)]);

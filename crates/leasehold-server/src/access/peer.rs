@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_loses_no_address_that_is_known() {
+    fn an_invalid_entry_loses_no_known_address() {
         for malformed in ["", "unknown", ",", "192.0.2.1;", "999.1.1.1", "[::1", "é"] {
             let chain = format!("203.0.113.9, {malformed}");
             check("127.0.0.1", "127.0.0.1", &[(XFF, &chain)], "127.0.0.1");

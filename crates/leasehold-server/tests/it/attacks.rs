@@ -163,7 +163,7 @@ async fn no_address_has_all_streams() {
 }
 
 #[tokio::test]
-async fn a_socket_that_says_nothing_is_closed() {
+async fn a_silent_socket_is_closed() {
     let app = TestApp::init().with_records().start();
     let address = app.listen().await;
     let (mut silent, _) = connect(address, "/api/events/out", &[], &[]).await.unwrap();
@@ -193,7 +193,7 @@ async fn a_message_beyond_a_mebibyte_closes_its_socket() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_left_for_renewals_and_says_nothing_is_closed() {
+async fn a_silent_reserved_connection_is_closed() {
     let app = TestApp::init().with_config(|config| config.connections_max = 16).start();
     let address = app.listen().await;
     let mut open = Vec::new();
@@ -291,7 +291,7 @@ async fn a_grant_is_given_back_when_its_client_had_gone_before_the_answer() {
 }
 
 #[tokio::test]
-async fn a_grant_is_kept_when_its_client_says_more_or_ends_in_order() {
+async fn a_grant_is_kept_when_its_client_sends_more_or_closes_in_order() {
     let app = TestApp::start();
     app.limit("db", 3).await;
     let address = app.listen().await;

@@ -88,7 +88,7 @@ async fn one_request_names_so_many_limits_at_the_most() {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_renewed_just_after_its_release_was_released_and_not_lost() {
+async fn a_renewal_just_after_a_release_answers_that_it_was_released() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let lease = app.lease(&["db"], 1).await;

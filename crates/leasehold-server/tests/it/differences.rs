@@ -40,7 +40,7 @@ async fn c02_a_reset_frees_the_tag_and_its_override_names_the_only_holders() {
 /// An operator may name more holders than the limit has slots. They hold, and the server grants no
 /// other request until enough of them have released.
 #[tokio::test]
-async fn c02_an_override_beyond_the_limit_is_drained_before_anybody_else_gets_in() {
+async fn c02_an_override_beyond_the_limit_is_drained_before_another_holder_is_granted() {
     let app = TestApp::start();
     app.tag("db", 1).await;
     app.tag_reset("db", Some(&[&run(1), &run(2)])).await.expect(200);
@@ -70,7 +70,7 @@ async fn c03_a_page_of_tags_is_cut_from_the_tags() {
 }
 
 #[tokio::test]
-async fn c04_what_made_the_recorded_server_fail_is_refused_as_other_input_is() {
+async fn c04_input_on_which_the_recorded_server_failed_is_refused_as_invalid() {
     let app = TestApp::start();
     let check = async |path: &str, body: Value, kind: &str, place: &str| {
         let answer = app.post(path, &body).await.expect(422).json();
@@ -247,7 +247,7 @@ async fn c15_occupancy_given_back_on_a_limit_of_0_is_accepted() {
 }
 
 #[tokio::test]
-async fn c16_active_slots_alone_revoke_the_oldest_leases_and_tell_their_holders() {
+async fn c16_active_slots_alone_revoke_the_oldest_leases_with_a_reason() {
     let app = TestApp::start();
     app.limit("db", 4).await;
     let old = app.lease(&["db"], 1).await;

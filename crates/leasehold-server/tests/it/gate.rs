@@ -97,7 +97,7 @@ async fn only_the_right_password_opens_a_server_that_has_one() {
 }
 
 #[tokio::test]
-async fn health_checks_need_no_password_and_nothing_else_does_without() {
+async fn only_health_checks_need_no_password() {
     let app = app(|config| config.auth_string = Some("admin:pass".to_owned()));
     for path in ["/api/health", "/api/ready"] {
         ask(&app, "GET", path, &[]).await.expect(200);
@@ -110,7 +110,7 @@ async fn health_checks_need_no_password_and_nothing_else_does_without() {
 }
 
 #[tokio::test]
-async fn what_asks_for_a_web_socket_needs_the_password_everywhere_else() {
+async fn a_web_socket_request_needs_the_password_at_all_other_paths() {
     let app = app(|config| config.auth_string = Some("admin:pass".to_owned()));
     let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
     for (method, path, status) in [
@@ -134,7 +134,7 @@ async fn what_asks_for_a_web_socket_needs_the_password_everywhere_else() {
 }
 
 #[tokio::test]
-async fn a_password_that_nobody_asks_for_is_ignored() {
+async fn a_password_is_ignored_without_authentication() {
     let app = TestApp::start();
     for sent in ["Bearer x", &basic("a:b"), "garbage"] {
         list(&app, &[("authorization", sent)]).await.expect(200);
@@ -170,7 +170,7 @@ async fn a_csrf_token_is_valid_for_an_hour() {
 }
 
 #[tokio::test]
-async fn a_new_csrf_token_voids_the_clients_old_one_and_nobody_elses() {
+async fn a_new_csrf_token_voids_only_the_clients_old_one() {
     let app = protected();
     let (old, other) = (token(&app, "me").await, token(&app, "you").await);
     let new = token(&app, "me").await;
@@ -196,7 +196,7 @@ async fn only_writes_need_a_csrf_token() {
 }
 
 #[tokio::test]
-async fn a_csrf_token_that_nobody_needs_is_refused() {
+async fn a_csrf_token_is_refused_without_csrf_protection() {
     let app = TestApp::start();
     let refused = ask(&app, "GET", "/api/csrf-token?client=x", &[]).await.expect(422);
     assert_eq!(refused.detail(), "CSRF protection is disabled.");
@@ -238,7 +238,7 @@ async fn a_head_that_can_be_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_names_itself_twice_is_told_what_is_wrong() {
+async fn a_client_that_names_itself_twice_is_refused_with_the_reason() {
     let app = TestApp::init().with_config(|config| config.is_csrf_protected = true).start();
     let refused = ask(&app, "GET", "/api/csrf-token?client=a&client=b", &[]).await.expect(422);
     let wrong = &refused.json()["exception_detail"][0];

@@ -70,7 +70,7 @@ async fn the_operators_page_size_is_the_default_and_the_most() {
 }
 
 #[tokio::test]
-async fn a_revoked_lease_tells_its_holder_when_and_why() {
+async fn a_renewal_of_a_revoked_lease_answers_when_and_why() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let lease = app.lease(&["db"], 1).await;
@@ -105,7 +105,7 @@ async fn a_revocation_needs_no_reason() {
 }
 
 #[tokio::test]
-async fn a_lease_that_went_with_its_tag_is_refused_in_the_contracts_words() {
+async fn a_lease_that_ended_with_its_tag_is_refused_in_the_contracts_words() {
     let app = TestApp::start();
     app.tag("a", 1).await;
     app.tag("b", 1).await;
@@ -126,7 +126,7 @@ async fn a_lease_that_went_with_its_tag_is_refused_in_the_contracts_words() {
 }
 
 #[tokio::test]
-async fn what_never_was_a_lease_is_not_found() {
+async fn an_id_without_a_lease_is_not_found() {
     let app = TestApp::start();
     let path = format!("/api/leases/{}", run(1));
     assert_eq!(app.get(&path).await.expect(404).detail(), "Lease not found");
@@ -139,7 +139,7 @@ async fn what_never_was_a_lease_is_not_found() {
 
 /// Old clients renew and release every lease that they got, also one that holds nothing.
 #[tokio::test]
-async fn a_lease_on_limits_that_are_not_there_can_be_renewed_for_ever() {
+async fn a_lease_on_missing_limits_can_be_renewed_for_ever() {
     let app = TestApp::start();
     app.limit_with(&json!({"name": "off", "limit": 1, "active": false})).await;
     for names in [["nope"], ["off"]] {
@@ -214,7 +214,7 @@ async fn leases_are_as_short_and_as_long_as_the_operator_allows() {
 }
 
 #[tokio::test]
-async fn nobody_has_to_ask_for_the_slot_of_a_dead_holder_to_be_free() {
+async fn the_slot_of_a_dead_holder_is_freed_without_any_request() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     app.lease(&["db"], 1).await;

@@ -126,7 +126,7 @@ async fn dns_rebinding_reads_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn programs_notice_nothing_whatever_they_call_the_server() {
+async fn programs_may_address_the_server_by_any_name() {
     let app = TestApp::start();
     for host in ["leasehold.internal:4200", "proxy.corp", "10.1.2.3:4200", "limits"] {
         let agents = ["python-httpx/0.28.1", "curl/8.5.0", "Go-http-client/1.1", "Mozilla/5.0"];

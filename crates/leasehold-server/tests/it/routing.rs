@@ -157,7 +157,7 @@ async fn unknown_paths_are_not_found_whatever_the_method() {
 }
 
 #[tokio::test]
-async fn a_web_socket_without_its_headers_is_told_which_and_who_drops_them() {
+async fn a_web_socket_without_its_headers_is_refused_with_their_names_and_the_cause() {
     let app = TestApp::init().with_config(|config| config.auth_string = Some("a:b".into())).start();
     for path in ["/api/events/in", "/api/events/out", "/api/logs/out"] {
         // A proxy may drop one of the headers, or both. The client would send its password later.
@@ -215,7 +215,7 @@ async fn a_tag_may_have_any_name_that_its_path_can_say() {
 
 /// `/filter` is a path of its own for POST. For other methods it is the name of a limit.
 #[tokio::test]
-async fn a_limit_may_be_named_as_the_paths_beside_it_are() {
+async fn a_limit_may_have_the_name_of_a_neighbouring_path() {
     let app = TestApp::start();
     for name in ["filter", "increment", "increment-with-lease", "decrement", "decrement-with-lease"]
     {
@@ -247,7 +247,7 @@ async fn ids_are_read_in_upper_case_and_without_dashes() {
 }
 
 #[tokio::test]
-async fn the_server_speaks_of_itself_as_clients_expect_it() {
+async fn the_server_describes_itself_as_clients_expect() {
     let app = TestApp::start();
     let check = async |path: &str, expected: &str| {
         let answer = app.get(path).await.expect(200);
@@ -297,7 +297,7 @@ async fn a_path_that_is_no_text_is_not_found() {
 }
 
 #[tokio::test]
-async fn the_links_that_clients_print_of_a_flow_run_lead_to_what_is_recorded_of_it() {
+async fn the_links_to_flow_runs_that_clients_print_lead_to_their_records() {
     let app = TestApp::start();
     for printed in ["runs/flow-run", "flow-runs/flow-run"] {
         let answer = ask(&app, "GET", &format!("/{printed}/{ID}")).await;

@@ -29,7 +29,7 @@ fn is_unavailable(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn nothing_is_acknowledged_that_a_failing_journal_did_not_keep() {
+async fn the_server_acknowledges_nothing_that_a_failing_journal_did_not_keep() {
     let app = TestApp::start();
     app.limit("db", 2).await;
     let kept = app.lease(&["db"], 1).await;
@@ -53,7 +53,7 @@ async fn nothing_is_acknowledged_that_a_failing_journal_did_not_keep() {
 }
 
 #[tokio::test]
-async fn all_that_a_failed_commit_held_up_is_refused_and_forgotten() {
+async fn requests_behind_a_failed_commit_are_refused_and_leave_nothing() {
     let app = TestApp::start();
     app.limit("db", 10).await;
     app.journal.hold();
@@ -227,7 +227,7 @@ async fn a_body_without_an_end_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_a_body_holds_nothing_and_is_not_waited_for() {
+async fn a_truncated_body_holds_nothing_and_is_not_waited_for() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let began = tokio::time::Instant::now();
@@ -286,7 +286,7 @@ async fn answer_to_the_last(address: SocketAddr, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_client_that_says_no_more_gets_its_answer_whole() {
+async fn a_client_that_closes_its_half_gets_its_whole_answer() {
     let app = TestApp::start();
     for number in 0..3_000 {
         app.limit(&format!("{number:04}{}", "x".repeat(900)), 1).await;
@@ -327,7 +327,7 @@ async fn a_client_that_says_no_more_gets_its_answer_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_a_head_is_not_waited_for() {
+async fn a_truncated_head_is_not_waited_for() {
     let app = TestApp::start();
     let address = app.listen().await;
     let began = tokio::time::Instant::now();
@@ -398,7 +398,7 @@ async fn an_idle_connection_is_closed_after_75_seconds() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_stopping_says_so() {
+async fn a_stopping_server_answers_503() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let router = app.router();

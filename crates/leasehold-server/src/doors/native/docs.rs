@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_page_runs_nothing_but_its_own_and_loads_nothing_from_elsewhere() {
+    async fn the_page_runs_only_its_own_script_and_loads_nothing_from_elsewhere() {
         let response = page().await;
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'"), "{policy}");

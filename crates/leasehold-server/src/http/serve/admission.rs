@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_of_the_connections_is_kept_and_no_address_has_all() {
+    fn a_part_of_the_connections_is_reserved_and_no_address_gets_all() {
         let door = Door::new(16);
         let address = |number: u8| Some(IpAddr::from([10, 0, 0, number]));
         let admit = |number, count: usize| {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_lease_or_gives_it_back_is_known_by_its_path() {
+    fn renewals_and_releases_are_recognized_by_their_paths() {
         for (method, path) in [
             ("POST", "/api/v2/concurrency_limits/leases/7/renew"),
             ("POST", "/api/v2/concurrency_limits/decrement-with-lease"),

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_passed_on_as_it_is() {
+    fn bytes_outside_a_head_are_passed_on_unchanged() {
         for parts in [
             &["POST / HTTP/1.1\r\nhost: x\r\n\r\n{\n}\n"][..],
             &["POST / HTTP/1.1\r\nhost: x\r", "\n\r", "\n{\n}\n", "\n"],
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_of_the_next_request_is_looked_at_again() {
+    fn the_head_of_the_next_request_is_checked_again() {
         let mut lines = HeadLines::default();
         let mut first = b"GET / HTTP/1.1\r\n\r\n".to_vec();
         lines.check(Some(0), &mut first);

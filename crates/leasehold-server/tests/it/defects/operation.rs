@@ -27,7 +27,7 @@ async fn d25_64_clients_at_once_are_all_served() {
 }
 
 #[tokio::test]
-async fn d26_everybody_can_see_who_holds_a_slot_since_when_and_until_when() {
+async fn d26_a_list_shows_the_holder_of_a_slot_since_when_and_until_when() {
     let app = TestApp::start();
     let id = app.limit("db", 3).await;
     let lease = app.lease_for(&["db"], &run(1)).await;

@@ -21,7 +21,7 @@ async fn d11_four_concurrent_releases_of_one_lease_admit_one_more_holder() {
 }
 
 #[tokio::test]
-async fn d12_releasing_a_lease_that_has_expired_frees_nobody_elses_slot() {
+async fn d12_releasing_an_expired_lease_frees_no_slot_of_another_holder() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let dead = app.lease(&["db"], 1).await;
@@ -43,7 +43,7 @@ async fn d13_a_lease_made_while_the_limit_was_inactive_frees_no_slot_of_it() {
 }
 
 #[tokio::test]
-async fn d14_a_decrement_of_one_tag_admits_nobody_to_another() {
+async fn d14_a_decrement_of_one_tag_frees_no_slot_of_another() {
     let app = TestApp::start();
     app.tag("a", 1).await;
     app.tag("b", 1).await;

@@ -9,7 +9,7 @@ use super::{DOOR, asking, id};
 use crate::fixture::{FIRST_TOKEN, LIMITS, TestApp, assert_json, until, with_json};
 
 #[tokio::test]
-async fn a_lease_says_everything_about_itself_now_and_whenever_it_is_read() {
+async fn a_grant_and_a_later_read_show_the_whole_lease() {
     let app = TestApp::start();
     let db = app.limit("db", 5).await;
     let cpu = app.limit("cpu", 8).await;
@@ -42,7 +42,7 @@ async fn a_lease_says_everything_about_itself_now_and_whenever_it_is_read() {
 }
 
 #[tokio::test]
-async fn labels_survive_a_restart_and_are_no_part_of_who_holds() {
+async fn labels_survive_a_restart_and_are_no_part_of_the_holder() {
     let app = TestApp::init().on_disk().start();
     app.limit("db", 2).await;
     let holder = |labels: Value| json!({"holder": {"kind": "pod", "id": "a", "labels": labels}});
@@ -77,7 +77,7 @@ async fn a_lease_holds_the_active_limits_and_one_without_any_is_kept_nowhere() {
 }
 
 #[tokio::test]
-async fn names_without_a_limit_are_an_error_that_lists_them_unless_they_may_be_skipped() {
+async fn missing_limits_are_listed_in_an_error_or_skipped_on_request() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let answer = app.ask(&["nope", "db", "neither"], json!({})).await.expect(404);
@@ -94,7 +94,7 @@ async fn names_without_a_limit_are_an_error_that_lists_them_unless_they_may_be_s
 }
 
 #[tokio::test]
-async fn what_can_never_be_granted_is_an_error_with_its_numbers() {
+async fn a_request_that_can_never_be_granted_is_an_error_with_its_numbers() {
     let app = TestApp::start();
     app.limit("db", 4).await;
     app.rate_limit("api", 5, 1.0).await;
@@ -108,7 +108,7 @@ async fn what_can_never_be_granted_is_an_error_with_its_numbers() {
 }
 
 #[tokio::test]
-async fn a_request_without_patience_is_refused_at_once_and_told_what_stands_in_the_way() {
+async fn a_request_that_does_not_wait_is_refused_with_what_blocks_it() {
     let app = TestApp::start();
     let db = app.limit("db", 2).await;
     let api = app.rate_limit("api", 4, 2.0).await;
@@ -135,7 +135,7 @@ async fn a_request_without_patience_is_refused_at_once_and_told_what_stands_in_t
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_said_in_the_shape_of_all_other_errors() {
+async fn an_invalid_request_is_answered_in_the_shape_of_all_errors() {
     let app = TestApp::start();
     let wrong = async |body: Value| {
         let refused = app.post(DOOR, &body).await.expect(422).json();
@@ -166,7 +166,7 @@ async fn a_grant_whose_client_hung_up_before_it_was_written_is_given_back() {
 /// The client returns with its key. If the server gave the grant back, that client would hold a
 /// lease that has ended.
 #[tokio::test]
-async fn a_grant_with_a_key_stays_though_its_client_hung_up() {
+async fn a_grant_with_a_key_is_kept_when_its_client_hangs_up() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let body = asking(&["db"], &json!({"idempotency_key": "k", "ttl_seconds": 5}));
@@ -180,7 +180,7 @@ async fn a_grant_with_a_key_stays_though_its_client_hung_up() {
 }
 
 #[tokio::test]
-async fn a_journal_that_fails_is_told_and_leaves_nothing() {
+async fn a_failed_commit_is_answered_with_503_and_leaves_no_lease() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     app.journal.fail(true);

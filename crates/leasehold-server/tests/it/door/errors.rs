@@ -51,7 +51,7 @@ async fn a_number_of_any_size_is_named_and_shown_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_request_without_the_password_is_told_so_in_the_same_shape() {
+async fn a_request_without_the_password_is_refused_in_the_same_shape() {
     let app = TestApp::init().with_config(|config| config.auth_string = Some("a:b".into())).start();
     let answer = app.get(DOOR).await.expect(401);
     assert!(answer.detail().starts_with("The server wants its auth string"), "{}", answer.text());
@@ -60,7 +60,7 @@ async fn a_request_without_the_password_is_told_so_in_the_same_shape() {
 
 /// The contract's own paths keep their shapes.
 #[tokio::test]
-async fn what_prefect_has_keeps_its_shape() {
+async fn errors_at_the_paths_of_the_contract_keep_their_shape() {
     let app = TestApp::start();
     let answer = app.post("/api/v2/concurrency_limits/", &json!({})).await.expect(422);
     assert_eq!(answer.json()["detail"], Value::Null);
@@ -68,7 +68,7 @@ async fn what_prefect_has_keeps_its_shape() {
 
 /// `curl -d` sends forms. Read without its body, a renewal would set another deadline.
 #[tokio::test]
-async fn a_body_that_says_that_it_is_no_json_is_refused_with_what_it_says() {
+async fn a_body_of_another_content_type_is_refused_by_its_name() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let form = "application/x-www-form-urlencoded";

@@ -26,7 +26,7 @@ async fn a_renewal_counts_from_now_and_may_shorten() {
 }
 
 #[tokio::test]
-async fn a_renewal_says_for_how_long() {
+async fn a_renewal_must_name_its_ttl() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let lease = app.hold(&["db"], json!({})).await;
@@ -44,7 +44,7 @@ async fn a_renewal_says_for_how_long() {
 
 /// The answers to a renewal and to a release of a lease, for each way in which it can end.
 #[tokio::test]
-async fn an_end_is_told_with_how_and_when_and_why_and_by_whom() {
+async fn the_answer_for_an_ended_lease_has_how_when_why_and_by_whom() {
     let app = TestApp::start();
     app.limit("db", 9).await;
     let lease = async || id(&app.hold(&["db"], json!({})).await).to_owned();
@@ -74,7 +74,7 @@ async fn an_end_is_told_with_how_and_when_and_why_and_by_whom() {
 }
 
 #[tokio::test]
-async fn a_lease_is_given_back_once_however_often_that_is_said() {
+async fn a_repeated_release_has_the_same_answer_and_frees_nothing() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let lease = app.hold(&["db"], json!({})).await;
@@ -94,7 +94,7 @@ async fn a_lease_is_given_back_once_however_often_that_is_said() {
 }
 
 #[tokio::test]
-async fn what_never_was_a_lease_is_unknown() {
+async fn an_id_without_a_lease_is_unknown() {
     let app = TestApp::start();
     let check = |answer: Answer| {
         let told = answer.expect(404).json();
@@ -168,7 +168,7 @@ async fn after_a_restart_a_release_is_forgotten_and_other_ends_are_not() {
 }
 
 #[tokio::test]
-async fn a_revocation_that_makes_no_sense_takes_nothing() {
+async fn an_invalid_revocation_takes_nothing() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let lease = app.hold(&["db"], json!({})).await;

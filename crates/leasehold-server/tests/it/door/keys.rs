@@ -95,7 +95,7 @@ async fn a_key_that_was_used_for_another_request_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_whose_lease_has_ended_says_how_and_takes_no_slot() {
+async fn a_key_of_an_ended_lease_answers_its_end_and_takes_no_slot() {
     let app = TestApp::start();
     app.limit("db", 5).await;
     let mut leases = Vec::new();
@@ -147,7 +147,7 @@ async fn a_retry_takes_the_place_of_a_request_that_hung_up_while_it_waited() {
 }
 
 #[tokio::test]
-async fn who_waits_has_the_key_too() {
+async fn a_waiter_owns_its_key() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     app.lease_for(&["db"], &run(1)).await;

@@ -45,7 +45,7 @@ async fn leases_are_listed_oldest_first_and_by_what_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_query_that_makes_no_sense_is_told_why_in_the_shape_of_all_other_errors() {
+async fn an_invalid_query_is_answered_in_the_shape_of_all_errors() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let wrong = async |path: String| {

@@ -53,7 +53,7 @@ async fn time_that_passes_while_the_server_runs_ends_leases() {
 }
 
 #[tokio::test]
-async fn a_renewal_whose_commit_takes_longer_than_the_lease_says_a_deadline_that_is_ahead() {
+async fn a_renewal_whose_commit_outlasts_the_lease_has_a_deadline_in_the_future() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let lease = app.hold(&["db"], json!({"ttl_seconds": 5})).await;

@@ -7,7 +7,7 @@ use super::{id, waiting};
 use crate::fixture::{FIRST_TOKEN, LIMITS, TestApp, is_pending};
 
 #[tokio::test]
-async fn who_waits_is_granted_the_moment_a_slot_is_free() {
+async fn a_waiter_is_granted_the_moment_a_slot_is_free() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let held = app.hold(&["db"], json!({})).await;
@@ -25,7 +25,7 @@ async fn who_waits_is_granted_the_moment_a_slot_is_free() {
 }
 
 #[tokio::test]
-async fn who_waits_is_granted_when_a_lease_expires() {
+async fn a_waiter_is_granted_when_a_lease_expires() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     app.hold(&["db"], json!({"ttl_seconds": 10})).await;
@@ -37,7 +37,7 @@ async fn who_waits_is_granted_when_a_lease_expires() {
 }
 
 #[tokio::test]
-async fn who_has_waited_long_enough_is_told_its_position_and_what_it_waits_for() {
+async fn a_waiter_whose_time_is_over_gets_its_position_and_what_it_waits_for() {
     let app = TestApp::start();
     let db = app.limit("db", 1).await;
     app.lease(&["db"], 1).await;
@@ -60,7 +60,7 @@ async fn who_has_waited_long_enough_is_told_its_position_and_what_it_waits_for()
 }
 
 #[tokio::test]
-async fn the_higher_priority_goes_first_and_within_one_who_came_first() {
+async fn the_higher_priority_goes_first_and_equal_ones_in_order_of_arrival() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let mut held = app.hold(&["db"], json!({})).await;
@@ -86,7 +86,7 @@ async fn the_higher_priority_goes_first_and_within_one_who_came_first() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_while_it_waits_leaves_the_line() {
+async fn a_waiter_that_hangs_up_leaves_the_line() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let held = app.hold(&["db"], json!({})).await;
@@ -97,7 +97,7 @@ async fn who_hangs_up_while_it_waits_leaves_the_line() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_when_it_is_its_turn_leaves_the_slot_to_the_next() {
+async fn a_waiter_that_hangs_up_at_its_turn_leaves_the_slot_to_the_next() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let held = app.hold(&["db"], json!({})).await;
@@ -110,7 +110,7 @@ async fn who_hangs_up_when_it_is_its_turn_leaves_the_slot_to_the_next() {
 
 /// With a key, the grant stays until its client returns with that key.
 #[tokio::test]
-async fn who_hangs_up_when_it_is_its_turn_finds_the_lease_with_its_key() {
+async fn a_waiter_that_hangs_up_at_its_turn_finds_the_lease_by_its_key() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     let held = app.hold(&["db"], json!({})).await;
@@ -123,7 +123,7 @@ async fn who_hangs_up_when_it_is_its_turn_finds_the_lease_with_its_key() {
 }
 
 #[tokio::test]
-async fn what_operators_do_is_told_at_once_to_who_waits() {
+async fn an_operators_change_answers_a_waiter_at_once() {
     let check = async |change: Value, status: u16| {
         let app = TestApp::start();
         app.limit("db", 2).await;
@@ -142,7 +142,7 @@ async fn what_operators_do_is_told_at_once_to_who_waits() {
 }
 
 #[tokio::test]
-async fn who_waits_for_limits_that_are_deleted_is_told_their_names() {
+async fn a_waiter_for_deleted_limits_gets_their_names() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     app.limit("cpu", 1).await;
@@ -172,7 +172,7 @@ async fn a_rate_limit_grants_at_the_moment_when_it_has_drained_enough() {
 }
 
 #[tokio::test]
-async fn who_waits_when_the_server_stops_is_sent_away_at_once() {
+async fn a_stopping_server_refuses_its_waiters_at_once() {
     let app = TestApp::start();
     app.limit("db", 1).await;
     app.lease(&["db"], 1).await;
@@ -183,7 +183,7 @@ async fn who_waits_when_the_server_stops_is_sent_away_at_once() {
 }
 
 #[tokio::test]
-async fn several_limits_are_waited_for_together_and_none_is_held_meanwhile() {
+async fn a_waiter_for_several_limits_holds_none_until_it_gets_all() {
     let app = TestApp::start();
     app.limit("a", 1).await;
     app.limit("b", 1).await;
@@ -201,7 +201,7 @@ async fn several_limits_are_waited_for_together_and_none_is_held_meanwhile() {
 
 /// A holder needs a connection to renew its lease, so waiters may not take all connections.
 #[tokio::test]
-async fn who_finds_the_line_full_is_refused_at_once() {
+async fn a_request_is_refused_at_once_when_the_line_is_full() {
     let app = TestApp::init().with_config(|config| config.waiters_max = 2).start();
     app.limit("db", 1).await;
     app.limit("free", 1).await;

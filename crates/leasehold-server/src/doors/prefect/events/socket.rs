@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_subscriber_that_never_reads_is_given_up() {
+    async fn a_subscriber_that_never_reads_is_disconnected() {
         let since = tokio::time::Instant::now();
         let never_read = std::future::pending::<Result<(), Infallible>>();
         assert_eq!(in_time(never_read).await, Err(Gone));

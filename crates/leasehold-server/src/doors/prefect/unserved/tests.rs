@@ -106,7 +106,7 @@ fn no_family_names_what_is_served_or_what_no_prefect_server_has() {
 }
 
 #[tokio::test]
-async fn a_path_without_api_in_front_is_told_the_address() {
+async fn a_path_without_api_in_front_is_answered_with_the_right_url() {
     let service = HttpService::new(openapi::tests::app());
     for path in ["/flows/", "/v2/concurrency_limits/db", "/csrf-token", "/variables/name/x"] {
         let (status, body) = ask(&service, "GET", path).await;

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn one_word_that_is_there_is_enough() {
+    fn one_matching_word_is_enough() {
         check("", true);
         check("  ", true);
         check("GRANTED", true);
