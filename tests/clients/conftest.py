@@ -19,7 +19,7 @@ MakeUser = Callable[..., PrefectUser]
 
 @pytest.fixture
 def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartServer]:
-    """Starts a server with options and environment variables; stopping it has to succeed."""
+    """Starts a server with options and environment variables. It must stop with success."""
     servers: list[LeaseholdServer] = []
     who_logs = request.node.stash.setdefault(WHO_LOGS, [])
 
@@ -46,7 +46,7 @@ def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sta
 
 @pytest.fixture
 def server(start_server: StartServer) -> LeaseholdServer:
-    """A server as it comes, except that it lets leases be as short as a second."""
+    """A server with the defaults, except that leases may be as short as a second."""
     return start_server("--lease-seconds-min", "1")
 
 
@@ -77,20 +77,20 @@ def user(server: LeaseholdServer, make_user: MakeUser) -> PrefectUser:
 
 @pytest.fixture(params=["sync", "asyncio"])
 def flavour(request: pytest.FixtureRequest) -> str:
-    """The two flavours in which the client has everything."""
+    """The synchronous and the asynchronous flavour of the client."""
     return request.param
 
 
 SUITES = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
 LEFT_OUT: set[str] = set()
 if CLIENT_VERSION < (3,):
-    # It knows tags by its runs alone, and neither leases nor the API of tags.
+    # This client uses tags only in its runs. It has neither leases nor the API of tags.
     LEFT_OUT = SUITES - {"flows", "cancellation", "evidence", "events", "kills"}
 elif CLIENT_VERSION < (3, 5) and CLIENT_VERSION >= (3, 4):
     # Its command line makes the same calls as that of 3.1.
     LEFT_OUT = {"gcl", "concurrency_limit"}
 elif CLIENT_VERSION < (3, 9) and CLIENT_VERSION >= (3, 8):
-    # What it does with limits is the same code as in 3.9; its engines and its events are not.
+    # Its code for limits is the same as in 3.9. Its engines and its events differ.
     LEFT_OUT = SUITES - {"flows", "events"}
 
 collect_ignore = [f"test_{suite}.py" for suite in LEFT_OUT]
@@ -106,7 +106,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Shows the server's log and the programs' output with a failure."""
+    """Adds the server's log and the programs' output to the report of a failure."""
     report = yield
     if report.failed:
         for path in (path for who in item.stash.get(WHO_LOGS, []) for path in who.log_paths()):

@@ -18,13 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = ROOT / os.environ.get("LEASEHOLD_BIN", "target/debug/leasehold")
 
 STOP_SECONDS = 20.0
-"""Five are promised, on a machine that does not stand still meanwhile."""
+"""The server promises five on a machine that does not stand still."""
 
 
 class LeaseholdServer:
-    """One `leasehold server start`, which can be stopped, killed and started again.
+    """One `leasehold server start`, which a test can stop, kill and start again.
 
-    A restart keeps the port and the data directory, as a service manager's would.
+    A restart keeps the port and the data directory, as under a service manager.
     """
 
     def __init__(self, directory: Path, options: list[str], environment: dict[str, str]):
@@ -58,16 +58,16 @@ class LeaseholdServer:
         wait_until(self._is_healthy, "the server is healthy")
 
     def stop(self) -> None:
-        """Stops it with SIGTERM, which it has to obey in time and with success."""
+        """Stops the server with SIGTERM. It must exit in time and with success."""
         exit_code = self._end(signal.SIGTERM)
         assert exit_code == 0, f"the server ended with {exit_code}"
 
     def kill(self) -> None:
-        """Ends it as a crash would."""
+        """Ends the server with SIGKILL, as a crash would."""
         self._end(signal.SIGKILL)
 
     def is_started(self) -> bool:
-        """Whether it was started and neither stopped nor killed since, except by itself."""
+        """Whether the test has started the server, and has not stopped or killed it since."""
         return self._process is not None
 
     def log(self) -> str:
@@ -77,18 +77,18 @@ class LeaseholdServer:
         return [self.log_path]
 
     def request(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        """Asks the server beside the client, to see what it did."""
+        """Sends a request without the client, to see what the client did."""
         return httpx.request(method, f"{self.api_url}{path}", json=body, timeout=60, **options)
 
     def limit(self, name: str) -> dict[str, Any]:
-        """A global limit as it stands."""
+        """A global limit as it is now."""
         return self._success("GET", f"/v2/concurrency_limits/{name}")
 
     def active_slots(self, name: str) -> int:
         return self.limit(name)["active_slots"]
 
     def leases(self, name: str) -> list[dict[str, Any]]:
-        """Who holds the slots of a global limit."""
+        """The leases that hold the slots of a global limit."""
         return self._success("GET", f"/v2/concurrency_limits/{name}/leases")
 
     def deadline(self, name: str) -> float:
@@ -139,10 +139,10 @@ class LeaseholdServer:
 
 
 class ServerOfSomebodyElse(LeaseholdServer):
-    """A server that runs already, such as the one whose contract we keep.
+    """A server that runs already, such as a Prefect server.
 
-    For the development of these tests: it shows what they ask that Prefect's server does not do.
-    Its limits are deleted before each test; what needs a server of its own is skipped.
+    It is for writing these tests: it shows what they demand that Prefect's server does not do.
+    Each test first deletes the server's limits. A test that needs its own server is skipped.
     """
 
     def __init__(self, directory: Path, api_url: str):
@@ -159,7 +159,7 @@ class ServerOfSomebodyElse(LeaseholdServer):
 
 
 def without_settings(environment: os._Environ[str]) -> dict[str, str]:
-    """The environment without what would configure a server or a client."""
+    """The environment without the variables that configure a server or a client."""
     return {
         name: value
         for name, value in environment.items()

@@ -1,4 +1,4 @@
-"""Somebody who has the real, unmodified Prefect client installed, and programs that use it."""
+"""A user with the real, unmodified Prefect client, and programs that use it."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ NOISE = re.compile(
     r"(.|\n)*?CancelledError)\n",
     re.MULTILINE,
 )
-"""What clients log whatever the server does: one line of 3.8's queues when a program ends before
-they are empty, and a mistake of 3.4's at the end of each block."""
+"""What clients log with any server: the queues of 3.8 log one line if a program ends before they
+are empty, and 3.4 logs an error of its own at the end of each block."""
 
 
 class Program:
-    """A program of the user's, while it runs and after.
+    """A program of the user, while it runs and afterwards.
 
     It prints to `output`; the client in it logs to `log`.
     """
@@ -69,7 +69,7 @@ class Program:
         return self.log_path.read_text()
 
     def lines(self, word: str) -> list[str]:
-        """What follows `word` on each line that starts with it."""
+        """The rest of each line that starts with `word`."""
         return [
             line[len(word) :].strip() for line in self.output.splitlines() if line.startswith(word)
         ]
@@ -85,18 +85,18 @@ class Program:
         wait_until(printed, f"the program prints {word!r}", within_seconds)
 
     def let_go(self) -> None:
-        """Lets a program go on that holds until its input ends."""
+        """Closes the input of a program that holds until its input ends."""
         assert self._process.stdin is not None
         self._process.stdin.close()
 
     def kill(self) -> None:
-        """Ends it with -9, so that it can clean up nothing."""
+        """Kills the program with -9, so that it cannot clean up."""
         self._process.kill()
         self._process.wait()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Keeps it from seeing anything of what happens meanwhile before all of it has."""
+        """Suspends the program: it sees what happens meanwhile only after all of it."""
         self._process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -109,7 +109,7 @@ class Program:
     def finish(
         self, exit_code: int = 0, clean: bool | None = None, within_seconds: float = 60.0
     ) -> Program:
-        """Waits for its end. Its log is to be clean if it succeeds, or as `clean` says."""
+        """Waits for its end. Its log must be clean if `clean` says so, or else if it succeeds."""
         try:
             self._process.wait(within_seconds)
         except subprocess.TimeoutExpired:
@@ -132,7 +132,7 @@ class PrefectUser:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "COLUMNS": "200",
-            # Of the client's dependencies, which have moved on since its release.
+            # The client's dependencies warn, because they are newer than its release.
             "PYTHONWARNINGS": "ignore",
             **settings,
         }
@@ -154,7 +154,7 @@ class PrefectUser:
         return program.finish(**expected)
 
     def prefect(self, *arguments: str, exit_code: int = 0) -> str:
-        """Runs a command of the `prefect` command line and answers what it printed."""
+        """Runs a command of the `prefect` command line, and returns its output."""
         if self._commands is None:
             script = [sys.executable, str(PROGRAMS / "prefect_commands.py")]
             self._commands = Conversation(script, self._environment)
@@ -173,12 +173,12 @@ class PrefectUser:
         return ClientSession(Conversation(script, self._environment))
 
     def log_paths(self) -> list[Path]:
-        """What programs printed and logged, in the order of their start."""
+        """The outputs and logs of the programs, in the order of their start."""
         found = [path for kind in ("output", "log") for path in self._directory.glob(f"*.{kind}")]
         return sorted(found, key=lambda path: path.stem)
 
     def end_programs(self) -> None:
-        """Ends what a failing test left running."""
+        """Ends the programs that a failing test left running."""
         for program in self._programs:
             program.kill()
         if self._commands is not None:
@@ -190,7 +190,7 @@ class PrefectUser:
 
 
 class ClientError(Exception):
-    """What a method of the client raised, in its own process."""
+    """An exception that a method of the client raised in its process."""
 
     def __init__(self, kind: str, message: str, status: int | None, body: Any):
         super().__init__(f"{kind}: {message}")
@@ -238,7 +238,7 @@ class ClientSession:
         self._conversation.end()
 
     def limit_methods(self) -> set[str]:
-        """The names of all methods that this version's client has for limits."""
+        """The names of all methods for limits in this version of the client."""
         return set(self._call("limit_methods", {}))
 
     def __getattr__(self, method: str) -> Any:
@@ -256,7 +256,7 @@ class ClientSession:
 
 
 def assert_clean(log: str) -> None:
-    """A client logged nothing about its server."""
+    """Asserts that a client logged nothing about its server."""
     complaints = NOISE.sub("", log)
     assert not complaints, f"the client complains:\n{complaints}"
 

@@ -1,4 +1,4 @@
-"""Authentication and CSRF protection, as the client goes through them."""
+"""Authentication and CSRF protection, with the real client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_right_credentials_open_everything(
 ) -> None:
     user = make_user(guarded_server, PREFECT_API_AUTH_STRING=CREDENTIALS)
     user.prefect("gcl", "create", "database", "--limit", "2")
-    # Versions before 3.8 send events without credentials, and say that they are refused.
+    # Versions before 3.8 send events without credentials, and log that the server refuses them.
     program = user.run("hold.py", flavour, "database", "--strict", clean=CLIENT_VERSION >= (3, 8))
     assert "released" in program.output
     with user.session(flavour) as client:

@@ -26,7 +26,7 @@ def user(server: LeaseholdServer, make_user: MakeUser) -> PrefectUser:
 
 
 def start_flow(server: LeaseholdServer, user: PrefectUser) -> tuple[Program, str]:
-    """A flow that holds both; and the id of its run."""
+    """A flow that holds both, and the id of its run."""
     program = user.start("runs.py", "hold_both")
     program.wait_for("holding")
     assert held(server) == (1, 1)
@@ -62,12 +62,12 @@ def test_what_a_cancelled_flow_held_comes_back_when_its_process_is_ended(
 ) -> None:
     program, flow_run = start_flow(server, user)
     user.prefect("flow-run", "cancel", flow_run)
-    # As a worker does that finds it cancelling.
+    # A worker that finds the flow run cancelling does the same.
     program.kill()
     user.run("watch.py", "cancelled", flow_run, clean=False)
     assert state_of(server, flow_run) == "CANCELLED"
     wait_until(lambda: not server.tag_holders("database"), "the tag is free", within_seconds=120)
-    if HAS_LEASES:  # older versions hold the limit for nobody in particular
+    if HAS_LEASES:  # older versions name no holder of the limit
         wait_until(lambda: held(server) == (0, 0), "the limit is free")
 
 

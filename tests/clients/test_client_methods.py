@@ -130,7 +130,7 @@ def leases(client: ClientSession) -> None:
         client.renew_concurrency_lease(lease_id=some_id(), lease_duration=120)
     assert refused.value.status == 410
 
-    for _ in range(2):  # an unknown lease is released as well as a known one
+    for _ in range(2):  # the release of an unknown lease succeeds, too
         assert client.release_concurrency_slots_with_lease(lease_id=lease)["status"] == 204
         assert taken() == 0
     with pytest.raises(ClientError) as refused:

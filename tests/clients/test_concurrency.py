@@ -48,7 +48,7 @@ def test_a_try_lock_is_answered_at_once_however_often_it_is_repeated(
     server.create_limit("database", 1)
     holder = user.start("hold.py", "sync", "database")
     holder.wait_for("acquired")
-    # Held open, a single one of them would take 20 s.
+    # If the server held one of them open, it alone would take 20 s.
     pauses = (0, 0, 0.02, 0.1, 0.1, 0.1, 0.5, 0.5)
     # The client logs each refusal as an error.
     program = user.run("try_lock.py", "database", *pauses, clean=False)

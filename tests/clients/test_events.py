@@ -1,4 +1,4 @@
-"""The log of events: what happened to limits and leases, and what clients say of their work."""
+"""The event log: events of limits and leases, and events that clients send."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from waiting import wait_until
 needs_events = pytest.mark.skipif(CLIENT_VERSION < (3,), reason="this version sends no events")
 
 IS_SUBSCRIBER_MATURE = CLIENT_VERSION >= (3, 8)
-"""Older ones search for no words, and give up when they are refused a connection."""
+"""Older ones search for no words, and give up when the server refuses a connection."""
 
 
 def events(server: LeaseholdServer, **wanted: object) -> list[dict]:
@@ -86,7 +86,7 @@ def subscribe(user: PrefectUser, *filters: dict) -> Program:
 
 
 def wait_for_told(subscriber: Program, *expected: str) -> None:
-    """Waits until it was told these events and no others, in whatever order of its filters."""
+    """Waits until the subscriber has received exactly these events, in any order of its filters."""
     wait_until(
         lambda: sorted(subscriber.lines("event")) == sorted(expected),
         f"the subscriber is told {expected}",
@@ -121,7 +121,7 @@ def test_the_client_s_subscriber_is_told_what_it_asks_for(
         subscriber,
         *[f"{number} {granted}" for number in (0, 2, 3, 6)],
         *[f"{number} {created}" for number in (1, 4)],
-        # As a Prefect server tells it, too.
+        # A Prefect server sends this event, too.
         "4 prefect.concurrency-limit.created tag:database",
     )
 
@@ -142,8 +142,9 @@ def test_the_client_s_subscriber_misses_nothing_while_the_server_restarts(
     created = "leasehold.limit.created"
     before = [f"0 {created} before", f"1 {created} before"]
     wait_for_told(subscriber, *before)
-    # A process that is killed closes its connections before it takes no more of them. This client
-    # gives up when it is let in and hung up on, and so it comes when nobody is there.
+    # A killed process closes its connections before it stops accepting new ones. This client gives
+    # up if the server accepts its connection and then closes it. So the client stays suspended
+    # until the server is gone.
     with subscriber.paused():
         server.kill()
     server.start()
@@ -155,7 +156,8 @@ def test_the_client_s_subscriber_misses_nothing_while_the_server_restarts(
 def test_who_waits_for_a_slot_is_told_and_how_it_ended(
     start_server: StartServer, make_user: MakeUser
 ) -> None:
-    # Nobody is sent away and comes back, which would be told as well, before all have started.
+    # So long that the server refuses no waiter before all programs have started: a return would be
+    # another event.
     server = start_server("--park-seconds", "50")
     user = make_user(server)
     server.create_limit("database", 1)
@@ -178,7 +180,7 @@ def test_who_waits_for_a_slot_is_told_and_how_it_ended(
     waits.wait_for("acquired")
     waits.let_go()
     waits.finish()
-    # The wait for slots without a lease ends with no event of a lease.
+    # A wait for slots without a lease ends without an event of a lease.
     told = 3 if HAS_LEASES else 4
     wait_until(
         lambda: len(kinds(server, limit="database", kind="waiter")) == told,

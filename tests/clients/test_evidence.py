@@ -1,4 +1,4 @@
-"""Clients that are killed hold nothing for good, and those that live lose nothing."""
+"""Killed clients hold nothing for good, and living clients lose nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HAS_EVENTS = CLIENT_VERSION >= (3,)
 
 
 def start_holder(user: PrefectUser, server: LeaseholdServer) -> tuple[Program, str]:
-    """A flow whose task holds the tag `database`; and the id of the flow run."""
+    """A flow whose task holds the tag `database`, and the id of the flow run."""
     holder = user.start("runs.py", "hold")
     holder.wait_for("holding")
     assert len(server.tag_holders("database")) == 1
@@ -35,9 +35,9 @@ def wait_until_free(server: LeaseholdServer, within_seconds: float = 60.0) -> No
 
 
 def let_a_grace_pass(server: LeaseholdServer) -> None:
-    """Waits until the server has taken back what a task run held that is over.
+    """Waits until the server has released what a completed task run held.
 
-    Evidence about another holder, of the same age, has been weighed by then as well.
+    By then it has also judged evidence of the same age about other holders.
     """
     server.create_tag_limit("control", 1)
     body = {"task_key": "control", "dynamic_key": "0"}
@@ -124,7 +124,7 @@ def test_a_flow_that_lives_is_not_reaped_because_the_server_was_away(
     too_late = time.monotonic() + silence_seconds + 1
     wait_until(lambda: time.monotonic() > too_late, "the downtime exceeds the timeout")
     server.start()
-    # If the downtime counted, the heartbeat would have been missing for too long by now.
+    # If the downtime counted, the heartbeat would by now be missing for too long.
     let_a_grace_pass(server)
     assert len(server.tag_holders("database")) == 1
     holder.let_go()

@@ -1,4 +1,4 @@
-"""Flows and tasks against this server alone: no Prefect server anywhere, and clean logs."""
+"""Flows and tasks with only this server: no Prefect server, and clean logs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from prefect_user import CLIENT_VERSION, NOISE, PrefectUser, Program
 INFO = re.compile(r"^\d\d:\d\d:\d\d\.\d+ \| INFO    \| .*\n", re.MULTILINE)
 
 HAS_BARE_TASKS = CLIENT_VERSION >= (3,)
-"""Older clients run tasks in flows alone."""
+"""Older clients run tasks only in flows."""
 
 
 def run(user: PrefectUser, script: str, *arguments: str, exit_code: int = 0) -> Program:
-    """Runs a program to its end. It may tell what it does, but complain about nothing."""
+    """Runs a program to its end. It may log what it does, but no complaint."""
     program = user.run(script, *arguments, exit_code=exit_code, clean=False, within_seconds=90)
     if exit_code == 0:
         complaints = INFO.sub("", NOISE.sub("", program.log))
@@ -31,7 +31,7 @@ def result(program: Program) -> str:
 
 
 def at_once(program: Program) -> int:
-    """How many pieces of work ran at the same time, at the most."""
+    """The largest number of pieces of work that ran at the same time."""
     began = [(float(line.split()[0]), 1) for line in program.lines("began")]
     ended = [(float(line.split()[0]), -1) for line in program.lines("ended")]
     running = most = 0
@@ -43,7 +43,7 @@ def at_once(program: Program) -> int:
 
 
 def seconds_taken(program: Program) -> float:
-    """From when the first request asked for its turn until the last one had it."""
+    """The time from the first request's question for its turn until the last request's turn."""
     return max(map(float, program.lines("request"))) - min(map(float, program.lines("asked")))
 
 
@@ -51,8 +51,8 @@ def seconds_taken(program: Program) -> float:
 def guide_user(server: LeaseholdServer, make_user: MakeUser) -> PrefectUser:
     """A user of the guide's programs.
 
-    2.20 deadlocks in itself now and then when its worker for logs and its waiter for slots start
-    at once, so there its logs stay at home. What 3.8 does here is the same code as in 3.9.
+    2.20 sometimes deadlocks in itself when its worker for logs and its waiter for slots start at
+    once, so it sends no logs here. The code of 3.8 for these programs is the same as in 3.9.
     """
     if (3, 8) <= CLIENT_VERSION < (3, 9):
         pytest.skip("the client 3.9 runs the same code")
@@ -132,7 +132,7 @@ def test_subflows_and_retries(
         expected = "[2, 1]"
     server.create_tag_limit("database", 1)
     program = user.run("runs.py", name, clean=False, within_seconds=90)
-    # A failed attempt is told, and nothing else.
+    # The log has only the failed attempts.
     assert "WARNING" not in program.log and "404 Not Found" not in program.log
     assert result(program) == expected
     assert server.tag_holders("database") == []
@@ -145,7 +145,7 @@ def test_a_client_that_is_newer_than_all_that_are_known_complains_about_nothing(
     server.create_tag_limit("database", 1)
     program = run(user, "newer.py", "runs.py", "tagged")
     assert result(program) == "[0, 1, 2]"
-    # Its first request is not of a flow: the probe before it sends an event.
+    # The first request of this program does not concern a flow: it is the probe before an event.
     server.create_limit("license", 1)
     program = user.run("newer.py", "hold.py", "sync", "license")
     assert program.lines("acquired")

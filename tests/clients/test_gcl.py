@@ -25,7 +25,7 @@ def test_a_limit_is_created_changed_and_deleted(server: LeaseholdServer, user: P
     assert inspect(user, "database")["limit"] == 5
 
     user.prefect("gcl", "update", "database", "--limit", "7")
-    # Beside other fields the number of slots is what somebody read, and takes none.
+    # Together with other fields, the number of taken slots is an old reading and takes none.
     user.prefect(
         "gcl", "update", "database", "--active-slots", "3", "--slot-decay-per-second", "0.001"
     )

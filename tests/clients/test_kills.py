@@ -1,5 +1,5 @@
-"""Clients that are killed with -9 at the worst moments: no slot is lost to them, and nobody loses
-a slot who lives."""
+"""Clients that are killed with -9 at the worst moments: no slot stays lost to them, and no living
+client loses a slot."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from wire import Catch, Wire
 
 LEASE_SECONDS = 2.0
 LIVING_LEASE_SECONDS = 12.0
-"""Renewed three seconds before its end, which a loaded machine may need."""
+"""Its client renews three seconds before the deadline, which a loaded machine may need."""
 
 USES_LEASES_FOR_TAGS = CLIENT_VERSION >= (3, 8)
 HAS_LINES = CLIENT_VERSION >= (3,)
-"""Older clients are told when to come back, and hold no request open."""
+"""The server tells older clients when to come back, and holds none of their requests open."""
 
 needs_tags_without_deadline = pytest.mark.skipif(
     USES_LEASES_FOR_TAGS, reason="this version's leases have a deadline"
@@ -62,7 +62,7 @@ MOMENTS = ["acquire-sent", "acquire-answered", "release-sent", "release-lost", "
 def kill_at(
     moment: str, wire: Wire, takes: str, gives_back: str, start: Callable[[], Program], word: str
 ) -> Program:
-    """Starts a program, and kills it at a moment of its life with a slot."""
+    """Starts a program, and kills it at this moment of its acquire or its release."""
     what, how = moment.split("-")
     pattern = takes if what == "acquire" else gives_back
 

@@ -1,4 +1,4 @@
-"""Leases: renewed while their holder lives, back by themselves when it does not."""
+"""Leases: clients renew them while they live, and the server ends them when they do not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from waiting import wait_until
 
 LEASE_SECONDS = 6.0
 LIVING_LEASE_SECONDS = 12.0
-"""Renewed three seconds before its end, which a loaded machine may need."""
+"""Its client renews three seconds before the deadline, which a loaded machine may need."""
 BACK_WITHIN_SECONDS = 15.0
 
 
@@ -86,7 +86,7 @@ def test_the_slot_of_a_killed_holder_without_a_lease_is_freed_by_an_operator(
 def test_a_lease_on_nothing_is_never_said_to_be_lost(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
-    """Some versions renew it, and would warn if the server knew nothing of it (C10)."""
+    """Some versions renew the lease, and would warn if the server refused that (C10)."""
     program = user.run(
         "hold.py",
         flavour,
@@ -102,7 +102,7 @@ def test_a_lease_on_nothing_is_never_said_to_be_lost(
 def test_the_answer_tells_more_than_the_client_asks(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
-    """The context managers read the same answer, so that they ignore the rest."""
+    """The context managers read the same answer, so they ignore the other fields."""
     server.create_limit("database", 2)
     with user.session(flavour) as client:
         tokens = []
@@ -152,7 +152,7 @@ def test_a_holder_that_is_not_strict_is_warned_when_an_operator_revokes_its_leas
     holder.let_go()
     holder.finish(clean=False)
     assert "Concurrency lease renewal failed - slots are no longer reserved." in holder.log
-    if CLIENT_VERSION >= (3, 8):  # older ones do not say what the server answered
+    if CLIENT_VERSION >= (3, 8):  # older ones do not log the server's answer
         assert "410" in holder.log and "nightly-maintenance" in holder.log
 
 

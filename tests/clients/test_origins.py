@@ -1,4 +1,4 @@
-"""Whose lease it is, where `concurrency` names no holder."""
+"""The holder of a lease for which `concurrency` names none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_lease_of_a_flow_shows_its_run(
     assert identified["flow_run"]["id"] == said["flow_run"]
     task_run = identified["task_run"]
     assert (task_run and task_run["id"]) == (said["task_run"] if where == "task" else None)
-    # The server has just started: grants from before it may be unknown to it.
+    # The server has just started: it may not know grants from before.
     assert identified["certainty"] == "likely"
     assert identified["flow_run"]["name"]
     logged = "/leasehold/events?kind=holder.identified"

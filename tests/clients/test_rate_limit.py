@@ -7,7 +7,7 @@ from prefect_user import PrefectUser, Program
 
 
 def times_between(program: Program) -> list[tuple[float, float]]:
-    """For each time, between which moments it was let through."""
+    """For each passage, the moments between which the server granted it."""
     lines = map(str.split, program.lines("passed"))
     return [(float(since), float(until)) for since, until in lines]
 
@@ -72,7 +72,7 @@ def test_a_slot_of_a_decaying_limit_drains_while_it_is_held(
     server.create_limit("api", 1, slot_decay_per_second=2.0)
     holder = user.start("hold.py", flavour, "api")
     holder.wait_for("acquired")
-    # A second holder comes in although the first has released nothing.
+    # The server grants a second holder although the first has released nothing.
     other = user.start("hold.py", flavour, "api")
     other.wait_for("acquired")
     for program in (holder, other):

@@ -1,4 +1,4 @@
-"""A server that is restarted: what was held is still held."""
+"""A restarted server: holders still hold their slots."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_lease_is_renewed_on_the_server_that_was_restarted(
     server: LeaseholdServer, user: PrefectUser, flavour: str
 ) -> None:
     server.create_limit("database", 1)
-    # Renewed three seconds before its end, which a loaded machine may need.
+    # The client renews three seconds before the deadline, which a loaded machine may need.
     holder = user.start("hold.py", flavour, "database", "--lease-duration", 12)
     holder.wait_for("acquired")
     server.kill()
@@ -52,7 +52,7 @@ def test_a_lease_is_renewed_on_the_server_that_was_restarted(
 
 
 def end_after_restart(holder: Program) -> None:
-    """Ends a holder that may have met a server that was down: it says so, and keeps its lease."""
+    """Ends a holder that may have found the server down. It may log that, but keeps its lease."""
     holder.let_go()
     holder.finish(clean=False)
     assert "no longer reserved" not in holder.log

@@ -1,6 +1,6 @@
 """Limits of tags, by the tag API and its context managers.
 
-Runs of tasks with tags need more of a server than its limits, and are not tested here.
+Tests of task runs with tags are elsewhere: such runs need more of a server than its limits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is not served says so to whoever uses it, and what pauses goes on."""
+"""The server refuses what it does not serve, with a sentence, and a paused flow run resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline; never for a time."""
+"""Waits for a condition with a deadline, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POLL_SECONDS = 0.01
 
 
 def wait_until(condition: Callable[[], T | None], what: str, within_seconds: float = 60.0) -> T:
-    """Answers the first value of `condition` that is not false."""
+    """Returns the first true value of `condition`."""
     deadline = time.monotonic() + within_seconds
     while True:
         if value := condition():

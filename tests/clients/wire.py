@@ -1,8 +1,7 @@
-"""A wire between a client and the server, on which the test catches what is under way.
+"""A wire between a client and the server, on which a test catches requests and answers.
 
-What is caught is held until the test lets it go. With that, a client can be killed at a moment
-that otherwise lasts microseconds: its request is sent and not yet there, or it is answered and the
-answer is not yet there.
+The wire holds what it caught until the test lets it go. So the test can kill a client at a moment
+that otherwise lasts microseconds: while its request, or the answer to it, is on the way.
 """
 
 from __future__ import annotations
@@ -30,24 +29,24 @@ class Catch:
         self.connection: Connection | None = None
 
     def wait(self) -> None:
-        """Waits until it holds something."""
+        """Waits until the catch holds an exchange."""
         wait_until(self._caught.is_set, "it is caught on the wire", within_seconds=120)
 
     def holds_something(self, within_seconds: float) -> bool:
-        """Whether there comes something to hold in that time."""
+        """Whether a matching exchange comes in that time."""
         return self._caught.wait(within_seconds)
 
     def pass_on(self) -> None:
-        """Lets go what it holds; its client lives."""
+        """Passes on the held bytes to a client that lives."""
         assert self.connection is not None, "nothing is caught yet"
         self._let_go.set()
 
     def deliver(self) -> None:
-        """Lets go what it holds, and waits for the end of the connection: its client is gone."""
+        """Passes on the held bytes, and waits for the connection's end: the client is gone."""
         self._go_on()
 
     def lose(self) -> None:
-        """Loses what it holds, and ends the connection."""
+        """Drops the held bytes, and ends the connection."""
         self._is_lost = True
         self._go_on()
 
@@ -57,7 +56,7 @@ class Catch:
         wait_until(self.connection.is_over, "the connection has ended")
 
     def hold(self, connection: Connection, request: bytes, is_answer: bool) -> bool:
-        """Holds what matches, until the test lets it go; answers whether it is to go on."""
+        """Holds a matching exchange until the test lets it go. Returns whether to pass it on."""
         is_wanted = is_answer == self._catches_answer and not self._caught.is_set()
         if not is_wanted or not self._pattern.search(request):
             return True
@@ -68,7 +67,7 @@ class Catch:
 
 
 class Connection:
-    """One connection of a client, and the one to the server that belongs to it."""
+    """A client's connection, and the matching connection to the server."""
 
     def __init__(self, wire: Wire, client: socket.socket, server: socket.socket):
         self._wire, self._client, self._server = wire, client, server
@@ -94,7 +93,7 @@ class Connection:
                     self._request = b""
                 target.sendall(chunk)
         except OSError:
-            pass  # One of the two is gone, and so is the other at once.
+            pass  # One end is gone, so the other one ends at once.
         for end in (source, target):
             try:
                 end.shutdown(socket.SHUT_RDWR)
@@ -103,7 +102,7 @@ class Connection:
 
 
 class Wire:
-    """Listens where a client may connect, and carries what it sends to the server."""
+    """Listens for a client's connections, and carries them to the server."""
 
     def __init__(self, server_url: str):
         url = httpx.URL(server_url)
@@ -114,15 +113,15 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def catch_request(self, pattern: str) -> Catch:
-        """Catches the next request that matches, before the server has it."""
+        """Catches the next matching request before it reaches the server."""
         return self._catch(pattern, catches_answer=False)
 
     def catch_answer(self, pattern: str) -> Catch:
-        """Catches the answer to the next request that matches."""
+        """Catches the answer to the next matching request."""
         return self._catch(pattern, catches_answer=True)
 
     def cut(self) -> None:
-        """Takes no more connections."""
+        """Accepts no more connections."""
         self._listener.close()
 
     def pass_on(self, connection: Connection, request: bytes, is_answer: bool) -> bool:
@@ -142,4 +141,4 @@ class Wire:
             try:
                 Connection(self, client, socket.create_connection(self._server))
             except OSError:
-                client.close()  # There is no server, and so nobody listens here either.
+                client.close()  # Without a server, this wire accepts no connection either.

@@ -1,7 +1,7 @@
-"""A Prefect client object, `sync` or `asyncio`, that does what it reads.
+"""A Prefect client object, `sync` or `asyncio`, that calls the methods that it reads.
 
-Each line of the input is a method with its arguments, in JSON; each line of the output is what it
-returned or raised.
+Each line of the input is a method with its arguments, in JSON. Each line of the output is what the
+method returned or raised.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ARGUMENT_TYPES: dict[tuple[str, str], Any] = {
         objects, "ConcurrencyLeaseHolder", None
     ),
 }
-"""Which arguments are objects of the client's, rather than plain values."""
+"""The arguments that are objects of the client, not plain values."""
 
 
 def as_json(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Takes a slot again and again; prints `held FROM TO`, in monotonic seconds, for each time."""
+"""Acquires a slot again and again, and prints `held FROM TO` each time, in monotonic seconds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The programs of Prefect's guide to global concurrency and rate limits, as a user would run them.
 
-Prints `began` and `ended` with a time around each piece of work, `asked` and `request` around what
-waits for its rate, and `result` at the end.
+Prints `began` and `ended` with a time around each piece of work, `asked` and `request` around each
+wait for a rate limit, and `result` at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prefect.concurrency.sync import concurrency, rate_limit
 
 
 def say(line: str) -> None:
-    # In one piece: several threads speak.
+    # In one write, because several threads print.
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -1,6 +1,6 @@
-"""Runs another program as a client that is one release newer than all that are known.
+"""Runs another program as a client that is one release newer than all known ones.
 
-The first argument is the program, and the others are its own.
+The first argument is the program. The others are that program's arguments.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The `prefect` command line, imported once and forked for each command that it reads.
 
-Its start takes seconds of processor time, nearly all of them for imports; everything after them is
-as if it had been started anew. Each line of the input names the arguments and where the output
-goes, in JSON; each line of the output is an exit code.
+Its start takes seconds of processor time, nearly all of them for imports. After the imports, each
+command runs as in a new process. Each line of the input names the arguments and the files for the
+output, in JSON. Each line of the output is an exit code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ main = command.load()
 
 
 def become(request: dict[str, list[str] | str]) -> None:
-    """Makes this process the one that was asked for."""
+    """Turns this process into the one for a command."""
     for descriptor, path in enumerate([os.devnull, request["output"], request["log"]]):
         flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT
         os.dup2(os.open(path, flags), descriptor)

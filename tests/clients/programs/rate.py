@@ -1,6 +1,6 @@
 """Passes a rate limit again and again.
 
-Prints `passed FROM TO` for each time, in monotonic seconds: it was let through in between. Or
+Prints `passed FROM TO` for each time, in monotonic seconds: the grant came in between. Or prints
 `refused` with the error.
 """
 

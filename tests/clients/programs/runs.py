@@ -1,4 +1,4 @@
-"""Flows and tasks of all sorts. The first argument says which; prints `result` at the end.
+"""Flows and tasks of all kinds. The first argument names one. Prints `result` at the end.
 
 Work prints `began` and `ended` with a time. `hold` waits in a task until the program's input ends.
 """
@@ -16,7 +16,7 @@ attempts = {"task": 0, "flow": 0}
 
 
 def say(line: str) -> None:
-    # In one piece: several threads speak.
+    # In one write, because several threads print.
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

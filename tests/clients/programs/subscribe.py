@@ -1,6 +1,6 @@
-"""Prints what the client's subscriber is told: `event`, the filter's number, kind and resource.
+"""Prints what the client's subscriber receives: `event`, the filter's number, kind and resource.
 
-Each argument is a filter, in JSON; all of them are subscribed at the same time.
+Each argument is a filter in JSON. The program subscribes with all of them at the same time.
 """
 
 from __future__ import annotations

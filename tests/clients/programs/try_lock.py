@@ -1,6 +1,7 @@
-"""Tries to take a slot, and tries again after each of some pauses, without ever waiting for it.
+"""Tries to acquire a slot, and tries again after each of some pauses, without ever waiting for it.
 
-Prints for each attempt that it was refused and after how many seconds, `too long` if it was held.
+Prints for each attempt that the server refused it and after how many seconds, or `too long` if the
+server held it open.
 """
 
 from __future__ import annotations

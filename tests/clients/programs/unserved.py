@@ -1,5 +1,5 @@
-"""What a Prefect server serves and this one does not, as programs meet it. The first argument says
-which; prints `result`, or `refused` with what the client says.
+"""What a Prefect server serves and this one does not, as programs use it. The first argument names
+one. Prints `result`, or `refused` with the client's error.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What watches over programs says of them: a flow run crashed, was cancelled, or still lives.
+"""Reports on a flow run as a supervisor of programs does: it crashed, was cancelled, or lives.
 
     watch.py crashed <flow run>     sets the state of a flow run whose process was lost
     watch.py cancelled <flow run>   sets the state of a flow run whose process was ended
-    watch.py heartbeat <flow run>   says once that a flow run lives, as a runner does
+    watch.py heartbeat <flow run>   sends one heartbeat of a flow run, as a runner does
 """
 
 from __future__ import annotations
