@@ -20,7 +20,7 @@ pub(crate) trait Rule {
     /// The value, or `None` after noting what is wrong with it.
     fn read(&self, input: &Json<'_>, findings: &mut Findings<'_>) -> Option<Self::Value>;
 
-    /// The JSON Schema of what is accepted. Coercions are not shown: they are leniency.
+    /// The JSON Schema of accepted values. It leaves out the coercions, which are leniency.
     fn schema(&self, schemas: &mut Schemas<'_>) -> Value;
 }
 
@@ -70,12 +70,12 @@ impl<T> Patch<T> {
     }
 }
 
-/// What a body as a whole may be.
+/// How a whole body is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Style {
-    /// One model: it must be there, must be an object and must hold nothing else.
+    /// One model: the body must be an object, and may have no unknown fields.
     Model,
-    /// Parameters that travel together: `null` means absent, and unknown ones are ignored.
+    /// Several parameters in one object: `null` means absent, and unknown ones are ignored.
     Parameters,
 }
 

@@ -74,7 +74,7 @@ body! {
 }
 
 impl UpdateLimit {
-    /// Whether any field is `null`: the recorded server accepts it here and then answers 409.
+    /// Whether any field is `null`. The recorded server answers 409 then.
     #[must_use]
     pub fn has_null(&self) -> bool {
         self.active.is_null()

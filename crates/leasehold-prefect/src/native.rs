@@ -18,7 +18,7 @@ use crate::rule::{
 const LIMITS_MAX: usize = 100;
 /// How many leases a request may renew.
 const RENEWALS_MAX: usize = 1_000;
-/// How long a lease lasts if the request does not say it.
+/// How long a lease lasts if the request names no time.
 const TTL_SECONDS: f64 = 60.0;
 
 declare! {

@@ -13,7 +13,7 @@ const STRING_UNICODE: Fault = Fault(
 );
 const STRING_TYPE: Fault = Fault("string_type", "Input should be a valid string");
 
-/// How many characters the name of a limit has at the most.
+/// How many characters the name of a limit may have.
 const NAME_CHARACTERS_MAX: usize = 1_000;
 /// The name of its limit begins with `tag:`.
 const TAG_CHARACTERS_MAX: usize = NAME_CHARACTERS_MAX - 4;

@@ -69,7 +69,7 @@ pub struct Run {
     pub run_count: u64,
     /// When it was expected to begin.
     pub expected_start_time: Option<Timestamp>,
-    /// When it is to begin again.
+    /// Its next scheduled start.
     pub next_scheduled_start_time: Option<Timestamp>,
     /// When it began.
     pub start_time: Option<Timestamp>,

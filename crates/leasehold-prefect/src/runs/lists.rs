@@ -12,13 +12,13 @@ use crate::rule::{COUNT, Fields, OneOf, PageSize};
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schemars(inline)]
 pub enum FlowSort {
-    /// By when they were recorded, the newest first.
+    /// By creation, the newest first.
     CreatedDesc,
-    /// By when they were changed, the latest first.
+    /// By last change, the latest first.
     UpdatedDesc,
-    /// By name.
+    /// By name, `a` first.
     NameAsc,
-    /// The same, the last first.
+    /// By name, `z` first.
     NameDesc,
 }
 
@@ -43,21 +43,21 @@ body! {
 pub enum FlowRunSort {
     /// The newest id first.
     IdDesc,
-    /// By when they began, or are expected to.
+    /// By actual or expected start, the earliest first.
     StartTimeAsc,
-    /// The same, the latest first.
+    /// By actual or expected start, the latest first.
     StartTimeDesc,
-    /// By when they are expected to begin.
+    /// By expected start, the earliest first.
     ExpectedStartTimeAsc,
-    /// The same, the latest first.
+    /// By expected start, the latest first.
     ExpectedStartTimeDesc,
-    /// By name.
+    /// By name, `a` first.
     NameAsc,
-    /// The same, the last first.
+    /// By name, `z` first.
     NameDesc,
-    /// By when they are to begin again.
+    /// By next scheduled start, the earliest first.
     NextScheduledStartTimeAsc,
-    /// By when they ended, the latest first.
+    /// By end, the latest first.
     EndTimeDesc,
 }
 
@@ -68,21 +68,21 @@ pub enum FlowRunSort {
 pub enum TaskRunSort {
     /// The newest id first.
     IdDesc,
-    /// By when they are expected to begin.
+    /// By expected start, the earliest first.
     ExpectedStartTimeAsc,
-    /// The same, the latest first.
+    /// By expected start, the latest first.
     ExpectedStartTimeDesc,
-    /// By name.
+    /// By name, `a` first.
     NameAsc,
-    /// The same, the last first.
+    /// By name, `z` first.
     NameDesc,
-    /// By when they are to begin again.
+    /// By next scheduled start, the earliest first.
     NextScheduledStartTimeAsc,
-    /// By when they ended, the latest first.
+    /// By end, the latest first.
     EndTimeDesc,
-    /// By how long they have run, the longest first.
+    /// By run time, the longest first.
     DurationDesc,
-    /// The same, the shortest first.
+    /// By run time, the shortest first.
     DurationAsc,
 }
 

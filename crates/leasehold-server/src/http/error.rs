@@ -32,7 +32,7 @@ pub(crate) enum Error {
     Refused(Refused),
     /// 503, or 422 if there are too many limits.
     Unavailable(Unavailable),
-    /// 500: a defect of ours.
+    /// 500: a defect of this server.
     Unexpected,
 }
 

@@ -128,7 +128,7 @@ pub(crate) async fn serve<S: HttpService>(
                         {
                             tracing::warn!(
                                 unsaid,
-                                "connections are left to renew and release alone"
+                                "only reserved connections are left, for renewals and releases"
                             );
                         }
                         let line = Arc::<Line>::default();

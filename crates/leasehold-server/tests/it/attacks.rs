@@ -304,7 +304,7 @@ async fn a_grant_is_kept_when_its_client_sends_more_or_closes_in_order() {
     assert!(head(&mut ends).await.starts_with("http/1.1 200"));
     ends.shutdown().await.unwrap();
     assert_eq!(ends.read(&mut [0; 16]).await.unwrap(), 0);
-    // Another one, so that both ends have been seen.
+    // The server has seen both ends before it answers this request.
     let answer = app.acquire(&["db"], 1).await.expect(200);
     lease_of(&answer);
     assert_eq!(app.taken("db").await, 3);

@@ -131,7 +131,7 @@ async fn c16_terraform_frees_what_no_lease_holds_and_leaves_live_leases_alone() 
     let planned = older_dialog(app.shown(&id).await, "active_slots", json!(0));
     for _ in 0..3 {
         app.save(&id, &planned).await;
-        // It reads 1 where it planned 0. The document "what changes" advises `ignore_changes`.
+        // It reads 1 where it planned 0. `docs/what-changes.md` advises `ignore_changes`.
         assert_eq!(app.shown(&id).await["active_slots"], 1);
     }
     app.renew(&lease).await.expect(204);

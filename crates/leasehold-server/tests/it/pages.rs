@@ -161,7 +161,7 @@ async fn a_page_of_this_server_reads_and_writes() {
         ask(&app, "POST", &filter, &[host, origin, fetched[0]], "{}").await.expect(200);
         ask(&app, "POST", &filter, &[host, origin], "{}").await.expect(200);
     }
-    // A link from elsewhere leads here.
+    // A link on another site may lead here.
     let link = [HOST, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
     ask(&app, "GET", "/docs", &link, "").await.expect(200);
     // A proxy speaks TLS to the browser and addresses this server by its address.
@@ -186,7 +186,7 @@ async fn a_page_of_an_allowed_origin_reads_and_writes_by_the_rules_of_cors() {
     assert!(header("access-control-allow-headers").contains("authorization"));
     assert_eq!(header("vary"), "origin");
 
-    // Refusals can be read as well.
+    // The page may read refusals as well.
     let refused = ask(&app, "POST", &path, &[HOST, origin, site], LIMIT).await.expect(401);
     assert_eq!(refused.header("access-control-allow-origin"), Some("https://pages.example"));
     let password = ("authorization", "Basic YTpi");

@@ -104,7 +104,7 @@ async fn a_slash_too_many_or_too_few_is_redirected_with_every_method() {
 async fn a_redirect_leads_back_through_the_proxy_that_the_client_came_through() {
     let app = TestApp::start();
     let check = async |host: Option<&str>, proto: Option<&str>, location: &str| {
-        // HTTP/1.1 has to name a host.
+        // A request of HTTP/1.1 must name a host.
         let version = if host.is_some() { Version::HTTP_11 } else { Version::HTTP_10 };
         let mut request = axum::http::Request::builder().uri(LIMITS).version(version);
         let headers = [("host", host), ("x-forwarded-proto", proto)];
@@ -282,7 +282,7 @@ async fn no_client_of_version_3_is_newer_than_this_server_claims_to_be() {
     }
 }
 
-/// Bytes that are no text name no limit.
+/// A path that is no UTF-8 names no limit.
 #[tokio::test]
 async fn a_path_that_is_no_text_is_not_found() {
     let app = TestApp::start();

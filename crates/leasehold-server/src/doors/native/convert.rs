@@ -113,8 +113,8 @@ pub(crate) fn released(id: Uuid, at: Timestamp) -> ReleasedLease {
 pub(crate) fn ended(id: Uuid, gone: &Gone) -> EndedLease {
     let Some(Ending { at, how, .. }) = &gone.0 else {
         let detail = format!(
-            "There is no lease with the id {id}: it never was, or it ended so long ago that \
-             nobody knows."
+            "There is no lease with the id {id}: it never existed, or its end is no longer \
+             recorded."
         );
         let status = Status::Unknown;
         return EndedLease { detail, id, status, at: None, reason: None, by: None };

@@ -27,7 +27,7 @@ use crate::http::answer::json;
 const NO_LEASE: &str =
     "There is no such lease; the answer says how it ended if that is still known.";
 const ENDED: &str = "The lease has ended, and this is how: stop what it protects.";
-const UNKNOWN: &str = "The lease never was, or it ended so long ago that its end is forgotten.";
+const UNKNOWN: &str = "The lease never existed, or its end is no longer recorded.";
 
 pub(super) fn add(routes: Routes) -> Routes {
     let routes = routes.tagged(NATIVE);

@@ -1,4 +1,4 @@
-//! The door for Prefect clients: the recorded contract, to the byte.
+//! The door for Prefect clients: it keeps the recorded contract to the byte.
 
 pub(crate) mod convert;
 pub(crate) mod error;

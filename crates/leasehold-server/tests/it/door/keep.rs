@@ -106,7 +106,7 @@ async fn an_id_without_a_lease_is_unknown() {
     app.delete(&format!("{DOOR}/nope")).await.expect(422);
 }
 
-/// For speed, the server does not remember releases of leases that Prefect's clients acquired: a
+/// For speed, the engine does not remember releases of leases that Prefect's clients acquired: a
 /// second release at this door finds nothing.
 #[tokio::test]
 async fn leases_of_the_other_door_can_be_used_at_this_one() {

@@ -130,7 +130,7 @@ impl Replay {
         request.body(Body::from(body)).unwrap()
     }
 
-    /// Ends the replay: nothing was wrong, and each deviation of the table was met.
+    /// Ends the replay: fails on differences, and on deviations of the table that did not occur.
     #[track_caller]
     fn done(self) {
         assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n\n"));

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// One line of a capture: a request and its answer, or something on a WebSocket.
+/// One line of a capture: a request and its answer, or an event of a WebSocket.
 #[derive(Debug, Deserialize)]
 pub(super) struct Line {
-    /// What it is about, where single cases were recorded.
+    /// The name of the case, in captures of single cases.
     #[serde(default)]
     pub(super) case: String,
     /// When it was sent, in seconds since the Unix epoch.
@@ -27,7 +27,7 @@ pub(super) struct Line {
     resp_body: Option<Value>,
     resp_raw: Option<String>,
 
-    /// What happened on a WebSocket: `ws_open`, `ws_msg`, ….
+    /// The kind of a WebSocket's event: `ws_open`, `ws_msg`, ….
     kind: Option<String>,
     /// `c->s` or `s->c`.
     #[serde(default)]
@@ -37,7 +37,7 @@ pub(super) struct Line {
     pub(super) msg: Option<Value>,
     pub(super) code: Option<u16>,
 
-    /// The path of a case on a WebSocket, whether clients must authenticate, and what happened.
+    /// The path of a case on a WebSocket, whether clients must authenticate, and the events.
     pub(super) ws: Option<String>,
     #[serde(default)]
     pub(super) auth: bool,
@@ -52,7 +52,7 @@ impl Line {
         self.status.is_some()
     }
 
-    /// What happened on a WebSocket; nothing for other lines.
+    /// The kind of a WebSocket's event, or `None` for other lines.
     pub(super) fn socket_event(&self) -> Option<&str> {
         self.kind.as_deref()
     }
@@ -61,7 +61,7 @@ impl Line {
         self.status.unwrap()
     }
 
-    /// What was answered; `null` for an empty body too.
+    /// The recorded answer; `null` also for an empty body.
     pub(super) fn answer(&self) -> Value {
         match (&self.resp_body, self.resp_raw.as_deref()) {
             (Some(body), _) => body.clone(),
@@ -70,7 +70,7 @@ impl Line {
         }
     }
 
-    /// What was sent, for a person to read.
+    /// The recorded request, for messages.
     pub(super) fn sent(&self) -> String {
         match (&self.req_raw, &self.req_body) {
             (Some(raw), _) => raw.clone(),

@@ -38,8 +38,7 @@ pub(crate) async fn connect(
     client_async(request, TcpStream::connect(address).await.unwrap()).await
 }
 
-/// Fails if the server has closed the socket, or has said anything that was not asked for: it
-/// answers a ping, and nothing else.
+/// Fails if the server has closed the socket or sent a message. It may only answer a ping.
 async fn is_open(socket: &mut Socket) {
     socket.send(Message::Ping("still there?".into())).await.unwrap();
     let answer = socket.next().await.unwrap().unwrap();
@@ -117,8 +116,8 @@ async fn case(address: SocketAddr, line: &Line) {
             assert_eq!(selected(&response), recorded["selected"].as_str());
             socket
         }
-        // A client that finds none of its offers in the answer gives up by itself; websockets,
-        // which made the recording, does not mind.
+        // This client gives up if the answer has none of its offers. The recording's client,
+        // `websockets`, accepts that.
         (Err(Error::Protocol(_)), Value::Null) => {
             assert_eq!(line.case, "other subprotocol");
             return;
@@ -127,7 +126,7 @@ async fn case(address: SocketAddr, line: &Line) {
     };
     for event in &line.events[1..] {
         if let Some(message) = event.get("send") {
-            // The server may have closed by now, as it may have when this was recorded.
+            // The server may have closed the socket by now, as in the recording.
             let _ = socket.send(text(message)).await;
         } else if let Some(message) = event.get("recv") {
             let message = message.as_str().unwrap();
