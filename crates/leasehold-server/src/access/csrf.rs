@@ -14,7 +14,7 @@ use crate::ids;
 
 /// How long a token is valid.
 const TOKEN_TTL: Span = Span::from_seconds(3_600);
-/// How many clients have a token. With more, the client that came first loses its token.
+/// How many clients may have a token. With more, the client that came first loses its token.
 const CLIENTS_MAX: usize = 10_000;
 
 /// How long the name of a client may be. Prefect's clients use a UUID.

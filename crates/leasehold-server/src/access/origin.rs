@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_headers_has_no_origin() {
+    fn a_request_without_text_in_its_headers_has_no_origin() {
         assert_eq!(said(&HeaderMap::new()), None);
         assert_eq!(said(&headers(&[(USER_AGENT, b" "), (FLOW_ID, b"")])), None);
     }
