@@ -208,7 +208,7 @@ pub enum Status {
     Revoked,
     /// There was evidence that its holder is gone.
     Repossessed,
-    /// It never was, or it ended so long ago that its end is forgotten.
+    /// It never existed, or its end is no longer recorded.
     Unknown,
 }
 
