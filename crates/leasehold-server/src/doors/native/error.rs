@@ -127,8 +127,8 @@ fn detail(status: StatusCode, sentence: &str) -> Response {
     json(status, &object!({"detail": sentence}))
 }
 
-/// What is wrong with a request: a sentence first, and then every fault. Numbers of any size stay as
-/// they were sent.
+/// What is wrong with a request: a sentence first, and then every fault. A number of any size stays
+/// as it was sent.
 #[derive(Serialize)]
 struct Said<'error> {
     #[serde(skip_serializing_if = "Option::is_none")]
