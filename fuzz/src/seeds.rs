@@ -50,7 +50,7 @@ pub(crate) fn bodies() -> Vec<Vec<u8>> {
     bodies.iter().enumerate().flat_map(for_some).collect()
 }
 
-/// A request that somebody made.
+/// A recorded request.
 struct Asked {
     method: String,
     path: String,

@@ -79,7 +79,7 @@ fn schemathesis(duration: Duration) -> Result<()> {
     }
     fs::create_dir_all(&folder)?;
     let mut server = Server::start(&folder)?;
-    // It is told by address which server to ask, and keeps what it finds in its working folder.
+    // It gets the address of the server, and writes its findings into its working folder.
     run(Command::new(venv.python().with_file_name(SCHEMATHESIS))
         .args(["--no-color", "run"])
         .arg(format!("http://127.0.0.1:{}/api/openapi.json", server.port))

@@ -153,8 +153,8 @@ impl Signals {
         })
     }
 
-    /// Resolves when the server has to stop. A terminal that was closed, or whoever wants options
-    /// to be read again, is no reason.
+    /// Resolves when the server has to stop. SIGHUP does not stop it: a closed terminal sends it,
+    /// and so do tools that expect a program to read its options again.
     async fn stop(&mut self) {
         loop {
             tokio::select! {

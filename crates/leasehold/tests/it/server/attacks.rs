@@ -85,7 +85,7 @@ fn pipeline(connection: &mut TcpStream) -> bool {
     }
 }
 
-/// So many connections that do so until they are told to stop, each replaced when it is closed.
+/// Keeps `count` such connections open until `is_over`, and replaces each that is closed.
 fn pipeline_on(address: SocketAddr, count: usize, is_over: &AtomicBool) {
     let connect = || {
         let connection = TcpStream::connect(address).ok()?;
