@@ -38,6 +38,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Locks(commands::locks::Command),
     RedisScan(commands::redis_scan::Args),
+    /// Move from another server of limits to this one, and back.
+    #[command(subcommand, hide = true)]
+    Migrate(commands::migrate::Command),
     /// Print a completion script for a shell.
     Completions(commands::completions::Args),
     /// End the process group of a command whose `leasehold run` has died.
@@ -64,6 +67,7 @@ impl Cli {
             Command::Run(args) => block_on(commands::run::run(args)),
             Command::Locks(command) => block_on(commands::locks::run(command)),
             Command::RedisScan(args) => block_on(commands::redis_scan::run(args)),
+            Command::Migrate(command) => block_on(commands::migrate::run(command)),
             Command::Warden(args) => commands::run::warden(&args),
         };
         result.unwrap_or_else(|failure| failure.report())

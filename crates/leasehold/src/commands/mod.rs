@@ -2,6 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod locks;
+pub(crate) mod migrate;
 mod redis_flags;
 pub(crate) mod redis_scan;
 pub(crate) mod run;
