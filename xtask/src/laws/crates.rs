@@ -31,6 +31,12 @@ const FLOORS: &[Floor] = &[
     Floor { name: "leasehold-records", may: &["leasehold-sqlite"], never: NETWORK },
     // What a client needs: neither the engine nor a server.
     Floor { name: "leasehold-api", may: &["leasehold-python-json"], never: NETWORK },
+    // Speaks HTTP to a server, and knows nothing of what runs inside one.
+    Floor {
+        name: "leasehold-client",
+        may: &["leasehold-api"],
+        never: &["axum", "redis", "rusqlite"],
+    },
     Floor {
         name: "leasehold-prefect",
         may: &["leasehold-api", "leasehold-python-json"],
@@ -58,6 +64,8 @@ const FLOORS: &[Floor] = &[
     Floor {
         name: "leasehold",
         may: &[
+            "leasehold-api",
+            "leasehold-client",
             "leasehold-journal",
             "leasehold-node",
             "leasehold-records",

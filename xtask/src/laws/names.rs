@@ -25,8 +25,9 @@ enum Binds {
     Tests,
 }
 
-/// Everything that decides about leases and records. What is left out: the program and
-/// `leasehold-redis`, whose deadlines run on the monotonic clock from before a request is sent;
+/// Everything that decides about leases and records. What is left out: the program, and
+/// `leasehold-client` and `leasehold-redis`, whose deadlines run on the monotonic clock from before
+/// a request is sent;
 /// the benchmarks, which measure; and `xtask`.
 const DECIDES: &[&str] = &[
     "crates/leasehold-api/",
