@@ -7,6 +7,7 @@
 pub mod error;
 pub mod events;
 pub mod leases;
+pub mod migration;
 pub mod origin;
 mod timestamp;
 pub mod unleased;

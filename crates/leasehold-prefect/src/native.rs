@@ -7,6 +7,7 @@ use leasehold_api::leases::{
     FindLeases, IfMissing, LeaseRenewal, LeaseRenewals, ListPage, Mode, NewHolder, NewLease,
     RevokeLease, WantedSlots,
 };
+use leasehold_api::migration::MoveLimits;
 
 use crate::declaration::declare;
 use crate::rule::{
@@ -18,6 +19,8 @@ use crate::rule::{
 const LIMITS_MAX: usize = 100;
 /// How many leases a request may renew.
 const RENEWALS_MAX: usize = 1_000;
+/// How many limits a request may move by name.
+const MOVES_MAX: usize = 1_000;
 /// How long a lease lasts if the request names no time.
 const TTL_SECONDS: f64 = 60.0;
 
@@ -103,5 +106,14 @@ declare! {
         after = optional(COUNT);
         newest_first = optional(BOOLEAN);
         page_size = optional(COUNT);
+    }
+}
+
+declare! {
+    MoveLimits: Model {
+        limits = optional(ListOfAtMost(MOVES_MAX, NAMED));
+        alone = defaulted(BOOLEAN, |_| false);
+        force = defaulted(BOOLEAN, |_| false);
+        dry_run = defaulted(BOOLEAN, |_| false);
     }
 }

@@ -27,6 +27,8 @@ const FLOORS: &[Floor] = &[
         may: &["leasehold-engine", "leasehold-sqlite"],
         never: NETWORK,
     },
+    // Decides who grants which limit, and does nothing.
+    Floor { name: "leasehold-gateway", may: &["leasehold-engine"], never: IMPURE },
     Floor { name: "leasehold-node", may: &["leasehold-engine", "leasehold-journal"], never: WEB },
     Floor { name: "leasehold-records", may: &["leasehold-sqlite"], never: NETWORK },
     // What a client needs: neither the engine nor a server.
@@ -47,6 +49,7 @@ const FLOORS: &[Floor] = &[
         may: &[
             "leasehold-api",
             "leasehold-engine",
+            "leasehold-gateway",
             "leasehold-journal",
             "leasehold-node",
             "leasehold-prefect",
@@ -78,7 +81,7 @@ const FLOORS: &[Floor] = &[
     // Drives what ships, over no network.
     Floor {
         name: "leasehold-sim",
-        may: &["leasehold-engine", "leasehold-journal", "leasehold-node"],
+        may: &["leasehold-engine", "leasehold-gateway", "leasehold-journal", "leasehold-node"],
         never: NETWORK,
     },
     // Sends random bytes to what reads bytes.
