@@ -58,8 +58,8 @@ pub struct MigratingLimit {
     pub foreign: u64,
     /// The leases of the upstream that were seen passing, oldest first.
     pub leases: Vec<SeenLease>,
-    /// How many slots the upstream counts that none of these leases explains: slots without a lease,
-    /// leases from before the gateway, or phantoms.
+    /// How many slots the upstream counts that none of these leases explains: slots without a
+    /// lease, leases from before the gateway, or phantoms.
     pub unexplained: u64,
     /// How many of these are phantoms: nobody has renewed them for longer than the longest lease.
     pub phantoms: u64,

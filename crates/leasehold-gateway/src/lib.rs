@@ -15,8 +15,8 @@
 //! request that was passed on to it, and what it counts then is held here as *foreign* slots.
 //! Before the upstream grants again, it counts a *cover* for each lease that is still held here.
 //!
-//! **A count errs upwards.** What the upstream counts of our own covers is subtracted from its count
-//! only if it was certainly counted for the whole time of the reading.
+//! **A count errs upwards.** What the upstream counts of our own covers is subtracted from its
+//! count only if it was certainly counted for the whole time of the reading.
 //!
 //! [`Watched`] knows the leases that were seen passing. They explain a count, and decide nothing.
 
