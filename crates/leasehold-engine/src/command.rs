@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::acquire::{Acquire, GiveBack};
-use crate::decay::Rate;
+use crate::decay::{Level, Rate};
 use crate::holder::Holder;
 use crate::lease::LeaseId;
 use crate::limit::LimitId;
@@ -61,6 +61,31 @@ pub enum Command {
         /// limits, those with a deadline stay without slots, so that their holders' renewals
         /// succeed.
         scope: Scope,
+    },
+    /// Takes a limit over from another server: creates it with the id and the values that it has
+    /// there, or updates these if the limit is here already.
+    Adopt(Adopt),
+    /// Sets how many slots another server still counts as taken on a limit.
+    SetForeign {
+        /// Which limit.
+        limit: LimitId,
+        /// How many slots from now on.
+        slots: u64,
+    },
+    /// Says whether a limit is on its way back to another server. If so, it grants nothing new, and
+    /// its waiters are refused, so that they ask again at once.
+    SetReturning {
+        /// Which limit.
+        limit: LimitId,
+        /// Whether it is.
+        returning: bool,
+    },
+    /// Sets the leases on another server that live and end with a lease.
+    Pair {
+        /// Which lease.
+        lease: LeaseId,
+        /// Its partners from now on.
+        partners: Vec<LeaseId>,
     },
     /// Takes slots.
     Acquire(Acquire),
@@ -152,6 +177,20 @@ pub struct CreateLimit {
     pub unleased: u64,
     /// How many slots were refused before.
     pub denied_slots: u64,
+}
+
+/// A limit that another server has.
+#[derive(Clone, Debug)]
+pub struct Adopt {
+    /// Its id, its name and its values there. Slots without a lease and refused slots count only if
+    /// the limit is not here yet.
+    pub limit: CreateLimit,
+    /// How many slots the other server still counts as taken. They do not drain.
+    pub foreign: u64,
+    /// For how long a slot is held on average, in seconds.
+    pub occupancy_seconds_average: f64,
+    /// The level of a rate limit. If the limit is here already, the higher of both levels stays.
+    pub level: Level,
 }
 
 /// Changes of a limit. `None` leaves a field as it is.

@@ -28,6 +28,8 @@ pub struct Event {
     pub holder: Option<Holder>,
     /// Where the request for that lease came from, if it is known.
     pub origin: Option<Arc<Origin>>,
+    /// The partners of the lease, if the lease ended: see [`Lease`](crate::Lease).
+    pub partners: Vec<LeaseId>,
 }
 
 /// What happened.
@@ -45,9 +47,9 @@ pub enum EventKind {
     /// An operator set how many slots of a limit are taken. Each lease that lost slots by this has
     /// an event of its own.
     LimitReset {
-        /// How many slots are taken now.
+        /// How many slots are taken now, those that another server counts included.
         taken: u64,
-        /// How many of these no lease holds.
+        /// How many slots are taken without a lease.
         unleased: u64,
         /// The limit now, if the reset was part of an edit.
         edited: Option<Box<Limit>>,

@@ -53,6 +53,8 @@ pub struct Lease {
     pub notes: Option<Arc<Notes>>,
     /// Where the request for it came from, if it is known.
     pub origin: Option<Arc<Origin>>,
+    /// Leases on another server that live and end with this one. Most leases have none.
+    pub partners: Vec<LeaseId>,
 }
 
 /// What a request says of its lease, apart from the holder. If a lease has notes, its release is

@@ -43,7 +43,7 @@ mod view;
 
 pub use acquire::{Acquire, GiveBack, Hold, Missing, Mode, Patience, Want};
 pub use changes::{Changes, Resume, Snapshot, Totals};
-pub use command::{Command, CreateLimit, LimitPatch};
+pub use command::{Adopt, Command, CreateLimit, LimitPatch};
 pub use decay::{Level, Rate};
 pub use event::{Event, EventKind, Loss};
 pub use holder::Holder;

@@ -38,6 +38,12 @@ pub struct Limit {
     pub unleased: Unleased,
     /// Until when the decay of `unleased`, and of the leases on this limit, is applied.
     pub settled: Timestamp,
+    /// Slots that another server still counts as taken. They count here as well. They do not drain,
+    /// and no reset or edit frees them: only `Command::SetForeign` changes the number.
+    pub foreign: u64,
+    /// The limit is on its way back to another server: it grants nothing new. Its leases are
+    /// renewed and released as always.
+    pub returning: bool,
 }
 
 impl Limit {
@@ -48,6 +54,12 @@ impl Limit {
     /// The tag that this limit is for, if it is a tag-based limit.
     pub fn tag(&self) -> Option<&str> {
         self.name.strip_prefix(TAG_PREFIX)
+    }
+
+    /// Whether free slots decide what it grants. An inactive limit refuses nothing, and a returning
+    /// one grants nothing.
+    pub(crate) fn grants_by_its_slots(&self) -> bool {
+        self.active && !self.returning
     }
 
     /// Adds one sample to the average: `slots` slots were held for `occupancy` in all.

@@ -16,9 +16,9 @@ use crate::view::{HeldView, LeaseView, LimitView, WaiterView};
 /// The answer to a [`Command`](crate::Command).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// Of `CreateLimit` and `PutTagLimit`.
+    /// Of `CreateLimit`, `PutTagLimit` and `Adopt`.
     Created(Created),
-    /// Of `UpdateLimit`, `ResetLimit` and `ResetTag`.
+    /// Of `UpdateLimit`, `ResetLimit`, `ResetTag`, `SetForeign` and `SetReturning`.
     Updated(Updated),
     /// Of `DeleteLimit`.
     Deleted(Deleted),
@@ -39,6 +39,8 @@ pub enum Outcome {
     Repossessed(Vec<Lease>),
     /// Of `Identify`: whether the lease lives.
     Identified(bool),
+    /// Of `Pair`: whether the lease lives.
+    Paired(bool),
     /// Of `Query::Limit`.
     Limit(Option<LimitView>),
     /// Of `Query::Limits`.
@@ -64,7 +66,7 @@ pub enum Outcome {
 pub enum Created {
     /// It was created.
     Made(LimitView),
-    /// The tag had a limit, which has the new number of slots now.
+    /// It existed, and has the new values now.
     Changed(LimitView),
     /// Another limit has this name.
     NameTaken,
@@ -107,6 +109,8 @@ pub enum Acquired {
     Missing(Vec<Arc<str>>),
     /// Its idempotency key was used before.
     Repeated(Repeated),
+    /// It names these limits, which are on their way back to another server. Nothing has changed.
+    Elsewhere(Vec<Arc<str>>),
 }
 
 /// The answer to a request whose idempotency key was used before. No slots are taken again.

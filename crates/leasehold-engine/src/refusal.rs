@@ -38,6 +38,8 @@ pub struct Blocker {
     pub is_kept: bool,
     /// Its slots that are taken without a lease: no deadline frees them.
     pub unleased: Unleased,
+    /// Its slots that another server still counts as taken.
+    pub foreign: u64,
 }
 
 /// When slots may come free.

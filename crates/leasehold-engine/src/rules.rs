@@ -1,10 +1,12 @@
 //! The rules: what each command does to the ledger.
 //!
 //! `admission` decides which requests are granted slots, `waiting` and `serving` move the queue,
-//! `leases` ends leases, `limits` and `tags` are the operators' commands, `keys` recognises
-//! repeated requests, `stuck` finds waits that cannot end, and `reads` answers queries.
+//! `leases` ends leases, `limits` and `tags` are the operators' commands, `foreign` is for limits
+//! that move between this server and another one, `keys` recognises repeated requests, `stuck`
+//! finds waits that cannot end, and `reads` answers queries.
 
 mod admission;
+mod foreign;
 mod keys;
 mod leases;
 mod limits;
@@ -64,6 +66,14 @@ impl Ledger {
             Command::DeleteLimit { limit, scope } => {
                 Outcome::Deleted(self.delete_limit(&limit, scope))
             }
+            Command::Adopt(adopt) => Outcome::Created(self.adopt(adopt)),
+            Command::SetForeign { limit, slots } => {
+                Outcome::Updated(self.set_foreign(limit, slots))
+            }
+            Command::SetReturning { limit, returning } => {
+                Outcome::Updated(self.set_returning(limit, returning))
+            }
+            Command::Pair { lease, partners } => Outcome::Paired(self.pair(lease, partners)),
             Command::Acquire(acquire) => Outcome::Acquired(self.acquire(acquire)),
             Command::GiveBack(give_back) => Outcome::GivenBack(self.give_back(&give_back)),
             Command::ReleaseTags { names, holder } => {

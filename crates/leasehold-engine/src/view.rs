@@ -19,7 +19,7 @@ use crate::unleased::{Unheld, Unleased};
 pub struct LimitView {
     /// The limit.
     pub limit: Limit,
-    /// How many of its slots are taken, leased or not.
+    /// How many of its slots are taken: leased, unleased, or counted by another server.
     pub taken: u64,
     /// Those of them that no lease holds. Unlike those in `limit`, they have drained until now.
     pub unleased: Unleased,
@@ -27,8 +27,8 @@ pub struct LimitView {
     pub holders: Vec<Holder>,
 }
 
-/// A page of what holds the slots of a limit: leases, oldest first, and after the last of them the
-/// slots without a lease.
+/// A page of what holds the slots of a limit: leases, oldest first, then the slots without a lease,
+/// and last those that another server counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldView {
     /// The limit.
@@ -39,6 +39,9 @@ pub struct HeldView {
     pub leases: Vec<LeaseView>,
     /// The slots without a lease, by what took them.
     pub unleased: Vec<Unheld>,
+    /// The slots that another server counts as taken, as one entry. 0 if there are none, or if they
+    /// are not on this page.
+    pub foreign: u64,
 }
 
 /// A lease as it is at a moment, with the names of its limits.

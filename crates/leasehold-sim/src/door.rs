@@ -149,7 +149,8 @@ fn acquired(outcome: Acquired, at: i64) -> Reply {
         Acquired::Repeated(Repeated::Different)
         | Acquired::TooManySlots(_)
         | Acquired::NotRateLimits(_)
-        | Acquired::Missing(_) => Reply::Rejected { at },
+        | Acquired::Missing(_)
+        | Acquired::Elsewhere(_) => Reply::Rejected { at },
         // Not an answer: the request is still in the queue.
         Acquired::Queued(_) => Reply::Unavailable,
     }

@@ -54,11 +54,27 @@ impl Ledger {
 
     /// A lease without limits has no events: it never answers which lease held a limit.
     pub(crate) fn emit_for_lease(&mut self, kind: EventKind, lease: &Lease) {
-        let limits: Names =
-            lease.holdings.iter().filter_map(|held| self.name_of(held.limit)).collect();
+        let limits = self.names_held(lease);
         if !limits.is_empty() {
             self.emit_on(kind, limits, lease);
         }
+    }
+
+    /// A lease has ended. Its partners on another server end with it, also those of a lease whose
+    /// limits were deleted.
+    pub(crate) fn emit_end(&mut self, kind: EventKind, lease: &Lease) {
+        let limits = self.names_held(lease);
+        if limits.is_empty() && lease.partners.is_empty() {
+            return;
+        }
+        self.emit_on(kind, limits, lease);
+        if let Some(event) = self.events.last_mut() {
+            event.partners.clone_from(&lease.partners);
+        }
+    }
+
+    fn names_held(&self, lease: &Lease) -> Names {
+        lease.holdings.iter().filter_map(|held| self.name_of(held.limit)).collect()
     }
 
     /// An event about one limit of a lease.
@@ -77,7 +93,8 @@ impl Ledger {
         let hold = &waiter.acquire.hold;
         let (lease, holder) = (hold.lease(), hold.holder().cloned());
         let origin = waiter.acquire.origin.clone();
-        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin });
+        let partners = Vec::new();
+        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin, partners });
     }
 
     fn emit_under(&mut self, kind: EventKind, name: Arc<str>, lease: LeaseId) {
@@ -89,12 +106,14 @@ impl Ledger {
     fn emit_on(&mut self, kind: EventKind, limits: Names, lease: &Lease) {
         let (holder, origin) = (lease.holder.clone(), lease.origin.clone());
         let lease = Some(lease.id);
-        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin });
+        let partners = Vec::new();
+        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin, partners });
     }
 
     fn emit(&mut self, kind: EventKind, limits: Names) {
         let (lease, holder, origin) = (None, None, None);
-        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin });
+        let partners = Vec::new();
+        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin, partners });
     }
 
     fn name_of(&self, limit: LimitId) -> Option<Arc<str>> {

@@ -60,8 +60,13 @@ impl LimitEntry {
         }
     }
 
-    /// What is taken at `now`, with and without a lease.
+    /// What is taken at `now`: leased, unleased, or counted by another server.
     pub(crate) fn occupied(&self, now: Timestamp) -> Level {
+        self.taken_here(now) + Level::from_slots(self.limit.foreign)
+    }
+
+    /// What is taken here at `now`, with and without a lease. On a rate limit, this drains.
+    fn taken_here(&self, now: Timestamp) -> Level {
         let drained = self.limit.decay.drained(self.limit.settled, now);
         (self.leased + self.limit.unleased.level()).saturating_sub(drained)
     }
@@ -79,7 +84,7 @@ impl LimitEntry {
 
     /// How long it takes until so much has drained. `None` if there is not so much to drain.
     pub(crate) fn time_to_drain(&self, excess: Level, now: Timestamp) -> Option<Span> {
-        if excess > self.occupied(now) { None } else { self.limit.decay.time_to_drain(excess) }
+        if excess > self.taken_here(now) { None } else { self.limit.decay.time_to_drain(excess) }
     }
 
     /// Lets decay begin again with the oldest lease.

@@ -124,7 +124,7 @@ impl Ledger {
 
     /// Remembers how a lease ended, for its holder's next request.
     pub(crate) fn remember(&mut self, lease: &Lease, how: EndReason) {
-        self.emit_for_lease(EventKind::Ended(how.clone()), lease);
+        self.emit_end(EventKind::Ended(how.clone()), lease);
         let ending = Ending { lease: lease.id, fence: lease.fence, at: self.now, how };
         self.pending.endings.push(lease.id);
         self.pending.forgotten.extend(self.endings.remember(ending, false, Self::ENDINGS_MAX));

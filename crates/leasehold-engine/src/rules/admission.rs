@@ -141,7 +141,9 @@ impl Ledger {
         }
         let fence = self.next_fence();
         let created = self.stepped_at;
-        let lease = Lease { id, fence, holder, holdings, created, deadline, notes, origin };
+        let partners = Vec::new();
+        let lease =
+            Lease { id, fence, holder, holdings, created, deadline, notes, origin, partners };
         let granted = Granted::from(&lease);
         if let Some(holder) = &lease.holder {
             self.queue.set_apart(holder);
@@ -198,16 +200,21 @@ impl Ledger {
         if self.lease_of(&acquire.hold).is_some() {
             return None;
         }
+        let needed: SmallVec<[(&LimitEntry, u64); 1]> = wanted
+            .iter()
+            .filter(|want| !self.is_held_already(want.limit, &acquire.hold))
+            .filter_map(|want| Some((self.limits.get(&want.limit)?, want.slots)))
+            .collect();
+        if needed.iter().any(|(entry, _)| entry.limit.returning) {
+            let returning = needed.iter().filter(|(entry, _)| entry.limit.returning);
+            return Some(Acquired::Elsewhere(
+                returning.map(|(entry, _)| entry.limit.name.clone()).collect(),
+            ));
+        }
         if let Some(missing) = self.missing(wanted, acquire) {
             return Some(missing);
         }
-        let active = || {
-            wanted
-                .iter()
-                .filter(|want| !self.is_held_already(want.limit, &acquire.hold))
-                .filter_map(|want| Some((self.limits.get(&want.limit)?, want.slots)))
-                .filter(|(entry, _)| entry.limit.active)
-        };
+        let active = || needed.iter().copied().filter(|(entry, _)| entry.limit.active);
         if let Some((entry, _)) = active().find(|(entry, slots)| *slots > entry.limit.slots) {
             return Some(Acquired::TooManySlots(MinimalLimit::from(&entry.limit)));
         }
@@ -264,6 +271,7 @@ impl Ledger {
             wait,
             is_kept,
             unleased,
+            foreign: entry.limit.foreign,
         })
     }
 

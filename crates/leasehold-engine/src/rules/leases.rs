@@ -85,7 +85,7 @@ impl Ledger {
         if lease.notes.is_some() {
             self.remember_release(&lease);
         }
-        self.emit_for_lease(EventKind::Released, &lease);
+        self.emit_end(EventKind::Released, &lease);
         let occupancy = self.now.since(lease.created);
         for holding in &lease.holdings {
             if let Some(entry) = self.limits.get_mut(&holding.limit) {

@@ -6,7 +6,7 @@ use crate::command::{CreateLimit, LimitPatch};
 use crate::decay::{Level, Rate};
 use crate::event::{EventKind, Loss};
 use crate::lease::LeaseId;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LimitEntry};
 use crate::limit::{Limit, LimitId};
 use crate::outcome::{Created, Deleted, Updated};
 use crate::query::{LimitRef, Scope};
@@ -14,13 +14,22 @@ use crate::unleased::{TakenBy, Unleased};
 
 impl Ledger {
     pub(crate) fn create_limit(&mut self, create: CreateLimit) -> Created {
+        self.create_with(create, |_| {})
+    }
+
+    /// Creates a limit, with what `also` changes of it before.
+    pub(super) fn create_with(
+        &mut self,
+        create: CreateLimit,
+        also: impl FnOnce(&mut Limit),
+    ) -> Created {
         if self.names.contains_key(&create.name) || self.limits.contains_key(&create.id) {
             return Created::NameTaken;
         }
         let id = create.id;
         let mut unleased = Unleased::default();
         unleased.take(TakenBy::Created, Level::from_slots(create.unleased), self.now);
-        self.insert_limit(Limit {
+        let mut limit = Limit {
             id,
             name: create.name,
             slots: create.slots,
@@ -32,15 +41,29 @@ impl Ledger {
             occupancy_seconds_average: Limit::OCCUPANCY_SECONDS_AT_FIRST,
             unleased,
             settled: self.now,
-        });
+            foreign: 0,
+            returning: false,
+        };
+        also(&mut limit);
+        self.insert_limit(limit);
         self.emit_unleased_change(id, Level::ZERO);
         self.view(id, Scope::All).map_or(Created::NameTaken, Created::Made)
     }
 
     pub(crate) fn update_limit(&mut self, limit: &LimitRef, patch: LimitPatch) -> Updated {
-        let Some(id) = self.find(limit, Scope::All) else {
-            return Updated::NotFound;
-        };
+        match self.find(limit, Scope::All) {
+            Some(id) => self.edit(id, patch, |_| {}),
+            None => Updated::NotFound,
+        }
+    }
+
+    /// Changes what a patch names and what `also` changes, with one event.
+    pub(super) fn edit(
+        &mut self,
+        id: LimitId,
+        patch: LimitPatch,
+        also: impl FnOnce(&mut LimitEntry),
+    ) -> Updated {
         let Some(old) = self.limits.get(&id).map(|entry| &entry.limit) else {
             return Updated::NotFound;
         };
@@ -62,9 +85,11 @@ impl Ledger {
             limit.slots = patch.slots.unwrap_or(limit.slots);
             limit.active = patch.active.unwrap_or(limit.active);
             if let Some(taken_max) = patch.taken_max.map(Level::from_slots) {
-                limit.unleased.lower_to(taken_max.saturating_sub(entry.leased));
+                let kept = entry.leased + Level::from_slots(limit.foreign);
+                limit.unleased.lower_to(taken_max.saturating_sub(kept));
             }
             limit.denied_slots = patch.denied_slots.unwrap_or(limit.denied_slots);
+            also(entry);
         }
         self.emit_limit_change(was);
         Updated::Done
@@ -79,8 +104,9 @@ impl Ledger {
         let Some(id) = self.find(limit, Scope::All) else {
             return Updated::NotFound;
         };
-        let target = Level::from_slots(slots);
-        self.settle(id);
+        // What another server counts stays taken.
+        let foreign = self.settle(id).map_or(0, |entry| entry.limit.foreign);
+        let target = Level::from_slots(slots.saturating_sub(foreign));
         for lease in self.leases_on(id) {
             if self.limits.get(&id).is_none_or(|entry| entry.leased <= target) {
                 break;
@@ -96,7 +122,8 @@ impl Ledger {
             entry.limit.unleased.set(target.saturating_sub(entry.leased), now);
             let unleased = entry.limit.unleased.slots_taken();
             let edited = Some(Box::new(entry.limit.clone()));
-            self.emit_for_limit(EventKind::LimitReset { taken: slots, unleased, edited }, id);
+            let taken = slots.max(foreign);
+            self.emit_for_limit(EventKind::LimitReset { taken, unleased, edited }, id);
         }
         Updated::Done
     }

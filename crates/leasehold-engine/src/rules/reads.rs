@@ -51,11 +51,15 @@ impl Ledger {
         let unleased = entry.unleased(self.now);
         let skipped = page.offset.saturating_sub(entry.leases.len());
         let parts = unleased.parts().iter().skip(skipped).take(page.limit - leases.len());
+        let parts: Vec<_> = parts.copied().collect();
+        let before = entry.leases.len() + unleased.parts().len();
+        let is_on_page = page.offset <= before && leases.len() + parts.len() < page.limit;
         HeldView {
             limit: MinimalLimit::from(&entry.limit),
             decay: entry.limit.decay,
-            unleased: parts.copied().collect(),
+            unleased: parts,
             leases,
+            foreign: if is_on_page { entry.limit.foreign } else { 0 },
         }
     }
 

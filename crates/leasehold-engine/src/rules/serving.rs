@@ -103,7 +103,7 @@ impl Ledger {
     /// Whether a limit has fewer free slots than any waiter in its line wants. If so, when it will
     /// have drained enough for one of them.
     fn is_full_for_all(&self, limit: LimitId) -> Option<Option<Timestamp>> {
-        let entry = self.limits.get(&limit).filter(|entry| entry.limit.active)?;
+        let entry = self.limits.get(&limit).filter(|entry| entry.limit.grants_by_its_slots())?;
         let (least, most) = self.queue.line(limit)?.sizes()?;
         if most > entry.limit.slots {
             // A waiter wants more slots than the limit has, and is to be refused.
@@ -120,7 +120,7 @@ impl Ledger {
     fn shut_out(&self, limit: LimitId) -> Option<(Ticket, Option<Timestamp>)> {
         let line = self.queue.line(limit)?;
         let youngest = line.youngest_reserved()?;
-        let entry = self.limits.get(&limit).filter(|entry| entry.limit.active)?;
+        let entry = self.limits.get(&limit).filter(|entry| entry.limit.grants_by_its_slots())?;
         let (least, _) = line.sizes()?;
         let excess = self.excess_beside(entry, least, Ticket::NONE);
         let until = || entry.time_to_drain(excess, self.now).map(|span| self.now + span);

@@ -43,10 +43,12 @@ impl Ledger {
                 let _ = self.revoke(lease, reason.cloned(), None);
             }
         }
+        let mut taken = 0;
         if let Some(entry) = self.settle(id) {
             entry.limit.unleased = Unleased::default();
+            taken = entry.limit.foreign;
         }
-        self.emit_for_limit(EventKind::LimitReset { taken: 0, unleased: 0, edited: None }, id);
+        self.emit_for_limit(EventKind::LimitReset { taken, unleased: 0, edited: None }, id);
         for (lease, holder) in holders {
             if self.holds(&holder, id) || self.lease(lease).is_some() {
                 continue;

@@ -9,6 +9,7 @@ mod edits;
 mod events;
 mod evidence;
 mod fixture;
+mod foreign;
 mod keys;
 mod leases;
 mod limits;

@@ -51,6 +51,7 @@ proptest! {
                     let taken = taken(&mut ledger)[&limit.name.to_string()];
                     let has_grown = taken > before[&limit.name.to_string()];
                     prop_assert!(!has_grown || limit.active, "{} is inactive", limit.name);
+                    prop_assert!(!has_grown || !limit.returning, "{} is returning", limit.name);
                     prop_assert!(!has_grown || taken <= i128::from(limit.slots));
                 }
             }
@@ -151,7 +152,8 @@ proptest! {
         }
         for limit in ledger.snapshot().limits {
             let left = limit.unleased.after(limit.decay.drained(limit.settled, now));
-            prop_assert_eq!(taken(&mut ledger)[&limit.name.to_string()], left.slots_taken().into());
+            let left = left.slots_taken() + limit.foreign;
+            prop_assert_eq!(taken(&mut ledger)[&limit.name.to_string()], i128::from(left));
         }
     }
 

@@ -44,6 +44,7 @@ fn in_words(outcome: &Outcome) -> String {
             format!("repossessed {:?}", leases.iter().map(|l| l.fence.0).collect::<Vec<_>>())
         }
         Outcome::Holders(holders) => format!("holders {}", holders.len()),
+        Outcome::Paired(lives) => format!("paired {lives}"),
         Outcome::Ticked => "ticked".to_owned(),
         other @ (Outcome::Limit(_)
         | Outcome::Held(_)
@@ -99,6 +100,7 @@ fn told_of(acquired: &Acquired) -> String {
         }
         Acquired::Repeated(Repeated::Different) => "another request".to_owned(),
         Acquired::Repeated(Repeated::Ended(gone)) => told_of_end(gone),
+        Acquired::Elsewhere(names) => format!("elsewhere {names:?}"),
     }
 }
 

@@ -5,8 +5,8 @@
 mod limit;
 
 use leasehold_engine::{
-    Acquire, Command, Hold, Holder, LeaseFilter, LimitPatch, LimitRef, Missing, Mode, Notes, Page,
-    Query, Scope, Span,
+    Acquire, Adopt, Command, Hold, Holder, LeaseFilter, LimitPatch, LimitRef, Missing, Mode, Notes,
+    Page, Query, Scope, Span,
 };
 
 use limit::{By, Limit, SLOT};
@@ -28,6 +28,7 @@ struct Lease {
     deadline: Option<i128>,
     holdings: Vec<Held>,
     notes: Option<Notes>,
+    partners: Vec<u128>,
 }
 
 #[derive(Clone)]
@@ -71,15 +72,30 @@ impl Model {
                     active: create.active,
                     nanos_per_second: create.decay.as_units().into(),
                     unleased: vec![(By::Creation, i128::from(create.unleased) * SLOT)],
+                    foreign: 0,
+                    returning: false,
                 });
                 "made".to_owned()
+            }
+            Command::Adopt(adopt) => self.adopt(adopt),
+            Command::SetForeign { limit, slots } => {
+                self.change(limit.0, |limit| limit.foreign = i128::from(*slots))
+            }
+            Command::SetReturning { limit, returning } => {
+                self.change(limit.0, |limit| limit.returning = *returning)
+            }
+            Command::Pair { lease, partners } => {
+                let lease = self.leases.iter_mut().find(|known| known.id == lease.0);
+                let ids = partners.iter().map(|partner| partner.0).collect();
+                format!("paired {}", lease.map(|lease| lease.partners = ids).is_some())
             }
             Command::UpdateLimit { limit, patch } => self.update(limit, patch),
             Command::ResetLimit { limit, slots, reason } => {
                 let Some(id) = self.find(limit, Scope::All) else {
                     return "not found".to_owned();
                 };
-                let target = i128::from(*slots) * SLOT;
+                let foreign = self.limit(id).foreign;
+                let target = (i128::from(*slots) - foreign).max(0) * SLOT;
                 while self.leased(id) > target {
                     let mut holders = self.leases.iter();
                     let oldest = holders.find(|l| l.held(id).is_some_and(|h| h.level > 0));
@@ -185,6 +201,44 @@ impl Model {
             Command::Read(Query::FindLeases(filter, page)) => self.find_leases(filter, *page),
             Command::Tick => "ticked".to_owned(),
             other => panic!("no part of the properties: {other:?}"),
+        }
+    }
+
+    fn adopt(&mut self, adopt: &Adopt) -> String {
+        let known = self.limits.iter().any(|limit| limit.id == adopt.limit.id.0);
+        let done = if known {
+            let patch = LimitPatch {
+                name: Some(adopt.limit.name.clone()),
+                slots: Some(adopt.limit.slots),
+                active: Some(adopt.limit.active),
+                decay: Some(adopt.limit.decay),
+                ..LimitPatch::default()
+            };
+            self.update(&LimitRef::Id(adopt.limit.id), &patch)
+        } else {
+            let now = i64::try_from(self.now).unwrap();
+            self.step(&Command::CreateLimit(adopt.limit.clone()), now)
+        };
+        if done == "name taken" {
+            return done;
+        }
+        let here = self.leased(adopt.limit.id.0);
+        let limit = self.limit(adopt.limit.id.0);
+        limit.foreign = adopt.foreign.into();
+        if limit.nanos_per_second > 0 {
+            let level = i128::try_from(adopt.level.as_units()).unwrap();
+            limit.gain(By::Rate, level - here - limit.unleased());
+        }
+        "made".to_owned()
+    }
+
+    fn change(&mut self, id: u128, change: impl FnOnce(&mut Limit)) -> String {
+        match self.limits.iter_mut().find(|limit| limit.id == id) {
+            Some(limit) => {
+                change(limit);
+                "done".to_owned()
+            }
+            None => "not found".to_owned(),
         }
     }
 
@@ -304,7 +358,7 @@ impl Model {
         limit.slots = patch.slots.map_or(limit.slots, i128::from);
         limit.active = patch.active.unwrap_or(limit.active);
         if let Some(most) = patch.taken_max {
-            let left = (i128::from(most) * SLOT - leased).max(0);
+            let left = ((i128::from(most) - limit.foreign) * SLOT - leased).max(0);
             limit.lose((limit.unleased() - left).max(0), |_| true);
         }
         "done".to_owned()
@@ -326,6 +380,20 @@ impl Model {
         }
         if let Some(lease) = self.leases.iter().find(|lease| Some(lease.id) == lease_id) {
             return format!("granted {} until {:?} on {on:?}", lease.fence, lease.deadline);
+        }
+        let mut returning = Vec::new();
+        for id in &ids {
+            let held = match &acquire.hold {
+                Hold::Holder { holder, .. } => self.holds(&holder.id, *id),
+                _ => false,
+            };
+            let limit = self.limit(*id);
+            if limit.returning && !held {
+                returning.push(limit.name.clone());
+            }
+        }
+        if !returning.is_empty() {
+            return format!("elsewhere {returning:?}");
         }
         let names = acquire.wants.iter().map(|want| want.name.to_string());
         let missing: Vec<_> =
@@ -361,9 +429,11 @@ impl Model {
         let mut blockers = Vec::new();
         for (id, name, slots) in &wanted {
             let excess = self.level(*id) + (slots - self.limit(*id).slots) * SLOT;
+            let drains = self.level(*id) - self.limit(*id).foreign * SLOT;
             if excess > 0 {
                 let wait = match self.limit(*id).nanos_per_second {
                     0 => "a release".to_owned(),
+                    _ if excess > drains => "a release".to_owned(),
                     nanos => format!("{} µs", (excess + nanos - 1) / nanos),
                 };
                 blockers.push(format!("{name} for {wait}"));
@@ -414,7 +484,8 @@ impl Model {
     ) -> u64 {
         self.endings.retain(|(lease, _)| *lease != id);
         self.fences += 1;
-        self.leases.push(Lease { id, fence: self.fences, holder, deadline, holdings, notes: None });
+        let (fence, notes, partners) = (self.fences, None, Vec::new());
+        self.leases.push(Lease { id, fence, holder, deadline, holdings, notes, partners });
         self.fences
     }
 
@@ -446,7 +517,7 @@ impl Model {
 
     fn level(&self, limit: u128) -> i128 {
         let limit = self.limits.iter().find(|l| l.id == limit).unwrap();
-        limit.unleased() + self.leased(limit.id)
+        limit.unleased() + self.leased(limit.id) + limit.foreign * SLOT
     }
 
     fn leased(&self, limit: u128) -> i128 {

@@ -2,9 +2,9 @@
 //! stand still, run backwards or hit a deadline exactly.
 
 use leasehold_engine::{
-    Acquire, Command, CreateLimit, GiveBack, Hold, Holder, LeaseFilter, LeaseId, Ledger, LimitId,
-    LimitPatch, LimitRef, Missing, Mode, Notes, Page, Query, Rate, RequestDigest, Scope, Snapshot,
-    Span, Timestamp,
+    Acquire, Adopt, Command, CreateLimit, GiveBack, Hold, Holder, LeaseFilter, LeaseId, Ledger,
+    Level, LimitId, LimitPatch, LimitRef, Missing, Mode, Notes, Page, Query, Rate, RequestDigest,
+    Scope, Snapshot, Span, Timestamp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -137,7 +137,28 @@ fn acquire_with_notes() -> impl Strategy<Value = Command> {
 
 /// What holders do and what operators do.
 pub(super) fn by_all() -> BoxedStrategy<Command> {
-    prop_oneof![5 => by_holders(), 2 => by_operators()].boxed()
+    prop_oneof![10 => by_holders(), 4 => by_operators(), 3 => by_movers()].boxed()
+}
+
+/// What happens to limits that move between this server and another one.
+fn by_movers() -> impl Strategy<Value = Command> {
+    let limit = || (1..9_u128).prop_map(LimitId);
+    let adopt = (1..9_u128, name(), 0..4_u64, rate(), 0..3_u64, 0..4_u64).prop_map(
+        |(id, name, slots, rate, foreign, level)| {
+            let decay = Rate::from_slots_per_second(rate);
+            let limit = CreateLimit { decay, ..CreateLimit::new(LimitId(id), name, slots) };
+            let level = Level::from_slots(level);
+            Command::Adopt(Adopt { limit, foreign, occupancy_seconds_average: 2.0, level })
+        },
+    );
+    prop_oneof![
+        1 => adopt,
+        3 => (limit(), 0..4_u64).prop_map(|(limit, slots)| Command::SetForeign { limit, slots }),
+        2 => (limit(), prop::bool::weighted(0.4))
+            .prop_map(|(limit, returning)| Command::SetReturning { limit, returning }),
+        1 => (lease(), vec(lease(), 0..3))
+            .prop_map(|(lease, partners)| Command::Pair { lease, partners }),
+    ]
 }
 
 fn by_operators() -> impl Strategy<Value = Command> {

@@ -11,6 +11,10 @@ pub(super) struct Limit {
     pub(super) nanos_per_second: i128,
     /// Slots without a lease by what took them, the oldest first.
     pub(super) unleased: Vec<(By, i128)>,
+    /// Whole slots that another server counts.
+    pub(super) foreign: i128,
+    /// It is on its way back to another server.
+    pub(super) returning: bool,
 }
 
 /// What took slots without a lease.
