@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use leasehold_engine::{
-    Acquire, Acquired, Certainty, Command, CreateLimit, Fence, GiveBack, Hold, Holder, Identified,
-    LeaseId, Ledger, Level, LimitId, LimitRef, Mode, Named, Notes, Origin, Outcome, Query, Rate,
-    RequestDigest, Scope, Snapshot, Span, TakenBy, Timestamp, Unheld,
+    Acquire, Acquired, Adopt, Certainty, Command, CreateLimit, Fence, GiveBack, Hold, Holder,
+    Identified, LeaseId, Ledger, Level, LimitId, LimitRef, Mode, Named, Notes, Origin, Outcome,
+    Query, Rate, RequestDigest, Scope, Snapshot, Span, TakenBy, Timestamp, Unheld,
 };
-use leasehold_journal::{DatabaseError, FaultyJournal, Journal, OpenError, SqliteJournal};
+use leasehold_journal::{
+    DatabaseError, FaultyJournal, Journal, LoadError, OpenError, SqliteJournal,
+};
 use smallvec::smallvec;
 
 /// A journal that can be closed and opened again.
@@ -92,6 +94,16 @@ fn identify(lease: u128, certainty: Certainty) -> Command {
     Command::Identify { lease: LeaseId(lease), identified }
 }
 
+fn adopt(id: u128, name: &str, foreign: u64) -> Command {
+    let limit = CreateLimit::new(LimitId(id), name, 5);
+    Command::Adopt(Adopt { limit, foreign, occupancy_seconds_average: 0.7, level: Level::ZERO })
+}
+
+fn pair(lease: u128, partners: &[u128]) -> Command {
+    let partners = partners.iter().copied().map(LeaseId).collect();
+    Command::Pair { lease: LeaseId(lease), partners }
+}
+
 fn unleased(name: &str, mode: Mode) -> Command {
     Command::Acquire(Acquire { mode, ..Acquire::new([(name, 1)], Hold::Unleased) })
 }
@@ -141,7 +153,17 @@ fn commands() -> Vec<(i64, Command)> {
         (18, identify(5, Certainty::Likely)),
         (18, identify(1, Certainty::Certain)),
         (18, Command::Release { lease: LeaseId(6) }),
-        (70, Command::Tick), // lease 2 expires
+        // A limit that came over from another server, with a lease that lives there, too.
+        (19, adopt(5, "tag:moved", 3)),
+        (19, acquire(7, &["tag:moved"])),
+        (20, Command::SetForeign { limit: LimitId(5), slots: 2 }),
+        (20, pair(7, &[u128::MAX, 0])),
+        (20, pair(5, &[8])),
+        (21, Command::SetForeign { limit: LimitId(5), slots: 0 }),
+        (21, Command::SetReturning { limit: LimitId(5), returning: true }),
+        (22, Command::SetReturning { limit: LimitId(5), returning: false }),
+        (22, pair(5, &[])),
+        (70, Command::Tick), // leases 2 and 7 expire
     ]
 }
 
@@ -222,6 +244,56 @@ fn slots_without_a_lease_are_stored_with_what_took_them_and_since_when() {
             part(TakenBy::Reset, 3, 3),
         ];
         assert_eq!(kept.parts(), expected);
+    }
+}
+
+#[test]
+fn what_another_server_has_to_do_with_limits_and_leases_is_stored() {
+    for subject in subjects() {
+        let mut ledger = Ledger::restore(Snapshot::default(), at(0));
+        let returning = Command::SetReturning { limit: LimitId(2), returning: true };
+        let commands =
+            [adopt(1, "moved", 3), adopt(2, "back", 0), acquire(1, &["moved"]), pair(1, &[9, 8])];
+        for command in commands.into_iter().chain([acquire(2, &["back"]), returning]) {
+            ledger.step(command, at(1));
+        }
+        subject.open().commit(&ledger.take_changes()).unwrap();
+        let kept = subject.open().load().unwrap();
+        let limits: Vec<_> = kept.limits.iter().map(|it| (it.foreign, it.returning)).collect();
+        assert_eq!(limits, [(3, false), (0, true)]);
+        let partners: Vec<_> = kept.leases.into_iter().map(|lease| lease.partners).collect();
+        assert_eq!(partners, [vec![LeaseId(9), LeaseId(8)], vec![]]);
+    }
+}
+
+#[test]
+fn a_row_that_was_changed_by_hand_is_damaged() {
+    let changes = [
+        "UPDATE limits SET foreign_slots = 2 WHERE foreign_slots = 3",
+        "UPDATE limits SET foreign_slots = NULL WHERE foreign_slots = 3",
+        "UPDATE limits SET foreign_slots = 1 WHERE foreign_slots IS NULL",
+        "UPDATE limits SET is_returning = NULL WHERE is_returning = 1",
+        "UPDATE limits SET is_returning = 0 WHERE is_returning IS NULL",
+        "UPDATE leases SET partners = NULL WHERE partners IS NOT NULL",
+        "UPDATE leases SET partners = '8' WHERE partners IS NULL",
+    ];
+    for change in changes {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = SqliteJournal::open(directory.path()).unwrap();
+        let mut ledger = Ledger::restore(Snapshot::default(), at(0));
+        let returning = Command::SetReturning { limit: LimitId(1), returning: true };
+        let commands = [adopt(1, "moved", 3), adopt(2, "here", 0), acquire(1, &["moved"])];
+        let after = [acquire(2, &["here"]), pair(1, &[9]), returning];
+        for command in commands.into_iter().chain(after) {
+            ledger.step(command, at(1));
+        }
+        journal.commit(&ledger.take_changes()).unwrap();
+        drop(journal);
+        let raw = rusqlite::Connection::open(directory.path().join(SqliteJournal::FILE)).unwrap();
+        assert_eq!(raw.execute(change, []).unwrap(), 1, "{change}");
+        drop(raw);
+        let loaded = SqliteJournal::open(directory.path()).unwrap().load();
+        assert!(matches!(loaded, Err(LoadError::Damaged { .. })), "{change}: {loaded:?}");
     }
 }
 

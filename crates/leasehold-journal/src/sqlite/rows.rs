@@ -126,6 +126,8 @@ fn put_limit(put: &mut Statement<'_>, limit: &Limit) -> rusqlite::Result<usize> 
         limit.occupancy_seconds_average,
         limit.settled.as_micros(),
         unleased_to_text(&limit.unleased),
+        (limit.foreign > 0).then_some(integer(limit.foreign)),
+        limit.returning.then_some(true),
     ];
     execute_with_sum(put, columns)
 }
@@ -141,6 +143,7 @@ fn put_lease(put: &mut Statement<'_>, lease: &Lease) -> rusqlite::Result<usize> 
         lease.deadline.map(Timestamp::as_micros),
         lease.notes.as_deref().map(notes_to_text),
         lease.origin.as_deref().map(origins::to_text),
+        (!lease.partners.is_empty()).then(|| partners_to_text(&lease.partners)),
     ];
     execute_with_sum(put, columns)
 }
@@ -219,7 +222,7 @@ fn all<T>(
 }
 
 fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
-    check_sum(row, 12)?;
+    check_sum(row, 14)?;
     Ok(Limit {
         id: LimitId(id(row, 0)?),
         name: row.get::<_, Arc<str>>(1)?,
@@ -233,11 +236,16 @@ fn read_limit(row: &Row<'_>) -> rusqlite::Result<Limit> {
         settled: time(row, 9)?,
         unleased: unleased_from_text(row.get_ref(10)?.as_str()?)
             .map_err(|reason| damaged(10, Type::Text, reason))?,
+        foreign: match row.get_ref(11)?.as_i64_or_null()? {
+            Some(_) => natural(row, 11)?,
+            None => 0,
+        },
+        returning: row.get::<_, Option<bool>>(12)?.unwrap_or(false),
     })
 }
 
 fn read_lease(row: &Row<'_>, origins: &mut Origins) -> rusqlite::Result<Lease> {
-    check_sum(row, 10)?;
+    check_sum(row, 11)?;
     let holder = match (row.get::<_, Option<Arc<str>>>(2)?, row.get::<_, Option<Arc<str>>>(3)?) {
         (Some(kind), Some(id)) => Some(Holder { kind, id }),
         (None, None) => None,
@@ -263,6 +271,12 @@ fn read_lease(row: &Row<'_>, origins: &mut Origins) -> rusqlite::Result<Lease> {
                 Some(origins.read(text).map_err(|reason| damaged(8, Type::Text, reason))?)
             }
             None => None,
+        },
+        partners: match row.get_ref(9)?.as_str_or_null()? {
+            Some(text) => {
+                partners_from_text(text).map_err(|reason| damaged(9, Type::Text, reason))?
+            }
+            None => Vec::new(),
         },
     })
 }
@@ -364,6 +378,16 @@ fn holdings_from_text(text: &str) -> Result<Holdings, String> {
             Ok(Holding { limit: LimitId(limit), slots: stored.slots, level })
         })
         .collect()
+}
+
+fn partners_to_text(partners: &[LeaseId]) -> String {
+    let ids: Vec<_> = partners.iter().map(|partner| format!("{:032x}", partner.0)).collect();
+    ids.join(",")
+}
+
+fn partners_from_text(text: &str) -> Result<Vec<LeaseId>, String> {
+    let ids = text.split(',').map(|id| u128::from_str_radix(id, 16).map(LeaseId));
+    ids.collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
 fn notes_to_text(notes: &Notes) -> String {

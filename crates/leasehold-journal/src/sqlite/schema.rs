@@ -117,6 +117,14 @@ const STEPS: &[&str] = &[
         deadline_micros, notes, origin);
     UPDATE endings SET sum = row_sum(fence, lease, at_micros, how, reason, revoked_by);
 ",
+    "
+    -- Limits that move between this server and another one. NULL for all others, so that the sums of
+    -- their rows stay: slots that the other server counts, and 1 for a limit on its way back.
+    ALTER TABLE limits ADD COLUMN foreign_slots INTEGER;
+    ALTER TABLE limits ADD COLUMN is_returning INTEGER;
+    -- The leases on another server that live and end with a lease: ids in hex, with commas between.
+    ALTER TABLE leases ADD COLUMN partners TEXT;
+",
 ];
 
 #[cfg(test)]
@@ -172,6 +180,28 @@ mod tests {
             ("free", Vec::new(), settled),
         ];
         assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn a_journal_of_the_seventh_version_keeps_the_sums_of_its_rows() {
+        let mut connection = journal_of(7);
+        let rows = "
+            INSERT INTO limits VALUES (x'00000000000000000000000000000001', 'db', 5, 1, 0, 1, 2, 0, 2.0,
+                3, '[]', 0);
+            INSERT INTO leases VALUES (8, x'000102030405060708090a0b0c0d0e0f', NULL, NULL,
+                '[{\"limit\":\"1\",\"slots\":1}]', 5, 65, NULL, NULL, 0);
+            UPDATE limits SET sum = row_sum(id, name, slots, active, decay_nanos_per_second,
+                created_micros, updated_micros, denied_slots, occupancy_seconds_average,
+                settled_micros, unleased);
+            UPDATE leases SET sum = row_sum(fence, id, holder_kind, holder_id, holdings,
+                created_micros, deadline_micros, notes, origin);
+            UPDATE ledger SET next_fence = 9, limits = 1, leases = 1;
+            UPDATE ledger SET sum = row_sum(at_micros, next_fence, commits, limits, leases);";
+        connection.execute_batch(rows).unwrap();
+        SCHEMA.prepare(&mut connection).unwrap();
+        let kept = crate::sqlite::rows::load(&connection).unwrap();
+        assert_eq!((kept.limits[0].foreign, kept.limits[0].returning), (0, false));
+        assert!(kept.leases[0].partners.is_empty());
     }
 
     #[test]

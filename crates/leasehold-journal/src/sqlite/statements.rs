@@ -12,29 +12,30 @@ pub(super) const READ_LEDGER: &str = "\
 pub(super) const MOVE_DEADLINES: &str = "\
     UPDATE leases SET deadline_micros = deadline_micros + ?2, \
     sum = row_sum(fence, id, holder_kind, holder_id, holdings, created_micros, \
-    deadline_micros + ?2, notes, origin) \
+    deadline_micros + ?2, notes, origin, partners) \
     WHERE deadline_micros > ?1";
 
 pub(super) const PUT_LIMIT: &str = "\
     INSERT OR REPLACE INTO limits (id, name, slots, active, decay_nanos_per_second, \
     created_micros, updated_micros, denied_slots, occupancy_seconds_average, settled_micros, \
-    unleased, sum) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    unleased, foreign_slots, is_returning, sum) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 pub(super) const READ_LIMITS: &str = "\
     SELECT id, name, slots, active, decay_nanos_per_second, created_micros, updated_micros, \
-    denied_slots, occupancy_seconds_average, settled_micros, unleased, sum \
+    denied_slots, occupancy_seconds_average, settled_micros, unleased, foreign_slots, is_returning, \
+    sum \
     FROM limits";
 
 pub(super) const PUT_LEASE: &str = "\
     INSERT OR REPLACE INTO leases (fence, id, holder_kind, holder_id, holdings, \
-    created_micros, deadline_micros, notes, origin, sum) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    created_micros, deadline_micros, notes, origin, partners, sum) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// Oldest first.
 pub(super) const READ_LEASES: &str = "\
     SELECT fence, id, holder_kind, holder_id, holdings, created_micros, deadline_micros, \
-    notes, origin, sum \
+    notes, origin, partners, sum \
     FROM leases ORDER BY fence";
 
 pub(super) const PUT_ENDING: &str = "\

@@ -27,7 +27,9 @@ impl<R> Desk<R> {
         let are_limits_full = self.ledger.limit_count() >= self.bounds.limits;
         let are_leases_full = self.ledger.lease_count() >= self.bounds.leases;
         match command {
-            Command::CreateLimit(_) if are_limits_full => Some(Unavailable::TooManyLimits),
+            Command::CreateLimit(_) | Command::Adopt(_) if are_limits_full => {
+                Some(Unavailable::TooManyLimits)
+            }
             Command::PutTagLimit { name, .. } if are_limits_full => {
                 let known = Query::Limit(LimitRef::Name(name.clone()), Scope::All);
                 let known = self.step(Command::Read(known), now);

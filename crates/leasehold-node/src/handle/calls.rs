@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use leasehold_engine::{
-    Acquire, Acquired, Command, CreateLimit, Created, Deleted, Ended, GiveBack, Gone, HeldView,
-    Holder, Identified, Lease, LeaseFilter, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef,
-    LimitView, MinimalLimit, Outcome, Page, Query, Renewed, Scope, Span, Updated, WaiterView,
+    Acquire, Acquired, Adopt, Command, CreateLimit, Created, Deleted, Ended, GiveBack, Gone,
+    HeldView, Holder, Identified, Lease, LeaseFilter, LeaseId, LeaseView, LimitId, LimitPatch,
+    LimitRef, LimitView, MinimalLimit, Outcome, Page, Query, Renewed, Scope, Span, Updated,
+    WaiterView,
 };
 use smallvec::SmallVec;
 
@@ -115,6 +116,23 @@ calls! {
     /// Deletes a limit.
     delete_limit(limit: LimitRef, scope: Scope) -> Deleted
         = Command::DeleteLimit { limit, scope } => Deleted;
+
+    /// Takes a limit over from another server, or updates the values of one that is here already.
+    adopt(adopt: Adopt) -> Created
+        = Command::Adopt(adopt) => Created;
+
+    /// Sets how many slots of a limit another server still counts as taken.
+    set_foreign(limit: LimitId, slots: u64) -> Updated
+        = Command::SetForeign { limit, slots } => Updated;
+
+    /// Says whether a limit is on its way back to another server: it grants nothing new then.
+    set_returning(limit: LimitId, returning: bool) -> Updated
+        = Command::SetReturning { limit, returning } => Updated;
+
+    /// Sets the leases on another server that live and end with a lease. Returns whether the lease
+    /// lives.
+    pair(lease: LeaseId, partners: Vec<LeaseId>) -> bool
+        = Command::Pair { lease, partners } => Paired;
 
     /// One limit.
     limit(limit: LimitRef, scope: Scope) -> Option<LimitView>
