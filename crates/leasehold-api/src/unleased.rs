@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// Slots of one limit that no lease holds. They stay taken until a client gives them back. On a
-/// rate limit they drain.
+/// Slots of one limit that no lease of this server holds. They stay taken until a client gives them
+/// back. On a rate limit they drain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotsWithoutLease {
     /// The limit's name.
@@ -19,7 +19,8 @@ pub struct SlotsWithoutLease {
     pub since: Option<Timestamp>,
     /// A sentence for people: what took them, and what to do.
     pub detail: String,
-    /// The request that frees them and no slot of a lease.
+    /// The request that frees them and no slot of a lease. If another server counts them, the
+    /// command that shows who holds them.
     pub free_with: String,
 }
 
@@ -36,6 +37,9 @@ pub enum TakenBy {
     RateLimit,
     /// An operator's reset: `PATCH` with `active_slots` alone.
     Reset,
+    /// Another server: it still counts slots of this limit that it granted before the limit came
+    /// over to this one.
+    AnotherServer,
     /// They were taken before this was recorded.
     Unknown,
 }

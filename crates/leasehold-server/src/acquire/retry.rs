@@ -90,7 +90,7 @@ mod tests {
 
     fn blocker(name: &str, wanted: u64, slots: u64, wait: Wait) -> Blocker {
         let limit = MinimalLimit { id: LimitId(1), name: name.into(), slots };
-        Blocker { limit, wanted, wait, is_kept: false, unleased: Unleased::default() }
+        Blocker { limit, wanted, wait, is_kept: false, unleased: Unleased::default(), foreign: 0 }
     }
 
     /// Checks that waits spread over all times between `from` and `to`, and over no others.

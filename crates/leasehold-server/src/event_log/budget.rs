@@ -101,6 +101,7 @@ mod tests {
             lease: None,
             holder: None,
             origin: None,
+            partners: Vec::new(),
         };
         assert!(!budget.admits(&event(EventKind::Granted)));
         assert!(!budget.admits(&event(EventKind::Queued)));

@@ -15,6 +15,7 @@ use crate::ids;
 pub(super) fn event(event: &Event) -> Option<EventRow> {
     let (action, limit) = match &event.kind {
         EventKind::LimitCreated(limit) => ("created", limit),
+        EventKind::LimitChanged { was, is } if is_only_moved(was, is) => return None,
         EventKind::LimitChanged { was: _, is } => ("updated", is),
         EventKind::LimitReset { edited, .. } => ("updated", edited.as_ref()?),
         EventKind::LimitDeleted(limit) => ("deleted", limit),
@@ -24,6 +25,12 @@ pub(super) fn event(event: &Event) -> Option<EventRow> {
     let row = EventRow::new(ids::at(at), format!("prefect.concurrency-limit.{action}"), at);
     let document = Some(document(event, &row, limit));
     Some(EventRow { document, ..row })
+}
+
+/// Whether nothing has changed but what another server has to do with the limit. No Prefect server
+/// knows of it.
+fn is_only_moved(was: &Limit, is: &Limit) -> bool {
+    Limit { foreign: is.foreign, returning: is.returning, ..was.clone() } == *is
 }
 
 fn document(event: &Event, row: &EventRow, limit: &Limit) -> String {

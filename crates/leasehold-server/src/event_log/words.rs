@@ -72,6 +72,8 @@ fn what_changed(was: &Limit, is: &Limit) -> String {
             ("slot_decay_per_second", limit.decay.as_slots_per_second().to_string()),
             ("slots taken without a lease", limit.unleased.slots_taken().to_string()),
             ("denied_slots", limit.denied_slots.to_string()),
+            ("slots that another server counts", limit.foreign.to_string()),
+            ("on its way back to another server", limit.returning.to_string()),
         ]
     };
     let both = fields(was).into_iter().zip(fields(is)).filter(|(was, is)| was != is);

@@ -319,6 +319,7 @@ mod tests {
             lease: None,
             holder: None,
             origin: None,
+            partners: Vec::new(),
         };
         for _ in 0..3 {
             world.ledger.send(Arc::from([event.clone()])).unwrap();

@@ -1,6 +1,7 @@
 //! The errors that all doors share, and their answers.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -32,6 +33,8 @@ pub(crate) enum Error {
     Refused(Refused),
     /// 503, or 422 if there are too many limits.
     Unavailable(Unavailable),
+    /// 503: these limits are on their way back to another server.
+    Elsewhere(Vec<Arc<str>>),
     /// 500: a defect of this server.
     Unexpected,
 }
@@ -110,7 +113,7 @@ impl Error {
             Self::Refused(Refused::Unauthorized) => StatusCode::UNAUTHORIZED,
             Self::Refused(Refused::Unsound(Unsound::Encoding)) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(Unavailable::TooManyLimits) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Elsewhere(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unexpected => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -118,7 +121,7 @@ impl Error {
     fn is_exception(&self) -> bool {
         match self {
             Self::Unavailable(unavailable) => *unavailable != Unavailable::TooManyLimits,
-            Self::Unexpected | Self::Refused(Refused::Unauthorized) => true,
+            Self::Unexpected | Self::Elsewhere(_) | Self::Refused(Refused::Unauthorized) => true,
             _ => false,
         }
     }
@@ -141,6 +144,10 @@ impl Error {
             Self::Refused(Refused::Unauthorized) => UNAUTHORIZED.into(),
             Self::Unavailable(full @ Unavailable::TooManyLimits) => full.to_string().into(),
             Self::Unavailable(_) => "Service Unavailable".into(),
+            Self::Elsewhere(names) => {
+                format!("On their way back to another server: {}. Ask again.", names.join(", "))
+                    .into()
+            }
             Self::Unexpected => "Internal Server Error".into(),
         }
     }
@@ -160,6 +167,7 @@ impl Error {
             Self::Unavailable(Unavailable::Overloaded) => (header::RETRY_AFTER, "1"),
             Self::Unavailable(Unavailable::TooManyLeases) => (header::RETRY_AFTER, "10"),
             Self::Unavailable(_) => (header::RETRY_AFTER, "2"),
+            Self::Elsewhere(_) => (header::RETRY_AFTER, "0"),
             _ => return None,
         };
         Some((name, HeaderValue::from_static(value)))

@@ -32,14 +32,33 @@ pub(crate) fn of_blockers(blockers: &[Blocker]) -> Vec<SlotsWithoutLease> {
 pub(crate) fn of_blocker(blocker: &Blocker) -> Vec<SlotsWithoutLease> {
     let drains = matches!(blocker.wait, Wait::Drain(_));
     let parts = blocker.unleased.parts().iter();
-    parts.map(|part| slots(&blocker.limit.name, part, drains)).collect()
+    let here = parts.map(|part| slots(&blocker.limit.name, part, drains));
+    here.chain(foreign(&blocker.limit.name, blocker.foreign)).collect()
 }
 
 /// The slots of a limit that no lease holds.
 pub(crate) fn of_limit(view: &LimitView) -> Vec<SlotsWithoutLease> {
     let drains = !view.limit.decay.is_none();
     let parts = view.unleased.parts().iter();
-    parts.map(|part| slots(&view.limit.name, part, drains)).collect()
+    let here = parts.map(|part| slots(&view.limit.name, part, drains));
+    here.chain(foreign(&view.limit.name, view.limit.foreign)).collect()
+}
+
+/// The slots of a limit that another server counts as taken.
+pub(crate) fn foreign(limit: &Arc<str>, slots: u64) -> Option<SlotsWithoutLease> {
+    let (noun, it) = if slots == 1 { ("slot", "it") } else { ("slots", "them") };
+    let slots_without_lease = || SlotsWithoutLease {
+        limit: (**limit).to_owned(),
+        slots,
+        taken_by: TakenBy::AnotherServer,
+        since: None,
+        detail: format!(
+            "Another server counts {slots} {noun}: it granted {it} before this limit came over. A \
+             holder there still uses {it}, or nobody does."
+        ),
+        free_with: "leasehold migrate prefect status".to_owned(),
+    };
+    (slots > 0).then(slots_without_lease)
 }
 
 fn taken_by(by: By) -> TakenBy {

@@ -26,6 +26,7 @@ use crate::doors::prefect::convert;
 use crate::doors::prefect::error::Error;
 use crate::doors::prefect::extract::Valid;
 use crate::doors::routes::Routes;
+use crate::http;
 use crate::http::answer::json;
 use crate::http::body::Raw;
 use crate::http::grant::granted;
@@ -336,6 +337,7 @@ async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant,
         Acquired::Granted(grant) => Ok((grant, undo)),
         Acquired::TooManySlots(_) => Err(Error::TooManySlots),
         Acquired::NotRateLimits(names) => Err(Error::NotRateLimits(names.join(","))),
+        Acquired::Elsewhere(names) => Err(Error::Http(http::Error::Elsewhere(names))),
         Acquired::Refused(_)
         | Acquired::Queued(_)
         | Acquired::Missing(_)

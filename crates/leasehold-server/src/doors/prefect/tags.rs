@@ -21,6 +21,7 @@ use crate::doors::prefect::convert;
 use crate::doors::prefect::error::Error;
 use crate::doors::prefect::extract::Valid;
 use crate::doors::routes::Routes;
+use crate::http;
 use crate::http::answer::json;
 use crate::http::grant::granted;
 use crate::liveness::introductions::{self, Needs};
@@ -192,6 +193,7 @@ async fn increment(
         Acquired::TooManySlots(limit) => {
             Err(Error::Locked(convert::tag_is_0(&limit.name).into(), None))
         }
+        Acquired::Elsewhere(names) => Err(Error::Http(http::Error::Elsewhere(names))),
         Acquired::Refused(_)
         | Acquired::Queued(_)
         | Acquired::NotRateLimits(_)

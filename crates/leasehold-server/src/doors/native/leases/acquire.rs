@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::doors::native::convert as leases;
 use crate::doors::native::error::Error;
 use crate::doors::native::extract::Valid;
+use crate::http;
 use crate::http::answer::json;
 use crate::http::grant::granted_as;
 
@@ -44,6 +45,7 @@ pub(super) async fn acquire(
         Acquired::Missing(names) => Err(Error::LimitsMissing(leases::missing(&names))),
         Acquired::TooManySlots(limit) => Err(never_room(&limit, &asked)),
         Acquired::NotRateLimits(names) => Err(Error::NotRateLimits(names.join(","))),
+        Acquired::Elsewhere(names) => Err(Error::Http(http::Error::Elsewhere(names))),
         Acquired::Queued(_) => Err(Error::UNEXPECTED),
     }
 }

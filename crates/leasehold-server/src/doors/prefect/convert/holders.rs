@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use leasehold_api::leases::{HeldLimit, LimitLease, Waiter};
-use leasehold_engine::{HeldView, LeaseView, LimitRef, Timestamp, Unheld, WaiterView};
+use leasehold_api::unleased::SlotsWithoutLease;
+use leasehold_engine::{HeldView, LeaseView, LimitRef, Timestamp, WaiterView};
 use uuid::Uuid;
 
 use crate::doors::convert::{
@@ -31,15 +32,18 @@ fn limit_lease(view: &LeaseView, limit: &LimitRef) -> LimitLease {
     }
 }
 
-/// What holds the slots of a limit: first its leases, then the slots that no lease holds.
+/// What holds the slots of a limit: first its leases, then the slots that no lease here holds.
 pub(crate) fn held(view: &HeldView) -> Vec<LimitLease> {
     let limit = LimitRef::Id(view.limit.id);
     let leases = view.leases.iter().map(|lease| limit_lease(lease, &limit));
-    leases.chain(view.unleased.iter().map(|part| without_lease(view, part))).collect()
+    let drains = !view.decay.is_none();
+    let parts = view.unleased.iter();
+    let unleased = parts.map(|part| unleased::slots(&view.limit.name, part, drains));
+    let without = unleased.chain(unleased::foreign(&view.limit.name, view.foreign));
+    leases.chain(without.map(|slots| without_lease(view, slots))).collect()
 }
 
-fn without_lease(view: &HeldView, part: &Unheld) -> LimitLease {
-    let slots = unleased::slots(&view.limit.name, part, !view.decay.is_none());
+fn without_lease(view: &HeldView, slots: SlotsWithoutLease) -> LimitLease {
     let on_limit = HeldLimit {
         id: Uuid::from_u128(view.limit.id.0),
         name: slots.limit.clone(),

@@ -27,6 +27,7 @@ use crate::doors::prefect::error::Error;
 use crate::doors::prefect::extract::Valid;
 use crate::doors::prefect::unserved::Unserved;
 use crate::doors::routes::Routes;
+use crate::http;
 use crate::http::answer::json;
 use crate::http::body::Raw;
 
@@ -234,6 +235,7 @@ async fn acquire_tags(app: &App, origin: Origin, run: &Run) -> Result<Held, Erro
             Ok(Held::Full { seconds: retry::polling_seconds(&refusal, app.config()), reason })
         }
         Acquired::TooManySlots(limit) => Ok(Held::Never { reason: engine::tag_is_0(&limit.name) }),
+        Acquired::Elsewhere(names) => Err(Error::Http(http::Error::Elsewhere(names))),
         _ => Err(Error::UNEXPECTED),
     }
 }
