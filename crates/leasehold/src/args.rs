@@ -63,3 +63,9 @@ pub(crate) fn in_one_line(error: &clap::Error) -> String {
     let words: Vec<_> = sentence.split_whitespace().collect();
     words.join(" ").trim_start_matches("error: ").to_owned()
 }
+
+/// Reads a number that is not negative.
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "has to be a number that is not negative".to_owned())
+}

@@ -15,6 +15,7 @@ use crate::args::{
 };
 use crate::commands;
 use crate::commands::server::log::{self, LogFormat};
+use crate::commands::session::Session;
 use crate::exit::{Exit, Failure};
 
 /// Concurrency limits, rate limits and locks in which every slot is held on a lease.
@@ -24,6 +25,9 @@ use crate::exit::{Exit, Failure};
 #[command(version = VERSION, after_help = EXAMPLES)]
 #[command(arg_required_else_help = true, max_term_width = 80)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    session: Session,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -34,6 +38,12 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Server(Box<commands::server::Command>),
     Run(commands::run::Args),
+    /// Manage global concurrency limits, as `prefect gcl` does.
+    #[command(subcommand, visible_alias = "gcl")]
+    GlobalConcurrencyLimit(commands::gcl::Command),
+    /// Manage the concurrency limits of tags, as `prefect concurrency-limit` does.
+    #[command(subcommand, alias = "concurrency-limits")]
+    ConcurrencyLimit(commands::concurrency_limit::Command),
     /// See which locks a Redis holds, and move a fleet from TaskTiger's old locks to token locks.
     #[command(subcommand)]
     Locks(commands::locks::Command),
@@ -41,7 +51,6 @@ pub(crate) enum Command {
     /// Move from another server of limits to this one, and back.
     #[command(subcommand, hide = true)]
     Migrate(commands::migrate::Command),
-    /// Print a completion script for a shell.
     Completions(commands::completions::Args),
     /// End the process group of a command whose `leasehold run` has died.
     #[command(hide = true)]
@@ -52,6 +61,8 @@ const EXAMPLES: &str = "\
 Examples:
   leasehold server start
   leasehold server start --port 0 --data-dir ./data
+  leasehold gcl create database --limit 10
+  leasehold gcl ls
   leasehold run --redis redis://127.0.0.1 --lock nightly -- ./report.sh
   leasehold locks status --redis redis://127.0.0.1
   source <(leasehold completions bash)";
@@ -61,8 +72,12 @@ impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Server(server) => return commands::server::run(*server, command()),
-            Command::Completions(args) => {
-                return commands::completions::run(&args, command());
+            Command::Completions(args) => commands::completions::run(&args),
+            Command::GlobalConcurrencyLimit(command) => {
+                as_prefect(block_on(commands::gcl::run(&self.session, command)))
+            }
+            Command::ConcurrencyLimit(command) => {
+                as_prefect(block_on(commands::concurrency_limit::run(&self.session, command)))
             }
             Command::Run(args) => block_on(commands::run::run(args)),
             Command::Locks(command) => block_on(commands::locks::run(command)),
@@ -72,6 +87,11 @@ impl Cli {
         };
         result.unwrap_or_else(|failure| failure.report())
     }
+}
+
+/// The commands of Prefect end with 0 or 1, and those in their place do, too.
+fn as_prefect(result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
+    result.map_err(|failure| failure.with(Exit::No))
 }
 
 /// One thread is enough for a program that waits; none of its timers waits for another's work.
@@ -98,8 +118,22 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
         }
         // A closed terminal does not change the exit code.
         let _ = error.print();
-        if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS }
+        match error.use_stderr() {
+            true if is_of_prefect() => Exit::No.into(),
+            true => Exit::Usage.into(),
+            false => ExitCode::SUCCESS,
+        }
     })
+}
+
+/// Whether the command stands in the place of one of Prefect's.
+fn is_of_prefect() -> bool {
+    let commands = ["gcl", "global-concurrency-limit", "concurrency-limit", "concurrency-limits"];
+    let is_given = |given: &OsString| commands.iter().any(|command| given == command);
+    env::args_os()
+        .skip(1)
+        .find(|given| !given.to_string_lossy().starts_with('-'))
+        .is_some_and(|first| is_given(&first))
 }
 
 /// The format of the log, as far as a wrong command line says it.

@@ -78,6 +78,18 @@ impl Failure {
         Self { exit, message: message.into(), details: serde_json::Map::new() }
     }
 
+    /// The same with another code.
+    pub(crate) fn with(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// The same, after what was tried.
+    pub(crate) fn within(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// With something more for programs.
     pub(crate) fn detail(mut self, name: &str, value: Value) -> Self {
         self.details.insert(name.to_owned(), value);
@@ -107,6 +119,33 @@ pub(crate) fn or_json(
         output::json(&failure.to_json());
     }
     result
+}
+
+impl From<leasehold_client::Error> for Failure {
+    fn from(error: leasehold_client::Error) -> Self {
+        let (exit, advice) = advice(&error);
+        let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+        Self::new(exit, format!("{error}{advice}"))
+    }
+}
+
+/// How a command ends after a request that failed, and what to do next.
+fn advice(error: &leasehold_client::Error) -> (Exit, Option<&'static str>) {
+    use leasehold_client::Error;
+    match error {
+        Error::Unreachable { .. } => {
+            (Exit::Unavailable, Some("`leasehold doctor` says which address is asked, and why"))
+        }
+        Error::NotServed { .. } | Error::Unexpected { .. } => {
+            (Exit::Unavailable, Some("`leasehold doctor` says which server this is"))
+        }
+        Error::Unauthorized { .. } => {
+            (Exit::NotPermitted, Some("set LEASEHOLD_API_AUTH_STRING or PREFECT_API_AUTH_STRING"))
+        }
+        Error::Forbidden { .. } => (Exit::NotPermitted, None),
+        Error::Unavailable { .. } | Error::Redirected { .. } => (Exit::Unavailable, None),
+        _ => (Exit::No, None),
+    }
 }
 
 impl From<Fault> for Failure {

@@ -2,10 +2,16 @@
 //! is printed here may have come from outside, so that nothing of it reaches a terminal as anything
 //! but text.
 
+mod ask;
+mod page;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+pub(crate) use self::ask::{a_person_reads, confirm};
+pub(crate) use self::page::Page;
 
 /// The width that lines are laid out for.
 const WIDTH: usize = 80;
@@ -51,6 +57,17 @@ pub(crate) fn error(message: &str) {
 /// A line of the answer. A reader that has gone, as with `| head`, is no failure.
 pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", plain(text));
+}
+
+/// What was done. Green on a terminal.
+pub(crate) fn success(text: &str) {
+    Paint::detect().line(&[(Style::Good, text)]);
+}
+
+/// A name in quotes, as Python shows it: Prefect's users know messages in this form.
+pub(crate) fn quoted(name: &str) -> String {
+    let quote = if name.contains('\'') && !name.contains('"') { '"' } else { '\'' };
+    format!("{quote}{name}{quote}")
 }
 
 /// Lines of our own, as they are.

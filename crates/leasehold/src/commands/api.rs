@@ -1,0 +1,173 @@
+//! The API of limits that Leasehold and Prefect share, as the commands use it.
+
+use std::time::Duration;
+
+use leasehold_api::Timestamp;
+use leasehold_client::{Client, Error, encoded};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::args::VERSION;
+use crate::commands::session::Session;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// For how long a request is sent again while a server does not answer.
+const RETRY_FOR: Duration = Duration::from_secs(2);
+
+/// A global limit, in the order in which Prefect's command shows its fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Limit {
+    pub(crate) id: Uuid,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+    pub(crate) active: bool,
+    pub(crate) name: String,
+    pub(crate) limit: u64,
+    pub(crate) active_slots: u64,
+    pub(crate) slot_decay_per_second: f64,
+}
+
+/// A global limit to create.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct NewLimit {
+    pub(crate) name: String,
+    pub(crate) limit: u64,
+    pub(crate) active: bool,
+    pub(crate) active_slots: u64,
+    pub(crate) slot_decay_per_second: f64,
+}
+
+/// What is to become different in a global limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct LimitChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) active: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) active_slots: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) slot_decay_per_second: Option<f64>,
+}
+
+/// The limit of a tag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TagLimit {
+    pub(crate) id: Uuid,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+    pub(crate) tag: String,
+    pub(crate) concurrency_limit: u64,
+    pub(crate) active_slots: Vec<Uuid>,
+}
+
+/// The server that the environment names.
+pub(crate) struct Api {
+    client: Client,
+}
+
+impl Api {
+    pub(crate) fn connect(session: &Session) -> Result<Self, Failure> {
+        let wrong = |error| Failure::new(Exit::Config, format!("{error}"));
+        let builder = Client::builder().env().map_err(wrong)?;
+        let client = builder
+            .user_agent(format!("leasehold/{VERSION}"))
+            .retry_for(RETRY_FOR)
+            .build()
+            .map_err(wrong)?;
+        if session.verbose {
+            let settings = client.settings();
+            let credentials = match settings.credentials {
+                Some(_) => format!("credentials {}", settings.credentials_from),
+                None => "no credentials".to_owned(),
+            };
+            let (url, from) = (client.url(), &settings.url_from);
+            output::say(&format!("the server is {url} ({from}), {credentials}"));
+        }
+        Ok(Self { client })
+    }
+
+    /// All global limits by name, and those of tags, which are among them.
+    pub(crate) async fn limits(&self) -> Result<Vec<Limit>, Error> {
+        let mut limits: Vec<Limit> = self.all("/v2/concurrency_limits/filter").await?;
+        // Pages of a list that changes meanwhile may show one limit twice.
+        limits.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        limits.dedup_by_key(|limit| limit.id);
+        Ok(limits)
+    }
+
+    /// A global limit by its name or id.
+    pub(crate) async fn limit(&self, name: &str) -> Result<Option<Limit>, Error> {
+        found(self.client.get(&at(name)).await)
+    }
+
+    pub(crate) async fn create_limit(&self, new: &NewLimit) -> Result<Limit, Error> {
+        self.client.post("/v2/concurrency_limits/", new).await
+    }
+
+    pub(crate) async fn change_limit(&self, name: &str, to: &LimitChange) -> Result<(), Error> {
+        self.client.patch(&at(name), to).await
+    }
+
+    pub(crate) async fn delete_limit(&self, name: &str) -> Result<(), Error> {
+        self.client.delete(&at(name)).await
+    }
+
+    /// The limits of all tags.
+    pub(crate) async fn tag_limits(&self) -> Result<Vec<TagLimit>, Error> {
+        let mut limits: Vec<TagLimit> = self.all("/concurrency_limits/filter").await?;
+        limits.sort_by_key(|limit| limit.id);
+        limits.dedup_by_key(|limit| limit.id);
+        Ok(limits)
+    }
+
+    pub(crate) async fn tag_limit(&self, tag: &str) -> Result<Option<TagLimit>, Error> {
+        found(self.client.get(&of_tag(tag)).await)
+    }
+
+    /// Creates the limit of a tag, or gives it another number of slots.
+    pub(crate) async fn set_tag_limit(&self, tag: &str, slots: u64) -> Result<TagLimit, Error> {
+        let body = json!({"tag": tag, "concurrency_limit": slots});
+        self.client.post("/concurrency_limits/", &body).await
+    }
+
+    pub(crate) async fn reset_tag_limit(&self, tag: &str) -> Result<(), Error> {
+        self.client.post(&format!("{}/reset", of_tag(tag)), &json!({})).await
+    }
+
+    pub(crate) async fn delete_tag_limit(&self, tag: &str) -> Result<(), Error> {
+        self.client.delete(&of_tag(tag)).await
+    }
+
+    /// All pages of a list, however long the server's pages are.
+    async fn all<A: DeserializeOwned>(&self, path: &str) -> Result<Vec<A>, Error> {
+        let mut all = Vec::new();
+        loop {
+            let page: Vec<A> = self.client.post(path, &json!({"offset": all.len()})).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+}
+
+fn at(name: &str) -> String {
+    format!("/v2/concurrency_limits/{}", encoded(name))
+}
+
+fn of_tag(tag: &str) -> String {
+    format!("/concurrency_limits/tag/{}", encoded(tag))
+}
+
+/// What was asked for, or nothing if the server has none.
+pub(crate) fn found<A>(answer: Result<A, Error>) -> Result<Option<A>, Error> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
