@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use leasehold_engine::{
-    Acquire, Acquired, Command, CreateLimit, Created, Deleted, EndReason, Ending, GiveBack, Hold,
-    Holder, LeaseFilter, LeaseId, LeaseView, LimitId, LimitPatch, LimitRef, LimitView, Missing,
-    Mode, Notes, Outcome, Page, Patience, Query, Rate, Renewed, Repeated, RequestDigest, Scope,
-    Span, Ticket, Timestamp, Updated, WaiterId,
+    Acquire, Acquired, Adopt, Command, CreateLimit, Created, Deleted, EndReason, Ending, GiveBack,
+    Hold, Holder, LeaseFilter, LeaseId, LeaseView, Level, LimitId, LimitPatch, LimitRef, LimitView,
+    Missing, Mode, Notes, Outcome, Page, Patience, Query, Rate, Renewed, Repeated, RequestDigest,
+    Scope, Span, Ticket, Timestamp, Updated, WaiterId,
 };
 
 use crate::wire::{Gone, Granted, Lease, Limit, Reply, Request};
@@ -82,7 +82,7 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
         }
         Request::Create { id, name, slots, nanos_per_second } => {
             let decay = Rate::from_units(*nanos_per_second);
-            let limit = CreateLimit::new(LimitId((*id).into()), name.as_str(), *slots);
+            let limit = CreateLimit::new(limit_id(*id), name.as_str(), *slots);
             Command::CreateLimit(CreateLimit { decay, ..limit })
         }
         Request::Patch { name, slots, active, taken_max } => Command::UpdateLimit {
@@ -103,6 +103,22 @@ fn command(request: &Request, patience: Option<Patience>) -> Option<Command> {
             reason: None,
         },
         Request::Delete { name } => Command::DeleteLimit { limit: limit(name), scope: Scope::All },
+        Request::Adopt { id, name, slots, foreign } => Command::Adopt(Adopt {
+            limit: CreateLimit::new(limit_id(*id), name.as_str(), *slots),
+            foreign: *foreign,
+            occupancy_seconds_average: 1.0,
+            level: Level::ZERO,
+        }),
+        Request::SetForeign { id, slots, .. } => {
+            Command::SetForeign { limit: limit_id(*id), slots: *slots }
+        }
+        Request::SetReturning { id, is_returning, .. } => {
+            Command::SetReturning { limit: limit_id(*id), returning: *is_returning }
+        }
+        Request::Pair { lease, partners } => Command::Pair {
+            lease: lease_id(*lease),
+            partners: partners.iter().map(|partner| lease_id(*partner)).collect(),
+        },
         Request::Look => return None,
     })
 }
@@ -119,7 +135,8 @@ pub(crate) fn reply(outcome: Outcome, at: i64) -> Reply {
         }
         Outcome::Created(Created::NameTaken)
         | Outcome::Updated(Updated::NotFound | Updated::NameTaken)
-        | Outcome::Deleted(Deleted::NotFound) => Reply::No { at },
+        | Outcome::Deleted(Deleted::NotFound)
+        | Outcome::Paired(false) => Reply::No { at },
         _ => Reply::Done { at },
     }
 }
@@ -149,8 +166,8 @@ fn acquired(outcome: Acquired, at: i64) -> Reply {
         Acquired::Repeated(Repeated::Different)
         | Acquired::TooManySlots(_)
         | Acquired::NotRateLimits(_)
-        | Acquired::Missing(_)
-        | Acquired::Elsewhere(_) => Reply::Rejected { at },
+        | Acquired::Missing(_) => Reply::Rejected { at },
+        Acquired::Elsewhere(_) => Reply::Elsewhere { at },
         // Not an answer: the request is still in the queue.
         Acquired::Queued(_) => Reply::Unavailable,
     }
@@ -175,11 +192,12 @@ pub(crate) fn picture(limits: Vec<LimitView>, leases: &[LeaseView], at: i64) -> 
         let held = leases.iter().filter_map(|LeaseView { lease, .. }| {
             let held = lease.holdings.iter().find(|held| held.limit == view.limit.id)?;
             Some(Lease {
-                id: u64::try_from(lease.id.0).unwrap_or(u64::MAX),
+                id: number(lease.id),
                 fence: lease.fence.0,
                 run: lease.holder.as_ref().and_then(|holder| holder.id.parse().ok()),
                 slots: held.slots,
                 deadline: lease.deadline.map(Timestamp::as_micros),
+                partners: lease.partners.iter().copied().map(number).collect(),
             })
         });
         Limit {
@@ -188,6 +206,8 @@ pub(crate) fn picture(limits: Vec<LimitView>, leases: &[LeaseView], at: i64) -> 
             drains: !view.limit.decay.is_none(),
             taken: view.taken,
             unleased: view.limit.unleased.slots_taken(),
+            foreign: view.limit.foreign,
+            is_returning: view.limit.returning,
             leases: held.collect(),
         }
     });
@@ -200,6 +220,14 @@ fn how(ending: &Ending) -> Option<Gone> {
         EndReason::Revoked { .. } | EndReason::Repossessed { .. } => Some(Gone::Revoked),
         EndReason::Released => None,
     }
+}
+
+fn number(lease: LeaseId) -> u64 {
+    u64::try_from(lease.0).unwrap_or(u64::MAX)
+}
+
+fn limit_id(id: u64) -> LimitId {
+    LimitId(id.into())
 }
 
 fn lease_id(lease: u64) -> LeaseId {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use leasehold_engine::{Acquire, Command, Fence, Snapshot, Ticket, Timestamp, Unleased, WaiterId};
 use leasehold_node::{Desk, Input};
 
+use crate::clients::{MOVED, MOVED_ID};
 use crate::door::{self, InLine};
 use crate::wire::{Connection, Granted, Reply, Request};
 
@@ -82,6 +83,20 @@ pub enum Sabotage {
     DropFailedReads,
     /// A server that is about to stop still lets requests wait, and grants them.
     GrantWhileDraining,
+    /// A restart or a reload forgets the slots that another server counts.
+    ForgetForeign,
+    /// The server confirms how many slots another server counts, and does nothing.
+    IgnoreForeign,
+    /// A reset also frees the slots that another server counts.
+    ResetForeign,
+    /// A restart or a reload forgets that a limit is on its way back.
+    ForgetWayBack,
+    /// The server confirms that a limit is on its way back, and grants its slots.
+    IgnoreWayBack,
+    /// When a limit is on its way back, all waiters leave the queue and get no reply.
+    ForgetLineOnWayBack,
+    /// A restart or a reload forgets the partners of leases.
+    ForgetPartners,
 }
 
 /// A request for the desk, with what the desk needs to take it in.
@@ -175,7 +190,7 @@ impl Damage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 39] = [
         Self::ReplyBeforeCommit,
         Self::KeepMemoryAfterFailedCommit,
         Self::ForgetReleases,
@@ -208,6 +223,13 @@ impl Sabotage {
         Self::RestoreInsteadOfReload,
         Self::DropFailedReads,
         Self::GrantWhileDraining,
+        Self::ForgetForeign,
+        Self::IgnoreForeign,
+        Self::ResetForeign,
+        Self::ForgetWayBack,
+        Self::IgnoreWayBack,
+        Self::ForgetLineOnWayBack,
+        Self::ForgetPartners,
     ];
 
     /// Falsifies what the journal returned.
@@ -219,6 +241,15 @@ impl Sabotage {
                 for limit in &mut snapshot.limits {
                     limit.unleased = Unleased::default();
                 }
+            }
+            Self::ForgetForeign => {
+                snapshot.limits.iter_mut().for_each(|limit| limit.foreign = 0);
+            }
+            Self::ForgetWayBack => {
+                snapshot.limits.iter_mut().for_each(|limit| limit.returning = false);
+            }
+            Self::ForgetPartners => {
+                snapshot.leases.iter_mut().for_each(|lease| lease.partners.clear());
             }
             Self::ReuseFences => {
                 let fences = snapshot.leases.iter().map(|lease| lease.fence.0);
@@ -268,7 +299,9 @@ impl Sabotage {
         let unasked = |desk: &mut Desk<_>, command| desk.input(Input::Undo(command), asked.now);
         match (self, &mut request) {
             (Self::ForgetReleases, Request::Release { .. })
-            | (Self::ForgetRenewals, Request::Renew { .. }) => {
+            | (Self::ForgetRenewals, Request::Renew { .. })
+            | (Self::IgnoreForeign, Request::SetForeign { .. })
+            | (Self::IgnoreWayBack, Request::SetReturning { .. }) => {
                 return asked.input(desk, Command::Tick);
             }
             (Self::FreeTwice, Request::Release { lease }) => {
@@ -286,7 +319,13 @@ impl Sabotage {
                 *nanos_per_second /= 100;
             }
             (Self::OutliveDeadlines, Request::Acquire { ttl, .. }) => *ttl += LONGER,
-            (Self::ForgetLineAtChanges, Request::Patch { .. }) => {
+            (Self::ResetForeign, Request::Reset { name, .. }) if name == MOVED.name => {
+                let foreign = Request::SetForeign { id: MOVED_ID, name: name.clone(), slots: 0 };
+                let freed = door::commands(&foreign, None, asked.now);
+                freed.into_iter().for_each(|command| unasked(desk, command));
+            }
+            (Self::ForgetLineAtChanges, Request::Patch { .. })
+            | (Self::ForgetLineOnWayBack, Request::SetReturning { is_returning: true, .. }) => {
                 for (waiter, _) in std::mem::take(&mut damage.waiting) {
                     desk.input(Input::Abandon(WaiterId(waiter)), asked.now);
                 }

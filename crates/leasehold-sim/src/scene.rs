@@ -46,8 +46,12 @@ pub(crate) struct Board {
     pub(crate) slots: u64,
     pub(crate) is_active: bool,
     pub(crate) nanos_per_second: u64,
-    /// What is taken, in units of 10⁻¹⁵ slots.
+    /// What is taken here, in units of 10⁻¹⁵ slots.
     pub(crate) level: u128,
+    /// How many slots another server counts.
+    pub(crate) foreign: u64,
+    /// It is on its way back to another server.
+    pub(crate) is_returning: bool,
     /// The earliest deadline of the leases on it.
     pub(crate) first_deadline: Option<i64>,
 }
@@ -77,6 +81,8 @@ fn board(ledger: &Ledger, limit: &Limit) -> Board {
         is_active: limit.active,
         nanos_per_second: limit.decay.as_units(),
         level: (held + limit.unleased.level().as_units()).saturating_sub(drained),
+        foreign: limit.foreign,
+        is_returning: limit.returning,
         first_deadline: on()
             .filter_map(|(lease, _)| lease.deadline)
             .min()

@@ -99,6 +99,30 @@ pub(crate) enum Request {
     Delete {
         name: String,
     },
+    /// Takes a limit over from another server, which counts so many of its slots.
+    Adopt {
+        id: u64,
+        name: String,
+        slots: u64,
+        foreign: u64,
+    },
+    /// Sets how many slots of a limit another server counts.
+    SetForeign {
+        id: u64,
+        name: String,
+        slots: u64,
+    },
+    /// Says whether a limit is on its way back to another server.
+    SetReturning {
+        id: u64,
+        name: String,
+        is_returning: bool,
+    },
+    /// Sets the leases on another server that end with a lease.
+    Pair {
+        lease: u64,
+        partners: Vec<u64>,
+    },
     /// Reads all limits and leases, at one moment.
     Look,
 }
@@ -140,6 +164,8 @@ pub(crate) enum Reply {
     Granted { at: i64, lease: Option<Granted>, names: Vec<String> },
     /// Too few slots are free.
     Refused { at: i64 },
+    /// One of the limits is on its way back to another server.
+    Elsewhere { at: i64 },
     /// The request is invalid.
     Rejected { at: i64 },
     /// A lease lives until its new deadline.
@@ -178,6 +204,8 @@ pub(crate) struct Limit {
     pub(crate) drains: bool,
     pub(crate) taken: u64,
     pub(crate) unleased: u64,
+    pub(crate) foreign: u64,
+    pub(crate) is_returning: bool,
     pub(crate) leases: Vec<Lease>,
 }
 
@@ -189,4 +217,5 @@ pub(crate) struct Lease {
     pub(crate) run: Option<u64>,
     pub(crate) slots: u64,
     pub(crate) deadline: Option<i64>,
+    pub(crate) partners: Vec<u64>,
 }

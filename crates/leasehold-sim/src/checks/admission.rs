@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use super::Evidence;
 use super::lives::shaky;
+use super::said::Moves;
 use crate::history::{Exchange, History};
 use crate::wire::{Reply, Request};
 
@@ -22,7 +23,8 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
                 .filter(|other| other.names.contains(name))
                 .map(|other| other.slots)
                 .sum();
-            let held = others + unleased(history, name, life.granted);
+            let foreign = Moves::of(history, name).least_foreign(life.asked, life.granted);
+            let held = others + unleased(history, name, life.granted) + foreign;
             let most = most_slots(history, name, life.asked, life.granted);
             if held + life.slots > most {
                 report(
@@ -43,7 +45,8 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
             let certain = evidence.lives.iter().filter(|life| life.is_certain_at(at));
             let leased: u64 =
                 certain.filter(|l| l.names.iter().any(|n| n == name)).map(|l| l.slots).sum();
-            let held = leased + unleased(history, name, at);
+            let foreign = Moves::of(history, name).least_foreign(exchange.sent, at);
+            let held = leased + unleased(history, name, at) + foreign;
             let most = most_slots(history, name, exchange.sent, at);
             if held + slots > most {
                 let what = format!("{slots} slots of {name} while {held} of {most} were held");
@@ -73,6 +76,7 @@ fn most_slots(history: &History, name: &str, from: u64, to: u64) -> u64 {
         .filter(|exchange| exchange.sent <= to)
         .filter_map(|exchange| match &exchange.request {
             Request::Create { name: of, slots, .. }
+            | Request::Adopt { name: of, slots, .. }
             | Request::Patch { name: of, slots: Some(slots), .. }
                 if of == name =>
             {

@@ -9,10 +9,12 @@ mod keys;
 mod leaks;
 mod line;
 mod lives;
+mod moves;
 mod pauses;
 mod pictures;
 mod promises;
 mod rates;
+mod said;
 
 use self::lives::{Life, lives};
 use crate::history::History;
@@ -43,6 +45,7 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
         keys::check,
         leaks::check,
         line::check,
+        moves::check,
         pauses::check,
         pictures::check,
         promises::check,

@@ -60,7 +60,7 @@ pub(super) fn check(evidence: &Evidence<'_>, report: &mut dyn FnMut(u64, String)
 /// All taken slots are leased or unleased, and no lease exists past its deadline.
 fn adds_up(limit: &Limit, at: i64, wrong: &mut dyn FnMut(String)) {
     let leased: u64 = limit.leases.iter().map(|lease| lease.slots).sum();
-    let sum = leased + limit.unleased;
+    let sum = leased + limit.unleased + limit.foreign;
     if limit.taken > sum || (!limit.drains && limit.taken != sum) {
         wrong(format!("{} slots are taken, and {sum} are held", limit.taken));
     }

@@ -35,7 +35,7 @@ impl Renewing {
     }
 
     fn acquire(&mut self, rng: &mut Rng) -> Turn {
-        const CHOICES: [&[&str]; 9] = [
+        const CHOICES: [&[&str]; 11] = [
             &["lock"],
             &["three"],
             &["five", "three"],
@@ -45,6 +45,8 @@ impl Renewing {
             &["shaky", "five"],
             &["mixed"],
             &["tag:two", "nowhere", "five"],
+            &["moved"],
+            &["five", "moved"],
         ];
         self.leases_made += 1;
         self.ttl = rng.u64(2 * SECOND..10 * SECOND);

@@ -1,6 +1,7 @@
 //! Clients: small state machines that send requests, receive replies, sleep, and sometimes fail.
 
 mod holders;
+mod mover;
 mod operators;
 mod waiters;
 
@@ -81,7 +82,7 @@ const fn plain(name: &'static str, slots: u64) -> Founded {
 }
 
 /// The limits of the world.
-pub(crate) const LIMITS: [Founded; 12] = [
+pub(crate) const LIMITS: [Founded; 13] = [
     plain("lock", 1),
     plain("three", 3),
     plain("five", 5),
@@ -100,7 +101,13 @@ pub(crate) const LIMITS: [Founded; 12] = [
     Founded { name: "paced", slots: 2, nanos_per_second: 3_000_000_000 },
     // Never idle while the rushing clients run.
     plain("busy", 4),
+    // Came over from another server, and goes back there now and then.
+    MOVED,
 ];
+
+pub(crate) const MOVED: Founded = plain("moved", 4);
+/// The founder creates it last.
+pub(crate) const MOVED_ID: u64 = LIMITS.len() as u64;
 
 /// All clients that use the limits.
 pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
@@ -131,6 +138,7 @@ pub(crate) fn crowd(rng: &mut Rng) -> Vec<Box<dyn Client>> {
     }
     crowd.push(Box::new(operators::Operator::new(rng.bool())));
     crowd.push(Box::new(operators::Onlooker));
+    crowd.push(Box::new(mover::Mover::default()));
     crowd
 }
 

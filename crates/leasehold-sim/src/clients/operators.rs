@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::{Client, Heard, LIMITS, SECOND, Turn, one_of};
+use super::{Client, Heard, LIMITS, MOVED, SECOND, Turn, one_of};
 use crate::wire::{Reply, Request};
 
 const TRIES: u32 = 5;
@@ -17,6 +17,10 @@ impl Client for Founder {
     fn turn(&mut self, _: &Heard<'_>, _: &mut Rng) -> Turn {
         self.made += 1;
         match LIMITS.get(self.made - 1) {
+            Some(limit) if limit.name == MOVED.name => {
+                let (id, name, slots) = (self.made as u64, limit.name.to_owned(), limit.slots);
+                Turn::Call(Request::Adopt { id, name, slots, foreign: 1 }, TRIES)
+            }
             Some(limit) => Turn::Call(
                 Request::Create {
                     id: self.made as u64,
@@ -48,7 +52,7 @@ impl Operator {
         let sized = || "sized".to_owned();
         let shaky = || "shaky".to_owned();
         let nothing = |name| Request::Patch { name, slots: None, active: None, taken_max: None };
-        match rng.u8(0..if self.is_rough { 12 } else { 7 }) {
+        match rng.u8(0..if self.is_rough { 13 } else { 7 }) {
             0 | 1 => Request::Patch {
                 name: sized(),
                 slots: Some(rng.u64(0..6)),
@@ -81,6 +85,7 @@ impl Operator {
                 None => Request::Look,
             },
             10 => Request::Reset { name: "mixed".to_owned(), slots: rng.u64(0..4) },
+            11 => Request::Reset { name: MOVED.name.to_owned(), slots: rng.u64(0..3) },
             _ => {
                 // These ids are greater than those of all other holders.
                 self.limits_made += 1;

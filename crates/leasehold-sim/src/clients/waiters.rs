@@ -118,7 +118,7 @@ impl Waiter {
     }
 
     fn wish_anew(&self, rng: &mut Rng) -> Wish {
-        const CHOICES: [(&[&str], u64); 12] = [
+        const CHOICES: [(&[&str], u64); 14] = [
             (&["lock"], 1),
             (&["lock"], 1),
             (&["three"], 2),
@@ -131,6 +131,8 @@ impl Waiter {
             (&["paced"], 2),
             (&["mixed", "paced"], 1),
             (&["sized", "paced", "lock"], 1),
+            (&["moved"], 2),
+            (&["moved", "lock"], 1),
         ];
         let (names, slots) = match self.kind {
             Kind::Any => one_of(rng, &CHOICES),

@@ -188,6 +188,9 @@ impl Doorman {
                     self.kept.insert(caller, place);
                 }
             }
+            Reply::Elsewhere { .. } if !scene.boards.iter().any(|board| board.is_returning) => {
+                wrong(format!("was sent elsewhere, and no limit returns: {request:?}"));
+            }
             Reply::Granted { .. } => {
                 let Some((names, slots)) = request.wants() else { return };
                 let limits = limits(names, &scene.boards);
@@ -225,6 +228,9 @@ impl Doorman {
                     self.away.push((scene.clock, waiter));
                     return Some(connection);
                 }
+            }
+            Reply::Elsewhere { .. } if waiter.returns_on(&scene.boards).is_none() => {
+                wrong(format!("request {exchange} was sent elsewhere, and no limit returns"));
             }
             Reply::Granted { .. } => {
                 let Waiter { number, run, priority, limits, slots, .. } = &waiter;
@@ -350,6 +356,9 @@ impl Doorman {
                     is_due(deadline, &|| format!("a lease on {} was over", board.name));
                 }
             }
+            if waiter.returns_on(&scene.boards).is_some() {
+                wrong(format!("request {exchange} waits for a limit that is on its way back"));
+            }
             if waiter.insists && waiter.misses_any(&scene.boards) {
                 wrong(format!("request {exchange} waits for a limit that does not exist"));
             }
@@ -383,6 +392,12 @@ impl Waiter {
         boards.iter().filter(|board| board.is_active && self.limits.contains(&Some(board.id)))
     }
 
+    /// One of its limits that is on its way back to another server.
+    fn returns_on<'a>(&self, boards: &'a [Board]) -> Option<&'a Board> {
+        let mut own = boards.iter().filter(|board| self.limits.contains(&Some(board.id)));
+        own.find(|board| board.is_returning)
+    }
+
     fn misses_any(&self, boards: &[Board]) -> bool {
         let is_there = |limit: &Option<u128>| {
             limit.is_some_and(|limit| boards.iter().any(|board| board.id == limit))
@@ -394,7 +409,8 @@ impl Waiter {
     fn has_room_on(&self, limit: u128, scene: &Scene) -> bool {
         let board = scene.boards.iter().find(|board| board.id == limit);
         board.is_some_and(|board| {
-            board.level + u128::from(self.slots) * SLOT <= u128::from(board.slots) * SLOT
+            let wanted = u128::from(self.slots + board.foreign) * SLOT;
+            board.level + wanted <= u128::from(board.slots) * SLOT
         })
     }
 
@@ -402,7 +418,7 @@ impl Waiter {
     /// until then. `None` if draining does not suffice.
     fn room_at(&self, now: i64, boards: &[Board], kept: impl Fn(u128) -> u64) -> Option<i64> {
         self.boards(boards).try_fold(now, |latest, board| {
-            let slots = self.slots + kept(board.id);
+            let slots = self.slots + kept(board.id) + board.foreign;
             let wanted = board.level + u128::from(slots) * SLOT;
             let excess = wanted.saturating_sub(u128::from(board.slots) * SLOT);
             let wait = match (excess, board.nanos_per_second) {
