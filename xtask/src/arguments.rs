@@ -89,6 +89,8 @@ pub(crate) enum Suite {
     Sim,
     /// The real Prefect clients against the real server, once for each version
     Clients,
+    /// A real Prefect server behind the gateway, and the real client in front of it
+    Gateway,
     /// Random bytes and requests, for half a minute each; `cargo xtask fuzz` goes on for longer
     Fuzz,
     /// Everything that attacks at once, for half a minute; leasehold-bench goes on for longer

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the suites, what each needs, and how many tests each of them ran.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -22,6 +23,9 @@ const PROGRAMS: &[Program] = &[
 /// How many seeds the simulator goes through in CI.
 const SEEDS: &str = "200";
 
+/// The Prefect server behind the gateway, and the client in front of it.
+const PREFECT_BEHIND: &str = "3.9.1";
+
 /// For half a minute, with a tenth of the attackers. The dev profile says nothing of speed.
 const SOAK: &[&str] =
     &["soak", "--minutes", "0.5", "--attackers", "0.1", "--p99-times-max", "1000"];
@@ -34,6 +38,7 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
     let started = Instant::now();
     let rust = arguments.wants(Suite::Rust);
     let clients = arguments.wants(Suite::Clients);
+    let gateway = arguments.wants(Suite::Gateway);
     let all = venvs::all()?;
     let client_venvs = venvs::with_clients(&all, &arguments.clients)?;
     let mut summary = Vec::new();
@@ -41,11 +46,14 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
     if rust {
         step("system packages", || packages::install_missing(PROGRAMS))?;
     }
-    if rust || clients {
+    if rust || clients || gateway {
         let needed: Vec<_> = all
             .iter()
             .filter(|venv| match venv.client_version() {
-                Some(_) => clients && client_venvs.iter().any(|client| client.name == venv.name),
+                Some(version) => {
+                    let is_client = client_venvs.iter().any(|client| client.name == venv.name);
+                    (clients && is_client) || (gateway && version == PREFECT_BEHIND)
+                }
                 None => rust,
             })
             .cloned()
@@ -79,9 +87,15 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
         for venv in &client_venvs {
             let version = venv.client_version().unwrap_or(&venv.name);
             let name = format!("Prefect client {version}");
-            let closing = step(&name, || client_tests(venv, &arguments.pytest))?;
+            let closing = step(&name, || pytest(venv, "clients", &arguments.pytest))?;
             summary.push((name, closing));
         }
+    }
+    if gateway {
+        let venv = all.iter().find(|venv| venv.client_version() == Some(PREFECT_BEHIND));
+        let venv = venv.context("the gateway's environment is not in tests/venvs")?;
+        let closing = step("gateway", || pytest(venv, "gateway", &arguments.pytest))?;
+        summary.push((format!("gateway before Prefect {PREFECT_BEHIND}"), closing));
     }
 
     println!("\n── all passed in {:.0} s", started.elapsed().as_secs_f64());
@@ -118,12 +132,12 @@ fn rust_tests() -> Result<String> {
     Ok(format!("{passed} passed"))
 }
 
-/// The tests of the clients with the client of one environment. Answers pytest's closing line.
-fn client_tests(venv: &Venv, arguments: &[String]) -> Result<String> {
+/// The tests in a folder of `tests`, in one environment. Answers pytest's closing line.
+fn pytest(venv: &Venv, folder: &str, arguments: &[String]) -> Result<String> {
     let mut command = Command::new(venv.python());
     command
         .args(["-m", "pytest", "--numprocesses", "2", "--dist", "worksteal"])
-        .arg(venvs::client_tests())
+        .arg(Path::new("tests").join(folder))
         .args(arguments)
         .current_dir(root());
     counted(with_test_environment(&mut command), |line| {

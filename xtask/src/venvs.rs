@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -152,9 +152,4 @@ pub(crate) fn with_clients(venvs: &[Venv], versions: &[String]) -> Result<Vec<Ve
     }
     let wanted = |version: &str| versions.is_empty() || versions.iter().any(|v| v == version);
     Ok(venvs.iter().filter(|venv| venv.client_version().is_some_and(wanted)).cloned().collect())
-}
-
-/// Where pytest finds the tests of the clients.
-pub(crate) fn client_tests() -> PathBuf {
-    Path::new("tests").join("clients")
 }

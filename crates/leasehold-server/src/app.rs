@@ -1,5 +1,6 @@
 //! The state that all handlers share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
@@ -10,13 +11,17 @@ use crate::access::origin::Origins;
 use crate::acquire::Acquirer;
 use crate::config::Config;
 use crate::event_log::EventLog;
+use crate::event_log::client_event::ClientEvent;
 use crate::http::access_log::{self, subject};
 use crate::http::quota::Crowd;
 use crate::http::sockets::Sockets;
 use crate::liveness::evidence::Witness;
 use crate::liveness::introductions::Introductions;
+use crate::liveness::joins;
+use crate::liveness::observe::Observer;
 use crate::liveness::released::Released;
 use crate::records::Recorder;
+use crate::upstream::Upstream;
 
 /// The state that all handlers share.
 #[derive(Clone)]
@@ -36,12 +41,13 @@ struct Inner {
     introductions: Arc<Introductions>,
     notices: Notices,
     origins: Arc<Origins>,
+    upstream: Option<Upstream>,
 }
 
 impl App {
     /// An application on a running ledger. It records no runs.
-    pub fn new(ledger: Handle, config: Config) -> Self {
-        Self::build(ledger, None, None, None, config)
+    pub fn new(ledger: Handle, config: Config, upstream: Option<Upstream>) -> Self {
+        Self::build(ledger, None, config, upstream)
     }
 
     /// An application on a running ledger that records runs and events.
@@ -51,17 +57,23 @@ impl App {
         witness: Witness,
         event_log: EventLog,
         config: Config,
+        upstream: Option<Upstream>,
     ) -> Self {
-        Self::build(ledger, Some(recorder), Some(witness), Some(event_log), config)
+        Self::build(ledger, Some((recorder, witness, event_log)), config, upstream)
     }
 
     fn build(
         ledger: Handle,
-        recorder: Option<Recorder>,
-        witness: Option<Witness>,
-        event_log: Option<EventLog>,
+        recording: Option<(Recorder, Witness, EventLog)>,
         config: Config,
+        upstream: Option<Upstream>,
     ) -> Self {
+        let (recorder, witness, event_log) = match recording {
+            Some((recorder, witness, event_log)) => {
+                (Some(recorder), Some(witness), Some(event_log))
+            }
+            None => (None, None, None),
+        };
         let gate = Gate::new(&config);
         let ledger = ledger.observed(subject::OBSERVER);
         let sockets_max = config.connections_max.div_ceil(2);
@@ -84,6 +96,7 @@ impl App {
             introductions: Arc::default(),
             notices: Notices::default(),
             origins: Arc::default(),
+            upstream,
         }))
     }
 
@@ -105,6 +118,21 @@ impl App {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// Notes an event that a client at `address` sent: in the log, in the records, and as evidence
+    /// of who lives. `false` if the text is no event.
+    pub(crate) async fn hear(&self, text: &str, address: Option<IpAddr>) -> bool {
+        let Some((event, sent)) = ClientEvent::read(text) else { return false };
+        let said = (&event, &sent);
+        joins::hear(self.acquirer().joins(), self.ledger(), self.event_log(), said, address);
+        if let (Some(recorder), Some(witness)) = (self.recorder(), self.witness()) {
+            let (clock, log) = (self.ledger().clock(), self.event_log());
+            let introductions = self.introductions();
+            let observer = Observer { clock, recorder, witness, log, introductions };
+            observer.observe(event, sent).await;
+        }
+        true
     }
 
     /// Whether each request is logged.
@@ -138,6 +166,11 @@ impl App {
     /// The lines that are logged once.
     pub(crate) fn notices(&self) -> &Notices {
         &self.0.notices
+    }
+
+    /// The Prefect server behind this one, if there is one.
+    pub(crate) fn upstream(&self) -> Option<&Upstream> {
+        self.0.upstream.as_ref()
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -1,10 +1,14 @@
 //! What an operator can set, already validated. Where the values come from (flags,
 //! environment, file) is the program's business.
 
+mod upstream;
+
 use leasehold_prefect::Settings;
 
 use crate::access::pages::{AllowedHost, Origin};
 use crate::access::peer::TrustedProxies;
+
+pub use self::upstream::{NotAnUpstream, UpstreamUrl};
 
 /// How many connections are served at most, if the process may open so many descriptors.
 pub const CONNECTIONS_MAX: usize = 16_384;
@@ -43,6 +47,8 @@ pub struct Config {
     pub connections_max: usize,
     /// The proxies whose headers about the origin of a request are believed.
     pub trusted_proxies: TrustedProxies,
+    /// The Prefect server behind this one, to which everything is passed on that is not ours.
+    pub upstream: Option<UpstreamUrl>,
 }
 
 impl Config {
@@ -69,6 +75,7 @@ impl Default for Config {
             waiters_max: Self::waiters_max(CONNECTIONS_MAX),
             connections_max: CONNECTIONS_MAX,
             trusted_proxies: TrustedProxies::default(),
+            upstream: None,
         }
     }
 }

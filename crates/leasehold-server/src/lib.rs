@@ -17,9 +17,11 @@ mod log_throttle;
 mod records;
 mod router;
 mod server;
+mod upstream;
 
 pub use access::pages::{AllowedHost, NoName, Origin};
 pub use access::peer;
 pub use config::Config;
 pub use router::HttpService;
 pub use server::{Options, Server, StartError};
+pub use upstream::{NoTls, UpstreamRefused};

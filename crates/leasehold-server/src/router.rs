@@ -19,7 +19,7 @@ use crate::access::{gate, pages};
 use crate::app::App;
 use crate::doors::prefect::error::Error;
 use crate::doors::prefect::unserved::{self, Asked, Unserved};
-use crate::doors::{self, native, prefect};
+use crate::doors::{self, gateway, native, prefect};
 use crate::http::access_log::Entry;
 use crate::http::{self, unread_body};
 
@@ -29,6 +29,8 @@ use crate::http::{self, unread_body};
 pub struct HttpService {
     app: App,
     router: Router,
+    /// With an upstream: the service of all paths that are not ours alone.
+    gateway: Option<Router>,
 }
 
 impl<B> Service<Request<B>> for HttpService
@@ -65,7 +67,9 @@ type Passed = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible
 impl HttpService {
     pub(crate) fn new(app: App) -> Self {
         let router = doors::all(&app).into_router().fallback(not_found);
-        Self { router: router.with_state(app.clone()), app }
+        let router = router.with_state(app.clone());
+        let gateway = gateway::service(&app, router.clone());
+        Self { router, gateway, app }
     }
 
     /// Answers a request that has a body, comes from an allowed page, or is logged. It passes the
@@ -111,17 +115,33 @@ impl HttpService {
     {
         let path = request.uri().path();
         let now = self.app.ledger().clock().now();
-        let mut response = match self.app.gate().check(&request, prefect::is_socket(path), now) {
+        let gate = self.app.gate();
+        if let Some(gateway) = self.gateway.as_mut().filter(|_| !gateway::is_ours(path)) {
+            let checked = match gateway::is_of_limits(path) {
+                true => gate.check(&request, false, now),
+                false => gate.check_passed_on(&request, now),
+            };
+            return match checked {
+                Ok(()) => Either::Right(gateway.call(request)),
+                Err(refused) => refuse(&request, http::Error::from(refused).into_response()),
+            };
+        }
+        let response = match gate.check(&request, prefect::is_socket(path), now) {
             Ok(()) if prefect::is_known(path) => return Either::Right(self.router.call(request)),
             Ok(()) => unknown(&self.app, &request).into_response(),
             Err(refused) if native::is_native(path) => http::Error::from(refused).with_detail(),
             Err(refused) => http::Error::from(refused).into_response(),
         };
-        if request.method() == Method::HEAD {
-            *response.body_mut() = Body::empty();
-        }
-        Either::Left(ready(Ok(response)))
+        refuse(&request, response)
     }
+}
+
+/// An answer at once.
+fn refuse<B>(request: &Request<B>, mut response: Response) -> Passed {
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
+    Either::Left(ready(Ok(response)))
 }
 
 /// The answer to a path that no door knows.

@@ -17,6 +17,7 @@ use crate::http::serve::{self, Bounds};
 use crate::liveness::evidence::{Watch, Witness};
 use crate::records::{Recorder, RunningRecorder};
 use crate::router::HttpService;
+use crate::upstream::{NoTls, Upstream, UpstreamRefused};
 
 /// How long the records may take to be durable when the server stops.
 const RECORDING_STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The journal could not be read.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The upstream's certificates could not be prepared.
+    #[error(transparent)]
+    Tls(#[from] NoTls),
     /// The system could not start the thread.
     #[error("the ledger's thread could not be started")]
     Thread(#[from] io::Error),
@@ -67,13 +71,16 @@ impl Server {
     /// If the journal cannot be read, or the system cannot start the thread.
     pub fn start<J: Journal + 'static>(journal: J, options: Options) -> Result<Self, StartError> {
         let Options { config, mut records, events_per_second_max, clock } = options;
+        let upstream = config.upstream.as_ref();
+        let upstream = upstream.map(|url| Upstream::new(url, config.auth_string.as_deref()));
+        let upstream = upstream.transpose()?;
         let loaded = leasehold_node::load(journal)?;
         if let Some(records) = &mut records {
             event_log::catch_up(records, loaded.durable());
         }
         let (ledger, ready) = loaded.prepare(clock.clone());
         let Some(records) = records else {
-            let app = App::new(ledger, config);
+            let app = App::new(ledger, config, upstream);
             return Ok(Self { app, ledger: ready.start()?, recording: None });
         };
         let (recorder, records) = Recorder::start(records, clock);
@@ -81,8 +88,22 @@ impl Server {
         let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
         let (event_log, log) = EventLog::start(&ledger, recorder.clone(), events_per_second_max);
         let running = ready.start()?;
-        let app = App::with_records(ledger, recorder, witness, event_log, config);
+        let app = App::with_records(ledger, recorder, witness, event_log, config, upstream);
         Ok(Self { app, ledger: running, recording: Some(Recording { records, watch, log }) })
+    }
+
+    /// Asks the upstream who it is, if there is one, and follows its rule of CSRF tokens. An
+    /// upstream that does not answer is no error: it may start later.
+    ///
+    /// # Errors
+    /// If the upstream refuses this server's credentials, or is no Prefect server.
+    pub async fn greet_upstream(&self) -> Result<(), UpstreamRefused> {
+        let Some(upstream) = self.app.upstream() else { return Ok(()) };
+        let greeting = upstream.greet().await?;
+        if let Some(is_protected) = greeting.is_csrf_protected {
+            self.app.gate().set_csrf_protected(is_protected);
+        }
+        Ok(())
     }
 
     /// The service that answers requests.

@@ -27,7 +27,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
             &["ids", "log_throttle"],
             &["access + config"],
             &["http", "records"],
-            &["event_log"],
+            &["event_log", "upstream"],
             &["liveness"],
             &["acquire"],
             &["app"],
@@ -35,7 +35,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
             &["doors::native::paths", "doors::prefect::unserved"],
             &["doors::operation + doors::groups + doors::routes"],
             // The doors do not know each other.
-            &["doors::native", "doors::prefect"],
+            &["doors::gateway", "doors::native", "doors::prefect"],
             &["doors"],
             &["router"],
             &["server"],

@@ -42,6 +42,12 @@ pub(crate) struct Token {
 impl CsrfTokens {
     /// Issues a token for a client. It replaces the client's old one.
     pub(crate) fn issue(&self, client: &str, now: Timestamp) -> Token {
+        let token = format!("{}{}", ids::random().simple(), ids::random().simple());
+        self.accept(client, token, now)
+    }
+
+    /// Accepts a token that another server has issued. It replaces the client's old one.
+    pub(crate) fn accept(&self, client: &str, token: String, now: Timestamp) -> Token {
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (id, created) = match tokens.by_client.get(client) {
             Some(known) => (known.id, known.created),
@@ -50,7 +56,6 @@ impl CsrfTokens {
                 (ids::random(), now)
             }
         };
-        let token = format!("{}{}", ids::random().simple(), ids::random().simple());
         let expires = now + TOKEN_TTL;
         let issued = Token { id, created, token, expires };
         tokens.by_client.insert(client.to_owned(), issued.clone());

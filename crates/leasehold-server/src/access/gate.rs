@@ -2,6 +2,7 @@
 //! authentication, and the version of the API; the last three in the recorded server's order.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use base64::Engine;
@@ -41,7 +42,8 @@ pub(crate) enum Refused {
 /// The checks that each request passes before any route sees it.
 pub(crate) struct Gate {
     authorization: Option<Authorization>,
-    csrf: Option<CsrfTokens>,
+    csrf: CsrfTokens,
+    is_csrf_protected: AtomicBool,
     pages: Pages,
     refused_pages: LogThrottle,
     failed_logins: LogThrottle,
@@ -62,15 +64,22 @@ impl Gate {
         });
         Self {
             authorization,
-            csrf: config.is_csrf_protected.then(CsrfTokens::default),
+            csrf: CsrfTokens::default(),
+            is_csrf_protected: AtomicBool::new(config.is_csrf_protected),
             pages: Pages::new(config.allowed_hosts.clone(), config.cors_origins.clone()),
             refused_pages: LogThrottle::default(),
             failed_logins: LogThrottle::default(),
         }
     }
 
+    /// The CSRF tokens, if writes need one.
     pub(crate) fn csrf(&self) -> Option<&CsrfTokens> {
-        self.csrf.as_ref()
+        self.is_csrf_protected.load(Ordering::Relaxed).then_some(&self.csrf)
+    }
+
+    /// Sets whether writes need a CSRF token: an upstream decides that, and issues the tokens.
+    pub(crate) fn set_csrf_protected(&self, is_protected: bool) {
+        self.is_csrf_protected.store(is_protected, Ordering::Relaxed);
     }
 
     pub(crate) fn needs_authentication(&self) -> bool {
@@ -100,12 +109,10 @@ impl Gate {
         is_socket_path: bool,
         now: Timestamp,
     ) -> Result<(), Refused> {
-        head::check(request).map_err(Refused::Unsound)?;
+        self.check_passed_on(request, now)?;
         let headers = request.headers();
         let is_write = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-        let page = self.pages.check(request.method(), headers, is_websocket(headers));
-        page.map_err(|foreign| self.refuse_page(request, foreign, now))?;
-        if let Some(csrf) = self.csrf.as_ref().filter(|_| is_write) {
+        if let Some(csrf) = self.csrf().filter(|_| is_write) {
             let token = text(headers, CSRF_TOKEN).ok_or(Refused::Csrf("Missing CSRF token."))?;
             let client =
                 text(headers, CSRF_CLIENT).ok_or(Refused::Csrf("Missing client identifier."))?;
@@ -132,6 +139,25 @@ impl Gate {
             Some(version) if !version.is_empty() && has_version(path) => check_version(version),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Checks a request that another server will check as well: its head, and the page that sends
+    /// it. That server has its own rules of credentials, of CSRF and of versions.
+    pub(crate) fn check_passed_on<B>(
+        &self,
+        request: &Request<B>,
+        now: Timestamp,
+    ) -> Result<(), Refused> {
+        head::check(request).map_err(Refused::Unsound)?;
+        let headers = request.headers();
+        let page = self.pages.check(request.method(), headers, is_websocket(headers));
+        page.map_err(|foreign| self.refuse_page(request, foreign, now))
+    }
+
+    /// Whether a request has the credentials that this server asks for, if it asks for any.
+    pub(crate) fn is_authorized(&self, headers: &HeaderMap) -> bool {
+        let given = text(headers, header::AUTHORIZATION).unwrap_or_default();
+        self.authorization.as_ref().is_none_or(|authorization| authorization.is_met_by(given))
     }
 
     /// Logs wrong credentials.
@@ -165,7 +191,7 @@ impl Authorization {
 /// secrets.
 fn is_open(method: &Method, path: &str) -> bool {
     [Method::GET, Method::HEAD].contains(method)
-        && matches!(path, "/api/health" | "/api/ready" | "/" | "/docs" | "/docs/")
+        && matches!(path, "/api/health" | "/api/ready" | "/ready" | "/" | "/docs" | "/docs/")
 }
 
 pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {

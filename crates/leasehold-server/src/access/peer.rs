@@ -42,6 +42,10 @@ impl fmt::Display for Peer {
     }
 }
 
+/// The address of a request's connection: that of the last proxy, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connected(pub(crate) IpAddr);
+
 /// An address, or all addresses with the same prefix: `::1`, `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {

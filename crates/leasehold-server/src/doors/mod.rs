@@ -1,6 +1,7 @@
 //! The doors: each folder is one API, with its routes, extractors, errors and conversions.
 
 pub(crate) mod convert;
+pub(crate) mod gateway;
 mod groups;
 pub(crate) mod native;
 mod operation;
@@ -12,5 +13,5 @@ use crate::app::App;
 
 /// The routes of all doors.
 pub(crate) fn all(app: &App) -> Routes {
-    native::add(prefect::add(Routes::default()), app)
+    gateway::add(native::add(prefect::add(Routes::default()), app))
 }

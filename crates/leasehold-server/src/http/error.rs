@@ -31,6 +31,8 @@ pub(crate) enum Error {
     NoSocket,
     /// The gate refused the request before any route.
     Refused(Refused),
+    /// 502: the Prefect server behind this one gave no answer; the sentence says why.
+    BadGateway(String),
     /// 503, or 422 if there are too many limits.
     Unavailable(Unavailable),
     /// 503: these limits are on their way back to another server.
@@ -112,6 +114,7 @@ impl Error {
             }
             Self::Refused(Refused::Unauthorized) => StatusCode::UNAUTHORIZED,
             Self::Refused(Refused::Unsound(Unsound::Encoding)) => StatusCode::NOT_IMPLEMENTED,
+            Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
             Self::Unavailable(Unavailable::TooManyLimits) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable(_) | Self::Elsewhere(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unexpected => StatusCode::INTERNAL_SERVER_ERROR,
@@ -121,7 +124,10 @@ impl Error {
     fn is_exception(&self) -> bool {
         match self {
             Self::Unavailable(unavailable) => *unavailable != Unavailable::TooManyLimits,
-            Self::Unexpected | Self::Elsewhere(_) | Self::Refused(Refused::Unauthorized) => true,
+            Self::BadGateway(_)
+            | Self::Unexpected
+            | Self::Elsewhere(_)
+            | Self::Refused(Refused::Unauthorized) => true,
             _ => false,
         }
     }
@@ -142,6 +148,7 @@ impl Error {
             Self::Refused(Refused::Csrf(sentence)) => (*sentence).into(),
             Self::Refused(Refused::Version(sentence)) => sentence.clone().into(),
             Self::Refused(Refused::Unauthorized) => UNAUTHORIZED.into(),
+            Self::BadGateway(sentence) => sentence.clone().into(),
             Self::Unavailable(full @ Unavailable::TooManyLimits) => full.to_string().into(),
             Self::Unavailable(_) => "Service Unavailable".into(),
             Self::Elsewhere(names) => {
@@ -166,7 +173,7 @@ impl Error {
             // An overload passes quickly; a full disk or a restart takes a little longer.
             Self::Unavailable(Unavailable::Overloaded) => (header::RETRY_AFTER, "1"),
             Self::Unavailable(Unavailable::TooManyLeases) => (header::RETRY_AFTER, "10"),
-            Self::Unavailable(_) => (header::RETRY_AFTER, "2"),
+            Self::Unavailable(_) | Self::BadGateway(_) => (header::RETRY_AFTER, "2"),
             Self::Elsewhere(_) => (header::RETRY_AFTER, "0"),
             _ => return None,
         };

@@ -34,7 +34,7 @@ use self::admission::{Door, asks_for_slots, is_keeping};
 use self::client_stream::{ClientStream, Place};
 use self::line::Line;
 pub(crate) use self::request_body::RequestBody;
-use crate::access::peer::TrustedProxies;
+use crate::access::peer::{Connected, TrustedProxies};
 use crate::config::CONNECTIONS_MAX;
 use crate::http;
 use crate::http::grant::Carried;
@@ -266,6 +266,7 @@ impl<S: HttpService> Answers<S> {
             line.asks();
             let peer = trusted_proxies.resolve(connected, request.headers());
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(Connected(connected));
             let (method, path) = (request.method(), request.uri().path());
             if !asks_for_slots(method, path) {
                 line.will_owe();

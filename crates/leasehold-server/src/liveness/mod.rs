@@ -4,4 +4,5 @@ pub(crate) mod evidence;
 pub(crate) mod introductions;
 pub(crate) mod joins;
 pub(crate) mod observe;
+pub(crate) mod passed;
 pub(crate) mod released;

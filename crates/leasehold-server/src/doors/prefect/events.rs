@@ -30,11 +30,8 @@ use crate::doors::operation::Operation;
 use crate::doors::prefect::error::Error;
 use crate::doors::prefect::unserved::Unserved;
 use crate::doors::routes::Routes;
-use crate::event_log::client_event::ClientEvent;
 use crate::http;
 use crate::http::UPGRADE_REQUIRED;
-use crate::liveness::joins;
-use crate::liveness::observe::Observer;
 
 /// The subprotocol in which clients authenticate.
 const SUBPROTOCOL: &str = "prefect";
@@ -191,14 +188,8 @@ async fn authenticate(app: &App, socket: &mut Socket, failed: impl FnOnce()) -> 
 /// Reads events until the client closes the socket. A text that is no event ends the connection.
 async fn drain(app: App, mut socket: Socket, address: Option<IpAddr>) {
     while let Some(text) = socket.next_text().await {
-        let Some((event, sent)) = ClientEvent::read(&text) else { return };
-        let said = (&event, &sent);
-        joins::hear(app.acquirer().joins(), app.ledger(), app.event_log(), said, address);
-        if let (Some(recorder), Some(witness)) = (app.recorder(), app.witness()) {
-            let (clock, log) = (app.ledger().clock(), app.event_log());
-            let introductions = app.introductions();
-            let observer = Observer { clock, recorder, witness, log, introductions };
-            observer.observe(event, sent).await;
+        if !app.hear(&text, address).await {
+            return;
         }
     }
 }

@@ -43,6 +43,7 @@ impl Started<'_> {
             journal = SqliteJournal::FILE,
             connections_max = self.connections_max,
             waiters_max = self.waiters_max,
+            upstream = server.upstream.as_ref().map(tracing::field::display),
             lease_seconds_min = server.bodies.lease_seconds_min,
             lease_seconds_default = server.bodies.lease_seconds_default,
             lease_seconds_max = server.bodies.lease_seconds_max,

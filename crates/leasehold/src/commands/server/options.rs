@@ -80,6 +80,7 @@ impl Settings {
             trusted_proxies: options.trusted_proxies.unwrap_or_default(),
             heartbeat_timeout_seconds: options.heartbeat_timeout_seconds,
             auth_string: options.auth_string,
+            upstream: options.upstream,
             ..Config::default()
         };
         server.allowed_hosts.extend(names_of_this_machine(&options.host));

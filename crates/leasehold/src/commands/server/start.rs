@@ -8,7 +8,7 @@ use leasehold_journal::{DatabaseError, LoadError, OpenError, SqliteJournal};
 use leasehold_node::{Clock, chain};
 use leasehold_records::Records;
 use leasehold_server::config::CONNECTIONS_MAX;
-use leasehold_server::{Config, Options, Server};
+use leasehold_server::{Config, NoTls, Options, Server, UpstreamRefused};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -30,6 +30,10 @@ enum StartError {
     Load(LoadError),
     #[error("{host}:{port} cannot be listened on: {error}; {}", listen_advice(.error))]
     Listen { host: String, port: u16, error: io::Error },
+    #[error(transparent)]
+    Upstream(#[from] UpstreamRefused),
+    #[error(transparent)]
+    Tls(NoTls),
     #[error("the runtime failed")]
     Runtime(#[from] io::Error),
 }
@@ -91,6 +95,7 @@ impl From<leasehold_server::StartError> for StartError {
     fn from(error: leasehold_server::StartError) -> Self {
         match error {
             leasehold_server::StartError::Load(error) => Self::Load(error),
+            leasehold_server::StartError::Tls(error) => Self::Tls(error),
             error => Self::Runtime(io::Error::other(error)),
         }
     }
@@ -109,6 +114,7 @@ impl StartError {
             Self::Journal(OpenError::Locked { .. }) => Exit::Busy,
             Self::Journal(_) | Self::Load(_) => Exit::Data,
             Self::Listen { .. } => Exit::Unavailable,
+            Self::Upstream(_) | Self::Tls(_) => Exit::Config,
             Self::Runtime(_) => Exit::Software,
         }
     }
@@ -209,6 +215,10 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
         clock: Clock::system(),
     };
     let server = Server::start(journal, options)?;
+    if let Err(refused) = server.greet_upstream().await {
+        server.stop().await;
+        return Err(refused.into());
+    }
     Started { settings: &settings, address, connections_max, waiters_max }.announce();
     server.serve(listener, async { signals.stop().await }).await;
     server.stop().await;

@@ -22,7 +22,7 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 pub(crate) fn app() -> App {
     let clock = leasehold_node::Clock::manual(Timestamp::from_micros(0));
     let (ledger, _) = leasehold_node::start(MemoryJournal::default(), clock).unwrap();
-    App::new(ledger, Config::default())
+    App::new(ledger, Config::default(), None)
 }
 
 /// The document of a server with the default settings.

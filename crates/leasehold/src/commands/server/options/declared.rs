@@ -8,6 +8,7 @@ use clap::ArgAction;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use leasehold_records::Bounds;
 use leasehold_server::Config;
+use leasehold_server::config::UpstreamUrl;
 use leasehold_server::peer::TrustedProxies;
 
 use crate::commands::server::log::{LogFormat, LogLevel};
@@ -40,12 +41,13 @@ Exit codes:
   73  the data directory cannot be written
   75  another server, or another program, uses the same data
   76  a newer version wrote the journal
-  78  the file or a variable is wrong
+  78  the file or a variable is wrong, or the upstream refuses the password
 
 Examples:
   leasehold server start
   leasehold server start --port 0 --data-dir ./data
   leasehold server start --host 0.0.0.0 --auth-string admin:secret
+  leasehold server start --upstream http://prefect:4200/api
   LEASEHOLD_LOG_FORMAT=json leasehold server start";
 
 /// The command line of `leasehold server start`.
@@ -140,6 +142,10 @@ pub(super) struct Options {
     /// addresses and networks with commas between, or none [default: 127.0.0.0/8,::1].
     #[arg(long, env, value_name = "ADDRESSES")]
     pub(super) trusted_proxies: Option<TrustedProxies>,
+    /// The Prefect server behind this one, such as `http://prefect:4200/api`: what is not ours is
+    /// passed on to it [default: none].
+    #[arg(long, env, value_name = "URL")]
+    pub(super) upstream: Option<UpstreamUrl>,
     /// After so many seconds without a heartbeat, a flow run that sent heartbeats counts as dead:
     /// its task runs lose the slots that they cannot renew. Thrice the client's interval.
     #[arg(long, env, value_name = "SECONDS", default_value_t = server().heartbeat_timeout_seconds)]

@@ -1,0 +1,114 @@
+"""Fixtures: real Prefect servers, Leasehold in front of one, and users with the real client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from leasehold_server import LeaseholdServer
+from prefect_server import PrefectServer
+from prefect_user import PrefectUser
+
+WHO_LOGS = pytest.StashKey[list[LeaseholdServer | PrefectServer | PrefectUser]]()
+
+StartPrefect = Callable[..., PrefectServer]
+StartGateway = Callable[..., LeaseholdServer]
+MakeUser = Callable[..., PrefectUser]
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """The Prefect server of all tests of a worker. A test does not stop it, and uses names of its
+    own."""
+    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_prefect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartPrefect]:
+    """Starts a Prefect server of the test's own, with another version or with settings."""
+    servers: list[PrefectServer] = []
+    who_logs = request.node.stash.setdefault(WHO_LOGS, [])
+
+    def start(version: str | None = None, **settings: str) -> PrefectServer:
+        directory = tmp_path / f"prefect-{len(servers)}"
+        directory.mkdir()
+        server = PrefectServer(directory, version, **settings)
+        servers.append(server)
+        who_logs.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        if server.is_started():
+            server.thaw()
+            server.stop()
+
+
+@pytest.fixture
+def start_gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartGateway]:
+    """Starts Leasehold in front of a Prefect server. It must stop with success."""
+    servers: list[LeaseholdServer] = []
+    who_logs = request.node.stash.setdefault(WHO_LOGS, [])
+
+    def start(upstream: PrefectServer, *options: str, **environment: str) -> LeaseholdServer:
+        directory = tmp_path / f"gateway-{len(servers)}"
+        directory.mkdir()
+        options = ("--upstream", upstream.api_url, "--lease-seconds-min", "1", *options)
+        server = LeaseholdServer(directory, list(options), environment)
+        servers.append(server)
+        who_logs.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        if server.is_started():
+            server.stop()
+
+
+@pytest.fixture
+def gateway(prefect: PrefectServer, start_gateway: StartGateway) -> LeaseholdServer:
+    """Leasehold in front of `prefect`."""
+    return start_gateway(prefect)
+
+
+@pytest.fixture
+def make_user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeUser]:
+    """Makes a user of a server, with Prefect settings in the environment."""
+    users: list[PrefectUser] = []
+    who_logs = request.node.stash.setdefault(WHO_LOGS, [])
+
+    def make(server: LeaseholdServer | PrefectServer, **settings: str) -> PrefectUser:
+        directory = tmp_path / f"user-{len(users)}"
+        directory.mkdir()
+        user = PrefectUser(server.api_url, directory, settings)
+        users.append(user)
+        who_logs.append(user)
+        return user
+
+    yield make
+    for user in users:
+        user.end_programs()
+
+
+@pytest.fixture
+def user(gateway: LeaseholdServer, make_user: MakeUser) -> PrefectUser:
+    """A user of `gateway`."""
+    return make_user(gateway)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Adds the servers' logs and the programs' output to the report of a failure."""
+    report = yield
+    if report.failed:
+        for path in (path for who in item.stash.get(WHO_LOGS, []) for path in who.log_paths()):
+            text = path.read_text() if path.exists() else ""
+            report.sections.append((f"{path.parent.name}/{path.name}", text[-20_000:]))
+    return report
