@@ -179,6 +179,7 @@ impl Error {
             408 | 429 | 502 | 503 | 504 => {
                 Self::Unavailable { url, status, detail, retry_after: answer.retry_after }
             }
+            422 if said.is_plain && takes_slots(path) => Self::NeverPossible { detail },
             400..500 => Self::Invalid { status, detail },
             _ => Self::Unexpected { url, status, detail },
         }
@@ -190,6 +191,13 @@ struct Said {
     sentence: String,
     /// Whether the server knows no such path.
     is_path: bool,
+    /// Whether it is a sentence and lists no faults of the request.
+    is_plain: bool,
+}
+
+/// Whether a request to this path asks for slots.
+fn takes_slots(path: &str) -> bool {
+    path == "/leases" || path.contains("/increment")
 }
 
 /// How much of a body that is no JSON an error shows.
@@ -214,7 +222,8 @@ impl Said {
         };
         let sentence =
             text("detail").or(faults).or(text("exception_message")).unwrap_or_else(shown);
-        Self { sentence, is_path }
+        let is_plain = body.as_object().is_some_and(|object| object.len() == 1);
+        Self { sentence, is_path, is_plain }
     }
 }
 

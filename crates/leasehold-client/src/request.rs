@@ -136,14 +136,10 @@ impl<'client> Request<'client> {
     /// See [`Error`].
     pub async fn send<A: DeserializeOwned>(self) -> Result<A, Error> {
         let answer = self.answer().await?;
-        answer.read().map_err(|error| Error::Unexpected {
-            url: self.client.url().to_owned(),
-            status: answer.status,
-            detail: format!("cannot read it: {error}"),
-        })
+        self.client.transport().read(&answer)
     }
 
-    pub(crate) async fn answer(&self) -> Result<Answer, Error> {
+    async fn answer(&self) -> Result<Answer, Error> {
         if let Some(detail) = self.fault.clone() {
             return Err(Error::Unwritable { detail });
         }

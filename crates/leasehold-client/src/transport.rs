@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Url, redirect};
+use reqwest::{Method, Response, Url, redirect};
+use serde::de::DeserializeOwned;
 
 use crate::answer::Answer;
 use crate::csrf::{self, Csrf};
@@ -87,6 +88,31 @@ impl Transport {
         if answer.is_success() { Ok(answer) } else { Err(self.error_of(&answer, call)) }
     }
 
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The body of an answer.
+    pub(crate) fn read<A: DeserializeOwned>(&self, answer: &Answer) -> Result<A, Error> {
+        answer
+            .read()
+            .map_err(|error| self.unexpected(answer.status, format!("cannot read it: {error}")))
+    }
+
+    pub(crate) fn unexpected(&self, status: u16, detail: String) -> Error {
+        Error::Unexpected { url: self.url.clone(), status, detail }
+    }
+
+    /// Sends a read, and gives the answer before its body has come.
+    pub(crate) async fn open(&self, call: &Call) -> Result<Response, Error> {
+        let response = self.request(call).send().await.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let answer = Answer::of(response).await.map_err(|error| self.unreachable(&error))?;
+        Err(self.error_of(&answer, call))
+    }
+
     fn error_of(&self, answer: &Answer, call: &Call) -> Error {
         let path = call.path.split('?').next().unwrap_or_default();
         Error::from_answer(answer, &self.url, path)
@@ -131,7 +157,13 @@ impl Transport {
         Ok(self.csrf.learn(&self.attempt(&call).await?))
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Error {
+    /// The server has ended a stream.
+    pub(crate) fn closed(&self) -> Error {
+        let cause = "the server has closed the stream".to_owned();
+        Error::Unreachable { url: self.url.clone(), cause, is_unsent: false }
+    }
+
+    pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Error {
         Error::Unreachable {
             url: self.url.clone(),
             cause: cause(error),

@@ -6,6 +6,7 @@
 mod alive;
 mod chaos;
 mod cleanup;
+mod client;
 mod foreign_text;
 mod locks_json;
 mod migration;

@@ -13,7 +13,7 @@ mod http;
 mod keep_alive;
 mod options;
 mod output;
-mod program;
+pub(crate) mod program;
 mod proxy;
 mod restore;
 mod socket;
