@@ -23,6 +23,8 @@ pub struct LimitView {
     pub taken: u64,
     /// Those of them that no lease holds. Unlike those in `limit`, they have drained until now.
     pub unleased: Unleased,
+    /// How many requests wait for it.
+    pub waiting: usize,
     /// The holders of its leases, oldest first. Only for limits of tags.
     pub holders: Vec<Holder>,
 }

@@ -21,6 +21,7 @@ use crate::liveness::joins;
 use crate::liveness::observe::Observer;
 use crate::liveness::released::Released;
 use crate::records::Recorder;
+use crate::survey::Survey;
 use crate::upstream::Upstream;
 
 /// The state that all handlers share.
@@ -41,6 +42,7 @@ struct Inner {
     introductions: Arc<Introductions>,
     notices: Notices,
     origins: Arc<Origins>,
+    survey: Survey,
     upstream: Option<Upstream>,
 }
 
@@ -82,6 +84,7 @@ impl App {
         let streams = Crowd::new(streams_max, streams_max.div_ceil(2));
         let acquirer =
             Acquirer::new(ledger.clone(), recorder.clone(), event_log.clone(), config.clone());
+        let survey = Survey::new(ledger.clone());
         Self(Arc::new(Inner {
             ledger,
             recorder,
@@ -96,6 +99,7 @@ impl App {
             introductions: Arc::default(),
             notices: Notices::default(),
             origins: Arc::default(),
+            survey,
             upstream,
         }))
     }
@@ -171,6 +175,11 @@ impl App {
     /// The Prefect server behind this one, if there is one.
     pub(crate) fn upstream(&self) -> Option<&Upstream> {
         self.0.upstream.as_ref()
+    }
+
+    /// All limits, as pages count, search and sort them.
+    pub(crate) fn survey(&self) -> &Survey {
+        &self.0.survey
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -17,6 +17,7 @@ mod log_throttle;
 mod records;
 mod router;
 mod server;
+mod survey;
 mod upstream;
 
 pub use access::pages::{AllowedHost, NoName, Origin};

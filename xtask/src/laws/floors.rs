@@ -26,7 +26,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
         &[
             &["ids", "log_throttle"],
             &["access + config"],
-            &["http", "records"],
+            &["http", "records", "survey"],
             &["event_log", "upstream"],
             &["liveness"],
             &["acquire"],
@@ -35,7 +35,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
             &["doors::native::paths", "doors::prefect::unserved"],
             &["doors::operation + doors::groups + doors::routes"],
             // The doors do not know each other.
-            &["doors::gateway", "doors::native", "doors::prefect"],
+            &["doors::gateway", "doors::native", "doors::pages", "doors::prefect"],
             &["doors"],
             &["router"],
             &["server"],

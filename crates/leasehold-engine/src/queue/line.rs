@@ -152,6 +152,11 @@ impl Line {
         self.reserved.last_key_value().map(|(ticket, _)| *ticket)
     }
 
+    /// How many waiters it has.
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// Whether it has no waiters and no reservations.
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty() && self.reserved.is_empty()

@@ -9,6 +9,7 @@ use crate::ledger::{Ledger, LimitEntry};
 use crate::limit::{LimitId, MinimalLimit, TAG_PREFIX};
 use crate::outcome::Outcome;
 use crate::query::{LeaseFilter, LimitRef, Page, Query, Scope};
+use crate::queue::Line;
 use crate::view::{HeldView, LeaseView, LimitView};
 
 impl Ledger {
@@ -74,7 +75,8 @@ impl Ledger {
         };
         let taken = entry.occupied(self.now).slots_taken();
         let unleased = entry.unleased(self.now);
-        Some(LimitView { limit: entry.limit.clone(), taken, unleased, holders })
+        let waiting = self.queue.line(id).map_or(0, Line::len);
+        Some(LimitView { limit: entry.limit.clone(), taken, unleased, waiting, holders })
     }
 
     /// The page is cut from the limits of the scope, not the other way round (contract C3).

@@ -14,12 +14,15 @@ use crate::access::csrf::CsrfTokens;
 use crate::access::head::{self, Unsound};
 use crate::access::pages::{Foreign, Pages};
 use crate::access::peer::Peer;
+use crate::access::visits::Visits;
 use crate::config::Config;
 use crate::log_throttle::LogThrottle;
 
 const CSRF_TOKEN: HeaderName = HeaderName::from_static("prefect-csrf-token");
 const CSRF_CLIENT: HeaderName = HeaderName::from_static("prefect-csrf-client");
 const API_VERSION: HeaderName = HeaderName::from_static("x-prefect-api-version");
+/// The path below which the pages are.
+pub(crate) const PAGES: &str = "/leasehold";
 const API_VERSION_MIN: [u64; 3] = [0, 8, 0];
 
 /// Why a request is refused before any route.
@@ -45,6 +48,7 @@ pub(crate) struct Gate {
     csrf: CsrfTokens,
     is_csrf_protected: AtomicBool,
     pages: Pages,
+    visits: Visits,
     refused_pages: LogThrottle,
     failed_logins: LogThrottle,
 }
@@ -67,6 +71,7 @@ impl Gate {
             csrf: CsrfTokens::default(),
             is_csrf_protected: AtomicBool::new(config.is_csrf_protected),
             pages: Pages::new(config.allowed_hosts.clone(), config.cors_origins.clone()),
+            visits: Visits::default(),
             refused_pages: LogThrottle::default(),
             failed_logins: LogThrottle::default(),
         }
@@ -84,6 +89,17 @@ impl Gate {
 
     pub(crate) fn needs_authentication(&self) -> bool {
         self.authorization.is_some()
+    }
+
+    /// What the cookies and forms of the pages are worth.
+    pub(crate) fn visits(&self) -> &Visits {
+        &self.visits
+    }
+
+    /// Whether a request carries the credentials, or needs none.
+    pub(crate) fn is_authorized(&self, headers: &HeaderMap) -> bool {
+        let given = text(headers, header::AUTHORIZATION).unwrap_or_default();
+        self.authorization.as_ref().is_none_or(|authorization| authorization.is_met_by(given))
     }
 
     /// Whether the token of a WebSocket is valid. Without authentication, every token is.
@@ -112,7 +128,9 @@ impl Gate {
         self.check_passed_on(request, now)?;
         let headers = request.headers();
         let is_write = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-        if let Some(csrf) = self.csrf().filter(|_| is_write) {
+        let path = request.uri().path();
+        let is_page = is_page(path);
+        if let Some(csrf) = self.csrf().filter(|_| is_write && !is_page) {
             let token = text(headers, CSRF_TOKEN).ok_or(Refused::Csrf("Missing CSRF token."))?;
             let client =
                 text(headers, CSRF_CLIENT).ok_or(Refused::Csrf("Missing client identifier."))?;
@@ -120,11 +138,10 @@ impl Gate {
                 return Err(Refused::Csrf("Invalid CSRF token or client identifier."));
             }
         }
-        let path = request.uri().path();
         if let Some(authorization) = &self.authorization {
             let is_get = request.method() == Method::GET;
             // Without a WebSocket's headers, the route refuses the request anyway, with a sentence.
-            let is_open = is_open(request.method(), path) || (is_get && is_socket_path);
+            let is_open = is_page || is_open(request.method(), path) || (is_get && is_socket_path);
             let given = text(headers, header::AUTHORIZATION).unwrap_or_default();
             if !is_open && !authorization.is_met_by(given) {
                 if !given.is_empty() {
@@ -192,6 +209,11 @@ impl Authorization {
 fn is_open(method: &Method, path: &str) -> bool {
     [Method::GET, Method::HEAD].contains(method)
         && matches!(path, "/api/health" | "/api/ready" | "/ready" | "/" | "/docs" | "/docs/")
+}
+
+/// Whether a path is that of a page. Pages have a way to sign in, and tokens in their forms.
+pub(crate) fn is_page(path: &str) -> bool {
+    path.strip_prefix(PAGES).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {

@@ -8,3 +8,4 @@ pub(crate) mod identity;
 pub(crate) mod origin;
 pub(crate) mod pages;
 pub mod peer;
+pub(crate) mod visits;

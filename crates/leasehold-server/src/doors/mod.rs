@@ -5,6 +5,7 @@ pub(crate) mod gateway;
 mod groups;
 pub(crate) mod native;
 mod operation;
+mod pages;
 pub(crate) mod prefect;
 mod routes;
 
@@ -13,5 +14,5 @@ use crate::app::App;
 
 /// The routes of all doors.
 pub(crate) fn all(app: &App) -> Routes {
-    gateway::add(native::add(prefect::add(Routes::default()), app))
+    gateway::add(pages::add(native::add(prefect::add(Routes::default()), app), app))
 }

@@ -23,3 +23,4 @@ mod stuck;
 mod trouble;
 mod unleased;
 mod waiting;
+mod web;

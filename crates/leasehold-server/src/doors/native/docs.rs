@@ -18,9 +18,7 @@ const PAGE: &str = include_str!("docs/page.html");
 const NONCE: &str = "NONCE";
 
 pub(super) fn add(routes: Routes) -> Routes {
-    let to_page = (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, PATH)]);
     routes
-        .add_page("/", get(async move || to_page))
         .add_page("/runs/flow-run/{id}", get(flow_run))
         .add_page("/flow-runs/flow-run/{id}", get(flow_run))
         .add_page(PATH, get(page))

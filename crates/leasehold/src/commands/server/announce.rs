@@ -86,6 +86,7 @@ impl Started<'_> {
             LogFormat::Json => serde_json::json!({
                 "api_url": format!("{base}/api"),
                 "docs_url": format!("{base}/docs"),
+                "pages_url": format!("{base}/leasehold"),
                 "data_dir": data.to_string(),
                 "auth": auth,
                 "address": self.address.to_string(),
@@ -97,9 +98,10 @@ impl Started<'_> {
                     _ => "\n  export PREFECT_API_AUTH_STRING=user:password",
                 };
                 format!(
-                    "Leasehold {VERSION} is listening.\n\n  API   {base}/api\n  Docs  \
-                     {base}/docs\n  Data  {data}\n  Auth  {auth}\n\nClients of Prefect use it \
-                     with\n\n  export PREFECT_API_URL={base}/api{password}\n\nStop it with Ctrl-C."
+                    "Leasehold {VERSION} is listening.\n\n  API    {base}/api\n  Pages  \
+                     {base}/leasehold\n  Docs   {base}/docs\n  Data   {data}\n  Auth   {auth}\n\n\
+                     Clients of Prefect use it with\n\n  export \
+                     PREFECT_API_URL={base}/api{password}\n\nStop it with Ctrl-C."
                 )
             }
         }

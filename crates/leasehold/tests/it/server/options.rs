@@ -115,7 +115,7 @@ fn authentication_and_csrf_protection_come_from_variables_of_prefect_too() {
     assert_eq!(client.get("/api/health").status, 200);
     // The page holds nothing of this server; what it shows does.
     assert_eq!(client.get("/docs").status, 200);
-    assert_eq!(client.get("/").header("location"), Some("/docs"));
+    assert_eq!(client.get("/").header("location"), Some("/leasehold"));
     assert_eq!(client.get("/api/openapi.json").status, 401);
     let write = client.send("DELETE", "/api/v2/concurrency_limits/x", None).unwrap();
     assert_eq!((write.status, write.json()["detail"].as_str()), (403, Some("Missing CSRF token.")));
