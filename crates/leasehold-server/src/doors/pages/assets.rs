@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-use super::error::Error;
 use crate::access::gate::PAGES;
 use crate::doors::routes::Routes;
 
@@ -62,7 +61,7 @@ pub(super) fn scripts() -> &'static [String] {
 /// Open without the password: a sign-in page needs its style.
 async fn asset(Path((asked, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
     let Some(asset) = ALL.iter().find(|asset| asset.name == name) else {
-        return Error::NotFound.into_response();
+        return StatusCode::NOT_FOUND.into_response();
     };
     let digest = digest(asset.content);
     let tag = format!("\"{digest}\"");

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use leasehold_node::Unavailable;
 use maud::html;
 
-use super::{frame, see_other, visitor};
+use super::{see_other, shell};
 use crate::access::gate::PAGES;
 
 /// Why there is no page.
@@ -64,7 +64,7 @@ impl IntoResponse for Error {
             p { (sentence) }
             p { a href=(PAGES) { "All limits" } }
         };
-        let mut response = visitor::answer(status, frame::bare(title, &main));
+        let mut response = shell::answer(status, shell::bare(title, &main));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }

@@ -6,18 +6,17 @@ use axum::response::Response;
 use leasehold_engine::{LimitRef, Page};
 use leasehold_records::EventFilter;
 
-use self::view::Shown;
+use self::shown::{SHOWN_MAX, Shown};
 use super::error::Error;
 use super::frame::{self, Section};
 use super::visitor::Visitor;
 use super::{change, runs};
 use crate::app::App;
 
+mod shown;
 mod view;
 mod why;
 
-/// How many holders and waiters a page shows.
-const SHOWN_MAX: usize = 100;
 /// How many events a page shows.
 const EVENTS_MAX: u64 = 20;
 

@@ -16,6 +16,7 @@ mod live;
 mod log;
 mod revoke;
 mod runs;
+mod shell;
 mod show;
 mod sign_in;
 mod visitor;

@@ -114,7 +114,8 @@ pub(super) fn count(number: u64, noun: &str) -> String {
 /// The slots of a limit as a bar, and in words.
 pub(super) fn slots(view: &LimitView) -> Markup {
     let slots = view.limit.slots;
-    let (taken, unleased) = (view.taken, view.unleased.slots_taken().min(view.taken));
+    let taken = view.taken;
+    let unleased = (view.unleased.slots_taken() + view.limit.foreign).min(taken);
     let width = |part: u64| part.min(slots).saturating_mul(1_000).checked_div(slots).unwrap_or(0);
     let (all, leased) = (width(taken), width(taken - unleased));
     html! {
@@ -137,6 +138,7 @@ pub(super) fn state(view: &LimitView) -> Markup {
     let is_full = view.limit.active && view.taken >= view.limit.slots;
     let full = if view.limit.slots == 0 { "no slots" } else { "full" };
     html! {
+        @if view.limit.returning { span.state.off { "↩ on its way back" } }
         @if !view.limit.active { span.state.off { "○ off" } }
         @if is_full { span.state.full { "● " (full) } }
         @if view.waiting > 0 {

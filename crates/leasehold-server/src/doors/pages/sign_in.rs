@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::error::Error;
 use super::form::{Fields, OpenForm, TOKEN};
 use super::visitor::Guest;
-use super::{frame, see_other};
+use super::{see_other, shell};
 use crate::access::gate::{PAGES, is_page};
 use crate::access::peer::Peer;
 use crate::app::App;
@@ -73,5 +73,5 @@ fn form(guest: &Guest, next: &str, user: &str, wrong: Option<&str>) -> Markup {
             div.actions { button.primary type="submit" { "Sign in" } }
         }
     };
-    frame::bare("Sign in", &main)
+    shell::bare("Sign in", &main)
 }

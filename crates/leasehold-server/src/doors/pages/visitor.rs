@@ -2,11 +2,12 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
 use maud::Markup;
 
 use super::error::Error;
+use super::shell::answer;
 use crate::access::gate::PAGES;
 use crate::access::visits::Visits;
 use crate::app::App;
@@ -15,11 +16,6 @@ use crate::app::App;
 const VISIT: &str = "leasehold-visit";
 /// The cookie that stands for the password.
 const SIGNED_IN: &str = "leasehold-signed-in";
-/// The policy of every page: its own style, its own scripts, its own forms, nothing else.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                      connect-src 'self'; form-action 'self'; base-uri 'none'; \
-                      frame-ancestors 'none'";
-
 /// A browser, signed in or not.
 pub(super) struct Guest {
     visit: String,
@@ -87,18 +83,6 @@ impl Guest {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
     }
-}
-
-/// The answer with a page, with the headers that every page has.
-pub(super) fn answer(status: StatusCode, page: Markup) -> Response {
-    let headers: [(HeaderName, &'static str); 5] = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (status, headers, page.into_string()).into_response()
 }
 
 fn cookie<'headers>(headers: &'headers HeaderMap, name: &str) -> Option<&'headers str> {

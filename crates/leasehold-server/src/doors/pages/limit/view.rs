@@ -1,43 +1,16 @@
 //! How the page of a limit looks.
 
-use leasehold_engine::{HeldView, Lease, LeaseView, LimitView, Origin, Timestamp, WaiterView};
-use leasehold_records::EventRow;
+use leasehold_engine::{Lease, LeaseView, Origin, WaiterView};
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::{SHOWN_MAX, why};
+use super::shown::{SHOWN_MAX, Shown};
+use super::why;
 use crate::access::gate::PAGES;
 use crate::doors::convert::unleased;
 use crate::doors::pages::revoke::lease_text;
-use crate::doors::pages::runs::Runs;
 use crate::doors::pages::visitor::Visitor;
 use crate::doors::pages::{list, show};
-
-/// What the page shows.
-pub(super) struct Shown<'page> {
-    pub(super) view: &'page LimitView,
-    pub(super) held: &'page HeldView,
-    pub(super) waiters: &'page [WaiterView],
-    /// The newest first; `None` if the server keeps no log.
-    pub(super) events: Option<Vec<EventRow>>,
-    pub(super) runs: Runs,
-    pub(super) now: Timestamp,
-}
-
-impl Shown<'_> {
-    /// The limit's name, or its tag.
-    pub(super) fn name(&self) -> &str {
-        self.view.limit.tag().unwrap_or(&self.view.limit.name)
-    }
-
-    /// How many leases hold its slots, in words.
-    pub(super) fn lease_count(&self) -> String {
-        match self.held.leases.len() {
-            SHOWN_MAX => format!("{SHOWN_MAX} leases or more"),
-            leases => show::count(leases as u64, "lease"),
-        }
-    }
-}
 
 pub(super) fn limit(visitor: &Visitor, shown: &Shown<'_>) -> Markup {
     let view = shown.view;
@@ -121,6 +94,7 @@ fn holders(shown: &Shown<'_>) -> Markup {
 fn holder(shown: &Shown<'_>, held: &LeaseView) -> Markup {
     let lease = &held.lease;
     let slots = lease.holdings.iter().find(|it| it.limit == shown.view.limit.id);
+    let others = held.names.iter().filter(|name| **name != shown.view.limit.name);
     let labels = lease.notes.iter().flat_map(|notes| &notes.labels);
     html! {
         tr id={ "h" (format!("{:032x}", lease.id.0)) } {
@@ -128,7 +102,7 @@ fn holder(shown: &Shown<'_>, held: &LeaseView) -> Markup {
                 (who(shown, lease))
                 @if lease.holdings.len() > 1 {
                     div.muted { "also holds "
-                        @for (at, name) in held.names.iter().filter(|name| **name != shown.view.limit.name).enumerate() {
+                        @for (at, name) in others.enumerate() {
                             @if at > 0 { ", " } (show::name(name))
                         }
                     }

@@ -2,7 +2,7 @@
 
 use leasehold_engine::{LimitView, Timestamp, WaiterView};
 
-use super::view::Shown;
+use super::shown::Shown;
 use crate::doors::pages::show::{count, length, number, visible};
 
 /// The sentences, the most important first. Empty if there is room.
@@ -10,6 +10,13 @@ pub(super) fn sentences(shown: &Shown<'_>) -> Vec<String> {
     let view = shown.view;
     if !view.limit.active {
         return vec!["It is switched off: it refuses nothing, and holds nobody up.".to_owned()];
+    }
+    if view.limit.returning {
+        return vec![
+            "It is on its way back to the Prefect server: it grants nothing new. Its leases are \
+             renewed and released as always."
+                .to_owned(),
+        ];
     }
     if view.limit.slots == 0 {
         return vec!["It has no slots, so nothing that asks for it can ever run.".to_owned()];
@@ -20,6 +27,10 @@ pub(super) fn sentences(shown: &Shown<'_>) -> Vec<String> {
         said.extend(when_it_comes_free(shown));
     }
     said.extend(without_lease(view));
+    if view.limit.foreign > 0 {
+        let slots = count(view.limit.foreign, "slot");
+        said.push(format!("{slots} of them the Prefect server still counts, for its own holders."));
+    }
     said.extend(shown.waiters.first().and_then(|first| first_waiter(shown, first)));
     said
 }
