@@ -96,12 +96,6 @@ impl Gate {
         &self.visits
     }
 
-    /// Whether a request carries the credentials, or needs none.
-    pub(crate) fn is_authorized(&self, headers: &HeaderMap) -> bool {
-        let given = text(headers, header::AUTHORIZATION).unwrap_or_default();
-        self.authorization.as_ref().is_none_or(|authorization| authorization.is_met_by(given))
-    }
-
     /// Whether the token of a WebSocket is valid. Without authentication, every token is.
     pub(crate) fn accepts_token(&self, token: &str) -> bool {
         self.authorization.as_ref().is_none_or(|authorization| {

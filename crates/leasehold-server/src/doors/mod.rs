@@ -14,5 +14,5 @@ use crate::app::App;
 
 /// The routes of all doors.
 pub(crate) fn all(app: &App) -> Routes {
-    gateway::add(pages::add(native::add(prefect::add(Routes::default()), app), app))
+    gateway::add(pages::add(native::add(prefect::add(Routes::default()), app)))
 }
