@@ -97,7 +97,8 @@ pub(super) fn patch(
     };
     let prefix = if view.limit.tag().is_some() { TAG_PREFIX } else { "" };
     // An empty field leaves a name that no field can hold as it is.
-    if differs("name") && !(fields.text("name").is_empty() && !is_typable(&view.limit.name)) {
+    let says_name = !fields.text("name").is_empty() || is_typable(&view.limit.name);
+    if says_name && differs("name") {
         if fields.text("name").is_empty() {
             faults.0.push(("name".to_owned(), "Give it a name.".to_owned()));
         }
