@@ -1,14 +1,29 @@
-"""`prefect concurrency-limit`: the command line of tags."""
+"""`prefect concurrency-limit`, and ours in its place: the command line of tags."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pytest
+
+from conftest import MakeUser
+from leasehold_commands import PROGRAMS, LeaseholdCommands
 from leasehold_server import LeaseholdServer
 from prefect_user import CLIENT_VERSION, PrefectUser, some_id
 
 KNOWS_JSON = CLIENT_VERSION >= (3, 8)
 SAYS_WHEN_THERE_ARE_NONE = CLIENT_VERSION >= (3, 8)
+
+
+@pytest.fixture(params=PROGRAMS)
+def user(
+    request: pytest.FixtureRequest, server: LeaseholdServer, make_user: MakeUser, tmp_path: Path
+) -> PrefectUser | LeaseholdCommands:
+    """Prefect's command, and ours in its place."""
+    if request.param == "leasehold":
+        return LeaseholdCommands(server.api_url, tmp_path)
+    return make_user(server)
 
 
 def test_a_tag_limit_is_created_changed_and_deleted(

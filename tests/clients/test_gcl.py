@@ -1,14 +1,28 @@
-"""`prefect gcl`: the command line of global limits."""
+"""`prefect gcl`, and `leasehold gcl` in its place: the command line of global limits."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import pytest
+
+from conftest import MakeUser
+from leasehold_commands import PROGRAMS, LeaseholdCommands
 from leasehold_server import LeaseholdServer
 from prefect_user import CLIENT_VERSION, PrefectUser
 
 LS_KNOWS_JSON = CLIENT_VERSION >= (3, 8)
+
+
+@pytest.fixture(params=PROGRAMS)
+def user(
+    request: pytest.FixtureRequest, server: LeaseholdServer, make_user: MakeUser, tmp_path: Path
+) -> PrefectUser | LeaseholdCommands:
+    """Prefect's command, and ours in its place."""
+    if request.param == "leasehold":
+        return LeaseholdCommands(server.api_url, tmp_path)
+    return make_user(server)
 
 
 def inspect(user: PrefectUser, name: str) -> dict:

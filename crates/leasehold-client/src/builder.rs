@@ -62,6 +62,16 @@ impl ClientBuilder {
         Ok(self)
     }
 
+    /// Takes the server and the credentials from one of Prefect's profiles, as `prefect --profile`
+    /// does: other variables do not count.
+    ///
+    /// # Errors
+    /// If there is no such profile, or its file cannot be read.
+    pub fn profile(mut self, name: &str) -> Result<Self, SettingsError> {
+        self.settings = Settings::of_profile(name)?;
+        Ok(self)
+    }
+
     /// The URL of the API, such as `https://limits.example.com/api`. Credentials that the
     /// environment has for Prefect's own URL do not go to another one.
     pub fn url(mut self, url: impl Into<String>) -> Self {

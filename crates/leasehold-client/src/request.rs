@@ -146,10 +146,16 @@ impl<'client> Request<'client> {
         let until = Instant::now() + self.retry_for;
         let mut backoff = Backoff::default();
         loop {
-            let error = match self.client.transport().send(&self.call).await {
-                Ok(answer) => return Ok(answer),
+            let sent = self.client.transport().send(&self.call).await;
+            let Call { method, path, .. } = &self.call;
+            let error = match sent {
+                Ok(answer) => {
+                    tracing::debug!(%method, path, status = answer.status, "answered");
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
+            tracing::debug!(%method, path, %error, "failed");
             let is_safe = error.is_outage() && (self.is_repeatable || error.changed_nothing());
             let pause = backoff.next(error.retry_after(), fastrand::f64());
             if !is_safe || Instant::now() + pause > until {

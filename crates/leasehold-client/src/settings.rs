@@ -72,6 +72,19 @@ impl Settings {
         Self::read(&|name| std::env::var_os(name))
     }
 
+    /// As one of Prefect's profiles says, whatever other variables say.
+    pub(crate) fn of_profile(name: &str) -> Result<Self, SettingsError> {
+        let variable = |wanted: &str| match wanted {
+            "PREFECT_PROFILE" => Some(OsString::from(name)),
+            "HOME" | "PREFECT_HOME" | "PREFECT_PROFILES_PATH" => std::env::var_os(wanted),
+            _ => None,
+        };
+        if profile::active(&variable)?.is_none() {
+            return Err(SettingsError::Profile(name.to_owned()));
+        }
+        Self::read(&variable)
+    }
+
     /// Prefect's credentials go to no other server than Prefect's URL, which may be another
     /// company's.
     fn read(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {

@@ -18,6 +18,9 @@ pub enum SettingsError {
         /// What is wrong with it.
         why: String,
     },
+    /// Prefect's file has no such profile, or there is no such file.
+    #[error("Prefect's profiles have no {0:?}; `prefect profile ls` lists them")]
+    Profile(String),
     /// A variable is no text.
     #[error("the variable {0} is no UTF-8")]
     Variable(&'static str),

@@ -44,14 +44,30 @@ pub(crate) enum Command {
     /// Manage the concurrency limits of tags, as `prefect concurrency-limit` does.
     #[command(subcommand, alias = "concurrency-limits")]
     ConcurrencyLimit(commands::concurrency_limit::Command),
-    /// See which locks a Redis holds, and move a fleet from TaskTiger's old locks to token locks.
+    /// See who holds slots, and end leases by hand.
     #[command(subcommand)]
-    Locks(commands::locks::Command),
-    RedisScan(commands::redis_scan::Args),
+    Leases(commands::leases::Command),
+    Waiters(commands::waiters::Args),
+    Why(commands::why::Args),
+    Events(commands::events::Args),
+    Status(commands::status::Args),
+    Doctor(commands::doctor::Args),
+    Apply(commands::apply::ApplyArgs),
+    Diff(commands::apply::DiffArgs),
+    Export(commands::apply::ExportArgs),
     /// Move from another server of limits to this one, and back.
-    #[command(subcommand, hide = true)]
+    #[command(subcommand)]
     Migrate(commands::migrate::Command),
+    /// See and move the locks on a Redis, and scan its keys.
+    #[command(subcommand)]
+    Redis(commands::redis::Command),
+    /// The same as `redis locks`.
+    #[command(subcommand, hide = true)]
+    Locks(commands::locks::Command),
+    #[command(hide = true)]
+    RedisScan(commands::redis_scan::Args),
     Completions(commands::completions::Args),
+    Man(commands::man::Args),
     /// End the process group of a command whose `leasehold run` has died.
     #[command(hide = true)]
     Warden(commands::run::WardenArgs),
@@ -64,7 +80,9 @@ Examples:
   leasehold gcl create database --limit 10
   leasehold gcl ls
   leasehold run --redis redis://127.0.0.1 --lock nightly -- ./report.sh
-  leasehold locks status --redis redis://127.0.0.1
+  leasehold why database
+  leasehold apply -f limits.yaml
+  leasehold redis locks status --redis redis://127.0.0.1
   source <(leasehold completions bash)";
 
 impl Cli {
@@ -79,10 +97,21 @@ impl Cli {
             Command::ConcurrencyLimit(command) => {
                 as_prefect(block_on(commands::concurrency_limit::run(&self.session, command)))
             }
+            Command::Leases(command) => block_on(commands::leases::run(&self.session, command)),
+            Command::Waiters(args) => block_on(commands::waiters::run(&self.session, args)),
+            Command::Why(args) => block_on(commands::why::run(&self.session, args)),
+            Command::Events(args) => block_on(commands::events::run(&self.session, args)),
+            Command::Status(args) => block_on(commands::status::run(&self.session, args)),
+            Command::Doctor(args) => block_on(commands::doctor::run(&self.session, args)),
             Command::Run(args) => block_on(commands::run::run(args)),
             Command::Locks(command) => block_on(commands::locks::run(command)),
             Command::RedisScan(args) => block_on(commands::redis_scan::run(args)),
-            Command::Migrate(command) => block_on(commands::migrate::run(command)),
+            Command::Apply(args) => block_on(commands::apply::apply(&self.session, args)),
+            Command::Diff(args) => block_on(commands::apply::diff(&self.session, args)),
+            Command::Export(args) => block_on(commands::apply::export(&self.session, args)),
+            Command::Migrate(command) => block_on(commands::migrate::run(&self.session, command)),
+            Command::Redis(command) => block_on(commands::redis::run(command)),
+            Command::Man(args) => commands::man::run(&args, command()),
             Command::Warden(args) => commands::run::warden(&args),
         };
         result.unwrap_or_else(|failure| failure.report())
@@ -189,4 +218,37 @@ fn variable_to_blame(error: &clap::Error) -> Option<String> {
     let option = option_of(error)?;
     let variable = variable_of(&option);
     (env::var_os(&variable).is_some() && !is_given(&option)).then_some(variable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    /// Checks what `--help` says for a command and those below it.
+    fn check(command: &mut clap::Command, path: &str) {
+        let subcommands: Vec<_> =
+            command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        let help = command.clone().term_width(80).render_long_help().to_string();
+        let long: Vec<_> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{path}: {long:?}");
+        if subcommands.is_empty() && !command.is_hide_set() {
+            for part in ["Exit codes:\n", "64  the command line is wrong", "\n  leasehold "] {
+                let is_of_prefect = part.starts_with("64") && path.contains("concurrency-limit");
+                assert!(help.contains(part) || is_of_prefect, "{path} lacks {part:?}: {help}");
+            }
+        }
+        for name in subcommands.iter().filter(|name| *name != "help") {
+            if let Some(below) = command.find_subcommand_mut(name) {
+                check(below, &format!("{path} {name}"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_each_command_has_codes_and_an_example_in_eighty_columns() {
+        let mut all = command();
+        all.build();
+        all.clone().debug_assert();
+        check(&mut all, "leasehold");
+    }
 }

@@ -14,12 +14,15 @@ use crate::output;
 pub(crate) enum Exit {
     /// 1: the answer is no: it is not safe to go on, or not everything could be done.
     No = 1,
+    /// 2: a dry run found something to do.
+    Pending = 2,
     /// 64: the command line is wrong.
     Usage = 64,
-    /// 65: the journal is damaged, or is no journal; a log that was to be undone is none.
+    /// 65: the journal is damaged, or is no journal; a log that was to be undone is none; a file of
+    /// limits is wrong.
     Data = 65,
     /// 69: the address cannot be listened on, mostly because another program uses the port; Redis
-    /// cannot be reached, or gave an answer that makes no sense.
+    /// or the server cannot be reached, or gave an answer that makes no sense.
     Unavailable = 69,
     /// 70: something that should not happen.
     Software = 70,
@@ -27,16 +30,16 @@ pub(crate) enum Exit {
     Os = 71,
     /// 73: the data directory cannot be written.
     CannotCreate = 73,
-    /// 74: a log cannot be read or written.
+    /// 74: a log or a file of limits cannot be read or written.
     Io = 74,
     /// 75: another server runs on the same data; the lock was not granted in time. It may work
     /// later.
     Busy = 75,
     /// 76: a newer version wrote the journal.
     Newer = 76,
-    /// 77: Redis refused the login, or does not permit it to this user.
+    /// 77: Redis or the server refused the login, or does not permit it to this user.
     NotPermitted = 77,
-    /// 78: the configuration file or an environment variable is wrong.
+    /// 78: the configuration file, an environment variable or a profile is wrong.
     Config = 78,
     /// 79: the lock was lost while the command ran, however the command ended.
     LockLost = 79,
@@ -151,5 +154,42 @@ fn advice(error: &leasehold_client::Error) -> (Exit, Option<&'static str>) {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         Self::new(Exit::from(&fault), fault.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new code needs a row: the match below names all.
+    fn next(exit: Exit) -> Option<Exit> {
+        Some(match exit {
+            Exit::No => Exit::Pending,
+            Exit::Pending => Exit::Usage,
+            Exit::Usage => Exit::Data,
+            Exit::Data => Exit::Unavailable,
+            Exit::Unavailable => Exit::Software,
+            Exit::Software => Exit::Os,
+            Exit::Os => Exit::CannotCreate,
+            Exit::CannotCreate => Exit::Io,
+            Exit::Io => Exit::Busy,
+            Exit::Busy => Exit::Newer,
+            Exit::Newer => Exit::NotPermitted,
+            Exit::NotPermitted => Exit::Config,
+            Exit::Config => Exit::LockLost,
+            Exit::LockLost => Exit::CannotRun,
+            Exit::CannotRun => Exit::NotFound,
+            Exit::NotFound => Exit::Interrupted,
+            Exit::Interrupted => return None,
+        })
+    }
+
+    #[test]
+    fn the_page_of_the_command_line_has_each_code() {
+        let page = include_str!("../../../docs/command-line.md");
+        for exit in std::iter::successors(Some(Exit::No), |exit| next(*exit)) {
+            let row = format!("\n| {} | ", exit as u8);
+            assert!(page.contains(&row), "docs/command-line.md lacks {exit:?}");
+        }
     }
 }

@@ -3,32 +3,20 @@
 use std::time::Duration;
 
 use leasehold_api::Timestamp;
-use leasehold_client::{Client, Error, encoded};
+use leasehold_client::{Client, Error, Limit, LimitChanges, encoded};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::args::VERSION;
+use crate::commands::server::log;
 use crate::commands::session::Session;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// For how long a request is sent again while a server does not answer.
 const RETRY_FOR: Duration = Duration::from_secs(2);
-
-/// A global limit, in the order in which Prefect's command shows its fields.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Limit {
-    pub(crate) id: Uuid,
-    pub(crate) created: Timestamp,
-    pub(crate) updated: Timestamp,
-    pub(crate) active: bool,
-    pub(crate) name: String,
-    pub(crate) limit: u64,
-    pub(crate) active_slots: u64,
-    pub(crate) slot_decay_per_second: f64,
-}
 
 /// A global limit to create.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,19 +26,6 @@ pub(crate) struct NewLimit {
     pub(crate) active: bool,
     pub(crate) active_slots: u64,
     pub(crate) slot_decay_per_second: f64,
-}
-
-/// What is to become different in a global limit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct LimitChange {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) active: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) active_slots: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) slot_decay_per_second: Option<f64>,
 }
 
 /// The limit of a tag.
@@ -72,13 +47,18 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn connect(session: &Session) -> Result<Self, Failure> {
         let wrong = |error| Failure::new(Exit::Config, format!("{error}"));
-        let builder = Client::builder().env().map_err(wrong)?;
+        let builder = match &session.profile {
+            Some(profile) => Client::builder().profile(profile),
+            None => Client::builder().env(),
+        };
         let client = builder
+            .map_err(wrong)?
             .user_agent(format!("leasehold/{VERSION}"))
             .retry_for(RETRY_FOR)
             .build()
             .map_err(wrong)?;
         if session.verbose {
+            log::start_verbose();
             let settings = client.settings();
             let credentials = match settings.credentials {
                 Some(_) => format!("credentials {}", settings.credentials_from),
@@ -90,9 +70,13 @@ impl Api {
         Ok(Self { client })
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// All global limits by name, and those of tags, which are among them.
     pub(crate) async fn limits(&self) -> Result<Vec<Limit>, Error> {
-        let mut limits: Vec<Limit> = self.all("/v2/concurrency_limits/filter").await?;
+        let mut limits = self.client.limits().await?;
         // Pages of a list that changes meanwhile may show one limit twice.
         limits.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
         limits.dedup_by_key(|limit| limit.id);
@@ -101,19 +85,19 @@ impl Api {
 
     /// A global limit by its name or id.
     pub(crate) async fn limit(&self, name: &str) -> Result<Option<Limit>, Error> {
-        found(self.client.get(&at(name)).await)
+        found(self.client.limit(name).await)
     }
 
     pub(crate) async fn create_limit(&self, new: &NewLimit) -> Result<Limit, Error> {
         self.client.post("/v2/concurrency_limits/", new).await
     }
 
-    pub(crate) async fn change_limit(&self, name: &str, to: &LimitChange) -> Result<(), Error> {
-        self.client.patch(&at(name), to).await
+    pub(crate) async fn change_limit(&self, name: &str, to: &LimitChanges) -> Result<(), Error> {
+        self.client.change_limit(name, to).await
     }
 
     pub(crate) async fn delete_limit(&self, name: &str) -> Result<(), Error> {
-        self.client.delete(&at(name)).await
+        self.client.delete_limit(name).await
     }
 
     /// The limits of all tags.
@@ -153,10 +137,6 @@ impl Api {
             all.extend(page);
         }
     }
-}
-
-fn at(name: &str) -> String {
-    format!("/v2/concurrency_limits/{}", encoded(name))
 }
 
 fn of_tag(tag: &str) -> String {

@@ -1,18 +1,29 @@
 //! What each command does, a module each.
 
 mod api;
+pub(crate) mod apply;
 pub(crate) mod completions;
 pub(crate) mod concurrency_limit;
+pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod gcl;
+mod identity;
+pub(crate) mod leases;
 pub(crate) mod locks;
+pub(crate) mod man;
 pub(crate) mod migrate;
+pub(crate) mod redis;
 mod redis_flags;
 pub(crate) mod redis_scan;
 pub(crate) mod run;
 mod scan_files;
 pub(crate) mod server;
 pub(crate) mod session;
+pub(crate) mod status;
 mod view;
+pub(crate) mod waiters;
+mod who;
+pub(crate) mod why;
 
 use std::process::ExitCode;
 
@@ -25,6 +36,22 @@ fn hostname() -> String {
         .ok()
         .and_then(|name| name.into_string().ok())
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The exit codes of commands that read from a server.
+const READ_EXIT_CODES: &str = "\
+    0  done
+    1  there is no such limit
+   64  the command line is wrong
+   69  the server cannot be reached, or is no Leasehold
+   77  the server refused the credentials
+   78  a variable or a profile is wrong
+  130  ended by Ctrl-C";
+
+/// Who calls this program: a person at a machine.
+fn whoami() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+    format!("{user}@{}", hostname())
 }
 
 /// The end of a command's help.

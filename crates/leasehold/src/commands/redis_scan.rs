@@ -1,4 +1,4 @@
-//! `leasehold redis-scan`: what is in a Redis, and TTLs given or taken by pattern.
+//! `leasehold redis scan`: what is in a Redis, and TTLs given or taken by pattern.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -25,11 +25,11 @@ use crate::output::{self, Paint, Style};
 /// flags of TaskTiger's redis_scan.py.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help(EXIT_CODES, "\
-  leasehold redis-scan --host localhost
-  leasehold redis-scan --url redis://localhost/2 --match 't:lock:*' --print
-  leasehold redis-scan --host localhost --match 't:lock:*' --ttl 300 --dry-run
-  leasehold redis-scan --host localhost --match 't:lock:*' --ttl 300
-  leasehold redis-scan --host localhost --undo redis-stats.log"))]
+  leasehold redis scan --host localhost
+  leasehold redis scan --url redis://localhost/2 --match 't:lock:*' --print
+  leasehold redis scan --host localhost --match 't:lock:*' --ttl 300 --dry-run
+  leasehold redis scan --host localhost --match 't:lock:*' --ttl 300
+  leasehold redis scan --host localhost --undo redis-stats.log"))]
 pub(crate) struct Args {
     /// Host of the Redis
     #[arg(long)]
@@ -199,7 +199,7 @@ fn print(args: &Args, summary: &ScanSummary, took: Duration) {
         output::line("ended by Ctrl-C before the last key");
     }
     if summary.changed > 0 && !args.dry_run {
-        output::line(&format!("undo: leasehold redis-scan … --undo {}", args.file.display()));
+        output::line(&format!("undo: leasehold redis scan … --undo {}", args.file.display()));
     }
 }
 

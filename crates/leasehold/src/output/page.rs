@@ -40,6 +40,30 @@ impl Page {
         self.lines.push(shown.collect());
     }
 
+    /// What something is, behind a name for it.
+    pub(crate) fn labelled(&mut self, label: &str, text: &str) {
+        self.beside(Style::Strong, label, 20, text);
+    }
+
+    /// A text behind a word that judges it.
+    pub(crate) fn marked(&mut self, style: Style, mark: &str, text: &str) {
+        self.beside(style, mark, 9, text);
+    }
+
+    /// A text beside a label. On a terminal it is broken between words.
+    fn beside(&mut self, style: Style, label: &str, indent: usize, text: &str) {
+        let label = format!("{:<indent$}", plain(label));
+        let text = plain(text);
+        let lines = match self.width {
+            Some(width) => super::broken(&text, usize::from(width).saturating_sub(indent)),
+            None => vec![text.as_ref()],
+        };
+        for (number, line) in lines.into_iter().enumerate() {
+            let label = if number == 0 { &label } else { &" ".repeat(indent) };
+            self.lines.push(format!("{}{line}", self.paint.wrap(style, label)));
+        }
+    }
+
     /// A paragraph. On a terminal it is broken between words, and the lines after the first are
     /// indented.
     pub(crate) fn paragraph(&mut self, style: Style, indent: usize, text: &str) {

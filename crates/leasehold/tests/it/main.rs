@@ -8,6 +8,7 @@ mod chaos;
 mod cleanup;
 mod client;
 mod foreign_text;
+mod limits;
 mod locks_json;
 mod migration;
 mod program;

@@ -9,7 +9,7 @@ mod crash;
 mod damage;
 mod disk;
 mod failures;
-mod http;
+pub(crate) mod http;
 mod keep_alive;
 mod options;
 mod output;

@@ -96,14 +96,11 @@ pub(super) async fn inspect(api: &Api, args: &InspectArgs) -> Result<ExitCode, F
 }
 
 fn details(page: &mut Page, limit: &TagLimit) {
-    let labelled = |page: &mut Page, label: &str, text: &str| {
-        page.styled(&[(Style::Strong, &format!("{label:<20}")), (Style::Plain, text)]);
-    };
-    labelled(page, "Tag", &limit.tag);
-    labelled(page, "ID", &limit.id.to_string());
-    labelled(page, "Concurrency Limit", &limit.concurrency_limit.to_string());
-    labelled(page, "Created", &ago(limit.created));
-    labelled(page, "Updated", &ago(limit.updated));
+    page.labelled("Tag", &limit.tag);
+    page.labelled("ID", &limit.id.to_string());
+    page.labelled("Concurrency Limit", &limit.concurrency_limit.to_string());
+    page.labelled("Created", &ago(limit.created));
+    page.labelled("Updated", &ago(limit.updated));
     let mut runs: Vec<_> = limit.active_slots.iter().map(ToString::to_string).collect();
     runs.sort();
     let label = format!("Active Task Run IDs ({})", runs.len());

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use leasehold_client::Error;
+use leasehold_client::{Error, LimitChanges};
 
 use super::{EXIT_CODES, not_found};
 use crate::args::not_negative;
-use crate::commands::api::{Api, Limit, LimitChange, NewLimit};
+use crate::commands::api::{Api, NewLimit};
 use crate::commands::{for_each, help};
 use crate::exit::{Exit, Failure};
 use crate::output::quoted;
@@ -140,13 +140,14 @@ pub(super) async fn update(api: &Api, args: &UpdateArgs) -> Result<ExitCode, Fai
         let message = "Cannot enable and disable a global concurrency limit at the same time.";
         return Err(Failure::new(Exit::No, message));
     }
-    let change = LimitChange {
+    let change = LimitChanges {
+        name: None,
         active: (args.enable || args.disable).then_some(args.enable),
         limit: args.limit,
         active_slots: args.active_slots,
         slot_decay_per_second: args.slot_decay_per_second,
     };
-    if change == LimitChange::default() {
+    if change == LimitChanges::default() {
         return Err(Failure::new(Exit::No, "No update arguments provided."));
     }
     for_each(&args.names, async |name| {
@@ -156,7 +157,7 @@ pub(super) async fn update(api: &Api, args: &UpdateArgs) -> Result<ExitCode, Fai
     .await
 }
 
-async fn changed(api: &Api, name: &str, change: &LimitChange) -> Result<(), Failure> {
+async fn changed(api: &Api, name: &str, change: &LimitChanges) -> Result<(), Failure> {
     api.change_limit(name, change).await.map_err(|error| match error {
         Error::NotFound { .. } => not_found(name),
         error => Failure::from(error).within("Error updating global concurrency limit"),
@@ -180,12 +181,12 @@ pub(super) async fn disable(api: &Api, args: &DisableArgs) -> Result<ExitCode, F
 }
 
 async fn switch(api: &Api, name: &str, active: bool) -> Result<(), Failure> {
-    let limit: Limit = api.limit(name).await?.ok_or_else(|| not_found(name))?;
+    let limit = api.limit(name).await?.ok_or_else(|| not_found(name))?;
     if limit.active == active {
         let how = if active { "enabled" } else { "disabled" };
         let message =
             format!("Global concurrency limit with name {} is already {how}.", quoted(name));
         return Err(Failure::new(Exit::No, message));
     }
-    changed(api, name, &LimitChange { active: Some(active), ..LimitChange::default() }).await
+    changed(api, name, &LimitChanges { active: Some(active), ..LimitChanges::default() }).await
 }

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use leasehold_client::Limit;
+
 use super::{EXIT_CODES, not_found};
-use crate::commands::api::{Api, Limit};
+use crate::commands::api::Api;
 use crate::commands::help;
 use crate::commands::view::{self, FormArg, WatchArg};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Page, quoted};
-use crate::time::ago;
+use crate::time::{ago, shown};
 
 /// List all global concurrency limits.
 #[derive(Debug, clap::Args)]
@@ -66,7 +68,7 @@ fn table(page: &mut Page, limits: &[Limit]) {
             limit.limit.to_string(),
             limit.active_slots.to_string(),
             number(limit.slot_decay_per_second),
-            ago(limit.updated),
+            limit.updated.map(ago).unwrap_or_default(),
         ]
     };
     let rows: Vec<_> = limits.iter().map(row).collect();
@@ -116,8 +118,8 @@ fn details(page: &mut Page, limit: &Limit) {
         format!("limit={},", limit.limit),
         format!("active_slots={},", limit.active_slots),
         format!("slot_decay_per_second={},", number(limit.slot_decay_per_second)),
-        format!("created='{}',", limit.created),
-        format!("updated='{}'", limit.updated),
+        format!("created='{}',", limit.created.map(shown).unwrap_or_default()),
+        format!("updated='{}'", limit.updated.map(shown).unwrap_or_default()),
     ] {
         page.line(&format!("    {line}"));
     }

@@ -1,4 +1,4 @@
-//! `leasehold locks cleanup`: a TTL for the dead old keys, and back.
+//! `leasehold redis locks cleanup`: a TTL for the dead old keys, and back.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,9 +19,9 @@ use crate::output;
 /// is changed is in the log before it is changed; --undo puts it back from there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help(EXIT_CODES, "\
-  leasehold locks cleanup --redis redis://localhost --dry-run
-  leasehold locks cleanup --redis redis://localhost --ttl 10m --file cleanup.log
-  leasehold locks cleanup --redis redis://localhost --undo cleanup.log"))]
+  leasehold redis locks cleanup --redis redis://localhost --dry-run
+  leasehold redis locks cleanup --redis redis://localhost --ttl 10m --file cleanup.log
+  leasehold redis locks cleanup --redis redis://localhost --undo cleanup.log"))]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Where,
@@ -111,7 +111,7 @@ fn print(args: &Args, report: &CleanupReport) {
     }
     if report.changed > 0 && !args.dry_run {
         output::line(&format!(
-            "undo within {} s: leasehold locks cleanup --undo {}",
+            "undo within {} s: leasehold redis locks cleanup --undo {}",
             args.ttl,
             args.file.display()
         ));

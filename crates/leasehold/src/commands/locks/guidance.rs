@@ -34,17 +34,17 @@ pub(super) fn next_step(fleet: &Fleet, census: &Census) -> String {
         }
         (true, true, false) => "deploy both locks to the workers that are left, then wait for their old locks".to_owned(),
         (false, true, false) => {
-            "`leasehold locks advance --to token` watches until no old lock is left; then deploy token locks".to_owned()
+            "`leasehold redis locks advance --to token` watches until no old lock is left; then deploy token locks".to_owned()
         }
         (false, true, true) => "go on deploying token locks (TaskTiger 0.13 and later)".to_owned(),
         (false, false, true) if census.old.dead > census.old.dead_with_ttl => {
-            "`leasehold locks cleanup` gives the dead old keys a TTL".to_owned()
+            "`leasehold redis locks cleanup` gives the dead old keys a TTL".to_owned()
         }
         (false, false, true) => "nothing is left to do".to_owned(),
         (false, false, false) if fleet.alive().next().is_none() => {
-            "workers at zero? `leasehold locks advance --downtime` checks it; then deploy token locks".to_owned()
+            "workers at zero? `leasehold redis locks advance --downtime` checks it; then deploy token locks".to_owned()
         }
-        (false, false, false) => "`leasehold locks advance` goes on".to_owned(),
+        (false, false, false) => "`leasehold redis locks advance` goes on".to_owned(),
     }
 }
 
@@ -56,7 +56,7 @@ fn at_the_end(census: &Census) -> &'static str {
     } else if live(Mechanism::Dual) {
         "go on deploying token locks (TaskTiger 0.13 and later)"
     } else if census.old.dead > census.old.dead_with_ttl {
-        "when every worker has token locks: `leasehold locks cleanup` gives the dead old keys a TTL"
+        "when every worker has token locks: `leasehold redis locks cleanup` gives the dead old keys a TTL"
     } else {
         "nothing is left to do"
     }

@@ -1,5 +1,5 @@
-//! `leasehold locks`: which locks a Redis holds, and the way from TaskTiger's old locks to token
-//! locks.
+//! `leasehold redis locks`: which locks a Redis holds, and the way from TaskTiger's old locks to
+//! token locks.
 
 mod cleanup;
 mod guidance;

@@ -1,4 +1,5 @@
-//! `leasehold locks advance` and `rollback`: the fleet one phase on or back, when that is safe.
+//! `leasehold redis locks advance` and `rollback`: the fleet one phase on or back, when that is
+//! safe.
 
 mod report;
 
@@ -8,10 +9,10 @@ use std::time::Duration;
 use leasehold_redis::{Fleet, MoveError, MoveRule, Observation, Phase, Verdict};
 use tokio::time::Instant;
 
-use self::report::{finish, moved_not, pause, say_risk, state, whoami};
+use self::report::{finish, moved_not, pause, say_risk, state};
 use super::{Place, Where};
-use crate::commands::help;
 use crate::commands::redis_flags::mechanism_parser;
+use crate::commands::{help, whoami};
 use crate::duration;
 use crate::exit::{Exit, Failure, or_json};
 use crate::output;
@@ -32,9 +33,9 @@ const EXIT_CODES: &str = "\
 /// changes nothing. Workers that are not ours are judged by their locks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help(EXIT_CODES, "\
-  leasehold locks advance --redis redis://localhost
-  leasehold locks advance --redis redis://localhost --to token --wait 30m
-  leasehold locks advance --redis redis://localhost --downtime"))]
+  leasehold redis locks advance --redis redis://localhost
+  leasehold redis locks advance --redis redis://localhost --to token --wait 30m
+  leasehold redis locks advance --redis redis://localhost --downtime"))]
 pub(crate) struct AdvanceArgs {
     #[command(flatten)]
     how: How,
@@ -50,8 +51,8 @@ pub(crate) struct AdvanceArgs {
 /// program that follows the phase starts: without a phase, programs use token locks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help(EXIT_CODES, "\
-  leasehold locks rollback --redis redis://localhost
-  leasehold locks rollback --redis redis://localhost --to old --downtime"))]
+  leasehold redis locks rollback --redis redis://localhost
+  leasehold redis locks rollback --redis redis://localhost --to old --downtime"))]
 pub(crate) struct RollbackArgs {
     #[command(flatten)]
     how: How,
@@ -234,7 +235,7 @@ async fn follow(how: &How, place: &Place, deadline: Instant) -> Result<Fleet, Fa
         }
         let waiting = format!("{unconfirmed} process(es) have not confirmed yet");
         if Instant::now() >= patience {
-            output::say(&format!("{waiting}; `leasehold locks status` shows which"));
+            output::say(&format!("{waiting}; `leasehold redis locks status` shows which"));
             return Ok(fleet);
         }
         output::progress(&waiting);

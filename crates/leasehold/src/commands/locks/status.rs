@@ -1,4 +1,4 @@
-//! `leasehold locks status`: a census, the processes that follow the phase, and the verdict.
+//! `leasehold redis locks status`: a census, the processes that follow the phase, and the verdict.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,9 +28,9 @@ Exit codes:
    78  the file with the address cannot be used
 
 Examples:
-  leasehold locks status --redis redis://localhost
-  leasehold locks status --redis redis://localhost --watch
-  leasehold locks status --redis redis://localhost --json | jq .verdict")]
+  leasehold redis locks status --redis redis://localhost
+  leasehold redis locks status --redis redis://localhost --watch
+  leasehold redis locks status --redis redis://localhost --json | jq .verdict")]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Where,

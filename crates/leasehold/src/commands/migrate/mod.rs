@@ -1,9 +1,13 @@
 //! `leasehold migrate`: from another server of limits to this one, and back. A file for each step.
 
+mod moving;
+mod status;
+
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use crate::commands::session::Session;
 use crate::exit::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -14,10 +18,27 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Prefect {}
+pub(crate) enum Prefect {
+    Status(status::Args),
+    Advance(moving::AdvanceArgs),
+    Rollback(moving::RollbackArgs),
+    DropPhantoms(moving::DropArgs),
+}
 
-pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(session: &Session, command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Prefect(command) => match command {},
+        Command::Prefect(Prefect::Status(args)) => status::run(session, args).await,
+        Command::Prefect(Prefect::Advance(args)) => moving::advance(session, args).await,
+        Command::Prefect(Prefect::Rollback(args)) => moving::roll_back(session, args).await,
+        Command::Prefect(Prefect::DropPhantoms(args)) => moving::drop(session, args).await,
     }
 }
+
+const EXIT_CODES: &str = "    0  done, or there was nothing to do
+    1  a limit stays where it is; the answer says why
+    2  with --dry-run: there is something to do
+   64  the command line is wrong
+   69  the server cannot be reached, or is in front of no Prefect server
+   77  the server refused the credentials
+   78  a variable or a profile is wrong
+  130  ended by Ctrl-C; what was begun goes on";

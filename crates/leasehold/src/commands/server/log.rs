@@ -46,6 +46,11 @@ impl From<LogLevel> for LevelFilter {
     }
 }
 
+/// Starts the log of a command that is no server: each request that it sends, and what came back.
+pub(crate) fn start_verbose() {
+    start(LogFormat::Text, LogLevel::Debug);
+}
+
 /// Starts the log, which goes to standard error.
 pub(super) fn start(format: LogFormat, level: LogLevel) {
     let level = LevelFilter::from(level);

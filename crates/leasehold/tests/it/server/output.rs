@@ -1,5 +1,7 @@
 //! What the program prints: its announcement, its log, its help and its completions.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::server::program::{Home, Server, run};
@@ -159,21 +161,21 @@ fn completions(home: &Home, shell: &str) -> String {
 fn bash_completes_with_its_script() {
     let home = Home::new();
     let path = home.write("leasehold.bash", &completions(&home, "bash")).display().to_string();
+    let folder = Path::new(env!("CARGO_BIN_EXE_leasehold")).parent().unwrap();
     let ask = format!(
-        "source {path} && COMP_WORDS=(leasehold server st) COMP_CWORD=2 && _leasehold leasehold \
-         st server && echo \"${{COMPREPLY[@]}}\""
+        "PATH={}:$PATH; source {path} && COMP_WORDS=(leasehold server st) COMP_CWORD=2 && \
+         _clap_complete_leasehold leasehold st server && echo \"${{COMPREPLY[@]}}\"",
+        folder.display()
     );
     let ended = run(home.command("bash", ["--norc", "-c", &ask]));
     assert_eq!((ended.code, ended.stdout.trim()), (Some(0), "start"), "{}", ended.stderr);
 }
 
 #[test]
-fn there_are_completions_for_zsh_and_fish() {
+fn there_are_completions_for_other_shells() {
     let home = Home::new();
-    let zsh = completions(&home, "zsh");
-    assert!(zsh.starts_with("#compdef leasehold"), "{zsh}");
-    assert!(zsh.contains("--data-dir"), "{zsh}");
-    let fish = completions(&home, "fish");
-    assert!(fish.contains("complete -c leasehold"), "{fish}");
-    assert!(fish.contains("data-dir"), "{fish}");
+    assert!(completions(&home, "zsh").starts_with("#compdef leasehold"));
+    for shell in ["fish", "elvish", "powershell"] {
+        assert!(completions(&home, shell).contains("LEASEHOLD_COMPLETE"), "{shell}");
+    }
 }

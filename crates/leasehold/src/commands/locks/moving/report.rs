@@ -112,8 +112,3 @@ pub(super) fn finish(how: &How, place: &Place, from: Phase, fleet: &Fleet) -> Ex
     }
     ExitCode::SUCCESS
 }
-
-pub(super) fn whoami() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    format!("{user}@{}", crate::commands::hostname())
-}
