@@ -10,7 +10,7 @@ use crate::limit::LimitId;
 use crate::origin::Identified;
 use crate::query::{LimitRef, Query, Scope};
 use crate::ticket::{Departure, WaiterId};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// One command. Each has its own variant of [`Outcome`](crate::Outcome).
 #[derive(Clone, Debug)]
@@ -65,6 +65,8 @@ pub enum Command {
     /// Takes a limit over from another server: creates it with the id and the values that it has
     /// there, or updates these if the limit is here already.
     Adopt(Adopt),
+    /// Carries limits and leases of another server here, at once.
+    Import(Box<Import>),
     /// Sets how many slots another server still counts as taken on a limit.
     SetForeign {
         /// Which limit.
@@ -191,6 +193,46 @@ pub struct Adopt {
     pub occupancy_seconds_average: f64,
     /// The level of a rate limit. If the limit is here already, the higher of both levels stays.
     pub level: Level,
+}
+
+/// Limits and leases that another server had. Whatever is here under the same ids stays, apart from
+/// the values of the limits.
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    /// The limits. One that has a name of these and another id is deleted.
+    pub limits: Vec<ImportLimit>,
+    /// The leases.
+    pub leases: Vec<ImportLease>,
+}
+
+/// A limit that another server had.
+#[derive(Clone, Debug)]
+pub struct ImportLimit {
+    /// Its id, its name and its values. If it is here already, its slots without a lease stay.
+    pub limit: CreateLimit,
+    /// When it was created there.
+    pub created: Timestamp,
+    /// For how long a slot is held on average, in seconds.
+    pub occupancy_seconds_average: f64,
+    /// The level of a rate limit. If the limit is here already, the higher of both levels stays.
+    pub level: Level,
+}
+
+/// A lease that another server granted.
+#[derive(Clone, Debug)]
+pub struct ImportLease {
+    /// Its id. A lease that is here already, or has expired, is skipped.
+    pub id: LeaseId,
+    /// Its holder, if it was named.
+    pub holder: Option<Holder>,
+    /// Its limits. Those that are not here or not active are skipped.
+    pub limits: Vec<LimitId>,
+    /// How many slots on each.
+    pub slots: u64,
+    /// When it was granted there.
+    pub created: Timestamp,
+    /// When it expires unless it is renewed. `None` for holders that cannot renew.
+    pub deadline: Option<Timestamp>,
 }
 
 /// Changes of a limit. `None` leaves a field as it is.

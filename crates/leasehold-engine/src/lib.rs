@@ -43,7 +43,7 @@ mod view;
 
 pub use acquire::{Acquire, GiveBack, Hold, Missing, Mode, Patience, Want};
 pub use changes::{Changes, Resume, Snapshot, Totals};
-pub use command::{Adopt, Command, CreateLimit, LimitPatch};
+pub use command::{Adopt, Command, CreateLimit, Import, ImportLease, ImportLimit, LimitPatch};
 pub use decay::{Level, Rate};
 pub use event::{Event, EventKind, Loss};
 pub use holder::Holder;
@@ -54,8 +54,8 @@ pub use ledger::Ledger;
 pub use limit::{Limit, LimitId, MinimalLimit, TAG_PREFIX};
 pub use origin::{Certainty, Identified, Named, Origin};
 pub use outcome::{
-    Acquired, Answered, Created, Deleted, Ended, Gone, Grant, Granted, Outcome, Renewed, Repeated,
-    Updated,
+    Acquired, Answered, Created, Deleted, Ended, Gone, Grant, Granted, Imported, Outcome, Renewed,
+    Repeated, Updated,
 };
 pub use query::{LeaseFilter, LimitRef, Page, Query, Scope};
 pub use queue::OVERTAKES_MAX;

@@ -20,6 +20,8 @@ pub enum Outcome {
     Created(Created),
     /// Of `UpdateLimit`, `ResetLimit`, `ResetTag`, `SetForeign` and `SetReturning`.
     Updated(Updated),
+    /// Of `Import`.
+    Imported(Imported),
     /// Of `DeleteLimit`.
     Deleted(Deleted),
     /// Of `Acquire`.
@@ -70,6 +72,17 @@ pub enum Created {
     Changed(LimitView),
     /// Another limit has this name.
     NameTaken,
+}
+
+/// The answer to an import: how much of it came here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// How many limits were created or got other values.
+    pub limits: usize,
+    /// The leases that live here now and did not before.
+    pub leases: Vec<LeaseId>,
+    /// The names of limits that could not be created, because another one has the id or the name.
+    pub refused: Vec<Arc<str>>,
 }
 
 /// The answer to a change of a limit.

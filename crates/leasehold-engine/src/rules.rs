@@ -7,6 +7,7 @@
 
 mod admission;
 mod foreign;
+mod import;
 mod keys;
 mod leases;
 mod limits;
@@ -66,6 +67,7 @@ impl Ledger {
             Command::DeleteLimit { limit, scope } => {
                 Outcome::Deleted(self.delete_limit(&limit, scope))
             }
+            Command::Import(import) => Outcome::Imported(self.import(*import)),
             Command::Adopt(adopt) => Outcome::Created(self.adopt(adopt)),
             Command::SetForeign { limit, slots } => {
                 Outcome::Updated(self.set_foreign(limit, slots))

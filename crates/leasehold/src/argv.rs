@@ -15,6 +15,8 @@ use crate::output;
 pub(crate) const REDIS: &str = "LEASEHOLD_REDIS";
 /// The variable with the path of a file that the address is in.
 pub(crate) const REDIS_FILE: &str = "LEASEHOLD_REDIS_FILE";
+/// The variable with the address of a Prefect server or its database.
+pub(crate) const PREFECT: &str = "LEASEHOLD_PREFECT";
 
 /// Where this program is. After an upgrade its file is another one, or gone.
 pub(crate) fn this_program() -> PathBuf {
@@ -59,12 +61,45 @@ const AUTH_STRING: Secret = Secret {
     advice: "use the variable LEASEHOLD_AUTH_STRING or the file of options",
 };
 
+/// What `migrate prefect` may have.
+const OF_PREFECT: [Secret; 4] = [
+    Secret {
+        flags: &["--from", "--to"],
+        conflicts: &[],
+        variable: PREFECT,
+        removed: &[],
+        is_secret: leasehold_migrate::is_secret,
+        advice: "use the variable LEASEHOLD_PREFECT",
+    },
+    Secret {
+        flags: &["--leases"],
+        conflicts: &[],
+        variable: "LEASEHOLD_PREFECT_LEASES",
+        removed: &[],
+        is_secret: leasehold_migrate::is_secret,
+        advice: "use the variable LEASEHOLD_PREFECT_LEASES",
+    },
+    Secret {
+        variable: "LEASEHOLD_PREFECT_API_AUTH_STRING",
+        advice: "use the variable LEASEHOLD_PREFECT_API_AUTH_STRING",
+        ..AUTH_STRING
+    },
+    Secret {
+        flags: &["--api-key"],
+        variable: "LEASEHOLD_PREFECT_API_KEY",
+        advice: "use the variable LEASEHOLD_PREFECT_API_KEY",
+        ..AUTH_STRING
+    },
+];
+
 /// Starts this program again, under the same process id, without the password among its arguments.
 /// Returns where none stands there.
 pub(crate) fn hide_password() {
     let arguments: Vec<OsString> = env::args_os().collect();
-    let secret = secret_of(&arguments);
-    let Some((shown, value)) = secret.taken_from(&arguments) else { return };
+    // The program that is started again hides the next one.
+    let secrets = secrets_of(&arguments).iter();
+    let mut taken = secrets.filter_map(|it| Some((it, it.taken_from(&arguments)?)));
+    let Some((secret, (shown, value))) = taken.next() else { return };
     let mut again = Command::new(this_program());
     if let Some(name) = arguments.first() {
         again.arg0(name);
@@ -79,10 +114,13 @@ pub(crate) fn hide_password() {
     ));
 }
 
-/// The secret that the command may have.
-fn secret_of(arguments: &[OsString]) -> &'static Secret {
-    let is_server = arguments.get(1).is_some_and(|command| command == "server");
-    if is_server { &AUTH_STRING } else { &ADDRESS }
+/// The secrets that the command may have.
+fn secrets_of(arguments: &[OsString]) -> &'static [Secret] {
+    match arguments.get(1).and_then(|command| command.to_str()) {
+        Some("server") => &[AUTH_STRING],
+        Some("migrate") => &OF_PREFECT,
+        _ => &[ADDRESS],
+    }
 }
 
 impl Secret {
@@ -131,7 +169,8 @@ mod tests {
         let expected = expected.map(|(shown, url)| {
             (shown.split(' ').map(OsString::from).collect::<Vec<_>>(), url.to_owned())
         });
-        assert_eq!(secret_of(&arguments).taken_from(&arguments), expected, "{line}");
+        let mut taken = secrets_of(&arguments).iter().filter_map(|it| it.taken_from(&arguments));
+        assert_eq!(taken.next(), expected, "{line}");
     }
 
     #[test]
@@ -159,6 +198,21 @@ mod tests {
         check("leasehold server start --auth-string a:b --auth-string c:d", None);
         check("leasehold run --auth-string a:b --lock a -- true", None);
         check("leasehold run --lock a -- leasehold server start --auth-string a:b", None);
+    }
+
+    #[test]
+    fn the_passwords_of_a_migration_are_taken_off_one_after_the_other() {
+        let line =
+            "leasehold migrate prefect import --from=postgresql://u:p@h/d --leases redis://h";
+        let shown = "migrate prefect import --leases redis://h";
+        check(line, Some((shown, "postgresql://u:p@h/d")));
+        let line = "leasehold migrate prefect import --leases redis://:p@h --api-key k";
+        check(line, Some(("migrate prefect import --api-key k", "redis://:p@h")));
+        check(
+            "leasehold migrate prefect import --api-key k",
+            Some(("migrate prefect import", "k")),
+        );
+        check("leasehold migrate prefect import --from http://h/api", None);
     }
 
     #[test]

@@ -39,6 +39,12 @@ const FLOORS: &[Floor] = &[
         may: &["leasehold-api"],
         never: &["axum", "redis", "rusqlite"],
     },
+    // Reads and writes other servers' databases; it serves nothing.
+    Floor {
+        name: "leasehold-migrate",
+        may: &["leasehold-client", "leasehold-engine", "leasehold-journal"],
+        never: &["axum"],
+    },
     Floor {
         name: "leasehold-prefect",
         may: &["leasehold-api", "leasehold-python-json"],
@@ -70,6 +76,7 @@ const FLOORS: &[Floor] = &[
             "leasehold-api",
             "leasehold-client",
             "leasehold-journal",
+            "leasehold-migrate",
             "leasehold-node",
             "leasehold-records",
             "leasehold-redis",

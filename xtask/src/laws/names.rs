@@ -33,6 +33,7 @@ const DECIDES: &[&str] = &[
     "crates/leasehold-api/",
     "crates/leasehold-engine/",
     "crates/leasehold-journal/",
+    "crates/leasehold-migrate/",
     "crates/leasehold-node/",
     "crates/leasehold-prefect/",
     "crates/leasehold-python-json/",

@@ -10,6 +10,7 @@ mod events;
 mod evidence;
 mod fixture;
 mod foreign;
+mod import;
 mod keys;
 mod leases;
 mod limits;

@@ -52,6 +52,7 @@ fn in_words(outcome: &Outcome) -> String {
         | Outcome::Waiters(_)
         | Outcome::Near(_)
         | Outcome::Identified(_)
+        | Outcome::Imported(_)
         | Outcome::TakenBack(_)) => {
             panic!("no part of the stories: {other:?}")
         }

@@ -1,6 +1,12 @@
 //! `leasehold migrate`: from another server of limits to this one, and back. A file for each step.
 
+mod export;
+mod export_page;
+mod import;
 mod moving;
+mod plan_page;
+mod prefect;
+mod restore;
 mod status;
 
 use std::process::ExitCode;
@@ -23,6 +29,9 @@ pub(crate) enum Prefect {
     Advance(moving::AdvanceArgs),
     Rollback(moving::RollbackArgs),
     DropPhantoms(moving::DropArgs),
+    Import(import::Args),
+    Export(export::Args),
+    Restore(restore::Args),
 }
 
 pub(crate) async fn run(session: &Session, command: Command) -> Result<ExitCode, Failure> {
@@ -31,6 +40,9 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<ExitCode,
         Command::Prefect(Prefect::Advance(args)) => moving::advance(session, args).await,
         Command::Prefect(Prefect::Rollback(args)) => moving::roll_back(session, args).await,
         Command::Prefect(Prefect::DropPhantoms(args)) => moving::drop(session, args).await,
+        Command::Prefect(Prefect::Import(args)) => import::run(args).await,
+        Command::Prefect(Prefect::Export(args)) => export::run(args).await,
+        Command::Prefect(Prefect::Restore(args)) => restore::run(args).await,
     }
 }
 

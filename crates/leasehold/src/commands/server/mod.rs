@@ -8,6 +8,8 @@ mod start;
 
 use std::process::ExitCode;
 
+pub(crate) use self::options::default_data_dir;
+
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Serve limits and leases over HTTP until Ctrl-C or SIGTERM.

@@ -22,6 +22,11 @@ pub(super) use self::sources::OptionsError;
 use self::sources::{Sources, project_dirs};
 use super::log::{LogFormat, LogLevel};
 
+/// Where a server has its data unless its options say otherwise.
+pub(crate) fn default_data_dir() -> Option<PathBuf> {
+    Some(project_dirs()?.data_local_dir().to_owned())
+}
+
 /// The options as the server uses them.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -107,9 +112,7 @@ impl Settings {
                 // A whole path can be found again, wherever the server was started. It is not one
                 // only if the working directory is gone.
                 Some(data_dir) => path::absolute(&data_dir).unwrap_or(data_dir),
-                None => {
-                    project_dirs().ok_or(OptionsError::NoDataDirectory)?.data_local_dir().to_owned()
-                }
+                None => default_data_dir().ok_or(OptionsError::NoDataDirectory)?,
             },
             loss,
             log_format: options.log_format,
