@@ -234,6 +234,11 @@ impl Custody {
         known
     }
 
+    /// Whether the ledger has a limit, or is about to have one.
+    pub fn has_any(&self) -> bool {
+        self.limits.values().any(|entry| entry.stage != Stage::Upstream)
+    }
+
     /// Whether requests are held, so that the shell should not sleep.
     pub fn is_moving(&self) -> bool {
         self.limits.values().any(|entry| entry.stage.grants() == Grants::Nobody || entry.uncover)

@@ -1,7 +1,5 @@
 //! The phases of a limit, and the stages within them.
 
-use std::sync::Arc;
-
 use leasehold_engine::Timestamp;
 
 /// Where a limit stands, as an operator sees it.
@@ -18,16 +16,12 @@ pub enum Phase {
 }
 
 /// Why a limit does not move.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// It is there already.
     There,
     /// It is moving at the moment.
     Moving,
-    /// The upstream has to keep it, and this is why.
-    Pinned(Arc<str>),
-    /// It is not one of ours.
-    NotOurs,
 }
 
 /// Why a move was given up. The limit stays where it was.

@@ -20,6 +20,7 @@ use crate::liveness::introductions::Introductions;
 use crate::liveness::joins;
 use crate::liveness::observe::Observer;
 use crate::liveness::released::Released;
+use crate::migration::{MemoryFile, Migration};
 use crate::records::Recorder;
 use crate::survey::Survey;
 use crate::upstream::Upstream;
@@ -44,6 +45,7 @@ struct Inner {
     origins: Arc<Origins>,
     survey: Survey,
     upstream: Option<Upstream>,
+    migration: Option<Migration>,
 }
 
 impl App {
@@ -76,6 +78,10 @@ impl App {
             }
             None => (None, None, None),
         };
+        let migration = upstream.clone().map(|upstream| {
+            let file = config.dropped_phantoms_file.clone().map(MemoryFile);
+            Migration::start(ledger.clone(), upstream, file)
+        });
         let gate = Gate::new(&config);
         let ledger = ledger.observed(subject::OBSERVER);
         let sockets_max = config.connections_max.div_ceil(2);
@@ -101,6 +107,7 @@ impl App {
             origins: Arc::default(),
             survey,
             upstream,
+            migration,
         }))
     }
 
@@ -180,6 +187,11 @@ impl App {
     /// All limits, as pages count, search and sort them.
     pub(crate) fn survey(&self) -> &Survey {
         &self.0.survey
+    }
+
+    /// The migration from that server.
+    pub(crate) fn migration(&self) -> Option<&Migration> {
+        self.0.migration.as_ref()
     }
 
     pub(crate) fn gate(&self) -> &Gate {

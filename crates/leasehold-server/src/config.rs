@@ -3,6 +3,8 @@
 
 mod upstream;
 
+use std::path::PathBuf;
+
 use leasehold_prefect::Settings;
 
 use crate::access::pages::{AllowedHost, Origin};
@@ -49,6 +51,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// The Prefect server behind this one, to which everything is passed on that is not ours.
     pub upstream: Option<UpstreamUrl>,
+    /// Where the phantoms are stored that an operator dropped during a migration.
+    pub dropped_phantoms_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -76,6 +80,7 @@ impl Default for Config {
             connections_max: CONNECTIONS_MAX,
             trusted_proxies: TrustedProxies::default(),
             upstream: None,
+            dropped_phantoms_file: None,
         }
     }
 }

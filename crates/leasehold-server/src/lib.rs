@@ -14,6 +14,7 @@ mod http;
 mod ids;
 mod liveness;
 mod log_throttle;
+mod migration;
 mod records;
 mod router;
 mod server;

@@ -29,7 +29,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
             &["http", "records", "survey"],
             &["event_log", "upstream"],
             &["liveness"],
-            &["acquire"],
+            &["acquire", "migration"],
             &["app"],
             &["doors::convert", "doors::native::error", "doors::prefect::error"],
             &["doors::native::paths", "doors::prefect::unserved"],

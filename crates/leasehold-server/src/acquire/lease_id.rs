@@ -47,6 +47,11 @@ pub(crate) fn is_empty(id: Uuid) -> bool {
     id.as_u128() & EMPTY_MASK == EMPTY
 }
 
+/// Whether the form of an id says that this program made it.
+pub(crate) fn is_ours(id: Uuid) -> bool {
+    is_empty(id) || id.as_u128() & KEYED_MASK == KEYED
+}
+
 fn digest(parts: &[&[u8]]) -> u128 {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -71,6 +76,8 @@ mod tests {
         for other in [new(), of_key("key"), of_key("")] {
             assert!(!is_empty(Uuid::from_u128(other.0)));
         }
+        assert!(is_ours(id) && is_ours(Uuid::from_u128(of_key("key").0)));
+        assert!(!is_ours(Uuid::from_u128(new().0)));
     }
 
     /// A later version of this program must find what a journal stores.

@@ -7,6 +7,7 @@ pub(super) const SLOTS: &str = "Slots without a lease";
 pub(super) const TAG_LIMITS: &str = "Tag limits";
 pub(super) const RUNS: &str = "Runs";
 pub(super) const EVENTS: &str = "Events";
+pub(super) const MIGRATION: &str = "Migration";
 pub(super) const SERVER: &str = "Server";
 
 /// All groups with their descriptions, in the order of the document.
@@ -18,6 +19,10 @@ pub(super) const ALL: &[(&str, &str)] = &[
     (TAG_LIMITS, "Limits on task runs with a tag: the limits named `tag:<tag>`."),
     (RUNS, "What clients record of their flows and tasks. Nothing is scheduled here."),
     (EVENTS, "What happened, and the WebSockets that clients of Prefect open."),
+    (
+        MIGRATION,
+        "Limits of a Prefect server behind this one, taken over one by one, and given back.",
+    ),
     (SERVER, "The server itself."),
 ];
 

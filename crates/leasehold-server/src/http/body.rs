@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::http::Error;
 
 /// Larger bodies are refused.
-const BODY_BYTES_MAX: usize = 1 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long a body may take to arrive whole.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 

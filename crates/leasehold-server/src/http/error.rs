@@ -12,6 +12,11 @@ use crate::access::gate::Refused;
 use crate::access::head::Unsound;
 use crate::http::answer::{json, with_header};
 
+/// Marks the answer to a request for slots of limits that are on their way to another server: it
+/// can be asked there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved;
+
 /// A failure that has nothing to do with limits, leases or runs.
 #[derive(Debug)]
 pub(crate) enum Error {
@@ -79,6 +84,7 @@ impl Error {
         if matches!(self, Self::Unexpected) {
             tracing::error!("a command had an outcome of another command");
         }
+        let is_elsewhere = matches!(self, Self::Elsewhere(_));
         let sentence = self.sentence();
         let is_exception = self.is_exception();
         let body = Body {
@@ -90,7 +96,10 @@ impl Error {
             }),
             exception_message: is_exception.then_some(sentence),
         };
-        let answer = json(self.status(), &body);
+        let mut answer = json(self.status(), &body);
+        if is_elsewhere {
+            answer.extensions_mut().insert(Moved);
+        }
         match self.header() {
             Some((name, value)) => with_header(answer, name, value),
             None => answer,

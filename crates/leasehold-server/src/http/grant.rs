@@ -53,6 +53,12 @@ impl Carried {
         Some(grant)
     }
 
+    /// Another answer that carries this grant.
+    pub(crate) fn answer(self, status: StatusCode, bytes: Bytes) -> Response {
+        self.0.is_claimed.store(false, Ordering::Relaxed);
+        carry(self, status, bytes)
+    }
+
     /// The client has received its answer.
     pub(crate) fn keep(self) {
         if let Some(undo) = self.take() {
@@ -91,8 +97,11 @@ pub(crate) fn granted(body: &impl Serialize, undo: Undo) -> Response {
 /// As [`granted`], with another status.
 pub(crate) fn granted_as(status: StatusCode, body: &impl Serialize, undo: Undo) -> Response {
     let Ok(bytes) = serde_json::to_vec(body) else { return Error::Unexpected.into_response() };
-    let grant = Carried::new(undo);
-    let body = GrantBody { bytes: Some(bytes.into()), grant: grant.clone() };
+    carry(Carried::new(undo), status, bytes.into())
+}
+
+fn carry(grant: Carried, status: StatusCode, bytes: Bytes) -> Response {
+    let body = GrantBody { bytes: Some(bytes), grant: grant.clone() };
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, APPLICATION_JSON);

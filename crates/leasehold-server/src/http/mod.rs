@@ -4,7 +4,7 @@ pub(crate) mod access_log;
 pub(crate) mod address;
 pub(crate) mod answer;
 pub(crate) mod body;
-mod error;
+pub(crate) mod error;
 pub(crate) mod grant;
 pub(crate) mod quota;
 pub(crate) mod serve;

@@ -1,12 +1,18 @@
 //! The gateway: what belongs to the Prefect server behind this one is passed on to it. It stands
 //! beside the other doors' routes and knows none of their handlers.
 
+mod asked;
+mod deployments;
+mod edits;
 mod frames;
+mod leases;
 mod limits;
 mod pass;
 mod paths;
 mod ready;
 mod remembered;
+mod rows;
+mod slots;
 mod sockets;
 mod tap;
 mod ui_settings;
@@ -22,6 +28,7 @@ use self::paths::{Site, site};
 use crate::app::App;
 use crate::doors::routes::Routes;
 use crate::http;
+use crate::migration::Migration;
 use crate::upstream::Upstream;
 
 /// What the gateway has at hand.
@@ -29,6 +36,7 @@ use crate::upstream::Upstream;
 struct Gateway {
     app: App,
     upstream: Upstream,
+    migration: Migration,
     /// The routes of the other doors.
     ours: Router,
 }
@@ -52,7 +60,8 @@ pub(crate) fn is_of_limits(path: &str) -> bool {
 /// the other doors.
 pub(crate) fn service(app: &App, ours: Router) -> Option<Router> {
     let upstream = app.upstream()?.clone();
-    let gateway = Gateway { app: app.clone(), upstream, ours };
+    let migration = app.migration()?.clone();
+    let gateway = Gateway { app: app.clone(), upstream, migration, ours };
     Some(Router::new().fallback(answer).with_state(gateway))
 }
 

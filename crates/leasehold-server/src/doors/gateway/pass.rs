@@ -4,7 +4,7 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::response::Response;
 
-use super::{Gateway, remembered, sockets, tap, ui_settings};
+use super::{Gateway, deployments, remembered, sockets, tap, ui_settings};
 use crate::access::gate;
 
 /// Passes a request on to the upstream, and its answer back.
@@ -21,6 +21,9 @@ pub(super) async fn pass(gateway: &Gateway, request: Request) -> Response {
             }
             _ => {}
         }
+    }
+    if deployments::is_write(request.method(), request.uri().path()) {
+        return deployments::pass(gateway, request).await;
     }
     if let Some(about) = tap::about(request.method(), request.uri().path()) {
         return tap::pass(gateway, request, about).await;

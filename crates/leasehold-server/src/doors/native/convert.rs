@@ -1,5 +1,7 @@
 //! Conversions between the native door's wire types and the engine's.
 
+pub(crate) mod migration;
+
 use std::sync::Arc;
 
 use leasehold_api::leases::{

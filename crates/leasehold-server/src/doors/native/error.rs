@@ -26,6 +26,8 @@ pub(crate) enum Error {
     MediaType(String),
     /// 404: the limit whose leases were asked for does not exist.
     LimitNotFound,
+    /// 404: there is no migration, because the server has no upstream.
+    NoUpstream,
     /// 404: limits of the request do not exist, and it says `if_missing: error`.
     LimitsMissing(MissingLimits),
     /// 404: the lease is unknown or has ended.
@@ -68,6 +70,11 @@ impl IntoResponse for Error {
             Self::LimitNotFound => {
                 detail(StatusCode::NOT_FOUND, leasehold_prefect::error::LIMIT_NOT_FOUND)
             }
+            Self::NoUpstream => detail(
+                StatusCode::NOT_FOUND,
+                "This server has no Prefect server behind it. Start it with --upstream URL to \
+                 migrate.",
+            ),
             Self::LimitsMissing(missing) => json(StatusCode::NOT_FOUND, &missing),
             Self::LeaseNotFound(ended) => json(StatusCode::NOT_FOUND, &ended),
             Self::LeaseEnded(ended) => match ended.status {

@@ -6,6 +6,7 @@ pub(crate) mod error;
 mod events;
 mod extract;
 mod leases;
+mod migration;
 pub(crate) mod openapi;
 pub(crate) mod paths;
 
@@ -16,6 +17,6 @@ pub(crate) use self::paths::is_native;
 
 /// Adds the routes of this door.
 pub(crate) fn add(routes: Routes, app: &App) -> Routes {
-    let routes = events::add(leases::add(routes));
+    let routes = migration::add(events::add(leases::add(routes)));
     docs::add(openapi::add(routes, &app.config().bodies))
 }

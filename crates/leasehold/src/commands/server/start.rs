@@ -40,6 +40,8 @@ enum StartError {
 
 const MAKE_ROOM: &str = "make room on its disk, or choose another directory with --data-dir";
 const RESTORE: &str = "restore it from a backup, or choose another directory with --data-dir";
+/// The file of the phantoms that an operator dropped, beside the journal.
+const DROPPED_PHANTOMS: &str = "dropped-phantoms.json";
 
 fn journal_advice(error: &OpenError) -> &'static str {
     match error {
@@ -207,7 +209,12 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
             "few files may be open at once; more connections are served with a higher `ulimit -n`"
         );
     }
-    let config = Config { waiters_max, connections_max, ..settings.server.clone() };
+    let config = Config {
+        waiters_max,
+        connections_max,
+        dropped_phantoms_file: Some(settings.data_dir.join(DROPPED_PHANTOMS)),
+        ..settings.server.clone()
+    };
     let options = Options {
         config,
         records: Some(records),

@@ -1,0 +1,329 @@
+//! Covers: what the upstream counts for leases of ours. They are taken on the way back, renewed
+//! while our lease lives, and given back when it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use leasehold_engine::{Event, EventKind, GiveBack, HeldView, LeaseId, LimitId, LimitRef, Page};
+use leasehold_gateway::{Done, Failure};
+use leasehold_node::Events;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Migration;
+use super::partners::{Kind, Paired, Partner, encode};
+use super::prefect::{self, PrefectError, Renewed, Taken};
+
+/// How many requests of ours are under way at once.
+const AT_ONCE: usize = 16;
+const PAGE: usize = 1_000;
+/// How often giving back is tried. Afterwards the upstream's lease has run out by itself.
+const ATTEMPTS_MAX: u32 = 600;
+const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Migration {
+    /// Takes a cover for each lease on a limit that has none.
+    pub(super) async fn cover(&self, name: &Arc<str>, phantoms: u64) -> Done {
+        let Some(id) = self.id_of(name) else { return Done::Yes };
+        if phantoms > 0 {
+            if prefect::give_back(&self.0.upstream, name, phantoms).await.is_err() {
+                return Done::No(Failure::NoAnswer);
+            }
+            self.state().custody.phantoms_given_back(name, phantoms);
+            self.remember(name).await;
+        }
+        let held = match self.held(name).await {
+            Ok(Some(held)) => held,
+            Ok(None) => return Done::Yes,
+            Err(()) => return Done::Again,
+        };
+        if let Err(done) = self.cover_plain(name, &held).await {
+            return done;
+        }
+        let uncovered: Vec<_> = {
+            let state = self.state();
+            let has_cover = |lease| {
+                let partners = state.partners.get(&lease);
+                partners.is_some_and(|all| all.iter().any(|paired| paired.partner.covers(id)))
+            };
+            let leases = held.leases.iter().map(|view| &view.lease);
+            let uncovered = leases.filter(|lease| !has_cover(lease.id)).flat_map(|lease| {
+                let on_limit = lease.holdings.iter().find(|held| held.limit == id);
+                on_limit.map(|held| (lease.id, held.slots))
+            });
+            uncovered.collect()
+        };
+        let taken: Vec<_> = stream::iter(uncovered)
+            .map(|(lease, slots)| self.take_cover(name, id, lease, slots))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let refused = taken.iter().filter(|taken| **taken == Err(Failure::NoRoom(1))).count();
+        match taken.into_iter().find_map(Result::err) {
+            None => Done::Yes,
+            Some(_) if refused > 0 => Done::No(Failure::NoRoom(refused as u64)),
+            Some(failure) => Done::No(failure),
+        }
+    }
+
+    /// Moves the slots to the upstream that no lease here holds.
+    async fn cover_plain(&self, name: &Arc<str>, held: &HeldView) -> Result<(), Done> {
+        let drains = !held.decay.is_none();
+        let slots = held.unleased.iter().map(|part| part.level.slots_taken()).sum::<u64>();
+        if slots == 0 || (drains && self.state().levelled.contains(name)) {
+            return Ok(());
+        }
+        match prefect::take_plain(&self.0.upstream, name, slots).await {
+            Ok(Taken::Refused) => return Err(Done::No(Failure::NoRoom(slots))),
+            Ok(_) => {}
+            Err(_) => return Err(Done::No(Failure::NoAnswer)),
+        }
+        if drains {
+            self.state().levelled.push(name.clone());
+            return Ok(());
+        }
+        let give_back =
+            GiveBack { names: [name.clone()].into_iter().collect(), slots, occupancy: None };
+        // If it fails the upstream counts them twice, and gives them back as phantoms.
+        self.0.ledger.give_back(give_back).await.map(drop).map_err(|_| Done::Again)
+    }
+
+    async fn take_cover(
+        &self,
+        name: &Arc<str>,
+        limit: LimitId,
+        lease: LeaseId,
+        slots: u64,
+    ) -> Result<(), Failure> {
+        self.state().custody.cover_asked(name, slots);
+        let kind = match prefect::take(&self.0.upstream, name, slots).await {
+            Ok(Taken::Lease(lease)) => Kind::Lease(lease),
+            Ok(Taken::Plain) => Kind::Plain,
+            Ok(Taken::Refused) => {
+                self.state().custody.cover_over(name, slots);
+                return Err(Failure::NoRoom(1));
+            }
+            Err(_) => {
+                self.state().custody.cover_over(name, slots);
+                return Err(Failure::NoAnswer);
+            }
+        };
+        let cover = Paired { partner: Partner::Cover(limit, kind), slots };
+        let mut partners = self.state().partners_of(lease);
+        partners.push(cover);
+        match self.pair(lease, partners).await {
+            Ok(true) => {
+                self.state().custody.cover_taken(name, slots);
+                Ok(())
+            }
+            // It has ended, and its cover with it.
+            Ok(false) => {
+                self.state().custody.cover_over(name, slots);
+                Ok(())
+            }
+            Err(()) => {
+                self.state().custody.cover_taken(name, slots);
+                self.give_up(cover);
+                Err(Failure::Ledger)
+            }
+        }
+    }
+
+    /// Sets what the upstream counts for a lease of ours. Returns whether the lease lives.
+    pub(crate) async fn pair(&self, lease: LeaseId, partners: Vec<Paired>) -> Result<bool, ()> {
+        let is_there = self.0.ledger.pair(lease, encode(&partners)).await.map_err(drop)?;
+        if is_there {
+            self.state().set_partners(lease, partners);
+            // It may have ended before its partners were known here.
+            if let Ok(Err(_)) = self.0.ledger.lease(lease).await {
+                let partners = self.state().partners.remove(&lease).unwrap_or_default();
+                partners.into_iter().for_each(|paired| self.give_up(paired));
+                return Ok(false);
+            }
+        }
+        Ok(is_there)
+    }
+
+    /// Gives back all covers of a limit whose way back was given up.
+    pub(super) async fn uncover(&self, name: &Arc<str>) -> Done {
+        let Some(id) = self.id_of(name) else { return Done::Yes };
+        let Ok(Some(held)) = self.held(name).await else { return Done::Again };
+        for view in &held.leases {
+            let lease = view.lease.id;
+            let is_cover = |paired: &Paired| {
+                paired.partner.covers(id) && paired.partner != Partner::Cover(id, Kind::WithTaskRun)
+            };
+            let (covers, kept): (Vec<_>, Vec<_>) =
+                self.state().partners_of(lease).into_iter().partition(is_cover);
+            if covers.is_empty() {
+                continue;
+            }
+            if self.pair(lease, kept).await.is_err() {
+                return Done::Again;
+            }
+            for cover in covers {
+                self.give_up(cover);
+            }
+        }
+        Done::Yes
+    }
+
+    /// What holds a limit here, all of it.
+    async fn held(&self, name: &Arc<str>) -> Result<Option<HeldView>, ()> {
+        let mut all: Option<HeldView> = None;
+        loop {
+            let offset = all.as_ref().map_or(0, |all| all.leases.len());
+            let page = Page { offset, limit: PAGE };
+            let held =
+                self.0.ledger.held(LimitRef::Name(name.clone()), page).await.map_err(drop)?;
+            let Some(held) = held else { return Ok(None) };
+            let is_last = held.leases.len() < PAGE;
+            match &mut all {
+                None => all = Some(held),
+                Some(all) => {
+                    all.leases.extend(held.leases);
+                    all.unleased = held.unleased;
+                }
+            }
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Gives a cover or a lease of the upstream back, in the background and until it succeeds.
+    pub(crate) fn give_up(&self, paired: Paired) {
+        let Paired { partner, slots } = paired;
+        let (name, is_cover) = match partner {
+            Partner::Lease(_) => (None, false),
+            Partner::Cover(limit, _) => (self.state().names.get(&limit).cloned(), true),
+        };
+        let name = name.unwrap_or_else(|| "".into());
+        if is_cover {
+            self.state().custody.cover_leaves(&name, slots);
+        }
+        let migration = self.clone();
+        tokio::spawn(async move {
+            for _ in 0..ATTEMPTS_MAX {
+                match migration.give_back_once(&name, partner, slots).await {
+                    Ok(()) => break,
+                    Err(error) => tracing::debug!(%error, "what a lease held is given back later"),
+                }
+                tokio::time::sleep(ATTEMPT_INTERVAL).await;
+            }
+            if is_cover {
+                migration.state().custody.cover_over(&name, slots);
+            }
+            migration.count_soon();
+        });
+    }
+
+    async fn give_back_once(
+        &self,
+        name: &str,
+        partner: Partner,
+        slots: u64,
+    ) -> Result<(), PrefectError> {
+        let upstream = &self.0.upstream;
+        match partner {
+            Partner::Lease(lease) | Partner::Cover(_, Kind::Lease(lease)) => {
+                prefect::release(upstream, lease).await
+            }
+            Partner::Cover(_, Kind::Plain) => prefect::give_back(upstream, name, slots).await,
+            Partner::Cover(_, Kind::WithTaskRun) => Ok(()),
+        }
+    }
+
+    /// Gives back what the upstream counts for leases that have ended.
+    pub(super) async fn settle_ended(self, mut events: broadcast::Receiver<Events>) {
+        loop {
+            match events.recv().await {
+                Ok(events) => {
+                    for lease in events.iter().filter_map(ended) {
+                        if self.state().partners.contains_key(&lease) {
+                            self.settle(lease).await;
+                        }
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {
+                    let all: Vec<_> = self.state().partners.keys().copied().collect();
+                    for lease in all {
+                        self.settle(lease).await;
+                    }
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Gives back what a lease no longer needs: everything if it has ended, else the covers on
+    /// limits that it no longer holds.
+    async fn settle(&self, lease: LeaseId) {
+        let holdings = match self.0.ledger.lease(lease).await {
+            Ok(Ok(view)) => Some(view.lease.holdings),
+            Ok(Err(_)) => None,
+            Err(_) => return,
+        };
+        let Some(holdings) = holdings else {
+            let partners = self.state().partners.remove(&lease).unwrap_or_default();
+            partners.into_iter().for_each(|paired| self.give_up(paired));
+            return;
+        };
+        let is_held = |paired: &Paired| match paired.partner {
+            Partner::Lease(_) => true,
+            Partner::Cover(limit, _) => holdings.iter().any(|held| held.limit == limit),
+        };
+        let (kept, over): (Vec<_>, Vec<_>) =
+            self.state().partners_of(lease).into_iter().partition(is_held);
+        if over.is_empty() {
+            return;
+        }
+        if self.pair(lease, kept).await.is_ok() {
+            over.into_iter().for_each(|paired| self.give_up(paired));
+        }
+    }
+
+    /// Renews the covers while our leases live.
+    pub(super) async fn renew_covers(self, interval: Duration) {
+        loop {
+            tokio::time::sleep(interval).await;
+            let leases: Vec<_> = {
+                let state = self.state();
+                let all = state.partners.iter().flat_map(|(lease, partners)| {
+                    partners.iter().filter_map(|paired| match paired.partner {
+                        Partner::Cover(limit, Kind::Lease(cover)) => Some((*lease, limit, cover)),
+                        _ => None,
+                    })
+                });
+                all.collect()
+            };
+            stream::iter(leases)
+                .for_each_concurrent(AT_ONCE, |(lease, limit, cover)| {
+                    self.renew_cover(lease, limit, cover)
+                })
+                .await;
+        }
+    }
+
+    async fn renew_cover(&self, lease: LeaseId, limit: LimitId, cover: LeaseId) {
+        let Ok(Renewed::Gone) = prefect::renew(&self.0.upstream, cover).await else { return };
+        // The lease was renewed a minute ago and lasts for ten: the upstream has lost its leases in
+        // a restart, and still counts the slots. From now on they are slots without a lease.
+        let mut partners = self.state().partners_of(lease);
+        for Paired { partner, .. } in &mut partners {
+            if *partner == Partner::Cover(limit, Kind::Lease(cover)) {
+                *partner = Partner::Cover(limit, Kind::Plain);
+            }
+        }
+        let _ = self.pair(lease, partners).await;
+    }
+}
+
+/// The lease that an event ended, or that lost a limit by it.
+fn ended(event: &Event) -> Option<LeaseId> {
+    match event.kind {
+        EventKind::Released | EventKind::Ended(_) | EventKind::Lost(_) => event.lease,
+        _ => None,
+    }
+}

@@ -1,0 +1,214 @@
+//! The loop that moves limits and reads the upstream's counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_engine::{LeaseFilter, LeaseId, LimitId, LimitView, Page, Scope, Span, Timestamp};
+use leasehold_gateway::{Adopted, Count, Custody, Done, Known};
+use leasehold_node::Unavailable;
+use rustc_hash::FxHashMap;
+
+use super::partners::{Paired, Partner, decode};
+use super::prefect::{self, PrefectError};
+use super::{Migration, State};
+
+/// How often the counts are read while a limit is ours.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often they are read while none is: they show what nobody holds.
+const WATCH_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the loop sleeps while a limit moves.
+const MOVING_INTERVAL: Duration = Duration::from_millis(30);
+/// How often the covers are renewed.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
+const PAGE: usize = 1_000;
+
+impl Migration {
+    pub(super) fn drive(self) {
+        let events = self.0.ledger.subscribe();
+        tokio::spawn(self.clone().settle_ended(events));
+        tokio::spawn(self.clone().renew_covers(RENEWAL_INTERVAL));
+        tokio::spawn(async move {
+            while let Err(error) = self.resume().await {
+                if error == Unavailable::Stopping {
+                    return;
+                }
+                tokio::time::sleep(COUNT_INTERVAL).await;
+            }
+            let mut counted: Option<Timestamp> = None;
+            loop {
+                let is_moving = self.step().await;
+                if self.is_count_due(counted, is_moving) {
+                    counted = Some(self.0.ledger.clock().now());
+                    self.count().await;
+                    self.step().await;
+                }
+                let pause = if is_moving { MOVING_INTERVAL } else { COUNT_INTERVAL };
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = self.0.wake.notified() => {}
+                }
+            }
+        });
+    }
+
+    /// Reads from the ledger what was ours when the last process ended.
+    async fn resume(&self) -> Result<(), Unavailable> {
+        let ledger = &self.0.ledger;
+        let mut limits: Vec<LimitView> = Vec::new();
+        loop {
+            let page = Page { offset: limits.len(), limit: PAGE };
+            let views = ledger.limits(Scope::All, page).await?;
+            let is_last = views.len() < PAGE;
+            limits.extend(views);
+            if is_last {
+                break;
+            }
+        }
+        let is_limit = |id| limits.iter().any(|view| view.limit.id == id);
+        let mut state = State::default();
+        let mut covered: FxHashMap<_, u64> = FxHashMap::default();
+        let mut offset = 0;
+        loop {
+            let page = Page { offset, limit: PAGE };
+            let leases = ledger.find_leases(LeaseFilter::default(), page).await?;
+            let leases = leases.unwrap_or_default();
+            offset += leases.len();
+            let is_last = leases.len() < PAGE;
+            for view in leases.iter().filter(|view| !view.lease.partners.is_empty()) {
+                let partners = decode(&view.lease.partners, is_limit);
+                let holdings = &view.lease.holdings;
+                for held in holdings {
+                    if partners.iter().any(|partner| partner.covers(held.limit)) {
+                        *covered.entry(held.limit).or_default() += held.slots;
+                    }
+                }
+                let paired = |partner: Partner| {
+                    let held = holdings.iter().find(|held| partner.covers(held.limit));
+                    Paired { partner, slots: held.map_or(1, |held| held.slots) }
+                };
+                state.partners.insert(view.lease.id, partners.into_iter().map(paired).collect());
+            }
+            if is_last {
+                break;
+            }
+        }
+        let dropped = self.0.memory.load();
+        state.names = limits.iter().map(|view| (view.limit.id, view.limit.name.clone())).collect();
+        state.custody = Custody::resumed(limits.iter().map(|view| Adopted {
+            limit: Known { name: view.limit.name.clone(), id: view.limit.id },
+            foreign: view.limit.foreign,
+            returning: view.limit.returning,
+            covered: covered.get(&view.limit.id).copied().unwrap_or(0),
+            dropped: dropped.get(&view.limit.id).copied().unwrap_or(0),
+        }));
+        state.is_ready = true;
+        *self.state() = state;
+        self.let_go();
+        Ok(())
+    }
+
+    /// Does what is due. Returns whether a limit moves.
+    async fn step(&self) -> bool {
+        loop {
+            let now = self.0.ledger.clock().now();
+            let acts = self.state().custody.step(now);
+            if acts.is_empty() {
+                // A hold may have been given up.
+                self.let_go();
+                return self.state().custody.is_moving();
+            }
+            let mut is_progress = false;
+            for act in acts {
+                let done = self.act(&act).await;
+                is_progress |= done == Done::Yes;
+                let now = self.0.ledger.clock().now();
+                self.state().custody.done(&act, done, now);
+                self.let_go();
+            }
+            if !is_progress {
+                return self.state().custody.is_moving();
+            }
+        }
+    }
+
+    fn is_count_due(&self, counted: Option<Timestamp>, is_moving: bool) -> bool {
+        let now = self.0.ledger.clock().now();
+        let mut state = self.state();
+        let is_wanted = std::mem::take(&mut state.is_count_wanted);
+        let interval = if state.custody.has_any() { COUNT_INTERVAL } else { WATCH_INTERVAL };
+        // The sleep before may have ended a little early.
+        let interval = Span::from_seconds_f64((interval - MOVING_INTERVAL).as_secs_f64());
+        is_wanted || is_moving || counted.is_none_or(|counted| now.since(counted) >= interval)
+    }
+
+    /// Reads the upstream's counts, and does what follows from them.
+    pub(super) async fn count(&self) {
+        let Some(counting) = self.state().custody.begin_count() else { return };
+        let rows = match prefect::rows(&self.0.upstream).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                let mut state = self.state();
+                state.custody.count_failed(&counting);
+                state.has_answered = false;
+                if matches!(error, PrefectError::Unexpected { .. }) {
+                    tracing::warn!(%error, "the counts of the Prefect server cannot be read");
+                }
+                return;
+            }
+        };
+        let now = self.0.ledger.clock().now();
+        let acts = {
+            let mut state = self.state();
+            state.has_answered = true;
+            let counts = rows.iter().map(|row| {
+                let drains = row.slot_decay_per_second > 0.0;
+                (row.id(), Count { taken: row.active_slots, drains })
+            });
+            let acts = state.custody.counted(counting, &counts.collect());
+            state.rows = rows.into_iter().map(|row| (row.name.clone(), row)).collect();
+            state.watched.forget_overdue(now);
+            state.suspect(now);
+            acts
+        };
+        for act in acts {
+            let done = self.act(&act).await;
+            self.state().custody.done(&act, done, self.0.ledger.clock().now());
+        }
+    }
+}
+
+impl State {
+    /// Notes how many slots of each limit nobody is known to hold.
+    fn suspect(&mut self, now: Timestamp) {
+        let rows = &self.rows;
+        self.suspects.retain(|name, _| rows.contains_key(name));
+        for row in self.rows.values() {
+            let standing = self.custody.standing(&row.name);
+            let of_others = if row.slot_decay_per_second > 0.0 {
+                0
+            } else {
+                row.active_slots.saturating_sub(standing.covered + standing.dropped)
+            };
+            let unexplained = of_others.saturating_sub(self.watched.explained(&row.name, now));
+            self.suspects.entry(row.name.clone()).or_default().note(unexplained, now);
+        }
+    }
+
+    pub(super) fn adopted(&mut self, id: LimitId, name: &Arc<str>) {
+        self.names.insert(id, name.clone());
+        self.levelled.retain(|other| other != name);
+    }
+
+    pub(super) fn set_partners(&mut self, lease: LeaseId, partners: Vec<Paired>) {
+        if partners.is_empty() {
+            self.partners.remove(&lease);
+        } else {
+            self.partners.insert(lease, partners);
+        }
+    }
+
+    /// The covers and leases upstream that a lease of ours has.
+    pub(super) fn partners_of(&self, lease: LeaseId) -> Vec<Paired> {
+        self.partners.get(&lease).cloned().unwrap_or_default()
+    }
+}
