@@ -66,6 +66,9 @@ pub(crate) enum Stage {
 pub(crate) enum From {
     Upstream,
     Returning,
+    /// On its way back, which a restart interrupted, and the upstream has no room for what is held
+    /// here: it may count covers that nobody knows any more.
+    Covering,
 }
 
 /// Who grants in a stage.

@@ -3,6 +3,7 @@
 use leasehold_engine::Timestamp;
 
 use super::{Custody, Done, Entry, HOLD_MAX, Refused, Stage};
+use crate::phase::{Failure, From};
 
 impl Custody {
     /// Begins to give a limit back to the upstream.
@@ -44,6 +45,12 @@ impl Entry {
             // The upstream has granted nothing yet, so the ledger may go on as before.
             Done::No(failure) if until.is_some_and(|until| now > until) => {
                 self.fail(Stage::Resuming, failure);
+            }
+            // The upstream may have granted before the restart, so a count has to say how much.
+            Done::No(failure @ Failure::NoRoom(_)) if until.is_none() => {
+                let (until, from) = (now + HOLD_MAX, From::Covering);
+                self.is_ready = false;
+                self.fail(Stage::Holding { until, from }, failure);
             }
             Done::No(failure) => self.failure = Some(failure),
             Done::Again => {}

@@ -49,7 +49,7 @@ impl Entry {
         let Stage::Adopting { from, foreign, .. } = self.stage else { return };
         match (done, from) {
             (Done::Yes, From::Upstream) => self.stage = Stage::Ours,
-            (Done::Yes, From::Returning) => self.stage = Stage::Resuming,
+            (Done::Yes, From::Returning | From::Covering) => self.stage = Stage::Resuming,
             // The ledger may have the limit or not. The same count is good for another attempt:
             // meanwhile it can only have fallen.
             (Done::Again, _) => return,
@@ -65,6 +65,7 @@ impl From {
         match self {
             Self::Upstream => Stage::Upstream,
             Self::Returning => Stage::Returning,
+            Self::Covering => Stage::Covering { until: None },
         }
     }
 }

@@ -250,6 +250,33 @@ fn a_way_back_that_a_restart_interrupted_is_never_given_up() {
 }
 
 #[test]
+fn after_a_restart_on_the_way_back_a_full_upstream_is_counted_and_the_limit_stays_here() {
+    let limit = a();
+    let adopted = Adopted { limit, foreign: 0, returning: true, covered: 1, dropped: 0 };
+    let mut scene = Scene::resumed(adopted, 3);
+    scene.act(&Act::SetReturning { limit: "a".into(), returning: true }, Done::Yes);
+    scene.cover(0, Done::No(Failure::NoRoom(1)));
+    assert_eq!(scene.grants(), "nobody");
+    scene.count();
+    // One of them is a cover whose pairing was lost in the crash. Nobody can tell it from others.
+    scene.act(&Act::Adopt { limit: "a".into(), foreign: 2, level: 0 }, Done::Yes);
+    scene.act(&Act::SetReturning { limit: "a".into(), returning: false }, Done::Yes);
+    assert_eq!((scene.grants(), scene.phase()), ("here", Phase::Draining));
+}
+
+#[test]
+fn after_a_restart_on_the_way_back_nothing_is_granted_without_a_count() {
+    let limit = a();
+    let adopted = Adopted { limit, foreign: 0, returning: true, covered: 0, dropped: 0 };
+    let mut scene = Scene::resumed(adopted, 3);
+    scene.act(&Act::SetReturning { limit: "a".into(), returning: true }, Done::Yes);
+    scene.cover(0, Done::No(Failure::NoRoom(1)));
+    scene.pass(5.0);
+    assert_eq!(scene.step(), [Act::Cover { limit: "a".into(), phantoms: 0 }]);
+    assert_eq!(scene.grants(), "nobody");
+}
+
+#[test]
 fn a_limit_on_its_way_back_can_be_advanced_again() {
     let mut scene = Scene::new(0);
     scene.adopt();
