@@ -72,6 +72,11 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
             run_cargo(&["run", "--package", "leasehold-sim", "--", "--seeds", SEEDS])
         })?;
         summary.push(("simulator".to_owned(), format!("{SEEDS} seeds")));
+        step("simulator of two owners", || {
+            let owners = ["--owners", "--seeds", SEEDS];
+            run_cargo(&[&["run", "--package", "leasehold-sim", "--"], &owners[..]].concat())
+        })?;
+        summary.push(("simulator of two owners".to_owned(), format!("{SEEDS} seeds")));
     }
     if arguments.wants(Suite::Fuzz) {
         fuzz::run_wanted(&FuzzArguments { target: None, minutes: FUZZ_MINUTES })?;

@@ -18,6 +18,7 @@ mod disk;
 mod door;
 mod history;
 mod line;
+pub mod owners;
 mod sabotage;
 mod scene;
 mod server;

@@ -1,11 +1,12 @@
 //! `cargo run -p leasehold-sim -- --seeds N`: runs the simulator over many seeds.
 
 use std::io::Write;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use leasehold_sim::{Failure, Plan, Report, STEPS};
+use leasehold_sim::{Event, Failure, Plan, Report, STEPS, owners};
 
 /// How many events before a failure are printed.
 const EVENTS_TOLD: usize = 40;
@@ -25,6 +26,9 @@ struct Args {
     /// Run only this seed.
     #[arg(long, conflicts_with_all = ["seeds", "start"])]
     seed: Option<u64>,
+    /// Run two owners of the same limits: a gateway in front of a Prefect server.
+    #[arg(long, conflicts_with = "steps")]
+    owners: bool,
     /// Print everything that happens; needs --seed.
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -37,6 +41,9 @@ fn main() -> anyhow::Result<ExitCode> {
         None => args.start..args.start + args.seeds,
     };
     let mut out = std::io::stdout().lock();
+    if args.owners {
+        return two_owners(&mut out, &args, seeds);
+    }
     let begun = Instant::now();
     let mut total = Report::default();
     for seed in seeds.clone() {
@@ -49,7 +56,12 @@ fn main() -> anyhow::Result<ExitCode> {
         match leasehold_sim::run(plan) {
             Ok(report) => total += report,
             Err(failure) => {
-                tell(&mut out, plan, &failure)?;
+                let steps = match args.steps {
+                    STEPS => String::new(),
+                    steps => format!(" --steps {steps}"),
+                };
+                tell(&mut out, &leasehold_sim::trace(plan), &failure)?;
+                replay(&mut out, seed, &steps)?;
                 return Ok(ExitCode::FAILURE);
             }
         }
@@ -71,14 +83,53 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(out: &mut impl Write, plan: Plan, failure: &Failure) -> std::io::Result<()> {
-    let Plan { seed, steps, .. } = plan;
-    let events = leasehold_sim::trace(plan);
+/// Runs a gateway in front of a Prefect server over many seeds.
+fn two_owners(out: &mut impl Write, args: &Args, seeds: Range<u64>) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    let mut total = owners::Report::default();
+    for seed in seeds.clone() {
+        let plan = owners::Plan { seed, seconds: owners::SECONDS, sabotage: None };
+        if args.trace {
+            for (at, what) in owners::trace(plan) {
+                writeln!(out, "{at:>12} {what}")?;
+            }
+        }
+        match owners::run(plan) {
+            Ok(report) => total += report,
+            Err(failure) => {
+                tell(out, &owners::trace(plan), &failure)?;
+                replay(out, seed, " --owners")?;
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    let owners::Report {
+        grants_here,
+        grants_there,
+        grants_on_both,
+        handed_over,
+        handed_back,
+        starts,
+    } = total;
+    writeln!(
+        out,
+        "{} seeds of two owners held in {:.1} s: {grants_here} grants here, {grants_there} there, \
+         {grants_on_both} over several limits; {handed_over} limits came over, {handed_back} went \
+         back; {starts} starts",
+        seeds.end - seeds.start,
+        begun.elapsed().as_secs_f64(),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(out: &mut impl Write, events: &[Event], failure: &Failure) -> std::io::Result<()> {
     let end = events.partition_point(|(at, _)| *at <= failure.at);
     for (at, what) in &events[end.saturating_sub(EVENTS_TOLD)..end] {
         writeln!(out, "{at:>12} {what}")?;
     }
-    writeln!(out, "seed {seed} failed at {}: {}", failure.at, failure.what)?;
-    let steps = if steps == STEPS { String::new() } else { format!(" --steps {steps}") };
-    writeln!(out, "replay: cargo run -p leasehold-sim -- --seed {seed}{steps} --trace")
+    writeln!(out, "failed at {}: {}", failure.at, failure.what)
+}
+
+fn replay(out: &mut impl Write, seed: u64, options: &str) -> std::io::Result<()> {
+    writeln!(out, "replay: cargo run -p leasehold-sim -- --seed {seed}{options} --trace")
 }
