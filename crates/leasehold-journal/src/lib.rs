@@ -5,6 +5,7 @@
 
 mod faulty;
 mod memory;
+mod rows;
 mod sqlite;
 
 use leasehold_engine::{Changes, Snapshot};

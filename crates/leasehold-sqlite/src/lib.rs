@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-pub use checksum::{add_row_sum, check_sum, execute_with_sum};
+pub use checksum::{add_row_sum, row_sum};
 pub use open_error::OpenError;
 
 /// Only its owner can enter the directory.

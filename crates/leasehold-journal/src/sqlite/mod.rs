@@ -6,7 +6,6 @@
 
 mod acknowledged;
 mod files;
-mod origins;
 mod rows;
 mod schema;
 mod statements;
