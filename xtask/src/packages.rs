@@ -1,5 +1,6 @@
 //! What the tests need from the operating system.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
@@ -9,7 +10,7 @@ use crate::step::run;
 
 /// A program that tests start.
 pub(crate) struct Program {
-    /// Its name, or where Debian keeps it.
+    /// Its name, or where Debian keeps it: `*` stands for one folder.
     pub(crate) name: &'static str,
     /// The Debian package that it is in.
     pub(crate) package: &'static str,
@@ -20,8 +21,15 @@ pub(crate) struct Program {
 impl Program {
     fn is_there(&self) -> bool {
         let has = |name| has_program_with(name, self.version_flag);
+        let is_in_a_folder = || {
+            let Some((before, after)) = self.name.split_once("/*/") else { return false };
+            let folders = fs::read_dir(before).into_iter().flatten().flatten();
+            folders
+                .filter_map(|folder| folder.path().join(after).into_os_string().into_string().ok())
+                .any(|path| has(&path))
+        };
         // Elsewhere it is where programs usually are.
-        has(self.name) || self.name.rsplit('/').next().is_some_and(has)
+        has(self.name) || is_in_a_folder() || self.name.rsplit('/').next().is_some_and(has)
     }
 }
 

@@ -18,6 +18,12 @@ const PROGRAMS: &[Program] = &[
     Program { name: "redis-server", package: "redis-server", version_flag: "--version" },
     // Debian keeps it where only root looks.
     Program { name: "/usr/sbin/nginx", package: "nginx-light", version_flag: "-v" },
+    // Debian keeps it in a folder of its version.
+    Program {
+        name: "/usr/lib/postgresql/*/bin/initdb",
+        package: "postgresql",
+        version_flag: "--version",
+    },
 ];
 
 /// How many seeds the simulator goes through in CI.

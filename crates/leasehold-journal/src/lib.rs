@@ -5,6 +5,7 @@
 
 mod faulty;
 mod memory;
+mod postgres;
 mod rows;
 mod sqlite;
 
@@ -13,6 +14,9 @@ use leasehold_engine::{Changes, Snapshot};
 pub use faulty::FaultyJournal;
 pub use leasehold_sqlite::OpenError as DatabaseError;
 pub use memory::MemoryJournal;
+pub use postgres::{
+    Node, PostgresError, PostgresJournal, PostgresSettings, SettingsError, TlsError,
+};
 pub use sqlite::{Loss, OpenError, Replaced, SqliteJournal};
 
 /// Stores the changes of a ledger.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod postgres;
+
 use leasehold_engine::{
     Acquire, Acquired, Adopt, Certainty, Command, CreateLimit, Fence, GiveBack, Hold, Holder,
     Identified, LeaseId, Ledger, Level, LimitId, LimitRef, Mode, Named, Notes, Origin, Outcome,
@@ -11,6 +13,8 @@ use leasehold_journal::{
     DatabaseError, FaultyJournal, Journal, LoadError, OpenError, SqliteJournal,
 };
 use smallvec::smallvec;
+
+use postgres::server::Database;
 
 /// A journal that can be closed and opened again.
 trait Subject {
@@ -25,6 +29,13 @@ impl Subject for Sqlite {
     }
 }
 
+/// Closing it gives the ledger up.
+impl Subject for Database {
+    fn open(&self) -> Box<dyn Journal> {
+        Box::new(Database::open(self))
+    }
+}
+
 /// Its clones share their rows.
 impl Subject for FaultyJournal {
     fn open(&self) -> Box<dyn Journal> {
@@ -33,7 +44,11 @@ impl Subject for FaultyJournal {
 }
 
 fn subjects() -> Vec<Box<dyn Subject>> {
-    vec![Box::new(Sqlite(tempfile::tempdir().unwrap())), Box::new(FaultyJournal::default())]
+    vec![
+        Box::new(Sqlite(tempfile::tempdir().unwrap())),
+        Box::new(FaultyJournal::default()),
+        Box::new(Database::new()),
+    ]
 }
 
 fn at(seconds: i64) -> Timestamp {

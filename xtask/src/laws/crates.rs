@@ -22,11 +22,8 @@ const FLOORS: &[Floor] = &[
     Floor { name: "leasehold-engine", may: &[], never: IMPURE },
     Floor { name: "leasehold-sqlite", may: &[], never: NETWORK },
     Floor { name: "leasehold-python-json", may: &[], never: NETWORK },
-    Floor {
-        name: "leasehold-journal",
-        may: &["leasehold-engine", "leasehold-sqlite"],
-        never: NETWORK,
-    },
+    // Its client of PostgreSQL runs on tokio.
+    Floor { name: "leasehold-journal", may: &["leasehold-engine", "leasehold-sqlite"], never: WEB },
     // Decides who grants which limit, and does nothing.
     Floor { name: "leasehold-gateway", may: &["leasehold-engine"], never: IMPURE },
     Floor { name: "leasehold-node", may: &["leasehold-engine", "leasehold-journal"], never: WEB },

@@ -253,11 +253,9 @@ fn complete(
     }
     if config.get_connect_timeout().is_none() {
         let timeout = match variable("PGCONNECT_TIMEOUT") {
-            Some(seconds) => Duration::from_secs(number(
-                "PGCONNECT_TIMEOUT",
-                &seconds,
-                "a number of seconds",
-            )?),
+            Some(seconds) => {
+                Duration::from_secs(number("PGCONNECT_TIMEOUT", &seconds, "a number of seconds")?)
+            }
             None => CONNECT_TIMEOUT,
         };
         config.connect_timeout(timeout);
@@ -368,10 +366,9 @@ mod tests {
 
     #[test]
     fn the_place_of_a_database_has_no_secret() {
-        let settings =
-            PostgresSettings::read("postgres://u@h/d?sslmode=disable", None, |name| {
-                (name == "PGPASSWORD").then(|| "secret".to_owned())
-            });
+        let settings = PostgresSettings::read("postgres://u@h/d?sslmode=disable", None, |name| {
+            (name == "PGPASSWORD").then(|| "secret".to_owned())
+        });
         assert_eq!(settings.unwrap().place(), "h:5432/d");
     }
 }

@@ -53,10 +53,7 @@ pub enum TlsError {
 
 impl Trust {
     /// What a mode of `libpq` means. `require` with a file of authorities checks them, as there.
-    pub(super) fn of_mode(
-        mode: &str,
-        has_roots: bool,
-    ) -> Result<(SslMode, Self), SettingsError> {
+    pub(super) fn of_mode(mode: &str, has_roots: bool) -> Result<(SslMode, Self), SettingsError> {
         Ok(match mode {
             "disable" => (SslMode::Disable, Self::Anyone),
             "prefer" => (SslMode::Prefer, Self::Anyone),
@@ -100,8 +97,7 @@ impl Tls {
             Trust::Authority => {
                 let roots = Arc::new(root_store(roots, home)?);
                 let chain = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
-                let chain =
-                    chain.build().map_err(|error| TlsError::Unusable(error.to_string()))?;
+                let chain = chain.build().map_err(|error| TlsError::Unusable(error.to_string()))?;
                 let verifier = NoName { chain: Some(chain), provider };
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
             }

@@ -69,8 +69,7 @@ pub(super) fn commits(connection: &Connection) -> rusqlite::Result<u64> {
 
 fn read_ledger(connection: &Connection) -> rusqlite::Result<LedgerRow> {
     connection.query_row(statements::READ_LEDGER, [], |row| {
-        let columns =
-            [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, i64>(4)?];
+        let columns = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, i64>(4)?];
         LedgerRow::from_columns(columns, row.get(5)?).map_err(|reason| damaged(0, reason))
     })
 }
