@@ -20,13 +20,12 @@ pub(crate) struct Program {
 
 impl Program {
     fn is_there(&self) -> bool {
-        let has = |name| has_program_with(name, self.version_flag);
+        let has = |name: &str| has_program_with(name, self.version_flag);
         let is_in_a_folder = || {
             let Some((before, after)) = self.name.split_once("/*/") else { return false };
             let folders = fs::read_dir(before).into_iter().flatten().flatten();
-            folders
-                .filter_map(|folder| folder.path().join(after).into_os_string().into_string().ok())
-                .any(|path| has(&path))
+            let paths = folders.map(|folder| folder.path().join(after));
+            paths.into_iter().any(|path| path.to_str().is_some_and(has))
         };
         // Elsewhere it is where programs usually are.
         has(self.name) || is_in_a_folder() || self.name.rsplit('/').next().is_some_and(has)

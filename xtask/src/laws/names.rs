@@ -81,6 +81,7 @@ const LAWS: &[Law] = &[
         within: DECIDES,
         binds: Binds::Tests,
         places: &[
+            ("crates/leasehold-journal/tests/postgres/", "a real server's clock decides"),
             ("crates/leasehold-server/src/http/serve/client_stream.rs", "tokio's clock is paused"),
             ("crates/leasehold-server/tests/it/trouble.rs", "tokio's clock is paused"),
         ],

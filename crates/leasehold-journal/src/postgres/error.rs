@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 
 use super::settings::SettingsError;
-use crate::{CommitError, LoadError};
 
 /// Why a PostgreSQL is not used as a journal, or not now.
 #[derive(Debug, thiserror::Error)]
@@ -153,25 +152,6 @@ impl From<tokio_postgres::Error> for PostgresError {
             // `read_only_sql_transaction`
             Some("25006") => Self::ReadOnly,
             _ => Self::Server(reason(&error)),
-        }
-    }
-}
-
-impl From<PostgresError> for LoadError {
-    fn from(error: PostgresError) -> Self {
-        match error {
-            PostgresError::Full => Self::Full,
-            PostgresError::Damaged { table, reason } => Self::Damaged { table, reason },
-            error => Self::Storage(Box::new(error)),
-        }
-    }
-}
-
-impl From<PostgresError> for CommitError {
-    fn from(error: PostgresError) -> Self {
-        match error {
-            PostgresError::Full => Self::Full,
-            error => Self::Storage(Box::new(error)),
         }
     }
 }

@@ -141,6 +141,25 @@ impl Journal for PostgresJournal {
     }
 }
 
+impl From<PostgresError> for LoadError {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Full => Self::Full,
+            PostgresError::Damaged { table, reason } => Self::Damaged { table, reason },
+            error => Self::Storage(Box::new(error)),
+        }
+    }
+}
+
+impl From<PostgresError> for CommitError {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Full => Self::Full,
+            error => Self::Storage(Box::new(error)),
+        }
+    }
+}
+
 impl Drop for PostgresJournal {
     /// Gives the ledger up.
     fn drop(&mut self) {

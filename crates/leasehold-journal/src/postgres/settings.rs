@@ -81,8 +81,8 @@ impl PostgresSettings {
         text.starts_with("postgres://") || text.starts_with("postgresql://")
     }
 
-    /// Reads an address as `libpq` does. What it leaves out comes from `variable`, by the names that
-    /// `libpq` has for them, and at last from defaults.
+    /// Reads an address as `libpq` does. What it leaves out comes from `variable`, by the names
+    /// that `libpq` has for them, and at last from defaults.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl PostgresSettings {
         };
         let mode = parameter("sslmode", "PGSSLMODE").unwrap_or_else(|| "prefer".to_owned());
         let roots = parameter("sslrootcert", "PGSSLROOTCERT");
-        let (ssl_mode, trust) = Trust::of_mode(&mode, roots.is_some())?;
+        let (ssl_mode, trust) = read_mode(&mode, roots.is_some())?;
         config.ssl_mode(ssl_mode);
         let tls = if ssl_mode == SslMode::Disable {
             Tls::none()?
@@ -171,6 +171,25 @@ impl PostgresSettings {
         let database = self.config.get_dbname().unwrap_or_default();
         format!("{}:{ports}/{database}", hosts.join(","))
     }
+}
+
+/// What a mode of `libpq` means. `require` with a file of authorities checks them, as there.
+fn read_mode(mode: &str, has_roots: bool) -> Result<(SslMode, Trust), SettingsError> {
+    Ok(match mode {
+        "disable" => (SslMode::Disable, Trust::Anyone),
+        "prefer" => (SslMode::Prefer, Trust::Anyone),
+        "require" if has_roots => (SslMode::Require, Trust::Authority),
+        "require" => (SslMode::Require, Trust::Anyone),
+        "verify-ca" => (SslMode::Require, Trust::Authority),
+        "verify-full" => (SslMode::Require, Trust::Host),
+        _ => {
+            return Err(SettingsError::Value {
+                name: "sslmode",
+                value: mode.to_owned(),
+                expected: "disable, prefer, require, verify-ca or verify-full",
+            });
+        }
+    })
 }
 
 fn malformed(error: &dyn std::error::Error) -> SettingsError {
@@ -263,7 +282,7 @@ fn complete(
     if !says("keepalives_idle") {
         config.keepalives_idle(KEEPALIVES_IDLE);
     }
-    // A standby of PostgreSQL is no journal. Of several hosts, the one that accepts writes is taken.
+    // A standby of PostgreSQL is no journal. Of several hosts, one that accepts writes is taken.
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     Ok(())
 }

@@ -122,11 +122,11 @@ fn put_sql(table: &Table) -> String {
         let _ = write!(arrays, "{separator}${}::{type_name}[]", index + 1);
     }
     let replaced: Vec<_> = names.iter().skip(1).map(|it| format!("{it} = excluded.{it}")).collect();
+    let (all, key) = (names.join(", "), names[0]);
     format!(
-        "INSERT INTO leasehold.{} ({}) SELECT * FROM UNNEST({arrays}) ON CONFLICT ({}) DO UPDATE SET {}",
+        "INSERT INTO leasehold.{} ({all}) SELECT {all} FROM UNNEST({arrays}) AS given ({all}) \
+         ON CONFLICT ({key}) DO UPDATE SET {}",
         table.name,
-        names.join(", "),
-        names[0],
         replaced.join(", ")
     )
 }

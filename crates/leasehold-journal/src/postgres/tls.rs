@@ -11,10 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
-use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
-
-use super::settings::SettingsError;
 
 /// How TLS is spoken with a server.
 #[derive(Clone)]
@@ -49,27 +46,6 @@ pub enum TlsError {
     /// They do not go together.
     #[error("the certificates cannot be used: {0}")]
     Unusable(String),
-}
-
-impl Trust {
-    /// What a mode of `libpq` means. `require` with a file of authorities checks them, as there.
-    pub(super) fn of_mode(mode: &str, has_roots: bool) -> Result<(SslMode, Self), SettingsError> {
-        Ok(match mode {
-            "disable" => (SslMode::Disable, Self::Anyone),
-            "prefer" => (SslMode::Prefer, Self::Anyone),
-            "require" if has_roots => (SslMode::Require, Self::Authority),
-            "require" => (SslMode::Require, Self::Anyone),
-            "verify-ca" => (SslMode::Require, Self::Authority),
-            "verify-full" => (SslMode::Require, Self::Host),
-            _ => {
-                return Err(SettingsError::Value {
-                    name: "sslmode",
-                    value: mode.to_owned(),
-                    expected: "disable, prefer, require, verify-ca or verify-full",
-                });
-            }
-        })
-    }
 }
 
 impl Tls {
