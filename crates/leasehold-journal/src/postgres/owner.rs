@@ -253,9 +253,16 @@ impl Owner {
 
     /// Gives the ledger up for another node.
     pub(super) async fn release(&mut self, patience: Duration) {
-        let Some(client) = self.client.take().filter(|_| !self.is_deposed()) else { return };
+        if self.is_deposed() {
+            return;
+        }
+        let instance = self.instance.clone();
+        let releasing = async {
+            let (client, _) = self.ready().await?;
+            ownership::release(client, &instance).await
+        };
         // Without it, the other node takes over when the time is up.
-        let _ = timeout(patience, ownership::release(&client, &self.instance)).await;
+        let _ = timeout(patience, releasing).await;
     }
 }
 

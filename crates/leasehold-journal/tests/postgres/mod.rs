@@ -3,12 +3,14 @@
 
 pub(crate) mod server;
 
+use std::time::Duration;
+
 use leasehold_engine::{
     Acquire, Command, CreateLimit, Hold, Holder, LeaseId, Ledger, LimitId, Snapshot, Span,
     Timestamp,
 };
 use leasehold_journal::{
-    CommitError, Journal, LoadError, PostgresError, PostgresJournal, PostgresSettings,
+    CommitError, Journal, LoadError, Node, PostgresError, PostgresJournal, PostgresSettings,
 };
 
 use server::proxy::{Cut, Proxy};
@@ -50,13 +52,15 @@ fn why(error: CommitError) -> PostgresError {
 #[test]
 fn a_second_node_is_refused_until_the_first_gives_the_ledger_up() {
     let database = Database::new();
-    let mut first = database.open();
+    let takeover = Duration::from_secs(2);
+    let quick = Node { takeover, ..node("one") };
+    let mut first = PostgresJournal::open(database.settings(), quick).unwrap();
     let mut ledger = ledger();
     commits(&mut first, &mut ledger, 1);
     let error = database.open_as("two").unwrap_err();
     assert!(matches!(&error, PostgresError::Owned { owner, .. } if owner == "one"), "{error}");
     // An idle owner stays the owner.
-    std::thread::sleep(2 * node("one").takeover);
+    std::thread::sleep(2 * takeover);
     assert!(matches!(database.open_as("two"), Err(PostgresError::Owned { .. })));
     drop(first);
     let mut second = database.open_as("two").unwrap();

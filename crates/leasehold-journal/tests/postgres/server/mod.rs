@@ -82,9 +82,9 @@ impl Database {
     }
 }
 
-/// A node that owns its ledger for eight tenths of a second without a word.
+/// A node that owns its ledger for four seconds without a word.
 pub(crate) fn node(name: &str) -> Node {
-    Node { name: name.to_owned(), takeover: Duration::from_secs(1) }
+    Node { name: name.to_owned(), takeover: Duration::from_secs(5) }
 }
 
 impl Server {
