@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use leasehold_engine::{Changes, Ending, Fence, Lease};
+use leasehold_engine::{Changes, Ending, Fence, Lease, Timestamp};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::text::stored;
@@ -142,7 +142,7 @@ pub(super) fn move_deadlines(moved: &[Lease]) -> Option<Statement> {
     };
     let parameters = vec![
         column(|lease| integer(lease.fence.0)),
-        column(|lease| lease.deadline.map_or(0, |deadline| deadline.as_micros())),
+        column(|lease| lease.deadline.map_or(0, Timestamp::as_micros)),
         column(|lease| row_sum(&lease.to_row())),
     ];
     let sql = "UPDATE leasehold.leases SET deadline_micros = moved.deadline, sum = moved.sum \
