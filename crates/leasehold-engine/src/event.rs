@@ -24,6 +24,8 @@ pub struct Event {
     pub limits: SmallVec<[Arc<str>; 1]>,
     /// The lease that it happened to. For a waiting request: the lease that it asks for.
     pub lease: Option<LeaseId>,
+    /// When that lease was granted. `None` for a waiting request.
+    pub granted: Option<Timestamp>,
     /// The holder of that lease or request, if it has one.
     pub holder: Option<Holder>,
     /// Where the request for that lease came from, if it is known.

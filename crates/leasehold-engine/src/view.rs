@@ -23,8 +23,12 @@ pub struct LimitView {
     pub taken: u64,
     /// Those of them that no lease holds. Unlike those in `limit`, they have drained until now.
     pub unleased: Unleased,
+    /// When the oldest of its leases was granted.
+    pub oldest_lease: Option<Timestamp>,
     /// How many requests wait for it.
     pub waiting: usize,
+    /// Since when the oldest of them waits.
+    pub oldest_waiter: Option<Timestamp>,
     /// The holders of its leases, oldest first. Only for limits of tags.
     pub holders: Vec<Holder>,
 }

@@ -11,6 +11,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::clock::Clock;
 use crate::desk::{Input, Unavailable};
+use crate::figures::Figures;
 use crate::mailbox::{Answer, Sender};
 
 /// The events of one commit, durable, in order.
@@ -24,6 +25,7 @@ pub struct Handle {
     observer: Observer,
     clock: Clock,
     events: broadcast::Sender<Events>,
+    figures: Arc<Figures>,
 }
 
 /// Functions that are called with each command before it is sent, and with its outcome. An access
@@ -48,9 +50,14 @@ pub struct Wait {
 }
 
 impl Handle {
-    pub(crate) fn new(sender: Sender, clock: Clock, events: broadcast::Sender<Events>) -> Self {
+    pub(crate) fn new(
+        sender: Sender,
+        clock: Clock,
+        events: broadcast::Sender<Events>,
+        figures: Arc<Figures>,
+    ) -> Self {
         let observer = Observer { command: |_| {}, outcome: |_| {} };
-        Self { sender, next_waiter: Arc::default(), observer, clock, events }
+        Self { sender, next_waiter: Arc::default(), observer, clock, events, figures }
     }
 
     /// The same handle, with this observer.
@@ -67,6 +74,16 @@ impl Handle {
     /// The ledger's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// What the ledger's thread counts.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// How many commands were sent and wait to be stepped.
+    pub fn commands_waiting(&self) -> usize {
+        self.sender.requests_waiting()
     }
 
     /// Ends every wait: the server is about to stop.

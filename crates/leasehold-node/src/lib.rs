@@ -14,6 +14,7 @@
 mod chain;
 mod clock;
 mod desk;
+mod figures;
 mod handle;
 mod mailbox;
 mod notices;
@@ -23,6 +24,7 @@ mod thread;
 pub use chain::chain;
 pub use clock::Clock;
 pub use desk::{Answers, Desk, Input, Stepped, Unavailable, undo};
+pub use figures::{Figures, Histogram};
 pub use handle::{Events, Handle, Observer, Wait};
 pub use mailbox::Undo;
 pub use notices::Notices;

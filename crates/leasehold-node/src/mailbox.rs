@@ -76,6 +76,11 @@ impl Sender {
         self.messages.send(request).map_err(|_| Unavailable::Stopping)
     }
 
+    /// How many requests were sent and not yet received.
+    pub(crate) fn requests_waiting(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// Sends an input that has no answer. It is never refused for lack of room: there is at most
     /// one for each request. A thread that has stopped needs none.
     pub(crate) fn notify(&self, input: Input<Reply>) {

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use leasehold_engine::{Changes, Command, Snapshot, Timestamp};
@@ -11,6 +13,7 @@ use tokio::sync::broadcast;
 
 use crate::clock::Clock;
 use crate::desk::{Desk, Input};
+use crate::figures::Figures;
 use crate::handle::{Events, Handle};
 use crate::mailbox::{self, Answer, Mailbox, Message, Reply};
 use crate::notices::Notices;
@@ -49,6 +52,7 @@ struct Worker<J> {
     events: broadcast::Sender<Events>,
     /// The warnings that are logged once.
     notices: Notices,
+    figures: Arc<Figures>,
 }
 
 /// Loads a journal.
@@ -89,9 +93,10 @@ impl<J: Journal + 'static> Loaded<J> {
         let (sender, mailbox) = mailbox::new();
         sender.watch(&clock);
         let events = broadcast::Sender::new(EVENTS_MAX);
-        let handle = Handle::new(sender.clone(), clock.clone(), events.clone());
+        let figures = Arc::<Figures>::default();
+        let handle = Handle::new(sender.clone(), clock.clone(), events.clone(), figures.clone());
         let notices = Notices::default();
-        let worker = Worker { desk, journal, clock, mailbox, sender, events, notices };
+        let worker = Worker { desk, journal, clock, mailbox, sender, events, notices, figures };
         (handle, Ready { worker })
     }
 }
@@ -205,11 +210,19 @@ impl<J: Journal> Worker<J> {
     }
 
     fn commit(&mut self, changes: &Changes) {
+        let began = self.clock.now();
         let result = self.journal.commit(changes);
         let now = self.now();
         match result {
-            Ok(()) => self.desk.committed(now),
-            Err(error) => self.desk.failed(&error, now),
+            Ok(()) => {
+                self.figures.commit_micros.record(now.since(began).as_micros());
+                self.figures.commit_rows.record(rows(changes));
+                self.desk.committed(now);
+            }
+            Err(error) => {
+                self.figures.failed_commits.fetch_add(1, Ordering::Relaxed);
+                self.desk.failed(&error, now);
+            }
         }
     }
 
@@ -234,4 +247,11 @@ impl<J: Journal> Worker<J> {
         }
         now
     }
+}
+
+/// How many rows these changes write or delete.
+fn rows(changes: &Changes) -> u64 {
+    let limits = changes.limits.len() + changes.deleted_limits.len();
+    let leases = changes.leases.len() + changes.ended.len();
+    (limits + leases + changes.endings.len() + changes.forgotten.len()) as u64
 }

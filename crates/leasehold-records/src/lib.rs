@@ -12,6 +12,7 @@
 mod error;
 mod event;
 mod flow;
+mod moment;
 mod run;
 mod state;
 mod store;
@@ -21,6 +22,7 @@ pub use error::RecordsError;
 pub use event::{EventFilter, EventPage, EventRow, LoggedUntil};
 pub use flow::Flow;
 pub use leasehold_sqlite::OpenError;
+pub use moment::{Chart, Moment};
 pub use run::{Identity, Run, RunKind};
 pub use state::{State, StateType, micros_from_text};
 pub use store::{Bounds, Filter, FlowSort, Order, Records, Sort, Transaction};

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use leasehold_node::{Handle, Notices};
+use tokio::sync::Semaphore;
 
 use crate::access::gate::Gate;
 use crate::access::origin::Origins;
 use crate::acquire::Acquirer;
-use crate::config::Config;
+use crate::config::{CONNECTIONS_MAX, Config};
 use crate::event_log::EventLog;
 use crate::event_log::client_event::ClientEvent;
+use crate::figures::{Counting, Figures};
 use crate::http::access_log::{self, subject};
 use crate::http::quota::Crowd;
 use crate::http::sockets::Sockets;
@@ -43,9 +45,12 @@ struct Inner {
     introductions: Arc<Introductions>,
     notices: Notices,
     origins: Arc<Origins>,
-    survey: Survey,
+    survey: Arc<Survey>,
+    figures: Figures,
     upstream: Option<Upstream>,
     migration: Option<Migration>,
+    /// One permit for each connection that may be open.
+    connections: Arc<Semaphore>,
 }
 
 impl App {
@@ -88,9 +93,17 @@ impl App {
         let sockets = Sockets::new(sockets_max);
         let streams_max = config.connections_max.div_ceil(4);
         let streams = Crowd::new(streams_max, streams_max.div_ceil(2));
-        let acquirer =
-            Acquirer::new(ledger.clone(), recorder.clone(), event_log.clone(), config.clone());
-        let survey = Survey::new(ledger.clone());
+        let figures = Figures::default();
+        let acquirer = Acquirer::new(
+            ledger.clone(),
+            recorder.clone(),
+            event_log.clone(),
+            config.clone(),
+            figures.clone(),
+        );
+        let survey = Arc::new(Survey::new(ledger.clone()));
+        let connections_max = config.connections_max.min(CONNECTIONS_MAX);
+        let connections = Arc::new(Semaphore::new(connections_max));
         Self(Arc::new(Inner {
             ledger,
             recorder,
@@ -106,8 +119,10 @@ impl App {
             notices: Notices::default(),
             origins: Arc::default(),
             survey,
+            figures,
             upstream,
             migration,
+            connections,
         }))
     }
 
@@ -185,13 +200,35 @@ impl App {
     }
 
     /// All limits, as pages count, search and sort them.
-    pub(crate) fn survey(&self) -> &Survey {
+    pub(crate) fn survey(&self) -> &Arc<Survey> {
         &self.0.survey
     }
 
     /// The migration from that server.
     pub(crate) fn migration(&self) -> Option<&Migration> {
         self.0.migration.as_ref()
+    }
+
+    /// What the server counts.
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.0.figures
+    }
+
+    /// The permits of connections.
+    pub(crate) fn connection_permits(&self) -> &Arc<Semaphore> {
+        &self.0.connections
+    }
+
+    /// How many connections are open, and how many may be.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        let connections_max = self.config().connections_max.min(CONNECTIONS_MAX);
+        (connections_max - self.0.connections.available_permits(), connections_max)
+    }
+
+    /// Starts to count what happens. Call it within a tokio runtime.
+    pub(crate) fn start_counting(&self) -> Counting {
+        let (survey, recorder) = (self.survey().clone(), self.recorder().cloned());
+        Counting::start(self.figures(), self.ledger(), survey, recorder)
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -10,6 +10,7 @@ mod app;
 pub mod config;
 mod doors;
 mod event_log;
+mod figures;
 mod http;
 mod ids;
 mod liveness;

@@ -66,7 +66,7 @@ type Passed = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible
 
 impl HttpService {
     pub(crate) fn new(app: App) -> Self {
-        let router = doors::all(&app).into_router().fallback(not_found);
+        let router = doors::all(&app).into_router(&app).fallback(not_found);
         let router = router.with_state(app.clone());
         let gateway = gateway::service(&app, router.clone());
         Self { router, gateway, app }
@@ -123,7 +123,7 @@ impl HttpService {
             };
             return match checked {
                 Ok(()) => Either::Right(gateway.call(request)),
-                Err(refused) => refuse(&request, http::Error::from(refused).into_response()),
+                Err(refused) => self.refuse(&request, http::Error::from(refused).into_response()),
             };
         }
         let response = match gate.check(&request, prefect::is_socket(path), now) {
@@ -132,20 +132,27 @@ impl HttpService {
             Err(refused) if native::is_native(path) => http::Error::from(refused).with_detail(),
             Err(refused) => http::Error::from(refused).into_response(),
         };
-        refuse(&request, response)
+        self.refuse(&request, response)
     }
-}
 
-/// An answer at once.
-fn refuse<B>(request: &Request<B>, mut response: Response) -> Passed {
-    if request.method() == Method::HEAD {
-        *response.body_mut() = Body::empty();
+    /// An answer at once.
+    fn refuse<B>(&self, request: &Request<B>, mut response: Response) -> Passed {
+        self.app.figures().unrouted().count(request.method(), response.status());
+        if request.method() == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        Either::Left(ready(Ok(response)))
     }
-    Either::Left(ready(Ok(response)))
 }
 
 /// The answer to a path that no door knows.
-async fn not_found(State(app): State<App>, unserved: Unserved, headers: HeaderMap) -> Error {
+async fn not_found(
+    State(app): State<App>,
+    method: Method,
+    unserved: Unserved,
+    headers: HeaderMap,
+) -> Error {
+    app.figures().unrouted().count(&method, StatusCode::NOT_FOUND);
     let otherwise = unserved.refuse(&app, Error::PATH_NOT_FOUND);
     // Only the log has the sentence: a client that asked for a WebSocket does not read an answer.
     if gate::is_websocket(&headers) { http::Error::NoSocket.into() } else { otherwise }

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use crate::app::App;
 use crate::config::Config;
 use crate::event_log::{self, EventLog, LogTask};
+use crate::figures::Counting;
 use crate::http::serve::{self, Bounds};
 use crate::liveness::evidence::{Watch, Witness};
 use crate::records::{Recorder, RunningRecorder};
@@ -54,6 +55,7 @@ pub enum StartError {
 pub struct Server {
     app: App,
     ledger: Running,
+    counting: Counting,
     recording: Option<Recording>,
 }
 
@@ -81,15 +83,17 @@ impl Server {
         let (ledger, ready) = loaded.prepare(clock.clone());
         let Some(records) = records else {
             let app = App::new(ledger, config, upstream);
-            return Ok(Self { app, ledger: ready.start()?, recording: None });
+            let counting = app.start_counting();
+            return Ok(Self { app, ledger: ready.start()?, counting, recording: None });
         };
         let (recorder, records) = Recorder::start(records, clock);
         let silence_max = Span::from_seconds_f64(config.heartbeat_timeout_seconds);
         let (witness, watch) = Witness::start(ledger.clone(), recorder.clone(), silence_max);
         let (event_log, log) = EventLog::start(&ledger, recorder.clone(), events_per_second_max);
-        let running = ready.start()?;
         let app = App::with_records(ledger, recorder, witness, event_log, config, upstream);
-        Ok(Self { app, ledger: running, recording: Some(Recording { records, watch, log }) })
+        let counting = app.start_counting();
+        let ledger = ready.start()?;
+        Ok(Self { app, ledger, counting, recording: Some(Recording { records, watch, log }) })
     }
 
     /// Asks the upstream who it is, if there is one, and follows its rule of CSRF tokens. An
@@ -128,6 +132,7 @@ impl Server {
         async move {
             let bounds = Bounds {
                 connections_max: app.config().connections_max,
+                permits: app.connection_permits(),
                 trusted_proxies: &app.config().trusted_proxies,
                 clock: app.ledger().clock(),
                 sockets: app.sockets(),
@@ -146,7 +151,8 @@ impl Server {
 
     /// Stops every component before those that it needs.
     pub async fn stop(self) {
-        let Self { app, ledger, recording } = self;
+        let Self { app, ledger, counting, recording } = self;
+        counting.stop(app.figures(), app.recorder(), app.ledger().clock().now()).await;
         drop(app);
         let Some(Recording { records, watch, log }) = recording else {
             return ledger.stop().await;

@@ -27,7 +27,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
             &["ids", "log_throttle"],
             &["access + config"],
             &["http", "records", "survey"],
-            &["event_log", "upstream"],
+            &["event_log", "figures", "upstream"],
             &["liveness"],
             &["acquire", "migration"],
             &["app"],
@@ -35,7 +35,13 @@ const CRATES: &[(&str, &[&[&str]])] = &[
             &["doors::native::paths", "doors::prefect::unserved"],
             &["doors::operation + doors::groups + doors::routes"],
             // The doors do not know each other.
-            &["doors::gateway", "doors::native", "doors::pages", "doors::prefect"],
+            &[
+                "doors::gateway",
+                "doors::native",
+                "doors::operations",
+                "doors::pages",
+                "doors::prefect",
+            ],
             &["doors"],
             &["router"],
             &["server"],

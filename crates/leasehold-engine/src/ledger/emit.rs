@@ -93,8 +93,9 @@ impl Ledger {
         let hold = &waiter.acquire.hold;
         let (lease, holder) = (hold.lease(), hold.holder().cloned());
         let origin = waiter.acquire.origin.clone();
-        let partners = Vec::new();
-        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin, partners });
+        let (granted, partners) = (None, Vec::new());
+        let at = self.now;
+        self.events.push(Event { at, kind, limits, lease, granted, holder, origin, partners });
     }
 
     fn emit_under(&mut self, kind: EventKind, name: Arc<str>, lease: LeaseId) {
@@ -105,15 +106,16 @@ impl Ledger {
 
     fn emit_on(&mut self, kind: EventKind, limits: Names, lease: &Lease) {
         let (holder, origin) = (lease.holder.clone(), lease.origin.clone());
-        let lease = Some(lease.id);
-        let partners = Vec::new();
-        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin, partners });
+        let (granted, partners) = (Some(lease.created), Vec::new());
+        let (at, lease) = (self.now, Some(lease.id));
+        self.events.push(Event { at, kind, limits, lease, granted, holder, origin, partners });
     }
 
     fn emit(&mut self, kind: EventKind, limits: Names) {
         let (lease, holder, origin) = (None, None, None);
-        let partners = Vec::new();
-        self.events.push(Event { at: self.now, kind, limits, lease, holder, origin, partners });
+        let (granted, partners) = (None, Vec::new());
+        let at = self.now;
+        self.events.push(Event { at, kind, limits, lease, granted, holder, origin, partners });
     }
 
     fn name_of(&self, limit: LimitId) -> Option<Arc<str>> {

@@ -172,7 +172,8 @@ impl Line {
         u64::try_from(whole + rest).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn oldest(&self) -> Option<Ticket> {
+    /// The oldest waiter.
+    pub(crate) fn oldest(&self) -> Option<Ticket> {
         let patient = self.patient.keys().next().copied();
         patient.into_iter().chain(self.reserved.keys().next().copied()).min()
     }

@@ -75,8 +75,18 @@ impl Ledger {
         };
         let taken = entry.occupied(self.now).slots_taken();
         let unleased = entry.unleased(self.now);
-        let waiting = self.queue.line(id).map_or(0, Line::len);
-        Some(LimitView { limit: entry.limit.clone(), taken, unleased, waiting, holders })
+        let line = self.queue.line(id);
+        let waiter = line.and_then(Line::oldest).and_then(|ticket| self.queue.waiter(ticket));
+        let lease = entry.leases.values().next().and_then(|id| self.lease(*id));
+        Some(LimitView {
+            limit: entry.limit.clone(),
+            taken,
+            unleased,
+            oldest_lease: lease.map(|lease| lease.created),
+            waiting: line.map_or(0, Line::len),
+            oldest_waiter: waiter.map(|waiter| waiter.since),
+            holders,
+        })
     }
 
     /// The page is cut from the limits of the scope, not the other way round (contract C3).

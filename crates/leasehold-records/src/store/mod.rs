@@ -11,6 +11,7 @@ mod events;
 mod filter;
 mod flows;
 mod log_size;
+mod moments;
 mod pruning;
 mod row;
 mod runs;

@@ -127,4 +127,18 @@ pub(super) const STEPS: &[&str] = &[
         + coalesce(octet_length(reason), 0) + coalesce(octet_length(document), 0)
         + coalesce(octet_length(origin), 0) AS bytes FROM events);
 ",
+    "
+    -- The points of the charts of limits.
+    CREATE TABLE moments (
+        limit_name   TEXT NOT NULL,
+        seconds      INTEGER NOT NULL,
+        begin_micros INTEGER NOT NULL,
+        taken        INTEGER NOT NULL,
+        waiting      INTEGER NOT NULL,
+        granted      INTEGER NOT NULL,
+        refused      INTEGER NOT NULL,
+        PRIMARY KEY (limit_name, seconds, begin_micros)
+    ) STRICT;
+    CREATE INDEX moments_by_age ON moments (seconds, begin_micros);
+",
 ];

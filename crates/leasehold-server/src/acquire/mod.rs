@@ -19,6 +19,7 @@ use crate::access::identity::ClientId;
 use crate::access::origin::Origin;
 use crate::config::Config;
 use crate::event_log::EventLog;
+use crate::figures::Figures;
 use crate::http::quota::Crowd;
 use crate::liveness::joins::{self, Joins};
 use crate::records::Recorder;
@@ -34,6 +35,7 @@ pub(crate) struct Acquirer {
     /// Which grants clients will report in events.
     joins: Joins,
     near_names: NearNames,
+    figures: Figures,
     warned: Notices,
 }
 
@@ -97,6 +99,7 @@ impl Acquirer {
         recorder: Option<Recorder>,
         event_log: Option<EventLog>,
         config: Config,
+        figures: Figures,
     ) -> Self {
         let joins = Joins::new(ledger.clock().now());
         let near_names = NearNames::new(ledger.clone(), event_log);
@@ -104,7 +107,12 @@ impl Acquirer {
         // has half of the places at most, so that it cannot keep all others out.
         let held_open = Crowd::new(config.waiters_max, config.waiters_max.div_ceil(2));
         let (places, warned) = (Places::default(), Notices::default());
-        Self { ledger, recorder, config, places, held_open, joins, near_names, warned }
+        Self { ledger, recorder, config, places, held_open, joins, near_names, figures, warned }
+    }
+
+    /// How many requests are held open.
+    pub(crate) fn held_open(&self) -> usize {
+        self.held_open.count()
     }
 
     /// The grants that clients will report in events.
@@ -128,7 +136,13 @@ impl Acquirer {
         let wants_to_wait = wait.span > Span::ZERO;
         let member = wants_to_wait.then(|| self.held_open.enter(from)).flatten();
         let span = if member.is_some() { wait.span } else { Span::ZERO };
-        self.ledger.acquire(acquire, Wait { span, ..wait }).await
+        let acquired = self.ledger.acquire(acquire, Wait { span, ..wait }).await;
+        match &acquired {
+            Ok((Acquired::Refused(refusal), _)) => self.figures.refused(refusal),
+            Ok((Acquired::Granted(grant), _)) => self.figures.granted(grant),
+            _ => {}
+        }
+        acquired
     }
 
     /// Acquires for a client that polls. Its requests are refused at once until it has shown that

@@ -5,6 +5,7 @@ pub(crate) mod gateway;
 mod groups;
 pub(crate) mod native;
 mod operation;
+mod operations;
 mod pages;
 pub(crate) mod prefect;
 mod routes;
@@ -14,5 +15,6 @@ use crate::app::App;
 
 /// The routes of all doors.
 pub(crate) fn all(app: &App) -> Routes {
-    gateway::add(pages::add(native::add(prefect::add(Routes::default()), app)))
+    let routes = native::add(prefect::add(Routes::default()), app);
+    gateway::add(operations::add(pages::add(routes)))
 }

@@ -5,11 +5,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
+use tower::layer::layer_fn;
 
 use super::native::paths::{is_native, json_only};
 use super::operation::{Description, Operation};
 use super::prefect::unserved::Unserved;
 use crate::app::App;
+use crate::figures::Counted;
 use crate::http::Error;
 use crate::http::address::origin;
 
@@ -18,7 +20,7 @@ use crate::http::address::origin;
 pub(crate) struct Routes {
     paths: Vec<Path>,
     /// Pages, which are no part of the API.
-    pages: Router<App>,
+    pages: Vec<(String, MethodRouter<App>)>,
     /// The operations of the API, in the order of their declaration.
     pub(crate) operations: Vec<Description>,
     tag: &'static str,
@@ -69,13 +71,13 @@ impl Routes {
     /// Adds the path of a WebSocket. A path with a slash at its end is no such path.
     pub(crate) fn add_socket(mut self, operation: Operation) -> Self {
         let Operation { methods, description } = operation;
-        self.pages = self.pages.route(&description.path, methods);
+        self.pages.push((description.path.clone(), methods));
         self.describe(description)
     }
 
     /// Adds a page, which is no part of the API.
     pub(crate) fn add_page(mut self, path: &str, methods: MethodRouter<App>) -> Self {
-        self.pages = self.pages.route(path, methods);
+        self.pages.push((path.to_owned(), methods));
         self
     }
 
@@ -85,16 +87,29 @@ impl Routes {
         self
     }
 
-    /// The router of all routes. For a method without a handler it answers 404 with a sentence if a
-    /// Prefect server has the method, and 405 otherwise.
-    pub(crate) fn into_router(self) -> Router<App> {
-        self.paths.into_iter().fold(self.pages, |router, Path { path, methods, allow }| {
+    /// The router of all routes, each of which is counted. For a method without a handler it
+    /// answers 404 with a sentence if a Prefect server has the method, and 405 otherwise.
+    pub(crate) fn into_router(self, app: &App) -> Router<App> {
+        let counted = |path: &str, methods: MethodRouter<App>| {
+            let figures = app.figures().route(path);
+            let clock = app.ledger().clock().clone();
+            methods.layer(layer_fn(move |inner| Counted {
+                inner,
+                figures: figures.clone(),
+                clock: clock.clone(),
+            }))
+        };
+        let pages = self.pages.into_iter().fold(Router::new(), |router, (path, methods)| {
+            router.route(&path, counted(&path, methods))
+        });
+        self.paths.into_iter().fold(pages, |router, Path { path, methods, allow }| {
             let allow = HeaderValue::try_from(allow).unwrap_or(HeaderValue::from_static(""));
             let refuse = move |State(app): State<App>, unserved: Unserved| async move {
                 unserved.refuse(&app, Error::MethodNotAllowed(allow).into())
             };
             let methods = methods.fallback(refuse);
             let methods = if is_native(&path) { json_only(methods) } else { methods };
+            let methods = counted(&path, methods);
             router.route(&path, methods).route(&twin(&path), routing::any(redirect))
         })
     }

@@ -98,6 +98,7 @@ mod tests {
             at: Timestamp::from_micros(0),
             kind,
             limits: smallvec::smallvec![],
+            granted: None,
             lease: None,
             holder: None,
             origin: None,

@@ -316,6 +316,7 @@ mod tests {
             at: Timestamp::from_micros(0),
             kind: EventKind::Granted,
             limits: smallvec::smallvec![],
+            granted: None,
             lease: None,
             holder: None,
             origin: None,

@@ -46,6 +46,11 @@ impl Crowd {
         Some(Member { crowd: self.clone(), address })
     }
 
+    /// How many members there are.
+    pub(crate) fn count(&self) -> usize {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+
     /// Whether the crowd would admit no other member from this address.
     pub(crate) fn is_full_for(&self, address: Option<IpAddr>) -> bool {
         let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);

@@ -91,6 +91,8 @@ impl<S> HttpService for S where
 /// How many connections the server serves, and what they share.
 pub(crate) struct Bounds<'app> {
     pub(crate) connections_max: usize,
+    /// One permit for each of them.
+    pub(crate) permits: &'app Arc<Semaphore>,
     pub(crate) trusted_proxies: &'app TrustedProxies,
     pub(crate) clock: &'app Clock,
     /// The WebSockets, to close when the server stops.
@@ -106,10 +108,10 @@ pub(crate) async fn serve<S: HttpService>(
     stop: impl Future<Output = ()>,
 ) {
     let stopping = watch::Sender::new(false);
-    let Bounds { connections_max, trusted_proxies, clock, sockets } = bounds;
+    let Bounds { connections_max, permits, trusted_proxies, clock, sockets } = bounds;
     let connections_max = connections_max.min(CONNECTIONS_MAX);
     let trusted_proxies = Arc::new(trusted_proxies.clone());
-    let slots = Arc::new(Semaphore::new(connections_max));
+    let slots = permits.clone();
     let door = Door::new(connections_max);
     let complaints = Complaints::default();
     let mut stop = std::pin::pin!(stop);

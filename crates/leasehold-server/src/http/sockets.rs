@@ -33,6 +33,11 @@ impl Sockets {
         self.open.enter(address)
     }
 
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.open.count()
+    }
+
     /// The subscription of a new socket.
     pub(crate) fn stopping(&self) -> Stopping {
         Stopping(self.stopping.subscribe())

@@ -13,10 +13,21 @@ use crate::app::App;
 pub(super) enum Section {
     /// Limits of both kinds.
     Concurrency,
+    /// Limits whose slots drain.
+    Rates,
+    /// The log.
+    Events,
+    /// How the server is.
+    Health,
 }
 
 impl Section {
-    const ALL: [(Self, &'static str, &'static str); 1] = [(Self::Concurrency, "", "Concurrency")];
+    const ALL: [(Self, &'static str, &'static str); 4] = [
+        (Self::Concurrency, "", "Concurrency"),
+        (Self::Rates, "/rates", "Rate limits"),
+        (Self::Events, "/events", "Events"),
+        (Self::Health, "/health", "Health"),
+    ];
 }
 
 /// A page within a section. Its content changes while it is looked at.

@@ -12,7 +12,9 @@ use super::frame::{self, Section};
 use super::visitor::Visitor;
 use super::{change, runs};
 use crate::app::App;
+use crate::figures;
 
+mod chart;
 mod shown;
 mod view;
 mod why;
@@ -46,7 +48,15 @@ pub(super) async fn page(
     let holders = holders.chain(waiters.iter().filter_map(|waiter| waiter.holder.as_ref()));
     let runs = runs::of(&app, holders).await;
     let now = app.ledger().clock().now();
-    let shown = Shown { view: &view, held: &held, waiters: &waiters, events, runs, now };
+    let charts = match app.recorder() {
+        None => None,
+        Some(recorder) => {
+            let name = view.limit.name.to_string();
+            Some(figures::chart(app.figures(), recorder, name, now).await?)
+        }
+    };
+    let (view, held, waiters) = (&view, &held, &waiters);
+    let shown = Shown { view, held, waiters, events, charts, runs, now };
     let main = view::limit(&visitor, &shown);
     let page = frame::page(&app, &visitor, Section::Concurrency, shown.name(), &main);
     Ok(visitor.0.answer(StatusCode::OK, page))

@@ -10,10 +10,13 @@ mod convert;
 mod error;
 mod form;
 mod frame;
+mod health;
+mod level;
 mod limit;
 mod list;
 mod live;
 mod log;
+mod rates;
 mod revoke;
 mod runs;
 mod shell;
@@ -44,6 +47,9 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .add_page(&at("/limits/{id}/reset"), get(change::ask_reset).post(change::reset))
         .add_page(&at("/limits/{id}/delete"), get(change::ask_delete).post(change::delete))
         .add_page(&at("/limits/{id}/leases/{lease}/revoke"), get(revoke::ask).post(revoke::revoke))
+        .add_page(&at("/rates"), get(rates::page))
+        .add_page(&at("/events"), get(log::page))
+        .add_page(&at("/health"), get(health::page))
         .add_page(&at("/live"), get(live::changes))
         .add_page(&at("/sign-in"), get(sign_in::page).post(sign_in::sign_in))
         .add_page(&at("/sign-out"), post(sign_in::sign_out))

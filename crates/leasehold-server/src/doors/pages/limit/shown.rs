@@ -1,7 +1,7 @@
 //! What the page of a limit shows.
 
 use leasehold_engine::{HeldView, LimitView, Timestamp, WaiterView};
-use leasehold_records::EventRow;
+use leasehold_records::{Chart, EventRow};
 
 use crate::doors::pages::runs::Runs;
 use crate::doors::pages::show;
@@ -16,6 +16,8 @@ pub(super) struct Shown<'page> {
     pub(super) waiters: &'page [WaiterView],
     /// The newest first; `None` if the server keeps no log.
     pub(super) events: Option<Vec<EventRow>>,
+    /// The last hour and the last day, if they are recorded.
+    pub(super) charts: Option<(Chart, Chart)>,
     pub(super) runs: Runs,
     pub(super) now: Timestamp,
 }

@@ -5,12 +5,13 @@ use maud::{Markup, html};
 use uuid::Uuid;
 
 use super::shown::{SHOWN_MAX, Shown};
-use super::why;
+use super::{chart, why};
 use crate::access::gate::PAGES;
 use crate::doors::convert::unleased;
+use crate::doors::pages::level::next_slot;
 use crate::doors::pages::revoke::lease_text;
 use crate::doors::pages::visitor::Visitor;
-use crate::doors::pages::{list, show};
+use crate::doors::pages::{list, log, show};
 
 pub(super) fn limit(visitor: &Visitor, shown: &Shown<'_>) -> Markup {
     let view = shown.view;
@@ -37,7 +38,7 @@ pub(super) fn limit(visitor: &Visitor, shown: &Shown<'_>) -> Markup {
             dl.facts {
                 @if !view.limit.decay.is_none() {
                     div { dt { "Drains" } dd { (view.limit.decay.as_slots_per_second()) " slots / s" } }
-                    @if let Some(next) = why::next_slot(view, shown.now) {
+                    @if let Some(next) = next_slot(view, shown.now) {
                         div { dt { "Next slot" } dd { (show::countdown(next, shown.now)) } }
                     }
                 } @else {
@@ -57,6 +58,9 @@ pub(super) fn limit(visitor: &Visitor, shown: &Shown<'_>) -> Markup {
         }
         (holders(shown))
         (waiters(shown))
+        @if let Some((hour, day)) = &shown.charts {
+            (chart::charts(hour, day, view.limit.slots))
+        }
         (events(shown))
     }
 }
@@ -224,7 +228,7 @@ fn events(shown: &Shown<'_>) -> Markup {
         section aria-labelledby="events" {
             h2 #events { "Events" }
             @if events.is_empty() { p.nothing { "Nothing has happened that is still in the log." } }
-            @else { (crate::doors::pages::log::table(events, shown.now)) }
+            @else { (log::table(events, false, shown.now)) }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Why a limit grants nothing at the moment, in sentences.
 
-use leasehold_engine::{LimitView, Timestamp, WaiterView};
+use leasehold_engine::{LimitView, WaiterView};
 
 use super::shown::Shown;
 use crate::doors::pages::show::{count, length, number, visible};
@@ -133,18 +133,4 @@ fn first_waiter(shown: &Shown<'_>, first: &WaiterView) -> Option<String> {
 
 fn are(free: u64) -> String {
     if free == 1 { "1 is".to_owned() } else { format!("{} are", number(free)) }
-}
-
-/// When the next slot of a full rate limit comes back.
-pub(super) fn next_slot(view: &LimitView, now: Timestamp) -> Option<Timestamp> {
-    let is_full = view.taken >= view.limit.slots && view.taken > 0;
-    // Leases on a rate limit drain as well, in an order that the view does not show.
-    let has_leases = view.unleased.slots_taken() < view.taken;
-    if view.limit.decay.is_none() || !is_full || has_leases {
-        return None;
-    }
-    let level = view.unleased.level();
-    let below = leasehold_engine::Level::from_slots(view.limit.slots.saturating_sub(1));
-    let span = view.limit.decay.time_to_drain(level.saturating_sub(below))?;
-    Some(now + span)
 }
