@@ -91,6 +91,8 @@ pub(crate) enum Suite {
     Clients,
     /// A real Prefect server behind the gateway, and the real client in front of it
     Gateway,
+    /// The pages in a real Chromium, and the figures in a real Prometheus
+    Pages,
     /// Random bytes and requests, for half a minute each; `cargo xtask fuzz` goes on for longer
     Fuzz,
     /// Everything that attacks at once, for half a minute; leasehold-bench goes on for longer

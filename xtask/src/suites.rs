@@ -26,6 +26,16 @@ const PROGRAMS: &[Program] = &[
     },
 ];
 
+/// What the tests of the pages and of the figures start.
+const WATCHING_PROGRAMS: &[Program] = &[
+    Program { name: "chromium", package: "chromium", version_flag: "--version" },
+    Program { name: "prometheus", package: "prometheus", version_flag: "--version" },
+    Program { name: "promtool", package: "prometheus", version_flag: "--version" },
+];
+
+/// The Python environment of these tests.
+const WATCHING: &str = "pages";
+
 /// How many seeds the simulator goes through in CI.
 const SEEDS: &str = "200";
 
@@ -45,6 +55,7 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
     let rust = arguments.wants(Suite::Rust);
     let clients = arguments.wants(Suite::Clients);
     let gateway = arguments.wants(Suite::Gateway);
+    let pages = arguments.wants(Suite::Pages);
     let all = venvs::all()?;
     let client_venvs = venvs::with_clients(&all, &arguments.clients)?;
     let mut summary = Vec::new();
@@ -52,7 +63,10 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
     if rust {
         step("system packages", || packages::install_missing(PROGRAMS))?;
     }
-    if rust || clients || gateway {
+    if pages {
+        step("browser and Prometheus", || packages::install_missing(WATCHING_PROGRAMS))?;
+    }
+    if rust || clients || gateway || pages {
         let needed: Vec<_> = all
             .iter()
             .filter(|venv| match venv.client_version() {
@@ -60,6 +74,7 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
                     let is_client = client_venvs.iter().any(|client| client.name == venv.name);
                     (clients && is_client) || (gateway && version == PREFECT_BEHIND)
                 }
+                None if venv.name == WATCHING => pages,
                 None => rust,
             })
             .cloned()
@@ -102,11 +117,14 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
             summary.push((name, closing));
         }
     }
-    if gateway {
-        let venv = all.iter().find(|venv| venv.client_version() == Some(PREFECT_BEHIND));
-        let venv = venv.context("the gateway's environment is not in tests/venvs")?;
-        let closing = step("gateway", || pytest(venv, "gateway", &arguments.pytest))?;
-        summary.push((format!("gateway before Prefect {PREFECT_BEHIND}"), closing));
+    let behind = format!("prefect-{PREFECT_BEHIND}");
+    for (is_wanted, venv, folder) in [(gateway, &*behind, "gateway"), (pages, WATCHING, WATCHING)] {
+        if is_wanted {
+            let found = all.iter().find(|known| known.name == venv);
+            let found = found.with_context(|| format!("{venv} is not in tests/venvs"))?;
+            let closing = step(folder, || pytest(found, folder, &arguments.pytest))?;
+            summary.push((format!("{folder}, with {venv}"), closing));
+        }
     }
 
     println!("\n── all passed in {:.0} s", started.elapsed().as_secs_f64());

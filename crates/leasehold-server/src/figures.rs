@@ -1,5 +1,6 @@
 //! What the server counts, for machines that watch it and for the charts of the pages: requests by
-//! route, and by limit what became of leases, how long requests waited and how long slots were held.
+//! route, and by limit what became of leases, how long requests waited and how long slots were
+//! held.
 //!
 //! Counting costs little: a request adds to two atomics; the events of leases are counted by a task
 //! of their own, in batches, behind the ledger. Limits are bounded in number: those beyond are

@@ -19,14 +19,17 @@ pub(super) enum Section {
     Events,
     /// How the server is.
     Health,
+    /// Which side grants each limit, with an upstream.
+    Migration,
 }
 
 impl Section {
-    const ALL: [(Self, &'static str, &'static str); 4] = [
+    const ALL: [(Self, &'static str, &'static str); 5] = [
         (Self::Concurrency, "", "Concurrency"),
         (Self::Rates, "/rates", "Rate limits"),
         (Self::Events, "/events", "Events"),
         (Self::Health, "/health", "Health"),
+        (Self::Migration, "/migration", "Migration"),
     ];
 }
 
@@ -39,6 +42,9 @@ pub(super) fn page(
     main: &Markup,
 ) -> Markup {
     let now = app.ledger().clock().now().as_micros() / 1_000;
+    let has_upstream = app.migration().is_some();
+    let sections = Section::ALL.iter();
+    let sections = sections.filter(|(own, ..)| *own != Section::Migration || has_upstream);
     html! {
         (DOCTYPE)
         html lang="en" data-now=(now) {
@@ -48,8 +54,8 @@ pub(super) fn page(
                 header.top {
                     a.brand href=(PAGES) { "Leasehold" }
                     nav aria-label="Sections" {
-                        @for (own, path, name) in Section::ALL {
-                            a href={ (PAGES) (path) } aria-current=[(own == section).then_some("page")] {
+                        @for (own, path, name) in sections {
+                            a href={ (PAGES) (path) } aria-current=[(*own == section).then_some("page")] {
                                 (name)
                             }
                         }

@@ -16,6 +16,7 @@ mod limit;
 mod list;
 mod live;
 mod log;
+mod migration;
 mod rates;
 mod revoke;
 mod runs;
@@ -50,6 +51,7 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .add_page(&at("/rates"), get(rates::page))
         .add_page(&at("/events"), get(log::page))
         .add_page(&at("/health"), get(health::page))
+        .add_page(&at("/migration"), get(migration::page))
         .add_page(&at("/live"), get(live::changes))
         .add_page(&at("/sign-in"), get(sign_in::page).post(sign_in::sign_in))
         .add_page(&at("/sign-out"), post(sign_in::sign_out))
