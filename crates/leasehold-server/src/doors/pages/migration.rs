@@ -64,7 +64,7 @@ fn row(limit: &LimitReport) -> Markup {
         tr id={ "m" (format!("{:032x}", limit.id.0)) } {
             th scope="row" { (show::name(&limit.name)) }
             td { (phase(limit.standing.phase))
-                @if limit.standing.under_way { span.muted { " moving" } } }
+                @if limit.standing.under_way > 0 { span.muted { " moving" } } }
             td.number { (show::number(limit.taken)) " of " (show::number(limit.slots)) }
             td.number { (show::number(limit.held_here)) }
             td.number { (show::number(limit.standing.foreign)) }
