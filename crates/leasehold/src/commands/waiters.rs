@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use leasehold_api::leases::Waiter;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
 use crate::commands::api::Api;
 use crate::commands::help;
@@ -52,7 +53,11 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<ExitCode, Failu
 
 async fn find(api: &Api, names: &[String]) -> Result<Vec<Waits>, Failure> {
     let names = match names {
-        [] => api.limits().await?.into_iter().map(|limit| limit.name).collect(),
+        [] => {
+            // A server that shows no leases shows no waiters, and may have no limit to ask about.
+            api.client().get::<IgnoredAny>("/leases?limit=1").await?;
+            api.limits().await?.into_iter().map(|limit| limit.name).collect()
+        }
         names => names.to_vec(),
     };
     let mut waiting = Vec::new();
