@@ -1,8 +1,12 @@
 //! `leasehold why` and `leasehold status`.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use super::{Place, too_long};
+use crate::support::send_signal;
 
 #[test]
 fn why_says_who_holds_a_full_limit_and_what_would_free_it() {
@@ -73,10 +77,14 @@ fn status_names_what_is_full() {
 }
 
 #[test]
-fn a_view_is_drawn_again_until_it_is_stopped() {
+fn a_view_is_shown_again_until_it_is_stopped() {
     let place = Place::new();
     place.ok(&["gcl", "create", "database", "--limit", "1"]);
-    let shown = place.on_terminal("gcl ls --watch=50ms & sleep 1; kill -INT $!; wait $!", "");
-    let times = shown.stdout.matches("database").count();
-    assert!(times > 2, "{times}: {}", shown.stdout);
+    let mut watching =
+        place.command(&["gcl", "ls", "--watch=50ms"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watching.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut shown = lines.filter(|line| line.starts_with("database"));
+    assert_eq!(shown.by_ref().take(3).count(), 3);
+    send_signal(watching.id(), "INT");
+    assert_eq!(watching.wait().unwrap().code(), Some(130));
 }
