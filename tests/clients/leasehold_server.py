@@ -70,6 +70,14 @@ class LeaseholdServer:
         """Whether the test has started the server, and has not stopped or killed it since."""
         return self._process is not None
 
+    def memory_bytes(self) -> int:
+        """How much memory its process has."""
+        assert self._process is not None, "the server is not started"
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found.group(1)) * 1_024
+
     def log(self) -> str:
         return self.log_path.read_text()
 

@@ -100,7 +100,7 @@ def make_user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeUs
 @pytest.fixture
 def user(gateway: LeaseholdServer, make_user: MakeUser) -> PrefectUser:
     """A user of `gateway`."""
-    return make_user(gateway)
+    return make_user(gateway, PREFECT_LOGGING_LEVEL="WARNING")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,9 +16,14 @@ pub(crate) struct Args {
 /// Serves until it is killed.
 pub(crate) async fn serve(args: &Args) -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
-    let router = Router::new().route("/{*path}", post(echo));
+    let router = Router::new().route("/{*path}", post(echo).get(version));
     axum::serve(listener, router).await?;
     Ok(())
+}
+
+/// What a gateway asks at its start.
+async fn version() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], r#""3.9.1""#)
 }
 
 async fn echo(body: Bytes) -> impl IntoResponse {

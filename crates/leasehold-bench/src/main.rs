@@ -8,6 +8,7 @@ mod compare;
 mod cycles;
 mod disk;
 mod echo;
+mod gateway;
 mod growth;
 mod handoff;
 mod load;
@@ -52,6 +53,8 @@ enum Command {
     Scale(scale::Args),
     /// How cost grows with limits and waiters that a request does not touch.
     Growth(growth::Args),
+    /// Requests that are passed on to another server, compared with nginx's `proxy_pass`.
+    Gateway(gateway::Args),
     /// All attacks at once, for an hour; fails if a bound is broken.
     Soak(soak::Args),
     /// The locks and semaphores of leasehold-redis, compared with redis-py's and TaskTiger's.
@@ -86,6 +89,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Makespan(args) => report::print(&makespan::measure(&args).await?, args.json),
         Command::Scale(args) => report::print(&scale::measure(&args).await?, args.json),
         Command::Growth(args) => report::print(&growth::measure(&args).await?, args.json),
+        Command::Gateway(args) => report::print(&gateway::measure(&args).await?, args.json),
         Command::Soak(args) => report::print_or_fail(&soak::measure(&args).await?, args.json),
         Command::Locks(args) => report::print(&locks::measure(&args).await?, args.json),
         Command::Echo(args) => echo::serve(&args).await,

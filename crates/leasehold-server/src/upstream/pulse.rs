@@ -24,7 +24,12 @@ impl Pulse {
             return;
         };
         *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-        if !self.is_ill.swap(true, Ordering::Relaxed) {
+        if self.is_ill.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if matches!(error, UpstreamError::Silent { .. }) {
+            tracing::warn!("{error}; what clients ask before any limit comes from memory");
+        } else {
             tracing::warn!("{error}; what needs it is answered 502 until it is back");
         }
     }

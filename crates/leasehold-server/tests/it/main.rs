@@ -12,6 +12,7 @@ mod edits;
 mod events;
 mod fixture;
 mod gate;
+mod gateway;
 mod leases;
 mod limit_names;
 mod origins;

@@ -1,0 +1,22 @@
+"""Serves a flow whose deployment has a concurrency limit of one, until it is killed."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from prefect import flow, task
+
+
+@task
+def work() -> None:
+    time.sleep(0.5)
+
+
+@flow
+def limited() -> None:
+    work()
+
+
+if __name__ == "__main__":
+    limited.serve(name=sys.argv[1], global_limit=1, print_starting_message=False)
