@@ -1,5 +1,5 @@
-//! What passing a request on costs: the bare HTTP server alone, behind Leasehold, and behind nginx's
-//! `proxy_pass`, in turn and in the same run.
+//! What passing a request on costs: the bare HTTP server alone, behind Leasehold, and behind the
+//! `proxy_pass` of nginx, in turn and in the same run.
 
 use std::fs;
 use std::process::Command;
