@@ -1,5 +1,7 @@
 //! What passes is what was sent.
 
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -60,7 +62,7 @@ async fn a_request_and_its_answer_pass_as_they_are() {
 async fn each_part_of_a_body_passes_before_the_next_one_is_there() {
     let (heard, mut hearing) = mpsc::unbounded_channel::<Bytes>();
     let (go_on, goes_on) = oneshot::channel::<()>();
-    let goes_on = std::sync::Mutex::new(Some(goes_on));
+    let goes_on = Arc::new(Mutex::new(Some(goes_on)));
     let upstream = move |request: Request| {
         let (heard, goes_on) = (heard.clone(), goes_on.lock().unwrap().take().unwrap());
         async move {
