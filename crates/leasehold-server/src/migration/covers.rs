@@ -26,6 +26,12 @@ impl Migration {
     /// Takes a cover for each lease on a limit that has none.
     pub(super) async fn cover(&self, name: &Arc<str>, phantoms: u64) -> Done {
         let Some(id) = self.id_of(name) else { return Done::Yes };
+        match prefect::rows(&self.0.upstream).await {
+            Err(_) => return Done::No(Failure::NoAnswer),
+            // A name without a limit is granted to everybody.
+            Ok(rows) if !rows.iter().any(|row| row.id() == id) => return Done::No(Failure::Gone),
+            Ok(_) => {}
+        }
         if phantoms > 0 {
             if prefect::give_back(&self.0.upstream, name, phantoms).await.is_err() {
                 return Done::No(Failure::NoAnswer);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_engine::{LeaseFilter, LeaseId, LimitId, LimitView, Page, Scope, Span, Timestamp};
+use leasehold_engine::{
+    Lease, LeaseFilter, LeaseId, LimitId, LimitView, Page, Scope, Span, Timestamp,
+};
 use leasehold_gateway::{Adopted, Count, Custody, Done, Known};
 use leasehold_node::Unavailable;
-use rustc_hash::FxHashMap;
 
-use super::partners::{Paired, Partner, decode};
+use super::partners::{Kind, Paired, Partner, decode};
 use super::prefect::{self, PrefectError};
 use super::{Migration, State};
 
@@ -53,58 +54,47 @@ impl Migration {
 
     /// Reads from the ledger what was ours when the last process ended.
     async fn resume(&self) -> Result<(), Unavailable> {
-        let ledger = &self.0.ledger;
-        let mut limits: Vec<LimitView> = Vec::new();
-        loop {
-            let page = Page { offset: limits.len(), limit: PAGE };
-            let views = ledger.limits(Scope::All, page).await?;
-            let is_last = views.len() < PAGE;
-            limits.extend(views);
-            if is_last {
-                break;
-            }
-        }
-        let is_limit = |id| limits.iter().any(|view| view.limit.id == id);
-        let mut state = State::default();
-        let mut covered: FxHashMap<_, u64> = FxHashMap::default();
+        let limits = self.limits_here().await?;
+        let names = limits.iter().map(|view| (view.limit.id, view.limit.name.clone())).collect();
+        let mut state = State { names, ..State::default() };
         let mut offset = 0;
         loop {
             let page = Page { offset, limit: PAGE };
-            let leases = ledger.find_leases(LeaseFilter::default(), page).await?;
+            let leases = self.0.ledger.find_leases(LeaseFilter::default(), page).await?;
             let leases = leases.unwrap_or_default();
             offset += leases.len();
-            let is_last = leases.len() < PAGE;
-            for view in leases.iter().filter(|view| !view.lease.partners.is_empty()) {
-                let partners = decode(&view.lease.partners, is_limit);
-                let holdings = &view.lease.holdings;
-                for held in holdings {
-                    if partners.iter().any(|partner| partner.covers(held.limit)) {
-                        *covered.entry(held.limit).or_default() += held.slots;
-                    }
-                }
-                let paired = |partner: Partner| {
-                    let held = holdings.iter().find(|held| partner.covers(held.limit));
-                    Paired { partner, slots: held.map_or(1, |held| held.slots) }
-                };
-                state.partners.insert(view.lease.id, partners.into_iter().map(paired).collect());
-            }
-            if is_last {
+            leases.iter().for_each(|view| state.resume(&view.lease));
+            if leases.len() < PAGE {
                 break;
             }
         }
         let dropped = self.0.memory.load();
-        state.names = limits.iter().map(|view| (view.limit.id, view.limit.name.clone())).collect();
-        state.custody = Custody::resumed(limits.iter().map(|view| Adopted {
+        let adopted = limits.iter().map(|view| Adopted {
             limit: Known { name: view.limit.name.clone(), id: view.limit.id },
             foreign: view.limit.foreign,
             returning: view.limit.returning,
-            covered: covered.get(&view.limit.id).copied().unwrap_or(0),
+            covered: state.covered(view.limit.id),
             dropped: dropped.get(&view.limit.id).copied().unwrap_or(0),
-        }));
+        });
+        state.custody = Custody::resumed(adopted.collect::<Vec<_>>());
         state.is_ready = true;
         *self.state() = state;
         self.let_go();
         Ok(())
+    }
+
+    /// All limits of the ledger.
+    pub(super) async fn limits_here(&self) -> Result<Vec<LimitView>, Unavailable> {
+        let mut limits = Vec::new();
+        loop {
+            let page = Page { offset: limits.len(), limit: PAGE };
+            let views = self.0.ledger.limits(Scope::All, page).await?;
+            let is_last = views.len() < PAGE;
+            limits.extend(views);
+            if is_last {
+                return Ok(limits);
+            }
+        }
     }
 
     /// Does what is due. Returns whether a limit moves.
@@ -141,8 +131,15 @@ impl Migration {
         is_wanted || is_moving || counted.is_none_or(|counted| now.since(counted) >= interval)
     }
 
+    /// As [`Self::count`], to the end even if the caller hangs up: a second reading waits for the
+    /// end of the first.
+    pub(crate) async fn count_now(&self) {
+        let migration = self.clone();
+        let _ = tokio::spawn(async move { migration.count().await }).await;
+    }
+
     /// Reads the upstream's counts, and does what follows from them.
-    pub(super) async fn count(&self) {
+    async fn count(&self) {
         let Some(counting) = self.state().custody.begin_count() else { return };
         let rows = match prefect::rows(&self.0.upstream).await {
             Ok(rows) => rows,
@@ -178,6 +175,37 @@ impl Migration {
 }
 
 impl State {
+    /// Notes what the upstream counts for a lease that a process before this one left.
+    fn resume(&mut self, lease: &Lease) {
+        let names = &self.names;
+        let partners = decode(&lease.partners, |id| names.contains_key(&id));
+        if partners.is_empty() {
+            return;
+        }
+        let is_of_run = |it: &Partner| matches!(it, Partner::Cover(_, Kind::WithTaskRun));
+        if partners.iter().any(is_of_run)
+            && let Some(run) = lease.holder.as_ref().and_then(|holder| holder.id.parse().ok())
+        {
+            self.runs.insert(run, lease.id);
+        }
+        let paired = |partner: Partner| {
+            let held = lease.holdings.iter().find(|held| partner.covers(held.limit));
+            Paired { partner, slots: held.map_or(1, |held| held.slots) }
+        };
+        self.partners.insert(lease.id, partners.into_iter().map(paired).collect());
+    }
+
+    /// Whether the upstream is known to have no limits with these names.
+    pub(super) fn are_nowhere(&self, names: &[Arc<str>]) -> bool {
+        !self.rows.is_empty() && !names.iter().any(|name| self.rows.contains_key(name))
+    }
+
+    /// How many slots of a limit the upstream counts for leases of ours.
+    fn covered(&self, limit: LimitId) -> u64 {
+        let all = self.partners.values().flatten();
+        all.filter(|paired| paired.partner.covers(limit)).map(|paired| paired.slots).sum()
+    }
+
     /// Notes how many slots of each limit nobody is known to hold.
     fn suspect(&mut self, now: Timestamp) {
         let rows = &self.rows;

@@ -10,6 +10,7 @@ mod moves;
 mod partners;
 mod prefect;
 mod report;
+mod runs;
 mod watching;
 
 use std::collections::{BTreeMap, HashMap};
@@ -63,6 +64,8 @@ struct State {
     suspects: HashMap<Arc<str>, Suspects>,
     /// The leases of ours for which the upstream counts something.
     partners: HashMap<LeaseId, Vec<Paired>>,
+    /// The leases of task runs whose tags the upstream takes and gives back with the run.
+    runs: HashMap<Uuid, LeaseId>,
     /// The upstream's limits as they were read last, by name.
     rows: BTreeMap<Arc<str>, Row>,
     /// The names of all limits that were ours since the start.
@@ -160,7 +163,14 @@ impl Migration {
         if !state.is_ready {
             return None;
         }
-        let route = state.custody.route(names);
+        let route = match state.custody.route(names) {
+            // Clients name every tag of a task, and most tags have no limit.
+            Route::Both { there, passage, .. } if state.are_nowhere(&there) => {
+                state.custody.came_back(passage);
+                Route::Here
+            }
+            route => route,
+        };
         drop(state);
         let under_way = |passage| UnderWay { migration: self.clone(), passage: Some(passage) };
         Some(match route {
@@ -176,6 +186,11 @@ impl Migration {
     /// Whether the ledger grants the limit with this name.
     pub(crate) fn is_ours(&self, name: &str) -> bool {
         self.state().custody.is_ours(name)
+    }
+
+    /// Whether the upstream counts slots of a limit of ours.
+    pub(crate) fn has_foreign(&self, name: &str) -> bool {
+        self.state().custody.standing(name).foreign > 0
     }
 
     /// The limit of the ledger with this id or this name, in whichever phase: its name, and whether

@@ -48,7 +48,7 @@ impl Migration {
     /// Takes limits over from the upstream.
     pub(crate) async fn advance(&self, wanted: &Wanted) -> Result<Vec<Moved>, PrefectError> {
         let pinned = self.pinned().await?;
-        self.count().await;
+        self.count_now().await;
         let names = self.wanted(wanted, |state| {
             let free = |name: &&Arc<str>| !pinned.contains_key(&***name);
             state.rows.keys().filter(free).cloned().collect()
@@ -96,8 +96,15 @@ impl Migration {
     }
 
     /// Drops phantoms: they stop to count here. The upstream goes on counting them.
-    pub(crate) async fn drop_phantoms(&self, wanted: &Wanted) -> Vec<Moved> {
-        self.count().await;
+    /// A caller that hangs up does not interrupt it.
+    pub(crate) async fn drop_phantoms(&self, wanted: Wanted) -> Vec<Moved> {
+        self.count_now().await;
+        let migration = self.clone();
+        let dropping = tokio::spawn(async move { migration.drop_counted(&wanted).await });
+        dropping.await.unwrap_or_default()
+    }
+
+    async fn drop_counted(&self, wanted: &Wanted) -> Vec<Moved> {
         let names = self.wanted(wanted, |state| {
             state.custody.known().into_iter().map(|known| known.name).collect()
         });

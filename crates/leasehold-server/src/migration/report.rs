@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use leasehold_engine::{LimitId, LimitRef, Page, Scope};
+use leasehold_engine::{LimitId, LimitRef, Scope};
 use leasehold_gateway::{Seen, Standing, Suspects};
 use leasehold_node::Unavailable;
 use uuid::Uuid;
 
 use super::moves::why;
 use super::{Migration, prefect};
-
-const PAGE: usize = 1_000;
 
 /// Where the migration stands.
 #[derive(Clone, Debug)]
@@ -53,7 +51,7 @@ impl Migration {
     /// Where the migration stands. The upstream is asked; what it does not answer is left as it was
     /// seen last.
     pub(crate) async fn report(&self) -> Result<Report, Unavailable> {
-        self.count().await;
+        self.count_now().await;
         let upstream = &self.0.upstream;
         let (of_deployments, holders) = if self.state().has_answered {
             let asked =
@@ -105,25 +103,18 @@ impl Migration {
     }
 
     async fn here(&self) -> Result<BTreeMap<Arc<str>, Here>, Unavailable> {
-        let mut all = BTreeMap::new();
-        loop {
-            let page = Page { offset: all.len(), limit: PAGE };
-            let views = self.0.ledger.limits(Scope::All, page).await?;
-            let is_last = views.len() < PAGE;
-            all.extend(views.into_iter().map(|view| {
-                let limit = view.limit;
-                let here = Here {
-                    id: limit.id,
-                    slots: limit.slots,
-                    taken: view.taken,
-                    foreign: limit.foreign,
-                };
-                (limit.name, here)
-            }));
-            if is_last {
-                return Ok(all);
-            }
-        }
+        let views = self.limits_here().await?;
+        let all = views.into_iter().map(|view| {
+            let limit = view.limit;
+            let here = Here {
+                id: limit.id,
+                slots: limit.slots,
+                taken: view.taken,
+                foreign: limit.foreign,
+            };
+            (limit.name, here)
+        });
+        Ok(all.collect())
     }
 
     /// How many slots of a limit are taken that no lease of ours holds, so that a client may give

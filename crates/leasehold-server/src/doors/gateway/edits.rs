@@ -39,6 +39,13 @@ pub(super) async fn change(gateway: &Gateway, limit: &str, asked: Asked) -> Resp
     answer
 }
 
+/// Creates a limit: upstream, and known here before a request can name it.
+pub(super) async fn create(gateway: &Gateway, asked: Asked) -> Response {
+    let told = gateway.theirs(asked.again()).await;
+    gateway.migration.count_now().await;
+    told.into_response()
+}
+
 /// Deletes a limit.
 pub(super) async fn delete(gateway: &Gateway, limit: &str, tags: bool, asked: Asked) -> Response {
     let Some(name) = ours(gateway, limit) else {
@@ -62,15 +69,13 @@ pub(super) async fn delete(gateway: &Gateway, limit: &str, tags: bool, asked: As
 /// Sets how many slots a tag has: creates its limit upstream, or changes it on both sides.
 pub(super) async fn put_tag(gateway: &Gateway, asked: Asked) -> Response {
     let told = gateway.theirs(asked.again()).await;
+    gateway.migration.count_now().await;
     let tag = asked.json()["tag"].as_str().map(|tag| format!("tag:{tag}"));
-    let Some(name) = tag.filter(|name| gateway.migration.is_ours(name)) else {
-        return told.into_response();
-    };
-    if !told.is_success() {
-        return told.into_response();
+    let is_ours = tag.is_some_and(|name| gateway.migration.is_ours(&name));
+    if is_ours && told.is_success() {
+        return gateway.answer_ourselves(asked.again()).await;
     }
-    drop(name);
-    gateway.answer_ourselves(asked.again()).await
+    told.into_response()
 }
 
 /// Resets the holders of a tag: those here. What the upstream counts is not revoked by a reset; its

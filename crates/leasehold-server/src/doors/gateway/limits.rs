@@ -14,6 +14,7 @@ use crate::http::body::BODY_BYTES_MAX;
 /// What a request about limits asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Operation {
+    Create,
     Acquire(Kind),
     GiveBack(Kind),
     Release,
@@ -50,6 +51,7 @@ pub(super) async fn limits(gateway: &Gateway, request: Request) -> Response {
         Err(error) => return error.into_response(),
     };
     match operation {
+        Operation::Create => edits::create(gateway, asked).await,
         Operation::Acquire(kind) => slots::acquire(gateway, kind, asked).await,
         Operation::GiveBack(Kind::Tags) => slots::give_tags_back(gateway, asked).await,
         Operation::GiveBack(_) => slots::give_back(gateway, asked).await,
@@ -80,6 +82,7 @@ fn operation(method: &Method, path: &str) -> Operation {
 
 fn of_limits(method: &Method, segments: &[&str]) -> Operation {
     match (method.as_str(), segments) {
+        ("POST", []) => Operation::Create,
         ("POST", ["increment"]) => Operation::Acquire(Kind::Plain),
         ("POST", ["increment-with-lease"]) => Operation::Acquire(Kind::Lease),
         ("POST", ["decrement"]) => Operation::GiveBack(Kind::Plain),
@@ -135,7 +138,7 @@ mod tests {
             asked("POST", &format!("{v2}/leases/x/renew")),
             Operation::Renew("x".to_owned())
         );
-        assert_eq!(asked("POST", &format!("{v2}/")), Operation::Other, "a new limit is theirs");
+        assert_eq!(asked("POST", &format!("{v2}/")), Operation::Create);
         let v1 = "/api/concurrency_limits";
         assert_eq!(asked("POST", &format!("{v1}/")), Operation::PutTag);
         assert_eq!(

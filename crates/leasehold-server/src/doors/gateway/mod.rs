@@ -15,6 +15,7 @@ mod rows;
 mod slots;
 mod sockets;
 mod tap;
+mod task_runs;
 mod ui_settings;
 
 use std::convert::Infallible;

@@ -3,8 +3,10 @@
 use axum::extract::Request;
 use axum::http::Method;
 use axum::response::Response;
+use leasehold_records::RunKind;
 
-use super::{Gateway, deployments, remembered, sockets, tap, ui_settings};
+use super::tap::About;
+use super::{Gateway, deployments, remembered, sockets, tap, task_runs, ui_settings};
 use crate::access::gate;
 
 /// Passes a request on to the upstream, and its answer back.
@@ -26,7 +28,12 @@ pub(super) async fn pass(gateway: &Gateway, request: Request) -> Response {
         return deployments::pass(gateway, request).await;
     }
     if let Some(about) = tap::about(request.method(), request.uri().path()) {
-        return tap::pass(gateway, request, about).await;
+        return match about {
+            About::State(RunKind::TaskRun, run) if task_runs::takes_tags(&request) => {
+                task_runs::pass(gateway, request, about, run).await
+            }
+            _ => tap::pass(gateway, request, about).await,
+        };
     }
     gateway.upstream.pass(request).await
 }

@@ -175,7 +175,8 @@ async fn pair(gateway: &Gateway, mut mine: Value, theirs: &Value) -> Option<Valu
 fn merged(mine: &Value, theirs: &Value) -> Value {
     let rows = |rows: &Value| rows.as_array().cloned().unwrap_or_default();
     let mut all = rows(mine);
-    all.extend(rows(theirs));
+    let known: Vec<_> = all.iter().map(|row| row["name"].clone()).collect();
+    all.extend(rows(theirs).into_iter().filter(|row| !known.contains(&row["name"])));
     all.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     all.into()
 }
@@ -279,6 +280,9 @@ pub(super) async fn give_tags_back(gateway: &Gateway, asked: Asked) -> Response 
         return told.into_response();
     }
     let mine = gateway.answer_ourselves(asked.naming(&here, true)).await;
+    // An answer of the upstream may have been lost before the limit moved: then the run holds a
+    // slot there as well.
+    there.extend(here.iter().filter(|name| gateway.migration.has_foreign(name)).cloned());
     if there.is_empty() || !mine.status().is_success() {
         return mine;
     }

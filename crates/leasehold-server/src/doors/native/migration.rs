@@ -98,7 +98,7 @@ async fn drop_phantoms(
     State(app): State<App>,
     Valid(body): Valid<MoveLimits>,
 ) -> Result<Response, Error> {
-    Ok(moves(&of(&app)?.drop_phantoms(&convert::wanted(body)).await))
+    Ok(moves(&of(&app)?.drop_phantoms(convert::wanted(body)).await))
 }
 
 fn of(app: &App) -> Result<&migration::Migration, Error> {
