@@ -40,6 +40,17 @@ fn names(path: &str, begun: &OsStr) -> Vec<CompletionCandidate> {
 fn ask(path: &str) -> Option<Vec<Named>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let client = Client::builder().env().ok()?.retry_for(Duration::ZERO).build().ok()?;
-    let asking = async { client.post(path, &json!({})).await.ok() };
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await.ok().flatten() })
+    let mut named: Vec<Named> = Vec::new();
+    // What was read when the time is over is completed.
+    let asking = async {
+        while let Ok(page) = client.post(path, &json!({"offset": named.len()})).await {
+            let page: Vec<Named> = page;
+            if page.is_empty() {
+                break;
+            }
+            named.extend(page);
+        }
+    };
+    let _ = runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await });
+    Some(named)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::duration;
 use crate::exit::{Exit, Failure};
-use crate::output::{Page, Style};
+use crate::output::{self, Page};
 
 /// Which form an answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,28 +55,28 @@ pub(crate) fn page(form: Form, value: &impl Serialize, table: impl FnOnce(&mut P
 }
 
 impl WatchArg {
-    /// Prints what `look` answers; with `--watch` again and again. A look that fails then is
-    /// shown, and the next one may succeed.
+    /// Prints what `look` answers; with `--watch` again and again. A look that fails then is said,
+    /// and the next one may succeed.
     pub(crate) async fn show(
         &self,
         mut look: impl AsyncFnMut() -> Result<Page, Failure>,
     ) -> Result<ExitCode, Failure> {
-        let mut page = look().await?;
+        let page = look().await?;
         let Some(interval) = self.watch else {
             page.print();
             return Ok(ExitCode::SUCCESS);
         };
+        page.redraw();
         loop {
-            page.redraw();
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted.into()),
             }
-            page = look().await.unwrap_or_else(|failure| {
-                let mut page = Page::new();
-                page.paragraph(Style::Warning, 0, &failure.to_string());
-                page
-            });
+            match look().await {
+                Ok(page) => page.redraw(),
+                // What was seen last stays on the terminal, above what went wrong since.
+                Err(failure) => output::say(&failure.to_string()),
+            }
         }
     }
 }

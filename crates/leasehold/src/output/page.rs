@@ -9,6 +9,8 @@ use super::{Paint, Style, is_unsafe, plain, plain_json};
 
 /// The width of a terminal that does not say how wide it is.
 const WIDTH: u16 = 80;
+/// The height of one that does not say how high it is.
+const HEIGHT: u16 = 24;
 /// Between two columns.
 const GAP: u16 = 2;
 
@@ -142,16 +144,28 @@ impl Page {
         let _ = out.flush();
     }
 
-    /// Prints the page in the place of the one before. Without a terminal it follows that one.
+    /// Prints the page in the place of the one before, as far as it fits the terminal. Without one
+    /// it follows that page.
     pub(crate) fn redraw(&self) {
         if self.width.is_none() {
             return self.print();
         }
+        let height = terminal_size::terminal_size().map_or(HEIGHT, |(_, height)| height.0);
         let mut out = std::io::stdout().lock();
-        let text: String =
-            self.lines.iter().map(|line| format!("{line}\x1b[K\n")).collect::<Vec<_>>().concat();
-        let _ = write!(out, "\x1b[H{text}\x1b[J");
+        let _ = write!(out, "{}", self.drawn(usize::from(height).max(3)));
         let _ = out.flush();
+    }
+
+    /// What draws the page over another one. The last line stays free, for what comes after it.
+    fn drawn(&self, height: usize) -> String {
+        let fits = height - 1;
+        let (shown, more) = match self.lines.len().checked_sub(fits) {
+            None | Some(0) => (self.lines.len(), None),
+            Some(cut) => (fits - 1, Some(format!("… and {} more lines", cut + 1))),
+        };
+        let lines = self.lines[..shown].iter().chain(&more);
+        let text: String = lines.flat_map(|line| [line.as_str(), "\x1b[K\n"]).collect();
+        format!("\x1b[H{text}\x1b[J")
     }
 }
 
@@ -194,6 +208,18 @@ mod tests {
         shown.yaml(&[&evil]);
         shown.json(&[&evil]);
         assert!(!shown.lines.concat().contains(is_unsafe), "{:?}", shown.lines);
+    }
+
+    #[test]
+    fn a_page_that_is_drawn_again_fits_the_terminal() {
+        let mut shown = page(Some(80));
+        for number in 0..9 {
+            shown.line(&number.to_string());
+        }
+        assert_eq!(shown.drawn(10).matches('\n').count(), 9);
+        let drawn = shown.drawn(5);
+        assert_eq!(drawn.matches('\n').count(), 4);
+        assert!(drawn.contains("2\x1b[K\n… and 6 more lines"), "{drawn:?}");
     }
 
     #[test]

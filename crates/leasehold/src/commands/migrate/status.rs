@@ -80,7 +80,10 @@ fn print(page: &mut Page, migration: &Migration, in_short: bool) {
     let reached = if migration.is_reachable { "" } else { ", which does not answer" };
     page.labelled("Upstream", &format!("{}{reached}", migration.upstream));
     let longest = std::time::Duration::try_from_secs_f64(migration.longest_lease_seconds);
-    page.labelled("Longest lease", &duration::show(longest.unwrap_or_default()));
+    let longest = longest.unwrap_or_default();
+    let longest =
+        if longest.is_zero() { "none seen yet".to_owned() } else { duration::show(longest) };
+    page.labelled("Longest lease", &longest);
     if migration.leases_of_unknown_limits > 0 {
         let leases = counted(migration.leases_of_unknown_limits, "lease");
         page.labelled("Not yet known", &format!("{leases} whose limits were not seen"));
