@@ -73,7 +73,11 @@ class PrefectServer:
                 # The server is a child of the command: a signal to the group reaches both.
                 start_new_session=True,
             )
-        wait_until(self._is_healthy, "the Prefect server is healthy", START_SECONDS)
+        try:
+            wait_until(self._is_healthy, "the Prefect server is healthy", START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
 
     def stop(self) -> None:
         """Ends it with SIGTERM, and with SIGKILL if that is not enough."""

@@ -1,6 +1,7 @@
 //! The address of the Prefect server behind this one.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use axum::http::Uri;
@@ -32,6 +33,19 @@ pub enum NotAnUpstream {
 }
 
 impl UpstreamUrl {
+    /// Whether this is the address of the server that listens here, as far as that shows.
+    pub fn leads_to(&self, listening: SocketAddr) -> bool {
+        let host = self.authority.host().trim_start_matches('[').trim_end_matches(']');
+        let named = match host.parse::<IpAddr>() {
+            Ok(address) => address,
+            Err(_) if host.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST.into(),
+            Err(_) => return false,
+        };
+        let is_here = named == listening.ip()
+            || (listening.ip().is_unspecified() && (named.is_loopback() || named.is_unspecified()));
+        is_here && self.port() == listening.port()
+    }
+
     /// The scheme: `http` or `https`.
     pub(crate) fn scheme(&self) -> &Scheme {
         &self.scheme
@@ -103,6 +117,19 @@ mod tests {
         assert_eq!(port("https://prefect.example/api"), 443);
         assert_eq!(port("http://[::1]:4700/api"), 4700);
         assert_eq!(port("http://[::1]"), 80);
+    }
+
+    #[test]
+    fn the_address_of_this_server_itself_is_known() {
+        let leads = |url: &str, listening: &str| {
+            url.parse::<UpstreamUrl>().unwrap().leads_to(listening.parse().unwrap())
+        };
+        assert!(leads("http://127.0.0.1:4200/api", "127.0.0.1:4200"));
+        assert!(leads("http://localhost:4200", "0.0.0.0:4200"));
+        assert!(leads("http://[::1]:4200", "[::]:4200"));
+        assert!(!leads("http://127.0.0.1:4201", "127.0.0.1:4200"));
+        assert!(!leads("http://10.0.0.1:4200", "0.0.0.0:4200"));
+        assert!(!leads("http://prefect:4200", "127.0.0.1:4200"));
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl Upstream {
         let url = self.url();
         let silent = Greeting { is_csrf_protected: None };
         let answer = match self.ask_briefly(VERSION, By::Us).await {
+            Ok(answer) if answer.status == StatusCode::LOOP_DETECTED => answer,
             Ok(answer) if answer.status.is_server_error() => return Ok(silent),
             Ok(answer) => answer,
             // The failure is logged already.

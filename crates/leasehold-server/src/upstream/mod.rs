@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderValue, StatusCode, Uri, Version, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -135,6 +135,9 @@ impl Upstream {
         let Inner { url, client, pulse, .. } = &*self.0;
         if request.headers().get_all(header::VIA).iter().any(|via| via == self.0.mark) {
             return Err(UpstreamError::Loop { url: url.to_string() });
+        }
+        if request.method() == Method::CONNECT {
+            return Err(UpstreamError::unaddressable(url));
         }
         request.headers_mut().append(header::VIA, self.0.mark.clone());
         let path = request.uri().path_and_query().cloned();

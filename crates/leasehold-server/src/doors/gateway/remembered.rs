@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::Gateway;
-use crate::upstream::{Answer, By};
+use crate::upstream::{Answer, By, UpstreamError};
 
 pub(super) const VERSION: &str = "/api/admin/version";
 pub(super) const CSRF_TOKEN: &str = "/api/csrf-token";
@@ -32,13 +32,14 @@ pub(super) async fn version(gateway: &Gateway, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let seen = gateway.upstream.seen();
     match ask(gateway, &head).await {
-        Some(answer) => {
+        Err(goes_round) => goes_round.into_response(),
+        Ok(Some(answer)) => {
             if answer.status == StatusCode::OK {
                 seen.note_version(answer.clone());
             }
             answer.into_response()
         }
-        None => match seen.version() {
+        Ok(None) => match seen.version() {
             Some(answer) if gateway.app.gate().is_authorized(&head.headers) => {
                 answer.into_response()
             }
@@ -51,8 +52,10 @@ pub(super) async fn version(gateway: &Gateway, request: Request) -> Response {
 /// issue one, if it wants tokens. When it is back it refuses that one, and the client asks again.
 pub(super) async fn csrf_token(gateway: &Gateway, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let Some(answer) = ask(gateway, &head).await else {
-        return gateway.answer_instead(Request::from_parts(head, body)).await;
+    let answer = match ask(gateway, &head).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return gateway.answer_instead(Request::from_parts(head, body)).await,
+        Err(goes_round) => return goes_round.into_response(),
     };
     let gate = gateway.app.gate();
     match answer.status {
@@ -77,13 +80,17 @@ fn says_disabled(answer: &Answer) -> bool {
     said["detail"].as_str().is_some_and(|detail| detail.contains("disabled"))
 }
 
-/// Asks the upstream in the client's name. `None` if it is down: if it fails, or is late.
-async fn ask(gateway: &Gateway, head: &Parts) -> Option<Answer> {
+/// Asks the upstream in the client's name. `None` if it is down: if it fails, or is late. An
+/// upstream that leads back to us is an error: no answer of ours may pass for its own.
+async fn ask(gateway: &Gateway, head: &Parts) -> Result<Option<Answer>, UpstreamError> {
     let upstream = &gateway.upstream;
     let patience = if upstream.illness().is_some() { PATIENCE_WITH_ILL } else { PATIENCE };
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let asked = (Method::GET, path);
-    let answer =
-        upstream.call_within(patience, asked, None, By::Client(&head.headers)).await.ok()?;
-    (!answer.status.is_server_error()).then_some(answer)
+    match upstream.call_within(patience, asked, None, By::Client(&head.headers)).await {
+        Ok(answer) if answer.status == StatusCode::LOOP_DETECTED => Ok(Some(answer)),
+        Ok(answer) => Ok((!answer.status.is_server_error()).then_some(answer)),
+        Err(goes_round @ UpstreamError::Loop { .. }) => Err(goes_round),
+        Err(_) => Ok(None),
+    }
 }

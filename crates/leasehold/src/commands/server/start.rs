@@ -199,6 +199,9 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
         .await
         .map_err(|error| StartError::Listen { host, port, error })?;
     let address = listener.local_addr()?;
+    if let Some(itself) = settings.server.upstream.as_ref().filter(|url| url.leads_to(address)) {
+        return Err(UpstreamRefused::Ourselves(itself.to_string()).into());
+    }
 
     let connections_max = descriptors::connections_max(descriptors::raise());
     let waiters_max = Config::waiters_max(connections_max);
