@@ -89,6 +89,8 @@ def test_a_limit_moves_and_comes_back(
     assert taken.is_success
     wait_until(lambda: limit()["taken"] == 1, "the gateway counts the slot")
     assert limit()["phase"] == "upstream"
+    assert "1 of 2 slots are taken" in at_gateway.prefect("why", name)
+    assert "Nothing waits." in at_gateway.prefect("waiters")
 
     assert "upstream →" in at_gateway.prefect(*migrate, "advance", name, "--dry-run", exit_code=2)
     assert limit()["phase"] == "upstream"

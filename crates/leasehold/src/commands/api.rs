@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use leasehold_api::Timestamp;
+use leasehold_api::leases::Waiter;
 use leasehold_client::{Client, Error, Limit, LimitChanges, encoded};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,16 @@ impl Api {
 
     pub(crate) async fn delete_limit(&self, name: &str) -> Result<(), Error> {
         self.client.delete_limit(name).await
+    }
+
+    /// The requests that wait for a limit; nothing at a server that does not show them, and for a
+    /// limit that a server behind this one grants.
+    pub(crate) async fn waiters(&self, name: &str) -> Result<Option<Vec<Waiter>>, Error> {
+        match self.client.waiters(name).await {
+            Ok(waiters) => Ok(Some(waiters)),
+            Err(Error::NotServed { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The limits of all tags.

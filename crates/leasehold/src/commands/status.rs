@@ -78,7 +78,7 @@ async fn look(api: &Api) -> Result<Status, Failure> {
     let leases = if is_ours { Some(client.leases(&any()).await?.len()) } else { None };
     let mut full = Vec::new();
     for limit in limits.iter().filter(|limit| is_full(limit)) {
-        let waiters = if is_ours { Some(client.waiters(&limit.name).await?.len()) } else { None };
+        let waiters = api.waiters(&limit.name).await?.map(|waiters| waiters.len());
         let Limit { name, limit, active_slots, .. } = limit.clone();
         full.push(Full { name, limit, active_slots, waiters });
     }

@@ -12,8 +12,8 @@ use crate::commands::session::Session;
 use crate::commands::view::{self, FormArg, WatchArg};
 use crate::commands::who::who;
 use crate::duration;
-use crate::exit::Failure;
-use crate::output::Page;
+use crate::exit::{Exit, Failure};
+use crate::output::{Page, quoted};
 use crate::time::{between, now};
 
 /// List the requests that wait, in the order in which each limit is to grant them.
@@ -52,21 +52,32 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<ExitCode, Failu
 }
 
 async fn find(api: &Api, names: &[String]) -> Result<Vec<Waits>, Failure> {
-    let names = match names {
-        [] => {
-            // A server that shows no leases shows no waiters, and may have no limit to ask about.
-            api.client().get::<IgnoredAny>("/leases?limit=1").await?;
-            api.limits().await?.into_iter().map(|limit| limit.name).collect()
-        }
+    // A server that shows no leases shows no waiters, and may have no limit to ask about.
+    api.client().get::<IgnoredAny>("/leases?limit=1").await?;
+    let all = match names {
+        [] => api.limits().await?.into_iter().map(|limit| limit.name).collect(),
         names => names.to_vec(),
     };
     let mut waiting = Vec::new();
-    for limit in names {
-        let waiters = api.client().waiters(&limit).await;
-        let waiters = waiters.map_err(|error| Failure::from(error).within(&limit))?;
-        waiting.extend(waiters.into_iter().map(|waiter| Waits { limit: limit.clone(), waiter }));
+    for limit in all {
+        match api.waiters(&limit).await {
+            Ok(Some(waiters)) => waiting
+                .extend(waiters.into_iter().map(|waiter| Waits { limit: limit.clone(), waiter })),
+            // The server behind this one grants it, and its clients poll.
+            Ok(None) if names.is_empty() => {}
+            Ok(None) => return Err(granted_upstream(&limit)),
+            Err(error) => return Err(Failure::from(error).within(&limit)),
+        }
     }
     Ok(waiting)
+}
+
+fn granted_upstream(limit: &str) -> Failure {
+    let message = format!(
+        "the Prefect server behind this one grants {}, and does not show who waits",
+        quoted(limit)
+    );
+    Failure::new(Exit::No, message)
 }
 
 fn table(page: &mut Page, waiting: &[Waits]) {

@@ -131,7 +131,7 @@ async fn go(
     }
     let to_do = steps.iter().filter(|step| step.is_to_do()).count();
     if !is_dry_run && to_do > 0 {
-        ask(session, &steps)?;
+        ask(session, files, &steps)?;
         carry_out::all(&api, &mut steps).await;
     }
     if form == Form::Table {
@@ -148,14 +148,22 @@ async fn go(
 }
 
 /// Asks before something is deleted.
-fn ask(session: &Session, steps: &[Step]) -> Result<(), Failure> {
+fn ask(session: &Session, files: &Files, steps: &[Step]) -> Result<(), Failure> {
     let deleted = steps.iter().filter(|step| matches!(step.action, Action::Delete)).count();
     let question = match deleted {
         0 => return Ok(()),
         1 => "Delete one limit?".to_owned(),
         _ => format!("Delete {deleted} limits?"),
     };
-    if session.asks() && !output::confirm(&question) {
+    if !session.asks() {
+        return Ok(());
+    }
+    if files.files.iter().any(|file| file.as_os_str() == "-") {
+        let message = "the file came by the standard input, so nobody can be asked before limits \
+                       are deleted; give --no-prompt";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    if !output::confirm(&question) {
         return Err(Failure::new(Exit::No, "Nothing was changed."));
     }
     Ok(())

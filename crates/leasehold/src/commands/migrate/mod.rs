@@ -7,7 +7,7 @@ mod moving;
 mod plan_page;
 mod prefect;
 mod restore;
-mod status;
+pub(super) mod status;
 
 use std::process::ExitCode;
 

@@ -139,7 +139,8 @@ fn note(limit: &MigratingLimit) -> Option<String> {
         })
 }
 
-fn details(page: &mut Page, limit: &MigratingLimit) {
+/// Who holds a limit, as far as that was seen passing.
+pub(in crate::commands) fn details(page: &mut Page, limit: &MigratingLimit) {
     page.line("");
     page.styled(&[(Style::Strong, &limit.name)]);
     for lease in &limit.leases {

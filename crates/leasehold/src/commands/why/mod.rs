@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use leasehold_api::leases::{LimitLease, Waiter};
+use leasehold_api::migration::MigratingLimit;
 use leasehold_client::{Error, Limit};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::api::{Api, found};
 use crate::commands::help;
+use crate::commands::migrate::status::details;
 use crate::commands::session::Session;
+use crate::commands::status::migration;
 use crate::commands::view::{self, FormArg, WatchArg};
 use crate::exit::{Exit, Failure};
 use crate::output::{Page, Style, quoted};
@@ -60,33 +63,30 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<ExitCode, Failu
     let api = Api::connect(session)?;
     args.watch
         .show(async || {
-            let findings = find(&api, &args.name).await?;
+            let Some(limit) = api.limit(&args.name).await? else {
+                return Err(no_limit(&api, &args.name).await);
+            };
+            let form = args.form.form();
+            let holders = match api.client().holders(&args.name).await {
+                Ok(holders) => holders,
+                Err(Error::NotServed { .. }) => {
+                    let seen = seen_upstream(&api, &limit).await?;
+                    return Ok(view::page(form, &seen, |page| print_seen(page, &limit, &seen)));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let waiters = api.waiters(&args.name).await?.unwrap_or_default();
+            let runs = runs(&api, &holders).await?;
+            let findings = Findings { limit, holders, waiters, runs };
             let story = story::tell(&findings, now());
             let answer = story::Answer { findings: &findings, story: &story };
-            Ok(view::page(args.form.form(), &answer, |page| print(page, &story)))
+            Ok(view::page(form, &answer, |page| print(page, &story)))
         })
         .await
 }
 
-async fn find(api: &Api, name: &str) -> Result<Findings, Failure> {
-    let Some(limit) = api.limit(name).await? else { return Err(no_limit(api, name).await) };
-    let client = api.client();
-    let holders = client.holders(name).await.map_err(|error| match error {
-        Error::NotServed { .. } => Failure::new(
-            Exit::Unavailable,
-            format!(
-                "{} of {} slots of {} are taken, and this server does not say by whom: it is no \
-                 Leasehold. In front of it, `leasehold server start --upstream {}` sees who \
-                 asks",
-                limit.active_slots,
-                limit.limit,
-                quoted(&limit.name),
-                client.url()
-            ),
-        ),
-        error => Failure::from(error),
-    })?;
-    let waiters = client.waiters(name).await?;
+/// The runs of holders that have no deadline.
+async fn runs(api: &Api, holders: &[LimitLease]) -> Result<BTreeMap<String, Option<Run>>, Failure> {
     let mut runs = BTreeMap::new();
     let lasting = holders.iter().filter(|lease| lease.deadline.is_none());
     for holder in lasting.filter_map(|lease| lease.holder.as_ref()).take(RUNS_MAX) {
@@ -95,9 +95,37 @@ async fn find(api: &Api, name: &str) -> Result<Findings, Failure> {
             "flow_run" => format!("/flow_runs/{}", holder.id),
             _ => continue,
         };
-        runs.insert(holder.id.clone(), found(client.get::<Run>(&path).await)?);
+        runs.insert(holder.id.clone(), found(api.client().get::<Run>(&path).await)?);
     }
-    Ok(Findings { limit, holders, waiters, runs })
+    Ok(runs)
+}
+
+/// What passed of a limit that the Prefect server behind this one grants.
+async fn seen_upstream(api: &Api, limit: &Limit) -> Result<MigratingLimit, Failure> {
+    let limits = migration(api).await?.map(|migration| migration.limits).unwrap_or_default();
+    limits.into_iter().find(|seen| seen.name == limit.name).ok_or_else(|| {
+        Failure::new(
+            Exit::Unavailable,
+            format!(
+                "{} of {} slots of {} are taken, and this server does not say by whom: it is no \
+                 Leasehold. In front of it, `leasehold server start --upstream {}` sees who \
+                 asks",
+                limit.active_slots,
+                limit.limit,
+                quoted(&limit.name),
+                api.client().url()
+            ),
+        )
+    })
+}
+
+fn print_seen(page: &mut Page, limit: &Limit, seen: &MigratingLimit) {
+    let headline = format!(
+        "The Prefect server behind this one grants {}: {} of {} slots are taken. Seen passing:",
+        limit.name, limit.active_slots, limit.limit
+    );
+    page.paragraph(Style::Strong, 0, &headline);
+    details(page, seen);
 }
 
 /// Says which names are near.
