@@ -148,6 +148,14 @@ impl Database {
         .map(drop)
     }
 
+    /// Ends the transaction of a reader, so that a server does not report a lost connection.
+    pub(crate) async fn close(self) {
+        if let Dialect::Postgres(postgres) = self.dialect {
+            // What was read is read.
+            let _ = postgres.execute("ROLLBACK", &[]).await;
+        }
+    }
+
     /// The columns of a table; none if there is no such table.
     pub(crate) async fn columns(&self, table: &'static str) -> Result<BTreeSet<String>, Error> {
         let sql = match &self.dialect {

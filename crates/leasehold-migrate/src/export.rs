@@ -152,6 +152,13 @@ pub fn plan_export(
 }
 
 impl ExportPlan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        let changes = |limit: &ExportLimit| limit.fate.is_written() || limit.unleased > 0;
+        let goes = |holder: &ExportHolder| !matches!(holder.way, Way::Left(_));
+        !self.limits.iter().any(changes) && !self.holders.iter().any(goes)
+    }
+
     /// The names of the limits about which the operator has to choose.
     pub fn conflicts(&self) -> impl Iterator<Item = &str> {
         let conflict = |limit: &&ExportLimit| matches!(limit.fate, Fate::Conflict(_));

@@ -74,3 +74,72 @@ fn parts(lease: &leasehold_engine::Lease, ledger: &Ledger) -> Vec<Lease> {
     };
     by_slots.into_iter().enumerate().map(part).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use leasehold_engine::{
+        Acquire, Command, CreateLimit, Hold, LeaseId, LimitId, Mode, Rate, Snapshot, Span,
+        Timestamp,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::restore(Snapshot::default(), NOW);
+        let limits = [(1, "a", 0.0), (2, "b", 0.0), (3, "rate", 1.0)];
+        for (id, name, decay) in limits {
+            let decay = Rate::from_slots_per_second(decay);
+            let create = CreateLimit { decay, ..CreateLimit::new(LimitId(id), name, 10) };
+            ledger.step(Command::CreateLimit(create), NOW);
+        }
+        ledger
+    }
+
+    fn lease(ledger: &mut Ledger, id: u128, wants: &[(&str, u64)]) {
+        let ttl = Span::from_seconds(60);
+        let hold = Hold::Lease { id: LeaseId(id), holder: None, ttl, notes: None };
+        ledger.step(Command::Acquire(Acquire::new(wants.iter().copied(), hold)), NOW);
+    }
+
+    fn taken(inventory: &Inventory) -> Vec<u64> {
+        inventory.limits.iter().map(|limit| limit.taken).collect()
+    }
+
+    #[test]
+    fn a_lease_of_different_numbers_is_told_in_parts_with_ids_that_stay() {
+        let mut ledger = ledger();
+        lease(&mut ledger, 9, &[("a", 1), ("b", 2)]);
+        let first = inventory(&ledger);
+        let told: Vec<_> = first.leases.iter().map(|it| (it.slots, it.limits.len())).collect();
+        assert_eq!(told.len(), 2);
+        assert!(told.contains(&(1, 1)) && told.contains(&(2, 1)));
+        assert!(first.leases.iter().any(|it| it.id == Uuid::from_u128(9) && it.slots == 1));
+        assert_eq!(first.leases, inventory(&ledger).leases);
+        assert_eq!(taken(&first), [1, 2, 0]);
+    }
+
+    #[test]
+    fn a_lease_that_the_other_server_counts_already_is_left_out_there() {
+        let mut ledger = ledger();
+        lease(&mut ledger, 9, &[("a", 1), ("b", 1)]);
+        ledger.step(Command::Pair { lease: LeaseId(9), partners: vec![LeaseId(5)] }, NOW);
+        assert_eq!(taken(&inventory(&ledger)), [1, 1, 0]);
+        ledger.step(Command::SetReturning { limit: LimitId(1), returning: true }, NOW);
+        let inventory = inventory(&ledger);
+        assert_eq!(inventory.leases[0].limits, [Uuid::from_u128(2)]);
+        assert_eq!(taken(&inventory), [0, 1, 0]);
+    }
+
+    #[test]
+    fn foreign_slots_are_not_told_and_a_rate_has_drained() {
+        let mut ledger = ledger();
+        ledger.step(Command::SetForeign { limit: LimitId(1), slots: 4 }, NOW);
+        let spend =
+            Acquire { mode: Mode::RateLimit, ..Acquire::new([("rate", 6)], Hold::Unleased) };
+        ledger.step(Command::Acquire(spend), NOW);
+        ledger.step(Command::Tick, NOW + Span::from_seconds_f64(2.5));
+        assert_eq!(taken(&inventory(&ledger)), [0, 0, 4]);
+    }
+}

@@ -65,6 +65,9 @@ pub async fn read(
         (None, Some(api)) => runs::from_api(api, &missing).await?,
         (None, None) => Vec::new(),
     };
+    if let Some(database) = database {
+        database.close().await;
+    }
     inventory.runs.extend(runs);
     inventory.limits.sort_by(|a, b| a.name.cmp(&b.name));
     inventory.leases.sort_by_key(|lease| (lease.created, lease.id));

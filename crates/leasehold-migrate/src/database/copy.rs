@@ -18,10 +18,9 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Whether the database is not in its main file alone.
+/// Whether the database may not be in its main file alone: a server has it open, or crashed.
 pub(super) fn is_needed(path: &Path) -> bool {
-    let has = |suffix| fs::metadata(beside(path, suffix)).is_ok_and(|file| file.len() > 0);
-    has("-wal") || has("-journal")
+    beside(path, "-wal").exists() || beside(path, "-journal").exists()
 }
 
 /// Copies a database into a directory that goes with the answer.

@@ -123,7 +123,7 @@ async fn export(args: Args) -> Result<ExitCode, Failure> {
         );
         return Err(Failure::new(Exit::No, message));
     }
-    Ok(outcome.exit())
+    Ok(if args.dry_run && !plan.is_empty() { Exit::Pending.into() } else { outcome.exit() })
 }
 
 /// What a plan for a database wrote.

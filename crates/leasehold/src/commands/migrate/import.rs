@@ -118,7 +118,7 @@ async fn import(args: Args) -> Result<ExitCode, Failure> {
         );
         return Err(Failure::new(Exit::No, message));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if args.dry_run && !plan.is_empty() { Exit::Pending.into() } else { ExitCode::SUCCESS })
 }
 
 impl Args {

@@ -19,6 +19,7 @@ const RETRY_FOR: Duration = Duration::from_secs(2);
 
 pub(super) const EXIT_CODES: &str = "    0  done, or nothing to do
     1  limits differ, or not everything could be done
+    2  with --dry-run: there is something to do
    64  the command line is wrong
    65  the source is no database of Prefect's, or is damaged
    69  the server cannot be reached, or is no Prefect server

@@ -75,5 +75,5 @@ async fn restore(args: Args) -> Result<ExitCode, Failure> {
         outcome = Outcome::Done(exported?);
     }
     export_page::print(&plan, &outcome, args.form.form());
-    Ok(outcome.exit())
+    Ok(if args.dry_run && !plan.is_empty() { Exit::Pending.into() } else { outcome.exit() })
 }
