@@ -32,9 +32,10 @@ class PrefectServer:
         self.log_path = directory / "prefect-server.log"
         self.home = directory / "home"
         self.port = free_port()
-        self._python = sys.executable
+        python = sys.executable
         if version is not None:
-            self._python = str(VENVS / f"prefect-{version}" / "bin" / "python")
+            python = str(VENVS / f"prefect-{version}" / "bin" / "python")
+        self._program = [python, "-m", "prefect"]
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,7 +62,7 @@ class PrefectServer:
             "PYTHONWARNINGS": "ignore",
             **self._settings,
         }
-        command = [self._python, "-m", "prefect", "server", "start"]
+        command = [*self._program, "server", "start"]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(

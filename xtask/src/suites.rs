@@ -60,7 +60,8 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
     let client_venvs = venvs::with_clients(&all, &arguments.clients)?;
     let mut summary = Vec::new();
 
-    if rust {
+    // The gateway's tests start PostgreSQL.
+    if rust || gateway {
         step("system packages", || packages::install_missing(PROGRAMS))?;
     }
     if pages {

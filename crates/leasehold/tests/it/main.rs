@@ -10,6 +10,7 @@ mod client;
 mod foreign_text;
 mod limits;
 mod locks_json;
+mod migrate_prefect;
 mod migration;
 mod program;
 mod run;
