@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::error::Error;
 use crate::held::{Held, Lost, Trouble};
@@ -194,21 +195,27 @@ impl Guard {
     /// go: the lease is renewed once more and never released.
     ///
     /// # Errors
-    /// If the lease has ended, or the server cannot be reached: then it is released.
+    /// If the lease has ended. If the server cannot be reached for
+    /// [`retry_for`](crate::ClientBuilder::retry_for), the lease ends with the ttl that it has.
     pub async fn keep_for(mut self, span: Duration) -> Result<(), ReleaseError> {
-        let patience = self.client.retry_for();
-        let renewed =
-            renew_now(self.client.transport(), &[self.id()], span, patience.max(span / 10)).await;
-        match renewed.map(|renewals| renewals.leases.into_iter().next()) {
-            Ok(Some(Renewal::Ended(ended))) => {
-                self.disarm();
-                Err(ReleaseError::Lost(Lost::Ended(Box::new(ended))))
+        self.disarm();
+        let (transport, patience) = (self.client.transport(), self.client.retry_for());
+        let until = Instant::now() + patience;
+        let mut backoff = Backoff::default();
+        loop {
+            let renewed = renew_now(transport, &[self.id()], span, transport.timeout()).await;
+            let error = match renewed.map(|renewals| renewals.leases.into_iter().next()) {
+                Ok(Some(Renewal::Ended(ended))) => {
+                    return Err(ReleaseError::Lost(Lost::Ended(Box::new(ended))));
+                }
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            let pause = backoff.next(error.retry_after(), fastrand::f64());
+            if !error.is_outage() || Instant::now() + pause > until {
+                return Err(ReleaseError::Unreleased(error));
             }
-            Ok(_) => {
-                self.disarm();
-                Ok(())
-            }
-            Err(error) => Err(ReleaseError::Unreleased(error)),
+            tokio::time::sleep(pause).await;
         }
     }
 

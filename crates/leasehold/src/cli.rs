@@ -37,7 +37,9 @@ pub(crate) enum Command {
     /// Run the server.
     #[command(subcommand)]
     Server(Box<commands::server::Command>),
-    Run(commands::run::Args),
+    Run(Box<commands::run::Args>),
+    RateLimit(commands::rate_limit::Args),
+    Top(commands::top::Args),
     /// Manage global concurrency limits, as `prefect gcl` does.
     #[command(subcommand, visible_alias = "gcl")]
     GlobalConcurrencyLimit(commands::gcl::Command),
@@ -79,6 +81,7 @@ Examples:
   leasehold server start --port 0 --data-dir ./data
   leasehold gcl create database --limit 10
   leasehold gcl ls
+  leasehold run --limit database -- ./report.sh
   leasehold run --redis redis://127.0.0.1 --lock nightly -- ./report.sh
   leasehold why database
   leasehold apply -f limits.yaml
@@ -103,7 +106,9 @@ impl Cli {
             Command::Events(args) => block_on(commands::events::run(&self.session, args)),
             Command::Status(args) => block_on(commands::status::run(&self.session, args)),
             Command::Doctor(args) => block_on(commands::doctor::run(&self.session, args)),
-            Command::Run(args) => block_on(commands::run::run(args)),
+            Command::Run(args) => block_on(commands::run::run(&self.session, *args)),
+            Command::RateLimit(args) => block_on(commands::rate_limit::run(&self.session, args)),
+            Command::Top(args) => block_on(commands::top::run(&self.session, args)),
             Command::Locks(command) => block_on(commands::locks::run(command)),
             Command::RedisScan(args) => block_on(commands::redis_scan::run(args)),
             Command::Apply(args) => block_on(commands::apply::apply(&self.session, args)),

@@ -32,8 +32,8 @@ pub(crate) enum Exit {
     CannotCreate = 73,
     /// 74: a log or a file of limits cannot be read or written.
     Io = 74,
-    /// 75: another server runs on the same data; the lock was not granted in time. It may work
-    /// later.
+    /// 75: another server runs on the same data; slots or the lock were not granted in time. It may
+    /// work later.
     Busy = 75,
     /// 76: a newer version wrote the journal.
     Newer = 76,
@@ -41,7 +41,7 @@ pub(crate) enum Exit {
     NotPermitted = 77,
     /// 78: the configuration file, an environment variable or a profile is wrong.
     Config = 78,
-    /// 79: the lock was lost while the command ran, however the command ended.
+    /// 79: slots or the lock were lost while the command ran, however the command ended.
     LockLost = 79,
     /// 126: as in a shell, the command was found and cannot be run.
     CannotRun = 126,

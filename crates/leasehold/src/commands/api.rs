@@ -47,28 +47,7 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn connect(session: &Session) -> Result<Self, Failure> {
-        let wrong = |error| Failure::new(Exit::Config, format!("{error}"));
-        let builder = match &session.profile {
-            Some(profile) => Client::builder().profile(profile),
-            None => Client::builder().env(),
-        };
-        let client = builder
-            .map_err(wrong)?
-            .user_agent(format!("leasehold/{VERSION}"))
-            .retry_for(RETRY_FOR)
-            .build()
-            .map_err(wrong)?;
-        if session.verbose {
-            log::start_verbose();
-            let settings = client.settings();
-            let credentials = match settings.credentials {
-                Some(_) => format!("credentials {}", settings.credentials_from),
-                None => "no credentials".to_owned(),
-            };
-            let (url, from) = (client.url(), &settings.url_from);
-            output::say(&format!("the server is {url} ({from}), {credentials}"));
-        }
-        Ok(Self { client })
+        Ok(Self { client: connect(session, RETRY_FOR)? })
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -148,6 +127,32 @@ impl Api {
             all.extend(page);
         }
     }
+}
+
+/// A client of the server that the environment names, or the profile of the command line.
+pub(crate) fn connect(session: &Session, retry_for: Duration) -> Result<Client, Failure> {
+    let wrong = |error| Failure::new(Exit::Config, format!("{error}"));
+    let builder = match &session.profile {
+        Some(profile) => Client::builder().profile(profile),
+        None => Client::builder().env(),
+    };
+    let client = builder
+        .map_err(wrong)?
+        .user_agent(format!("leasehold/{VERSION}"))
+        .retry_for(retry_for)
+        .build()
+        .map_err(wrong)?;
+    if session.verbose {
+        log::start_verbose();
+        let settings = client.settings();
+        let credentials = match settings.credentials {
+            Some(_) => format!("credentials {}", settings.credentials_from),
+            None => "no credentials".to_owned(),
+        };
+        let (url, from) = (client.url(), &settings.url_from);
+        output::say(&format!("the server is {url} ({from}), {credentials}"));
+    }
+    Ok(client)
 }
 
 fn of_tag(tag: &str) -> String {

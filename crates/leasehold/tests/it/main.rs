@@ -14,6 +14,7 @@ mod migrate_prefect;
 mod migration;
 mod program;
 mod run;
+mod run_limit;
 mod run_loss;
 mod run_secrets;
 mod run_waiting;
@@ -24,3 +25,4 @@ mod standstill;
 #[expect(dead_code, reason = "shared with the tests of leasehold-redis, which use more of it")]
 mod support;
 mod tls;
+mod top;

@@ -125,10 +125,12 @@ impl Orphans {
 }
 
 impl Group {
-    /// Starts the command. `others` are children of ours that are none of its.
+    /// Starts the command. `others` are children of ours that are none of its. A variable of
+    /// `environment` without a value is removed.
     pub(super) fn spawn(
         command: &[OsString],
         mark: &str,
+        environment: Vec<(&'static str, Option<String>)>,
         others: Vec<Pid>,
     ) -> Result<Self, Failure> {
         let Some((program, arguments)) = command.split_first() else {
@@ -140,6 +142,12 @@ impl Group {
         family::adopt_orphans();
         let mut prepared = Command::new(program);
         prepared.args(arguments).process_group(0).env(MARKS, marks(mark));
+        for (name, value) in environment {
+            match value {
+                Some(value) => prepared.env(name, value),
+                None => prepared.env_remove(name),
+            };
+        }
         if crate::argv::address_is_secret() {
             prepared.env_remove(crate::argv::REDIS);
         }
