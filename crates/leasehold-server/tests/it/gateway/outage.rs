@@ -9,7 +9,7 @@ use axum::routing::get;
 use serde_json::json;
 
 use super::{before, nowhere, serve};
-use crate::fixture::TestApp;
+use crate::fixture::{TestApp, until};
 
 /// An upstream that breaks off each connection while it is down.
 async fn breakable(is_csrf_protected: bool) -> (Arc<AtomicBool>, TestApp) {
@@ -50,12 +50,14 @@ async fn what_needs_the_upstream_is_answered_502_and_ours_goes_on() {
 #[tokio::test]
 async fn ready_says_which_half_is_ill() {
     let (is_down, gateway) = breakable(false).await;
-    let ready = gateway.get("/ready").await.expect(200).json();
-    assert_eq!(ready, json!({"leasehold": "ok", "upstream": "ok"}));
+    // On a busy machine an answer may come too late.
+    let well = json!({"leasehold": "ok", "upstream": "ok"});
+    until(async || gateway.get("/ready").await.expect(200).json() == well).await;
     is_down.store(true, Ordering::Relaxed);
     let ready = gateway.get("/ready").await.expect(200).json();
     assert_eq!(ready["leasehold"], "ok");
-    assert!(ready["upstream"].as_str().unwrap().contains("broke off"), "{ready}");
+    let said = ready["upstream"].as_str().unwrap();
+    assert!(said.starts_with("the Prefect server at"), "{said}");
     let alone = TestApp::start().get("/ready").await.expect(200).json();
     assert_eq!(alone, json!({"leasehold": "ok"}));
 }
