@@ -86,7 +86,7 @@ class LeaseholdServer:
             "limits": [{"name": name, "slots": 1}],
             "ttl_seconds": 60,
             "wait_seconds": 60,
-            "holder": {"type": "process", "id": holder},
+            "holder": {"kind": "process", "id": holder},
         }
 
         def wait() -> None:

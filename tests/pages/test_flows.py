@@ -60,7 +60,7 @@ def test_a_limit_is_edited_switched_reset_and_deleted(server: LeaseholdServer, o
 
 def test_a_lease_is_revoked_with_a_reason(server: LeaseholdServer, open_page: Open):
     path = server.create("db", 1)
-    lease = server.acquire("db", holder={"type": "process", "id": "etl-7"})
+    lease = server.acquire("db", holder={"kind": "process", "id": "etl-7"})
     server.wait_behind("db", "next")
     page = open_page(server.url + path)
     expect(page.get_by_text("One lease has had the only slot")).to_be_visible()
@@ -92,17 +92,18 @@ def test_changes_of_others_appear_and_what_is_typed_stays(server: LeaseholdServe
     assert page.evaluate("window.isSame"), "the page was loaded again"
 
 
-def test_what_is_typed_into_a_form_survives_changes(server: LeaseholdServer, open_page: Open):
+def test_a_form_stands_still(server: LeaseholdServer, open_page: Open):
     path = server.create("db", 1)
-    lease = server.acquire("db")
-    page = open_page(f"{server.url}{path}/leases/{lease}/revoke")
-    reason = page.get_by_label("Reason")
-    reason.fill("because")
-    # Not in the field any more: it is the text that has to stay, not the focus.
-    page.get_by_role("heading", name="Revoke a lease").click()
-    with page.expect_response(lambda answer: answer.url.endswith("/revoke")):
-        server.create("other", 1)
-    expect(reason).to_have_value("because")
+    page = open_page(f"{server.url}{path}/edit")
+    page.get_by_label("Slots", exact=True).fill("-1")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    # The answer to a form is no page that could be asked for again.
+    server.create("other", 1)
+    page.goto(f"{server.url}{path}/edit")
+    page.get_by_label("Slots", exact=True).fill("3")
+    server.send("PATCH", "/api/v2/concurrency_limits/db", {"limit": 7})
+    expect(page.get_by_label("Slots", exact=True)).to_have_value("3")
 
 
 def test_everything_is_reached_by_the_keyboard(server: LeaseholdServer, open_page: Open):
@@ -167,6 +168,6 @@ def test_events_are_filtered_and_come_live(server: LeaseholdServer, open_page: O
     expect(page.get_by_role("region", name="Table of events")).to_contain_text("limit.created")
     page.get_by_label("Kind").select_option("lease")
     expect(page.get_by_text("No event in the log is like this.")).to_be_visible()
-    server.acquire("db", holder={"type": "process", "id": "etl-7"})
+    server.acquire("db", holder={"kind": "process", "id": "etl-7"})
     expect(page.get_by_role("region", name="Table of events")).to_contain_text("etl-7")
     expect(page.get_by_role("region", name="Table of events")).not_to_contain_text("limit.created")

@@ -106,12 +106,12 @@ def test_charts_survive_a_restart(server: LeaseholdServer):
 
 def test_hostile_names_break_no_line_of_the_log(server: LeaseholdServer):
     server.create(HOSTILE, 1)
-    server.acquire(HOSTILE, holder={"type": "x\ny", "id": "\x1b[2J\u202e\n2026 INFO forged"})
+    server.acquire(HOSTILE, holder={"kind": "x\ny", "id": "\u202e\n2026 INFO forged"})
     quoted = urllib.parse.quote(HOSTILE)
     server.send("GET", f"/api/v2/concurrency_limits/{quoted}")
     server.stop()
     log = server.log()
-    assert "\x1b[2J" not in log and "\u202e" not in log
+    assert "\u202e" not in log
     assert all(re.match(r"\d{4}-\d\d-\d\dT", line) for line in log.splitlines() if line), log
 
 

@@ -15,6 +15,7 @@ mod gate;
 mod gateway;
 mod leases;
 mod limit_names;
+mod metrics;
 mod origins;
 mod pages;
 mod replay;

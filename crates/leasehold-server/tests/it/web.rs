@@ -181,7 +181,7 @@ async fn names_cannot_break_a_page() {
         let limit = json!({"name": name, "limit": 1});
         app.post(&format!("{LIMITS}/"), &limit).await.expect(201);
     }
-    let holder = json!({"type": "<script>alert(1)</script>", "id": "\u{202e}\"><b>"});
+    let holder = json!({"kind": "<script>alert(1)</script>", "id": "\u{202e}\"><b>"});
     let lease = json!({"limits": [{"name": "quote\"'"}], "ttl_seconds": 60, "holder": holder});
     app.post("/api/leases", &lease).await;
     let mut browser = Browser::new(&app);

@@ -155,6 +155,9 @@ fn count(histogram: &Histogram) -> u64 {
 fn mean_ms(histogram: &Histogram) -> String {
     match count(histogram) {
         0 => "–".to_owned(),
-        count => format!("{:.2} ms", histogram.sum() as f64 / count as f64 / 1e3),
+        count => match histogram.sum() as f64 / count as f64 / 1e3 {
+            ms if ms < 1_000.0 => format!("{ms:.2} ms"),
+            ms => format!("{:.1} s", ms / 1e3),
+        },
     }
 }

@@ -142,12 +142,12 @@ pub(super) fn table(events: &[EventRow], has_limits: bool, now: Timestamp) -> Ma
 fn row(event: &EventRow, has_limits: bool, now: Timestamp) -> Markup {
     html! {
         tr id={ "e" (event.number) } {
-            td { (show::ago(Timestamp::from_micros(event.at_micros), now)) }
-            td { code { (show::visible(&event.kind)) } }
+            td data-label="When" { (show::ago(Timestamp::from_micros(event.at_micros), now)) }
+            td data-label="What" { code { (show::visible(&event.kind)) } }
             @if has_limits {
-                td { @if let Some(limit) = &event.limit { (show::name(limit)) } }
+                td data-label="Limit" { @if let Some(limit) = &event.limit { (show::name(limit)) } }
             }
-            td {
+            td data-label="Whose" {
                 @if let Some((kind, id)) = &event.holder {
                     span.kind { bdi { (show::visible(&kind.replace('_', " "))) } }
                     " " code { bdi { (show::visible(id)) } }
@@ -155,7 +155,7 @@ fn row(event: &EventRow, has_limits: bool, now: Timestamp) -> Markup {
                     span.kind { "lease" } " " code { (lease) }
                 }
             }
-            td { @if let Some(reason) = &event.reason { bdi { (show::visible(reason)) } } }
+            td data-label="Why" { @if let Some(reason) = &event.reason { bdi { (show::visible(reason)) } } }
         }
     }
 }

@@ -4,10 +4,12 @@
 (() => {
   "use strict";
   const root = document.documentElement;
-  if (!root.dataset.now) return;
-
   const main = document.getElementById("main");
+  // A form stands still: it may be the answer to one, which cannot be asked for again.
+  if (!root.dataset.now || main.querySelector("form.fields")) return;
+
   const live = document.getElementById("live");
+  root.classList.add("scripted");
   let ahead = Date.now() - Number(root.dataset.now);
   const serverNow = () => Date.now() - ahead;
 

@@ -115,15 +115,15 @@ fn holder(shown: &Shown<'_>, held: &LeaseView) -> Markup {
                     span.label { bdi { (show::visible(name)) ": " (show::visible(value)) } }
                 }
             }
-            td.number { (show::number(slots.map_or(0, |it| it.slots))) }
-            td { (show::ago(lease.created, shown.now)) }
-            td {
+            td.number data-label="Slots" { (show::number(slots.map_or(0, |it| it.slots))) }
+            td data-label="Since" { (show::ago(lease.created, shown.now)) }
+            td data-label="Deadline" {
                 @match lease.deadline {
                     Some(deadline) => (show::countdown(deadline, shown.now)),
                     None => span.muted { "none" }
                 }
             }
-            td.number { code { (lease.fence.0) } }
+            td.number data-label="Fencing token" { code { (lease.fence.0) } }
             td {
                 a.quiet href={ (list::path(shown.view.limit.id)) "/leases/" (lease_text(lease.id)) "/revoke" }
                     aria-label={ "Revoke the lease " (lease_text(lease.id)) } { "Revoke" }
@@ -178,7 +178,7 @@ fn waiters(shown: &Shown<'_>) -> Markup {
             div.scroll tabindex="0" role="region" aria-label="Table of waiters" {
                 table.waiters {
                     thead { tr {
-                        th.number scope="col" { "Place" }
+                        th.number.place scope="col" { "Place" }
                         th scope="col" { "Waiter" }
                         th.number scope="col" { "Slots" }
                         th scope="col" { "Since" }
@@ -199,15 +199,15 @@ fn waiter_row(shown: &Shown<'_>, place: usize, waiter: &WaiterView) -> Markup {
     let run = waiter.holder.as_ref().and_then(|holder| shown.runs.get(&*holder.id));
     html! {
         tr id={ "w" (waiter.ticket.0) } {
-            td.number { (place) @if waiter.priority != 0 { div.muted { "priority " (waiter.priority) } } }
+            td.number.place data-label="Place" { (place) @if waiter.priority != 0 { div.muted { "priority " (waiter.priority) } } }
             th scope="row" {
                 @if let Some(run) = run { b { (show::name(&run.name)) } }
                 div { (show::holder(waiter.holder.as_ref())) }
                 @if let Some(origin) = &waiter.origin { (from(origin)) }
             }
-            td.number { (show::number(waiter.slots)) }
-            td { (show::ago(waiter.since, shown.now)) }
-            td {
+            td.number data-label="Slots" { (show::number(waiter.slots)) }
+            td data-label="Since" { (show::ago(waiter.since, shown.now)) }
+            td data-label="Blocked by" {
                 @for blocker in &waiter.blockers {
                     div {
                         a href=(list::path(blocker.limit.id)) { (show::name(&blocker.limit.name)) }
