@@ -94,9 +94,15 @@ impl Custody {
         Some(Act::SetForeign { limit: limit.into(), slots: foreign - slots, rose: 0 })
     }
 
-    /// The upstream no longer counts so many phantoms.
+    /// The upstream is about to be asked to count so many phantoms no longer. Nobody asks twice: if
+    /// the answer is lost, they count as slots of others again.
     pub fn phantoms_given_back(&mut self, limit: &str, slots: u64) {
         self.on_covers(limit, |entry| entry.dropped = entry.dropped.saturating_sub(slots));
+    }
+
+    /// The upstream was not asked, and counts so many phantoms as before.
+    pub fn phantoms_stayed(&mut self, limit: &str, slots: u64) {
+        self.on_covers(limit, |entry| entry.dropped += slots);
     }
 }
 

@@ -33,11 +33,16 @@ impl Migration {
             Ok(_) => {}
         }
         if phantoms > 0 {
-            if prefect::give_back(&self.0.upstream, name, phantoms).await.is_err() {
-                return Done::No(Failure::NoAnswer);
-            }
+            // They are forgotten first: nobody may give them back twice, after a crash neither.
             self.state().custody.phantoms_given_back(name, phantoms);
             self.remember(name).await;
+            if let Err(error) = prefect::give_back(&self.0.upstream, name, phantoms).await {
+                if error.was_not_sent() {
+                    self.state().custody.phantoms_stayed(name, phantoms);
+                    self.remember(name).await;
+                }
+                return Done::No(Failure::NoAnswer);
+            }
         }
         let held = match self.held(name).await {
             Ok(Some(held)) => held,
@@ -104,7 +109,11 @@ impl Migration {
     ) -> Result<(), Failure> {
         self.state().custody.cover_asked(name, slots);
         let kind = match prefect::take(&self.0.upstream, name, slots).await {
-            Ok(Taken::Lease(lease)) => Kind::Lease(lease),
+            Ok(Taken::Lease(cover)) => {
+                let now = self.0.ledger.clock().now();
+                self.state().covers_seen.insert(cover, now);
+                Kind::Lease(cover)
+            }
             Ok(Taken::Plain) => Kind::Plain,
             Ok(Taken::Refused) => {
                 self.state().custody.cover_over(name, slots);
@@ -118,25 +127,17 @@ impl Migration {
         let cover = Paired { partner: Partner::Cover(limit, kind), slots };
         let mut partners = self.state().partners_of(lease);
         partners.push(cover);
-        match self.pair(lease, partners).await {
-            Ok(true) => {
-                self.state().custody.cover_taken(name, slots);
-                Ok(())
-            }
-            // It has ended, and its cover with it.
-            Ok(false) => {
-                self.state().custody.cover_over(name, slots);
-                Ok(())
-            }
-            Err(()) => {
-                self.state().custody.cover_taken(name, slots);
-                self.give_up(cover);
-                Err(Failure::Ledger)
-            }
+        self.state().custody.cover_taken(name, slots);
+        // If the lease has ended, its cover ends with it.
+        if self.pair(lease, partners).await.is_ok() {
+            return Ok(());
         }
+        self.give_up(cover);
+        Err(Failure::Ledger)
     }
 
-    /// Sets what the upstream counts for a lease of ours. Returns whether the lease lives.
+    /// Sets what the upstream counts for a lease of ours. Returns whether the lease lives. If it
+    /// does not, what is new of it is given up.
     pub(crate) async fn pair(&self, lease: LeaseId, partners: Vec<Paired>) -> Result<bool, ()> {
         let is_there = self.0.ledger.pair(lease, encode(&partners)).await.map_err(drop)?;
         if is_there {
@@ -147,6 +148,10 @@ impl Migration {
                 partners.into_iter().for_each(|paired| self.give_up(paired));
                 return Ok(false);
             }
+        } else {
+            let known = self.state().partners_of(lease);
+            let new = partners.into_iter().filter(|paired| !known.contains(paired));
+            new.for_each(|paired| self.give_up(paired));
         }
         Ok(is_there)
     }
@@ -209,11 +214,21 @@ impl Migration {
         if is_cover {
             self.state().custody.cover_leaves(&name, slots);
         }
+        if let Partner::Cover(_, Kind::Lease(cover)) = partner {
+            self.state().covers_seen.remove(&cover);
+        }
+        let is_plain = matches!(partner, Partner::Cover(_, Kind::Plain));
         let migration = self.clone();
         tokio::spawn(async move {
             for _ in 0..ATTEMPTS_MAX {
                 match migration.give_back_once(&name, partner, slots).await {
                     Ok(()) => break,
+                    // A second time it could be a slot of somebody else. One that stays counted is
+                    // seen as a phantom.
+                    Err(error) if is_plain && !error.was_not_sent() => {
+                        tracing::warn!(%error, limit = %name, slots, "slots may stay counted there");
+                        break;
+                    }
                     Err(error) => tracing::debug!(%error, "what a lease held is given back later"),
                 }
                 tokio::time::sleep(ATTEMPT_INTERVAL).await;
@@ -292,8 +307,13 @@ impl Migration {
 
     /// Renews the covers while our leases live.
     pub(super) async fn renew_covers(self, interval: Duration) {
+        let mut changed = self.0.changed.subscribe();
+        while !self.state().is_ready {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
         loop {
-            tokio::time::sleep(interval).await;
             let leases: Vec<_> = {
                 let state = self.state();
                 let all = state.partners.iter().flat_map(|(lease, partners)| {
@@ -309,20 +329,41 @@ impl Migration {
                     self.renew_cover(lease, limit, cover)
                 })
                 .await;
+            tokio::time::sleep(interval).await;
         }
     }
 
     async fn renew_cover(&self, lease: LeaseId, limit: LimitId, cover: LeaseId) {
-        let Ok(Renewed::Gone) = prefect::renew(&self.0.upstream, cover).await else { return };
-        // The lease was renewed a minute ago and lasts for ten: the upstream has lost its leases in
-        // a restart, and still counts the slots. From now on they are slots without a lease.
-        let mut partners = self.state().partners_of(lease);
-        for Paired { partner, .. } in &mut partners {
-            if *partner == Partner::Cover(limit, Kind::Lease(cover)) {
-                *partner = Partner::Cover(limit, Kind::Plain);
+        let now = self.0.ledger.clock().now();
+        match prefect::renew(&self.0.upstream, cover).await {
+            Ok(Renewed::Yes) => {
+                self.state().covers_seen.insert(cover, now);
+                return;
             }
+            Ok(Renewed::Gone) => {}
+            Err(_) => return,
         }
-        let _ = self.pair(lease, partners).await;
+        let is_cover =
+            |paired: &Paired| paired.partner == Partner::Cover(limit, Kind::Lease(cover));
+        let (covers, mut partners): (Vec<_>, Vec<_>) =
+            self.state().partners_of(lease).into_iter().partition(is_cover);
+        let Some(Paired { slots, .. }) = covers.first().copied() else { return };
+        let seen = self.state().covers_seen.remove(&cover);
+        if seen.is_some_and(|seen| now.since(seen).as_seconds_f64() < prefect::COVER_SECONDS) {
+            // Its time is not over: the upstream has lost its leases in a restart, and still counts
+            // the slots. From now on they are slots without a lease.
+            partners.push(Paired { partner: Partner::Cover(limit, Kind::Plain), slots });
+            let _ = self.pair(lease, partners).await;
+            return;
+        }
+        // It ran out while this server was down, and the upstream counts nothing for it.
+        let name = self.state().names.get(&limit).cloned();
+        let Some(name) = name else { return };
+        if self.pair(lease, partners).await == Ok(true) {
+            self.state().custody.cover_leaves(&name, slots);
+            self.state().custody.cover_over(&name, slots);
+            let _ = self.take_cover(&name, limit, lease, slots).await;
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use leasehold_engine::{LeaseId, LimitId};
+use leasehold_engine::{LeaseId, LimitId, Timestamp};
 use leasehold_gateway::{Custody, Held, Passage, Route, Suspects, Together, Watched};
 use leasehold_node::Handle;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
@@ -66,6 +66,8 @@ struct State {
     partners: HashMap<LeaseId, Vec<Paired>>,
     /// The leases of task runs whose tags the upstream takes and gives back with the run.
     runs: HashMap<Uuid, LeaseId>,
+    /// When the upstream last said of a lease that is a cover that it lives.
+    covers_seen: HashMap<LeaseId, Timestamp>,
     /// The upstream's limits as they were read last, by name.
     rows: BTreeMap<Arc<str>, Row>,
     /// The names of all limits that were ours since the start.

@@ -32,6 +32,20 @@ pub(crate) enum PrefectError {
     Unexpected { url: String, path: String, what: String },
 }
 
+impl PrefectError {
+    /// Whether it certainly did nothing: the request did not leave.
+    pub(super) fn was_not_sent(&self) -> bool {
+        matches!(
+            self,
+            Self::NoAnswer(
+                UpstreamError::Unreachable { .. }
+                    | UpstreamError::Loop { .. }
+                    | UpstreamError::Unaddressable { .. }
+            )
+        )
+    }
+}
+
 /// A limit as the upstream has it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Row {
