@@ -111,7 +111,13 @@ enum Job {
     GiveUp {
         paired: Paired,
     },
-    RenewCover,
+    RenewCover {
+        lease: u64,
+        limit: LimitNo,
+        cover: u64,
+    },
+    /// Nobody cares for the answer.
+    Forget,
 }
 
 /// A [`Act::Cover`] that is under way.

@@ -30,6 +30,8 @@ pub(crate) struct Observer {
     pub(crate) holdings: Vec<Holding>,
     /// When a process was last down, or a client last took slots past the gateway.
     pub(crate) last_fault: u64,
+    /// When the upstream last lost all its leases.
+    pub(crate) forgot_at: u64,
     pub(crate) violations: Vec<(u64, String)>,
     pub(crate) grants_here: usize,
     pub(crate) grants_there: usize,
@@ -85,7 +87,10 @@ impl Observer {
     /// A client heard that its lease is gone.
     pub(crate) fn gone(&mut self, holding: usize, now: u64) {
         let held = &self.holdings[holding];
-        if held.lives_at(now) {
+        // A lease of ours over several limits may need a lease of the upstream.
+        let is_upstreams = held.lease >= UPSTREAM_FIRST || held.limits.len() > 1;
+        let is_lost = is_upstreams && held.asked <= self.forgot_at;
+        if held.lives_at(now) && !is_lost {
             let left = held.until - now;
             let what = format!("lease {} is gone {left} µs before its deadline", held.lease);
             self.report(now, what);

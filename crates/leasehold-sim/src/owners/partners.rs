@@ -5,6 +5,9 @@ use leasehold_engine::{LeaseId, LimitId};
 
 use super::wire::{LIMITS, LimitNo};
 
+/// In place of the lease of a cover: the upstream has lost it, and still counts the slots.
+pub(crate) const PLAIN: u64 = 0;
+
 /// What the upstream counts for a lease of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Paired {

@@ -1,10 +1,11 @@
 //! A model of a Prefect server: for each limit a count, and apart from it leases, which a sweep
 //! ends. The two are written one after the other, so a crash in between leaves a phantom: a slot
-//! that is counted and that no lease holds. Leases survive a restart.
+//! that is counted and that no lease holds. Leases survive a restart, or are kept in memory alone:
+//! then all of them leave phantoms.
 
 use std::collections::BTreeMap;
 
-use super::wire::{Ask, LIMITS, LimitNo, Said, UPSTREAM_FIRST};
+use super::wire::{Ask, COVER_TTL, LIMITS, LimitNo, Said, UPSTREAM_FIRST};
 
 pub(crate) struct Upstream {
     pub(crate) is_up: bool,
@@ -14,7 +15,12 @@ pub(crate) struct Upstream {
     leases: BTreeMap<u64, Lease>,
     /// Requests whose slots are counted and whose lease is not written yet.
     half: BTreeMap<u64, Lease>,
-    phantoms: Vec<u64>,
+    /// Of each limit: slots that are counted and that nobody will give back, with their ages.
+    phantoms: Vec<Vec<(u64, u64)>>,
+    /// Slots of covers whose leases were lost. The gateway may still give them back.
+    lost_covers: Vec<u64>,
+    /// Leases are kept in memory alone.
+    forgets: bool,
     leases_made: u64,
     /// What was given back and was not taken.
     pub(crate) faults: Vec<String>,
@@ -25,6 +31,7 @@ struct Lease {
     limits: Vec<LimitNo>,
     slots: u64,
     until: u64,
+    is_cover: bool,
 }
 
 /// What became of a request.
@@ -35,14 +42,16 @@ pub(crate) enum Handled {
 }
 
 impl Upstream {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(forgets: bool) -> Self {
         Self {
             is_up: true,
             life: 0,
             counts: vec![0; LIMITS.len()],
             leases: BTreeMap::new(),
             half: BTreeMap::new(),
-            phantoms: vec![0; LIMITS.len()],
+            phantoms: vec![Vec::new(); LIMITS.len()],
+            lost_covers: vec![0; LIMITS.len()],
+            forgets,
             leases_made: UPSTREAM_FIRST,
             faults: Vec::new(),
         }
@@ -52,8 +61,18 @@ impl Upstream {
         self.counts[limit]
     }
 
-    pub(crate) fn phantoms(&self, limit: LimitNo) -> u64 {
-        self.phantoms[limit]
+    /// The slots that are counted and that no lease holds.
+    pub(crate) fn unheld(&self, limit: LimitNo) -> u64 {
+        self.phantoms(limit, u64::MAX) + self.lost_covers[limit]
+    }
+
+    /// The phantoms that have been there since before this time.
+    pub(crate) fn phantoms(&self, limit: LimitNo, before: u64) -> u64 {
+        self.phantoms[limit].iter().filter(|(since, _)| *since < before).map(|(_, n)| n).sum()
+    }
+
+    pub(crate) fn forgets(&self) -> bool {
+        self.forgets
     }
 
     pub(crate) fn lease_count(&self) -> usize {
@@ -69,7 +88,8 @@ impl Upstream {
                 }
                 limits.iter().for_each(|limit| self.counts[*limit] += slots);
                 let (limits, slots, until) = (limits.clone(), *slots, now + ttl);
-                self.half.insert(call, Lease { limits, slots, until });
+                let is_cover = *ttl == COVER_TTL;
+                self.half.insert(call, Lease { limits, slots, until, is_cover });
                 Handled::Half
             }
             Ask::Renew { lease, ttl } => match self.leases.get_mut(lease) {
@@ -86,13 +106,8 @@ impl Upstream {
                 }
                 Handled::Said(Said::Done)
             }
-            Ask::GiveBack { limit, slots } => {
-                if self.phantoms[*limit] < *slots {
-                    let there = self.phantoms[*limit];
-                    self.fault(*limit, &format!("{slots} of {there} phantoms were given back"));
-                }
-                self.phantoms[*limit] = self.phantoms[*limit].saturating_sub(*slots);
-                self.counts[*limit] = self.counts[*limit].saturating_sub(*slots);
+            Ask::GiveBack { limit, slots, is_cover } => {
+                self.give_back(*limit, *slots, *is_cover);
                 Handled::Said(Said::Done)
             }
             Ask::Counts => Handled::Said(Said::Counts(self.counts.clone())),
@@ -119,12 +134,45 @@ impl Upstream {
     }
 
     /// Stops. What is half done stays counted.
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self, now: u64) {
         self.is_up = false;
         self.life += 1;
-        for lease in std::mem::take(&mut self.half).into_values() {
-            lease.limits.iter().for_each(|limit| self.phantoms[*limit] += lease.slots);
+        let half = std::mem::take(&mut self.half).into_values();
+        half.for_each(|lease| self.lose(Lease { is_cover: false, ..lease }, now));
+        if self.forgets {
+            let leases = std::mem::take(&mut self.leases).into_values();
+            leases.for_each(|lease| self.lose(lease, now));
         }
+    }
+
+    fn lose(&mut self, lease: Lease, now: u64) {
+        for limit in lease.limits {
+            if lease.is_cover {
+                self.lost_covers[limit] += lease.slots;
+            } else {
+                self.phantoms[limit].push((now, lease.slots));
+            }
+        }
+    }
+
+    fn give_back(&mut self, limit: LimitNo, slots: u64, is_cover: bool) {
+        let there = if is_cover { self.lost_covers[limit] } else { self.phantoms(limit, u64::MAX) };
+        if there < slots {
+            let what = if is_cover { "lost covers" } else { "phantoms" };
+            self.fault(limit, &format!("{slots} of {there} {what} were given back"));
+        }
+        let mut left = slots.min(there);
+        self.counts[limit] = self.counts[limit].saturating_sub(slots);
+        if is_cover {
+            self.lost_covers[limit] -= left;
+            return;
+        }
+        for (_, slots) in &mut self.phantoms[limit] {
+            let gone = left.min(*slots);
+            *slots -= gone;
+            left -= gone;
+        }
+        self.phantoms[limit].retain(|(_, slots)| *slots > 0);
     }
 
     fn uncount(&mut self, lease: &Lease) {

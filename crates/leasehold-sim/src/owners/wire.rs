@@ -7,6 +7,10 @@ pub(crate) const SECOND: u64 = 1_000_000;
 
 /// The ids of the upstream's leases begin here. Ours are lower.
 pub(crate) const UPSTREAM_FIRST: u64 = 1 << 40;
+/// How long the upstream's lease of a cover lasts. No client asks for as much.
+pub(crate) const COVER_TTL: u64 = 40 * SECOND;
+/// Longer than any lease of a client lives.
+pub(crate) const LONGEST: u64 = 12 * SECOND;
 
 /// A limit of the world, by its place in [`LIMITS`].
 pub(crate) type LimitNo = usize;
@@ -38,10 +42,24 @@ pub(crate) enum Answer {
 /// What the gateway, or a client past it, asks of the upstream.
 #[derive(Clone, Debug)]
 pub(crate) enum Ask {
-    Acquire { limits: Vec<LimitNo>, slots: u64, ttl: u64 },
-    Renew { lease: u64, ttl: u64 },
-    Release { lease: u64 },
-    GiveBack { limit: LimitNo, slots: u64 },
+    Acquire {
+        limits: Vec<LimitNo>,
+        slots: u64,
+        ttl: u64,
+    },
+    Renew {
+        lease: u64,
+        ttl: u64,
+    },
+    Release {
+        lease: u64,
+    },
+    /// `is_cover`: for a cover whose lease the upstream has lost. Else for phantoms.
+    GiveBack {
+        limit: LimitNo,
+        slots: u64,
+        is_cover: bool,
+    },
     Counts,
 }
 

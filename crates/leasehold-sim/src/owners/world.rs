@@ -14,7 +14,9 @@ use super::clients::{Client, Turn};
 use super::gateway::{Durable, Gateway, Step, TICK};
 use super::observer::Observer;
 use super::upstream::Upstream;
-use super::wire::{Answer, Ask, LIMITS, MILLISECOND, Request, SECOND, Said, UPSTREAM_FIRST};
+use super::wire::{
+    Answer, Ask, LIMITS, LONGEST, MILLISECOND, Request, SECOND, Said, UPSTREAM_FIRST,
+};
 use super::{Plan, Report};
 use crate::Event;
 
@@ -105,7 +107,8 @@ impl World {
             now: 0,
             queue: BinaryHeap::new(),
             happenings: 0,
-            upstream: Upstream::new(),
+            // Prefect keeps its leases in memory unless it is told otherwise.
+            upstream: Upstream::new(plan.seed % 2 == 1),
             gateway: None,
             durable: Some(Durable::default()),
             life: 0,
@@ -386,7 +389,8 @@ impl World {
             return;
         }
         let limit = self.rng.usize(0..LIMITS.len());
-        let phantoms = self.upstream.phantoms(limit);
+        // Who lives would have renewed by now.
+        let phantoms = self.upstream.phantoms(limit, self.now.saturating_sub(LONGEST));
         let drops = self.rng.u8(0..4) == 0 || (phantoms > 0 && self.rng.bool());
         let is_there = self.gateway.as_ref().is_some_and(|gateway| {
             matches!(gateway.phase(limit), Phase::Upstream | Phase::Returning)

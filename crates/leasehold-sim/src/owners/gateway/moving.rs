@@ -10,12 +10,10 @@ use leasehold_gateway::{Act, Count, Done, Failure, Known, Phase};
 
 use super::{CoverAct, Gateway, Job, Step, clock};
 use crate::owners::books::Crash;
-use crate::owners::partners::{Paired, Partner, encode, id, lease_number};
+use crate::owners::partners::{PLAIN, Paired, Partner, encode, id, lease_number};
 use crate::owners::sabotage::Sabotage;
-use crate::owners::wire::{Ask, LIMITS, LimitNo, SECOND, Said, name, number};
+use crate::owners::wire::{Ask, COVER_TTL, LIMITS, LimitNo, SECOND, Said, name, number};
 
-/// How long the upstream's lease of a cover lasts.
-const COVER_TTL: u64 = 40 * SECOND;
 const COVERS_RENEWED_EVERY: u64 = 5 * SECOND;
 const COUNTED_EVERY: u64 = SECOND;
 const COUNT_TIMEOUT: u64 = SECOND;
@@ -63,11 +61,15 @@ impl Gateway {
         self.count_if_due();
         if self.covers_renewed + COVERS_RENEWED_EVERY <= self.now {
             self.covers_renewed = self.now;
-            let covers: Vec<_> = self.partners.values().flatten().copied().collect();
-            for paired in covers {
-                if let Partner::Cover(_, lease) = paired.partner {
-                    self.call(Job::RenewCover, Ask::Renew { lease, ttl: COVER_TTL });
-                }
+            let covers = self.partners.iter().flat_map(|(lease, partners)| {
+                partners.iter().filter_map(|paired| match paired.partner {
+                    Partner::Cover(_, PLAIN) | Partner::Lease(_) => None,
+                    Partner::Cover(limit, cover) => Some((*lease, limit, cover)),
+                })
+            });
+            for (lease, limit, cover) in covers.collect::<Vec<_>>() {
+                let job = Job::RenewCover { lease, limit, cover };
+                self.call(job, Ask::Renew { lease: cover, ttl: COVER_TTL });
             }
         }
         let now = self.now;
@@ -180,7 +182,10 @@ impl Gateway {
         // back, they count as taken by others again.
         self.custody.phantoms_given_back(&name(limit), phantoms);
         self.durable.dropped.remove(&limit);
-        self.call(Job::Phantoms { act: number }, Ask::GiveBack { limit, slots: phantoms });
+        self.call(
+            Job::Phantoms { act: number },
+            Ask::GiveBack { limit, slots: phantoms, is_cover: false },
+        );
         Ok(())
     }
 
@@ -261,8 +266,12 @@ impl Gateway {
     }
 
     fn give_back(&mut self, paired: Paired) {
-        let (Partner::Lease(lease) | Partner::Cover(_, lease)) = paired.partner;
-        self.call(Job::GiveUp { paired }, Ask::Release { lease });
+        let slots = paired.slots;
+        let ask = match paired.partner {
+            Partner::Cover(limit, PLAIN) => Ask::GiveBack { limit, slots, is_cover: true },
+            Partner::Lease(lease) | Partner::Cover(_, lease) => Ask::Release { lease },
+        };
+        self.call(Job::GiveUp { paired }, ask);
     }
 
     /// The upstream answers a question about moves.
@@ -280,7 +289,10 @@ impl Gateway {
             (Job::Phantoms { act }, None) if self.sabotage == Some(Sabotage::RepeatGiveBacks) => {
                 if let Some(cover) = self.cover_acts.get(&act) {
                     let limit = number(cover.act.limit());
-                    self.call(Job::Phantoms { act }, Ask::GiveBack { limit, slots: 1 });
+                    self.call(
+                        Job::Phantoms { act },
+                        Ask::GiveBack { limit, slots: 1, is_cover: false },
+                    );
                 }
             }
             (Job::Phantoms { act }, None) => {
@@ -292,6 +304,16 @@ impl Gateway {
             (Job::TakeCover { act, limit, lease, slots }, said) => {
                 self.cover_heard(act, (limit, lease, slots), said.as_ref())?;
             }
+            (Job::RenewCover { lease, limit, cover }, Some(Said::Gone)) => {
+                self.cover_is_lost(lease, limit, cover)?;
+            }
+            // A second time it could be a slot of somebody else.
+            (
+                Job::GiveUp { paired: Paired { partner: Partner::Cover(limit, PLAIN), slots } },
+                None,
+            ) if self.sabotage != Some(Sabotage::RepeatGiveBacks) => {
+                self.custody.cover_over(&name(limit), slots);
+            }
             (Job::GiveUp { paired }, None) => {
                 self.again.push((self.now + GIVE_UP_AGAIN_AFTER, paired));
             }
@@ -299,8 +321,8 @@ impl Gateway {
                 if let Partner::Cover(limit, _) = paired.partner {
                     self.custody.cover_over(&name(limit), paired.slots);
                     if self.sabotage == Some(Sabotage::GiveBackTwice) {
-                        let slots = paired.slots;
-                        self.call(Job::RenewCover, Ask::GiveBack { limit, slots });
+                        let (slots, is_cover) = (paired.slots, true);
+                        self.call(Job::Forget, Ask::GiveBack { limit, slots, is_cover });
                     }
                 }
                 self.counted = None;
@@ -345,6 +367,16 @@ impl Gateway {
             cover.failure = cover.failure.or(failure);
         }
         self.end_cover(act);
+        Ok(())
+    }
+
+    /// The upstream has lost the lease of a cover in a restart, and still counts its slots.
+    fn cover_is_lost(&mut self, lease: u64, limit: LimitNo, cover: u64) -> Step {
+        let mut partners = self.partners.get(&lease).cloned().unwrap_or_default();
+        let lost = partners.iter_mut().find(|it| it.partner == Partner::Cover(limit, cover));
+        let Some(lost) = lost else { return Ok(()) };
+        lost.partner = Partner::Cover(limit, PLAIN);
+        self.pair(lease, partners)?;
         Ok(())
     }
 

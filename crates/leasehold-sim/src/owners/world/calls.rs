@@ -99,7 +99,10 @@ impl World {
     fn fail_upstream(&mut self) -> u64 {
         self.say(|| "the upstream stops".to_owned());
         self.observer.last_fault = self.now;
-        self.upstream.stop();
+        self.upstream.stop(self.now);
+        if self.upstream.forgets() {
+            self.observer.forgot_at = self.now;
+        }
         let open: Vec<_> =
             self.calls.iter().filter(|(_, call)| !call.is_over).map(|(call, _)| *call).collect();
         for call in open {

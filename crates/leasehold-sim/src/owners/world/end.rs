@@ -9,7 +9,7 @@ impl World {
     /// After all clients have stopped, nothing is held but what nobody can give back.
     pub(super) fn check_rest(&mut self) {
         for (limit, (name, _)) in LIMITS.into_iter().enumerate() {
-            let (count, phantoms) = (self.upstream.count(limit), self.upstream.phantoms(limit));
+            let (count, phantoms) = (self.upstream.count(limit), self.upstream.unheld(limit));
             if count != phantoms {
                 self.wrong(limit, &format!("the upstream counts {count}, {phantoms} are phantoms"));
             }
@@ -31,7 +31,7 @@ impl World {
             if phase != Some(Phase::Upstream) {
                 self.wrong(limit, &format!("it does not go back: {phase:?}"));
             }
-            let (count, phantoms) = (self.upstream.count(limit), self.upstream.phantoms(limit));
+            let (count, phantoms) = (self.upstream.count(limit), self.upstream.unheld(limit));
             if count != phantoms {
                 self.wrong(limit, &format!("at the end the upstream counts {count}"));
             }
