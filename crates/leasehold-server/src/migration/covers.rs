@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use leasehold_engine::{Event, EventKind, GiveBack, HeldView, LeaseId, LimitId, LimitRef, Page};
+use leasehold_engine::{
+    Event, EventKind, GiveBack, HeldView, LeaseId, Level, LimitId, LimitRef, Page,
+};
 use leasehold_gateway::{Done, Failure};
 use leasehold_node::Events;
 use tokio::sync::broadcast;
@@ -26,12 +28,13 @@ impl Migration {
     /// Takes a cover for each lease on a limit that has none.
     pub(super) async fn cover(&self, name: &Arc<str>, phantoms: u64) -> Done {
         let Some(id) = self.id_of(name) else { return Done::Yes };
-        match prefect::rows(&self.0.upstream).await {
-            Err(_) => return Done::No(Failure::NoAnswer),
-            // A name without a limit is granted to everybody.
-            Ok(rows) if !rows.iter().any(|row| row.id() == id) => return Done::No(Failure::Gone),
-            Ok(_) => {}
-        }
+        let Ok(rows) = prefect::rows(&self.0.upstream).await else {
+            return Done::No(Failure::NoAnswer);
+        };
+        // A name without a limit is granted to everybody.
+        let Some(row) = rows.iter().find(|row| row.id() == id) else {
+            return Done::No(Failure::Gone);
+        };
         if phantoms > 0 {
             // They are forgotten first: nobody may give them back twice, after a crash neither.
             self.state().custody.phantoms_given_back(name, phantoms);
@@ -49,7 +52,7 @@ impl Migration {
             Ok(None) => return Done::Yes,
             Err(()) => return Done::Again,
         };
-        if let Err(done) = self.cover_plain(name, &held).await {
+        if let Err(done) = self.cover_plain(name, &held, row.active_slots).await {
             return done;
         }
         let uncovered: Vec<_> = {
@@ -78,10 +81,18 @@ impl Migration {
         }
     }
 
-    /// Moves the slots to the upstream that no lease here holds.
-    async fn cover_plain(&self, name: &Arc<str>, held: &HeldView) -> Result<(), Done> {
+    /// Moves the slots to the upstream that no lease here holds. Of a rate limit the upstream still
+    /// has the level from which it came over, drained until now.
+    async fn cover_plain(
+        &self,
+        name: &Arc<str>,
+        held: &HeldView,
+        taken_there: u64,
+    ) -> Result<(), Done> {
         let drains = !held.decay.is_none();
-        let slots = held.unleased.iter().map(|part| part.level.slots_taken()).sum::<u64>();
+        let level = held.unleased.iter().map(|part| part.level).sum::<Level>();
+        let known = if drains { taken_there } else { 0 };
+        let slots = level.slots_taken().saturating_sub(known);
         if slots == 0 || (drains && self.state().levelled.contains(name)) {
             return Ok(());
         }

@@ -47,8 +47,8 @@ pub(crate) enum Outcome {
 impl Migration {
     /// Takes limits over from the upstream.
     pub(crate) async fn advance(&self, wanted: &Wanted) -> Result<Vec<Moved>, PrefectError> {
-        let pinned = self.pinned().await?;
         self.count_now().await;
+        let pinned = self.pinned().await?;
         let names = self.wanted(wanted, |state| {
             let free = |name: &&Arc<str>| !pinned.contains_key(&***name);
             state.rows.keys().filter(free).cloned().collect()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, response};
 use axum::response::{IntoResponse, Response};
@@ -41,7 +41,9 @@ impl Gateway {
 
 impl Asked {
     pub(super) async fn read(request: Request, bytes_max: usize) -> Result<Self, http::Error> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        // An answer that is not compressed can be read.
+        parts.headers.remove(ACCEPT_ENCODING);
         let raw = Raw::read(Request::from_parts(parts.clone(), body), bytes_max);
         let bytes = Bytes::copy_from_slice(raw.await?.bytes());
         Ok(Self { parts, bytes })

@@ -63,7 +63,9 @@ async fn show(gateway: &Gateway, tags: bool, row: &mut Value) -> bool {
         row["name"].as_str().map(str::to_owned)
     };
     let Some(name) = name.filter(|name| gateway.migration.is_ours(name)) else { return false };
-    let view = gateway.migration.ledger().limit(LimitRef::Name(name.into()), Scope::All).await;
+    // Only among tags a view has its holders.
+    let scope = if tags { Scope::Tags } else { Scope::All };
+    let view = gateway.migration.ledger().limit(LimitRef::Name(name.into()), scope).await;
     let Ok(Some(view)) = view else { return false };
     if tags {
         // The upstream's own are those that took their slot before the limit moved.
