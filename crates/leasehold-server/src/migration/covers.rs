@@ -161,7 +161,10 @@ impl Migration {
             }
         } else {
             let known = self.state().partners_of(lease);
-            let new = partners.into_iter().filter(|paired| !known.contains(paired));
+            // What the upstream takes with a task run, it gives back with it.
+            let with_run =
+                |paired: &Paired| matches!(paired.partner, Partner::Cover(_, Kind::WithTaskRun));
+            let new = partners.into_iter().filter(|it| !known.contains(it) && !with_run(it));
             new.for_each(|paired| self.give_up(paired));
         }
         Ok(is_there)
