@@ -41,8 +41,8 @@ pub(crate) enum Command {
     RateLimit(commands::rate_limit::Args),
     Top(commands::top::Args),
     /// Manage global concurrency limits, as `prefect gcl` does.
-    #[command(subcommand, visible_alias = "gcl")]
-    GlobalConcurrencyLimit(commands::gcl::Command),
+    #[command(subcommand, visible_alias = "global-concurrency-limit")]
+    Gcl(commands::gcl::Command),
     /// Manage the concurrency limits of tags, as `prefect concurrency-limit` does.
     #[command(subcommand, alias = "concurrency-limits")]
     ConcurrencyLimit(commands::concurrency_limit::Command),
@@ -94,7 +94,7 @@ impl Cli {
         let result = match self.command {
             Command::Server(server) => return commands::server::run(*server, command()),
             Command::Completions(args) => commands::completions::run(&args),
-            Command::GlobalConcurrencyLimit(command) => {
+            Command::Gcl(command) => {
                 as_prefect(block_on(commands::gcl::run(&self.session, command)))
             }
             Command::ConcurrencyLimit(command) => {
@@ -238,7 +238,8 @@ mod tests {
         assert!(long.is_empty(), "{path}: {long:?}");
         if subcommands.is_empty() && !command.is_hide_set() {
             for part in ["Exit codes:\n", "64  the command line is wrong", "\n  leasehold "] {
-                let is_of_prefect = part.starts_with("64") && path.contains("concurrency-limit");
+                let is_of_prefect = part.starts_with("64")
+                    && (path.contains(" gcl ") || path.contains(" concurrency-limit "));
                 assert!(help.contains(part) || is_of_prefect, "{path} lacks {part:?}: {help}");
             }
         }
