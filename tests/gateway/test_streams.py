@@ -108,7 +108,9 @@ def test_10000_events_pass_in_one_socket_and_leave_the_memory_flat(
     url = gateway.api_url.replace("http://", "ws://") + "/events/in"
 
     async def send(count: int) -> None:
-        async with websockets.connect(url, subprotocols=["prefect"]) as socket:
+        # The client's own pings give up after 20 s, and a busy server reads events for longer.
+        connecting = websockets.connect(url, subprotocols=["prefect"], ping_interval=None)
+        async with asyncio.timeout(300), connecting as socket:
             await socket.send(json.dumps({"type": "auth", "token": None}))
             assert json.loads(await socket.recv())["type"] == "auth_success"
             for number in range(count):
