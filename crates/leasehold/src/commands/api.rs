@@ -1,5 +1,6 @@
 //! The API of limits that Leasehold and Prefect share, as the commands use it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use leasehold_api::Timestamp;
@@ -90,11 +91,11 @@ impl Api {
         }
     }
 
-    /// The limits of all tags.
+    /// The limits of all tags, in the server's order, which `--offset` counts in.
     pub(crate) async fn tag_limits(&self) -> Result<Vec<TagLimit>, Error> {
         let mut limits: Vec<TagLimit> = self.all("/concurrency_limits/filter").await?;
-        limits.sort_by_key(|limit| limit.id);
-        limits.dedup_by_key(|limit| limit.id);
+        let mut seen = HashSet::new();
+        limits.retain(|limit| seen.insert(limit.id));
         Ok(limits)
     }
 
