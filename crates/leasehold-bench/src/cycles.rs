@@ -54,8 +54,10 @@ pub(crate) async fn measure(args: &Args) -> anyhow::Result<Cycles> {
     let mut syncs = Times::new()?;
     let mut absent = Vec::new();
     let mut rows = Vec::new();
-    let is_wanted =
-        |system: &System| !args.alone || matches!(system, System::Echo | System::Leasehold);
+    let is_wanted = |system: &System| {
+        !args.alone
+            || matches!(system, System::Echo | System::Leasehold | System::LeaseholdPostgres)
+    };
     // Systems that are never idle are measured after the others, by themselves.
     for is_quiet in [true, false] {
         let mut servers = Vec::new();

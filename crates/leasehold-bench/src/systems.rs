@@ -37,6 +37,7 @@ pub(crate) enum Durable {
 pub(crate) enum System {
     Echo,
     Leasehold,
+    LeaseholdPostgres,
     RedisSemaphore,
     RedisSemaphoreDurable,
     RedisLock,
@@ -47,9 +48,10 @@ pub(crate) enum System {
 }
 
 impl System {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Echo,
         Self::Leasehold,
+        Self::LeaseholdPostgres,
         Self::RedisSemaphore,
         Self::RedisSemaphoreDurable,
         Self::RedisLock,
@@ -63,6 +65,7 @@ impl System {
         match self {
             Self::Echo => "axum echo",
             Self::Leasehold => "Leasehold",
+            Self::LeaseholdPostgres => "Leasehold on PostgreSQL",
             Self::RedisSemaphore => "Redis semaphore",
             Self::RedisSemaphoreDurable => "Redis semaphore, fsync",
             Self::RedisLock => "redis-py lock",
@@ -75,9 +78,11 @@ impl System {
 
     pub(crate) fn durable(self) -> Durable {
         match self {
-            Self::Leasehold | Self::RedisSemaphoreDurable | Self::Etcd | Self::PostgresRow => {
-                Durable::Yes
-            }
+            Self::Leasehold
+            | Self::LeaseholdPostgres
+            | Self::RedisSemaphoreDurable
+            | Self::Etcd
+            | Self::PostgresRow => Durable::Yes,
             Self::Echo | Self::RedisSemaphore | Self::RedisLock | Self::PostgresAdvisory => {
                 Durable::No
             }
@@ -100,9 +105,18 @@ impl System {
     pub(crate) async fn start(self) -> anyhow::Result<Server> {
         let folder = process::data_folder()?;
         let port = process::free_port()?;
+        let mut database = None;
         let process = match self {
             Self::Echo => own::start_echo(folder.path(), port).await?,
             Self::Leasehold => own::start_leasehold(folder.path(), port, &[]).await?,
+            Self::LeaseholdPostgres => {
+                let database_port = process::free_port()?;
+                database = Some(postgres::start(folder.path(), database_port).await?);
+                let address = postgres::address(database_port);
+                let node = folder.path().join("node");
+                std::fs::create_dir(&node)?;
+                own::start_leasehold(&node, port, &["--journal", &address]).await?
+            }
             Self::RedisSemaphore | Self::RedisLock => {
                 redis::start(folder.path(), port, redis::Persistence::None).await?
             }
@@ -115,7 +129,7 @@ impl System {
             }
             Self::Prefect => prefect::start(folder.path(), port).await?,
         };
-        Ok(Server { system: self, process, port, folder: Arc::new(folder) })
+        Ok(Server { system: self, process, database, port, folder: Arc::new(folder) })
     }
 }
 
@@ -129,6 +143,9 @@ impl Serialize for System {
 pub(crate) struct Server {
     pub(crate) system: System,
     pub(crate) process: Process,
+    /// What the process keeps its data in. Stopped after it.
+    #[expect(dead_code, reason = "it is held until the process has ended")]
+    database: Option<Process>,
     port: u16,
     // Dropped after the process, which may write to it until it has ended.
     folder: Arc<TempDir>,
@@ -155,7 +172,7 @@ impl Server {
     /// Creates what the sessions need.
     pub(crate) async fn prepare(&self) -> anyhow::Result<()> {
         match self.system {
-            System::Leasehold | System::Prefect => {
+            System::Leasehold | System::LeaseholdPostgres | System::Prefect => {
                 self.client().await?.create_limit(own::LIMIT, own::SLOTS, 0.0).await
             }
             System::PostgresRow => postgres::create_table(self.port).await,
@@ -171,7 +188,7 @@ impl Server {
     /// A client of it, on a connection of its own.
     pub(crate) async fn session(&self, index: usize) -> anyhow::Result<Session> {
         Ok(match self.system {
-            System::Echo | System::Leasehold | System::Prefect => {
+            System::Echo | System::Leasehold | System::LeaseholdPostgres | System::Prefect => {
                 Session::Http(own::Session::new(self.client().await?))
             }
             System::RedisSemaphore | System::RedisSemaphoreDurable => {

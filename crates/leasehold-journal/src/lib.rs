@@ -3,6 +3,7 @@
 //! A [`Journal`] stores rows and knows no rules: those are the engine's. Every implementation
 //! passes one conformance suite (`tests/conformance.rs`).
 
+mod copy;
 mod faulty;
 mod memory;
 mod postgres;
@@ -11,6 +12,7 @@ mod sqlite;
 
 use leasehold_engine::{Changes, Snapshot};
 
+pub use copy::{Copied, CopyError, copy};
 pub use faulty::FaultyJournal;
 pub use leasehold_sqlite::OpenError as DatabaseError;
 pub use memory::MemoryJournal;
@@ -36,6 +38,16 @@ pub trait Journal: Send {
     /// If they could not be made durable. The journal stays usable: it can be loaded again, and a
     /// later commit may succeed.
     fn commit(&mut self, changes: &Changes) -> Result<(), CommitError>;
+}
+
+impl<J: Journal + ?Sized> Journal for Box<J> {
+    fn load(&mut self) -> Result<Snapshot, LoadError> {
+        (**self).load()
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), CommitError> {
+        (**self).commit(changes)
+    }
 }
 
 /// Why a journal could not be read.

@@ -10,7 +10,7 @@ use leasehold_engine::{
     Query, Rate, RequestDigest, Scope, Snapshot, Span, TakenBy, Timestamp, Unheld,
 };
 use leasehold_journal::{
-    DatabaseError, FaultyJournal, Journal, LoadError, OpenError, SqliteJournal,
+    CopyError, DatabaseError, FaultyJournal, Journal, LoadError, OpenError, SqliteJournal, copy,
 };
 use smallvec::smallvec;
 
@@ -321,6 +321,30 @@ fn one_commit_of_many_commands_equals_one_commit_each() {
         }
         subject.open().commit(&ledger.take_changes()).unwrap();
         assert_eq!(subject.open().load().unwrap(), ledger.snapshot());
+    }
+}
+
+#[test]
+fn a_ledger_is_copied_between_all_journals_and_only_to_an_empty_one() {
+    let mut ledger = Ledger::restore(Snapshot::default(), at(0));
+    for (seconds, command) in commands() {
+        ledger.step(command, at(seconds));
+    }
+    let mut source: Box<dyn Journal> = Box::<FaultyJournal>::default();
+    source.commit(&ledger.take_changes()).unwrap();
+    // From memory to SQLite, from there to PostgreSQL, and back to SQLite.
+    let places: [Box<dyn Subject>; 3] = [
+        Box::new(Sqlite(tempfile::tempdir().unwrap())),
+        Box::new(Database::new()),
+        Box::new(Sqlite(tempfile::tempdir().unwrap())),
+    ];
+    for place in &places {
+        let mut destination = place.open();
+        copy(&mut *source, &mut *destination).unwrap();
+        let again = copy(&mut *source, &mut *destination).unwrap_err();
+        assert!(matches!(again, CopyError::NotEmpty { .. }), "{again}");
+        assert_eq!(destination.load().unwrap(), ledger.snapshot());
+        source = destination;
     }
 }
 

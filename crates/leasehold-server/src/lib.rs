@@ -19,6 +19,7 @@ mod migration;
 mod records;
 mod router;
 mod server;
+mod standby;
 mod survey;
 mod upstream;
 
@@ -27,4 +28,5 @@ pub use access::peer;
 pub use config::Config;
 pub use router::HttpService;
 pub use server::{Options, Server, StartError};
+pub use standby::stand_by;
 pub use upstream::{NoTls, UpstreamRefused};

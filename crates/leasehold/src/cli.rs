@@ -57,6 +57,9 @@ pub(crate) enum Command {
     Apply(commands::apply::ApplyArgs),
     Diff(commands::apply::DiffArgs),
     Export(commands::apply::ExportArgs),
+    /// Move a journal from one place to another.
+    #[command(subcommand)]
+    Journal(commands::journal::Command),
     /// Move from another server of limits to this one, and back.
     #[command(subcommand)]
     Migrate(commands::migrate::Command),
@@ -115,6 +118,7 @@ impl Cli {
             Command::Diff(args) => block_on(commands::apply::diff(&self.session, args)),
             Command::Export(args) => block_on(commands::apply::export(&self.session, args)),
             Command::Migrate(command) => block_on(commands::migrate::run(&self.session, command)),
+            Command::Journal(command) => commands::journal::run(&command),
             Command::Redis(command) => block_on(commands::redis::run(command)),
             Command::Man(args) => commands::man::run(&args, command()),
             Command::Warden(args) => commands::run::warden(&args),

@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use leasehold_journal::PostgresError;
 use leasehold_redis::Fault;
 use serde_json::Value;
 
@@ -61,6 +62,19 @@ impl From<&Fault> for Exit {
     fn from(fault: &Fault) -> Self {
         match fault {
             Fault::LoginRefused { .. } | Fault::NotPermitted { .. } => Self::NotPermitted,
+            _ => Self::Unavailable,
+        }
+    }
+}
+
+impl From<&PostgresError> for Exit {
+    fn from(error: &PostgresError) -> Self {
+        match error {
+            PostgresError::Login { .. } => Self::NotPermitted,
+            PostgresError::Settings(_) | PostgresError::Setting { .. } => Self::Config,
+            PostgresError::Newer { .. } => Self::Newer,
+            PostgresError::Damaged { .. } | PostgresError::Lost { .. } => Self::Data,
+            PostgresError::Owned { .. } => Self::Busy,
             _ => Self::Unavailable,
         }
     }

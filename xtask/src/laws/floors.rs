@@ -44,7 +44,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
             ],
             &["doors"],
             &["router"],
-            &["server"],
+            &["server", "standby"],
         ],
     ),
 ];

@@ -77,7 +77,7 @@ impl Server {
 async fn on_folder(folder: Arc<TempDir>, options: &[&str]) -> anyhow::Result<Server> {
     let port = process::free_port()?;
     let process = start_leasehold(folder.path(), port, options).await?;
-    Ok(Server { system: System::Leasehold, process, port, folder })
+    Ok(Server { system: System::Leasehold, process, database: None, port, folder })
 }
 
 /// A client that takes a slot of the one limit and releases its lease.

@@ -69,6 +69,11 @@ async fn connect(port: u16) -> anyhow::Result<Client> {
     Ok(client)
 }
 
+/// The address of its database, for a server that keeps its journal there.
+pub(super) fn address(port: u16) -> String {
+    format!("postgres://bench@127.0.0.1:{port}/postgres?sslmode=disable")
+}
+
 /// Creates the table of the locks that are rows.
 pub(super) async fn create_table(port: u16) -> anyhow::Result<()> {
     let table = "CREATE TABLE lock (id bigint PRIMARY KEY, deadline timestamptz NOT NULL)";

@@ -62,6 +62,9 @@ pub enum PostgresError {
         /// Its epoch.
         epoch: i64,
     },
+    /// The node stops before it owned the ledger.
+    #[error("this node stopped waiting for the ledger")]
+    GivenUp,
     /// Another node has taken the ledger over: this one can write nothing any more.
     #[error(
         "this node owned the ledger under epoch {epoch}, and the node {owner} has taken it over"

@@ -17,6 +17,8 @@ mod statements;
 mod text;
 mod tls;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc as blocking;
 use std::thread;
 use std::time::Duration;
@@ -59,6 +61,29 @@ impl PostgresJournal {
     ///
     /// See [`PostgresError`]: [`Owned`](PostgresError::Owned) if another node owns the ledger.
     pub fn open(settings: PostgresSettings, node: Node) -> Result<Self, PostgresError> {
+        Self::open_by(node.renews_every(), Owner::open(settings, node))
+    }
+
+    /// As [`open`](Self::open), and waits until the ledger has no other owner, or until `gives_up`
+    /// is set.
+    ///
+    /// # Errors
+    ///
+    /// See [`PostgresError`].
+    pub fn open_later(
+        settings: PostgresSettings,
+        node: Node,
+        gives_up: Arc<AtomicBool>,
+    ) -> Result<Self, PostgresError> {
+        let renews_every = node.renews_every();
+        let opening = async move { Owner::open_later(settings, node, &gives_up).await };
+        Self::open_by(renews_every, opening)
+    }
+
+    fn open_by(
+        renews_every: Duration,
+        open: impl Future<Output = Result<Owner, PostgresError>> + Send + 'static,
+    ) -> Result<Self, PostgresError> {
         let failed = |error: std::io::Error| PostgresError::Thread(error.to_string());
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -66,8 +91,7 @@ impl PostgresJournal {
         let (opened, opening) = blocking::channel();
         let (depose, deposed) = watch::channel(false);
         let work = async move {
-            let renews_every = node.renews_every();
-            match Owner::open(settings, node).await {
+            match open.await {
                 Ok(owner) => {
                     let _ = opened.send(Ok(()));
                     work(owner, todo, depose, renews_every).await;

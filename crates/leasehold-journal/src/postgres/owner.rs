@@ -1,16 +1,17 @@
 //! The owner of a ledger in PostgreSQL: its connection, its epoch, and its commits.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{join_all, join4};
 use leasehold_engine::{Resume, Snapshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::connection::connect;
 use super::error::PostgresError;
-use super::ownership::{self, Node};
+use super::ownership::{self, Node, Taken};
 use super::settings::PostgresSettings;
 use super::statements::{self, Statement};
 use super::{load, schema};
@@ -61,20 +62,63 @@ impl Owner {
         node: Node,
     ) -> Result<Self, PostgresError> {
         let client = connect(&settings).await?;
-        let found = match schema::version(&client).await? {
-            Some(found) => found,
-            None => match schema::create(&client, empty_sum()).await {
-                Ok(()) => schema::known(),
-                // Another node may have been faster.
-                Err(error) => schema::version(&client).await?.ok_or(error)?,
-            },
-        };
+        if schema::version(&client).await?.is_none()
+            && let Err(error) = schema::create(&client, empty_sum()).await
+        {
+            // Another node may have been faster.
+            schema::version(&client).await?.ok_or(error)?;
+        }
         let instance = ownership::new_instance(&client).await?;
         let taken = ownership::take(&client, &node, &instance).await?;
-        if found < schema::known() {
-            schema::migrate(&client, found).await?;
+        Self::taken(settings, node, instance, client, taken).await
+    }
+
+    /// As [`open`](Self::open), and waits until no other node owns the ledger. A database that
+    /// cannot be reached in between is tried again.
+    pub(super) async fn open_later(
+        settings: PostgresSettings,
+        node: Node,
+        gives_up: &AtomicBool,
+    ) -> Result<Self, PostgresError> {
+        let mut connection = None;
+        while !gives_up.load(Ordering::Relaxed) {
+            let (client, instance) = match connection.take() {
+                Some(connected) => connected,
+                None => match connect_as_new(&settings).await {
+                    Ok(connected) => connected,
+                    Err(PostgresError::Newer { found, known }) => {
+                        return Err(PostgresError::Newer { found, known });
+                    }
+                    Err(_) => {
+                        sleep(node.asks_every()).await;
+                        continue;
+                    }
+                },
+            };
+            match ownership::take(&client, &node, &instance).await {
+                Ok(taken) => return Self::taken(settings, node, instance, client, taken).await,
+                Err(PostgresError::Owned { .. }) => connection = Some((client, instance)),
+                Err(_) => {}
+            }
+            sleep(node.asks_every()).await;
         }
-        Ok(Self {
+        Err(PostgresError::GivenUp)
+    }
+
+    /// The owner of a ledger that was taken just now.
+    async fn taken(
+        settings: PostgresSettings,
+        node: Node,
+        instance: String,
+        client: Client,
+        taken: Taken,
+    ) -> Result<Self, PostgresError> {
+        let prepared = match schema::version(&client).await {
+            Ok(Some(found)) if found < schema::known() => schema::migrate(&client, found).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let mut owner = Self {
             settings,
             node,
             instance,
@@ -82,7 +126,12 @@ impl Owner {
             epoch: taken.epoch,
             commits: u64::try_from(taken.commits).unwrap_or(0),
             deposed_by: None,
-        })
+        };
+        if let Err(error) = prepared {
+            owner.release(owner.node.owned_for()).await;
+            return Err(error);
+        }
+        Ok(owner)
     }
 
     pub(super) fn is_deposed(&self) -> bool {
@@ -264,6 +313,14 @@ impl Owner {
         // Without it, the other node takes over when the time is up.
         let _ = timeout(patience, releasing).await;
     }
+}
+
+/// A connection to a schema that exists, and a name for this start of the node.
+async fn connect_as_new(settings: &PostgresSettings) -> Result<(Client, String), PostgresError> {
+    let client = connect(settings).await?;
+    schema::version(&client).await?;
+    let instance = ownership::new_instance(&client).await?;
+    Ok((client, instance))
 }
 
 async fn execute(client: &Client, statement: &Statement) -> Result<u64, tokio_postgres::Error> {

@@ -32,6 +32,11 @@ impl Node {
         self.takeover * 4 / 5
     }
 
+    /// How often a node that waits asks whether it may own the ledger.
+    pub(super) fn asks_every(&self) -> Duration {
+        self.takeover / 20
+    }
+
     /// How often an idle owner renews its ownership.
     pub(super) fn renews_every(&self) -> Duration {
         self.takeover / 5

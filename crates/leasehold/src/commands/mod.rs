@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod gcl;
 mod identity;
+pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod locks;
 pub(crate) mod man;

@@ -12,6 +12,9 @@ mod limits;
 mod locks_json;
 mod migrate_prefect;
 mod migration;
+#[path = "../../../leasehold-journal/tests/postgres/server/mod.rs"]
+#[expect(dead_code, reason = "shared with the tests of leasehold-journal, which use more of it")]
+mod postgres_server;
 mod program;
 mod run;
 mod run_limit;

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use leasehold_journal::SqliteJournal;
 
+use super::journal::Place;
 use super::log::LogFormat;
 use super::options::Settings;
 use crate::args::{COMMIT, VERSION};
@@ -40,7 +41,10 @@ impl Started<'_> {
             address = %self.address,
             auth = self.auth(),
             data_dir = %data_dir.display(),
-            journal = SqliteJournal::FILE,
+            journal = match &self.settings.journal {
+                Place::File(_) => SqliteJournal::FILE.to_owned(),
+                Place::Postgres(place) => place.0.place(),
+            },
             connections_max = self.connections_max,
             waiters_max = self.waiters_max,
             upstream = server.upstream.as_ref().map(tracing::field::display),

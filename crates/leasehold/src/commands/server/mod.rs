@@ -2,6 +2,7 @@
 
 mod announce;
 mod descriptors;
+mod journal;
 pub(crate) mod log;
 mod options;
 mod start;

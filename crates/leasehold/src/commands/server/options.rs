@@ -7,10 +7,12 @@ mod names;
 mod ranges;
 mod sources;
 
+use std::env;
 use std::path::{self, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
-use leasehold_journal::Loss;
+use leasehold_journal::{Loss, Node, PostgresSettings};
 use leasehold_records::Bounds;
 use leasehold_server::{AllowedHost, Config};
 use nix::unistd::gethostname;
@@ -20,7 +22,9 @@ pub(super) use self::declared::{Args, HELP};
 use self::ranges::check_leases;
 pub(super) use self::sources::OptionsError;
 use self::sources::{Sources, project_dirs};
+use super::journal::Place;
 use super::log::{LogFormat, LogLevel};
+use crate::commands::hostname;
 
 /// Where a server has its data unless its options say otherwise.
 pub(crate) fn default_data_dir() -> Option<PathBuf> {
@@ -33,8 +37,7 @@ pub(super) struct Settings {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) data_dir: PathBuf,
-    /// What to do with a journal that holds less than was acknowledged.
-    pub(super) loss: Loss,
+    pub(super) journal: Place,
     pub(super) log_format: LogFormat,
     pub(super) log_level: LogLevel,
     pub(super) server: Config,
@@ -74,6 +77,7 @@ impl Settings {
     }
 
     fn new(options: Options, sources: &Sources, loss: Loss) -> Result<Self, OptionsError> {
+        let journal = place_of(&options, loss, sources)?;
         let mut server = Config {
             allowed_hosts: names_of(sources, "allowed-hosts", &options.allowed_hosts, HOST)?,
             cors_origins: names_of(sources, "cors-origins", &options.cors_origins, ORIGIN)?,
@@ -114,7 +118,7 @@ impl Settings {
                 Some(data_dir) => path::absolute(&data_dir).unwrap_or(data_dir),
                 None => default_data_dir().ok_or(OptionsError::NoDataDirectory)?,
             },
-            loss,
+            journal,
             log_format: options.log_format,
             log_level: options.log_level,
             server,
@@ -130,6 +134,17 @@ impl Settings {
             host: options.host,
         })
     }
+}
+
+/// Where the journal is.
+fn place_of(options: &Options, loss: Loss, sources: &Sources) -> Result<Place, OptionsError> {
+    let Some(address) = &options.journal else { return Ok(Place::File(loss)) };
+    let variable = |name: &str| env::var(name).ok();
+    let password_file = options.journal_password_file.as_deref();
+    let settings = PostgresSettings::read(address, password_file, variable)
+        .map_err(|error| OptionsError::Journal { source_of: sources.of("journal"), error })?;
+    let takeover = Duration::from_secs_f64(options.journal_takeover_seconds);
+    Ok(Place::Postgres(Box::new((settings, Node { name: hostname(), takeover }))))
 }
 
 /// Prefect's own clients can send any text; a browser and `curl --user` send `user:password`.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
-use leasehold_journal::{DatabaseError, LoadError, OpenError, SqliteJournal};
+use leasehold_journal::{DatabaseError, LoadError, OpenError, PostgresError};
 use leasehold_node::{Clock, chain};
 use leasehold_records::Records;
 use leasehold_server::config::CONNECTIONS_MAX;
@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::announce::Started;
 use super::descriptors;
+use super::journal::{self, Owned, Place, tokio_listener};
 use super::log::{self, LogFormat};
 use super::options::Settings;
 use crate::exit::Exit;
@@ -24,6 +25,8 @@ use crate::exit::Exit;
 enum StartError {
     #[error("{}; {}", chain(.0), journal_advice(.0))]
     Journal(OpenError),
+    #[error("{}; {}", chain(.0), journal::advice(.0))]
+    Postgres(#[from] PostgresError),
     #[error("{}; {}", chain(.0), records_advice(.0))]
     Records(DatabaseError),
     #[error("{}; {}", chain(.0), load_advice(.0))]
@@ -112,6 +115,7 @@ impl StartError {
                 DatabaseError::Newer { .. } => Exit::Newer,
                 _ => Exit::Data,
             },
+            Self::Postgres(error) => error.into(),
             Self::Load(LoadError::Full) => Exit::CannotCreate,
             Self::Journal(OpenError::Locked { .. }) => Exit::Busy,
             Self::Journal(_) | Self::Load(_) => Exit::Data,
@@ -183,26 +187,64 @@ impl Signals {
 async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     // Signals first: from here on none of them ends the server but cleanly.
     let mut signals = Signals::catch()?;
-    let journal =
-        SqliteJournal::open_with(&settings.data_dir, settings.loss).map_err(StartError::Journal)?;
-    if journal.commits_missing() > 0 {
-        tracing::warn!(
-            commits_missing = journal.commits_missing(),
-            "the journal holds less than was acknowledged, and is used as it is; holders of leases \
-             that are missing have no slots any more, though they may still run"
-        );
+    let mut journal = None;
+    if let Place::File(loss) = settings.journal {
+        let owned = Owned::file(&settings.data_dir, loss).map_err(StartError::Journal)?;
+        journal = Some((owned, open_records(&settings)?));
     }
-    let records =
-        Records::open(&settings.data_dir, settings.records).map_err(StartError::Records)?;
     let (host, port) = (settings.host.clone(), settings.port);
     let listener = TcpListener::bind((host.as_str(), port))
         .await
+        .and_then(TcpListener::into_std)
         .map_err(|error| StartError::Listen { host, port, error })?;
+    let bounds = connection_bounds();
     let address = listener.local_addr()?;
     if let Some(itself) = settings.server.upstream.as_ref().filter(|url| url.leads_to(address)) {
         return Err(UpstreamRefused::Ourselves(itself.to_string()).into());
     }
+    let started =
+        Started { settings: &settings, address, connections_max: bounds.0, waiters_max: bounds.1 };
+    if let Some((owned, records)) = journal {
+        serve(&settings, owned, records, &listener, bounds, Some(started), &mut signals).await?;
+    } else if let Place::Postgres(place) = &settings.journal {
+        let mut started = Some(started);
+        loop {
+            let (database, mut node) = (**place).clone();
+            node.name = format!("{} {address}", node.name);
+            let standby = || {
+                if let Some(started) = started.take() {
+                    started.announce();
+                }
+            };
+            let owned = Owned::postgres((database, node), &listener, standby, signals.stop());
+            let Some(owned) = owned.await? else { break };
+            let records = open_records(&settings)?;
+            let announcing = started.take();
+            match serve(&settings, owned, records, &listener, bounds, announcing, &mut signals)
+                .await?
+            {
+                Ended::Stopped => break,
+                Ended::Deposed => tracing::error!("another node has taken the ledger over"),
+            }
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
 
+/// Why a server serves no longer.
+enum Ended {
+    Stopped,
+    /// Another node owns the ledger.
+    Deposed,
+}
+
+fn open_records(settings: &Settings) -> Result<Records, StartError> {
+    Records::open(&settings.data_dir, settings.records).map_err(StartError::Records)
+}
+
+/// How many connections are served, and how many requests wait.
+fn connection_bounds() -> (usize, usize) {
     let connections_max = descriptors::connections_max(descriptors::raise());
     let waiters_max = Config::waiters_max(connections_max);
     if connections_max < CONNECTIONS_MAX {
@@ -212,6 +254,20 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
             "few files may be open at once; more connections are served with a higher `ulimit -n`"
         );
     }
+    (connections_max, waiters_max)
+}
+
+/// Serves with a journal that this server owns, until it is stopped or loses it.
+async fn serve(
+    settings: &Settings,
+    owned: Owned,
+    records: Records,
+    listener: &std::net::TcpListener,
+    (connections_max, waiters_max): (usize, usize),
+    started: Option<Started<'_>>,
+    signals: &mut Signals,
+) -> Result<Ended, StartError> {
+    let lost = owned.lost();
     let config = Config {
         waiters_max,
         connections_max,
@@ -224,14 +280,22 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
         events_per_second_max: settings.events_per_second_max,
         clock: Clock::system(),
     };
-    let server = Server::start(journal, options)?;
+    let server = Server::start(owned.journal, options)?;
     if let Err(refused) = server.greet_upstream().await {
         server.stop().await;
         return Err(refused.into());
     }
-    Started { settings: &settings, address, connections_max, waiters_max }.announce();
-    server.serve(listener, async { signals.stop().await }).await;
+    if let Some(started) = started {
+        started.announce();
+    }
+    let mut ended = Ended::Stopped;
+    let stop = async {
+        tokio::select! {
+            () = signals.stop() => {}
+            () = lost => ended = Ended::Deposed,
+        }
+    };
+    server.serve(tokio_listener(listener)?, stop).await;
     server.stop().await;
-    tracing::info!("stopped");
-    Ok(())
+    Ok(ended)
 }

@@ -12,6 +12,7 @@
 mod check;
 mod holder;
 mod log;
+mod takeover;
 
 use std::env;
 use std::str::FromStr;

@@ -37,15 +37,17 @@ Exit codes:
    0  stopped as asked, by Ctrl-C or SIGTERM
   64  the command line is wrong
   65  the journal is damaged, is no journal, or holds less than was acknowledged
-  69  the address cannot be listened on
+  69  the address cannot be listened on, or the PostgreSQL cannot be used
   73  the data directory cannot be written
   75  another server, or another program, uses the same data
   76  a newer version wrote the journal
+  77  the PostgreSQL refused the login
   78  the file or a variable is wrong, or the upstream refuses the password
 
 Examples:
   leasehold server start
   leasehold server start --port 0 --data-dir ./data
+  leasehold server start --journal postgres://leasehold@db/leasehold
   leasehold server start --host 0.0.0.0 --auth-string admin:secret
   leasehold server start --upstream http://prefect:4200/api
   LEASEHOLD_LOG_FORMAT=json leasehold server start";
@@ -78,6 +80,19 @@ pub(super) struct Options {
     /// Where the server keeps its data [default: the platform's data directory].
     #[arg(long, env, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+    /// Where the journal of limits and leases is: postgres://USER@HOST/DATABASE, which other nodes
+    /// may share [default: a file in the data directory].
+    #[arg(long, env, value_name = "ADDRESS")]
+    pub(super) journal: Option<String>,
+    /// A file with the password of that PostgreSQL in its first line, read at each connection
+    /// [default: PGPASSWORD, or a file as PGPASSFILE or ~/.pgpass].
+    #[arg(long, env, value_name = "FILE")]
+    pub(super) journal_password_file: Option<PathBuf>,
+    /// Within so many seconds after the death of the node that owns the ledger, another one that
+    /// stands by takes it over.
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 5.0)]
+    #[arg(value_parser = within(0.5, 3_600.0))]
+    pub(super) journal_takeover_seconds: f64,
     /// The format of the log, which goes to standard error.
     #[arg(long, env, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: LogFormat,

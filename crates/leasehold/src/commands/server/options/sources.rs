@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::FromArgMatches;
 use directories::ProjectDirs;
+use leasehold_journal::SettingsError;
 use toml::de::{DeTable, DeValue};
 
 use super::declared::Options;
@@ -77,6 +78,8 @@ pub(in crate::commands::server) enum OptionsError {
     NoName { source_of: Source, value: String, expected: &'static str },
     #[error("{0} is empty; give USER:PASSWORD, or leave it out and let everyone in")]
     NoPassword(Source),
+    #[error("{source_of} is wrong: {error}")]
+    Journal { source_of: Source, error: SettingsError },
     #[error("there is no data directory on this platform; set one with --data-dir")]
     NoDataDirectory,
 }
@@ -87,7 +90,8 @@ impl OptionsError {
         match self {
             Self::OutOfRange { source_of: Source::Flag(_), .. }
             | Self::NoName { source_of: Source::Flag(_), .. }
-            | Self::NoPassword(Source::Flag(_)) => Exit::Usage,
+            | Self::NoPassword(Source::Flag(_))
+            | Self::Journal { source_of: Source::Flag(_), .. } => Exit::Usage,
             _ => Exit::Config,
         }
     }
