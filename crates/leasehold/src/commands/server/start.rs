@@ -205,7 +205,8 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     let started =
         Started { settings: &settings, address, connections_max: bounds.0, waiters_max: bounds.1 };
     if let Some((owned, records)) = journal {
-        serve(&settings, owned, records, &listener, bounds, Some(started), &mut signals).await?;
+        let listener = TcpListener::from_std(listener)?;
+        serve(&settings, owned, records, listener, bounds, Some(started), &mut signals).await?;
     } else if let Place::Postgres(place) = &settings.journal {
         let mut started = Some(started);
         loop {
@@ -220,8 +221,8 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
             let Some(owned) = owned.await? else { break };
             let records = open_records(&settings)?;
             let announcing = started.take();
-            match serve(&settings, owned, records, &listener, bounds, announcing, &mut signals)
-                .await?
+            let socket = tokio_listener(&listener)?;
+            match serve(&settings, owned, records, socket, bounds, announcing, &mut signals).await?
             {
                 Ended::Stopped => break,
                 Ended::Deposed => tracing::error!("another node has taken the ledger over"),
@@ -262,7 +263,7 @@ async fn serve(
     settings: &Settings,
     owned: Owned,
     records: Records,
-    listener: &std::net::TcpListener,
+    listener: TcpListener,
     (connections_max, waiters_max): (usize, usize),
     started: Option<Started<'_>>,
     signals: &mut Signals,
@@ -295,7 +296,7 @@ async fn serve(
             () = lost => ended = Ended::Deposed,
         }
     };
-    server.serve(tokio_listener(listener)?, stop).await;
+    server.serve(listener, stop).await;
     server.stop().await;
     Ok(ended)
 }
