@@ -26,7 +26,7 @@ enum StartError {
     #[error("{}; {}", chain(.0), journal_advice(.0))]
     Journal(OpenError),
     #[error("{}; {}", chain(.0), journal::advice(.0))]
-    Postgres(#[from] PostgresError),
+    Postgres(PostgresError),
     #[error("{}; {}", chain(.0), records_advice(.0))]
     Records(DatabaseError),
     #[error("{}; {}", chain(.0), load_advice(.0))]
@@ -218,7 +218,7 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
                 }
             };
             let owned = Owned::postgres((database, node), &listener, standby, signals.stop());
-            let Some(owned) = owned.await? else { break };
+            let Some(owned) = owned.await.map_err(StartError::Postgres)? else { break };
             let records = open_records(&settings)?;
             let announcing = started.take();
             let socket = tokio_listener(&listener)?;
