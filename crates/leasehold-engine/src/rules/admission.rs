@@ -200,22 +200,28 @@ impl Ledger {
         if self.lease_of(&acquire.hold).is_some() {
             return None;
         }
-        let needed: SmallVec<[(&LimitEntry, u64); 1]> = wanted
-            .iter()
-            .filter(|want| !self.is_held_already(want.limit, &acquire.hold))
-            .filter_map(|want| Some((self.limits.get(&want.limit)?, want.slots)))
-            .collect();
-        if needed.iter().any(|(entry, _)| entry.limit.returning) {
-            let returning = needed.iter().filter(|(entry, _)| entry.limit.returning);
-            return Some(Acquired::Elsewhere(
-                returning.map(|(entry, _)| entry.limit.name.clone()).collect(),
-            ));
+        let needed = || {
+            wanted
+                .iter()
+                .filter(|want| !self.is_held_already(want.limit, &acquire.hold))
+                .filter_map(|want| Some((self.limits.get(&want.limit)?, want.slots)))
+        };
+        let active = || needed().filter(|(entry, _)| entry.limit.active);
+        // Nearly always there is none, and one pass says so.
+        let is_odd =
+            |(entry, slots): (&LimitEntry, u64)| entry.limit.returning || slots > entry.limit.slots;
+        let has_odd = needed().any(is_odd);
+        if has_odd && needed().any(|(entry, _)| entry.limit.returning) {
+            let returning = needed().filter(|(entry, _)| entry.limit.returning);
+            let names = returning.map(|(entry, _)| entry.limit.name.clone());
+            return Some(Acquired::Elsewhere(names.collect()));
         }
         if let Some(missing) = self.missing(wanted, acquire) {
             return Some(missing);
         }
-        let active = || needed.iter().copied().filter(|(entry, _)| entry.limit.active);
-        if let Some((entry, _)) = active().find(|(entry, slots)| *slots > entry.limit.slots) {
+        if has_odd
+            && let Some((entry, _)) = active().find(|(entry, slots)| *slots > entry.limit.slots)
+        {
             return Some(Acquired::TooManySlots(MinimalLimit::from(&entry.limit)));
         }
         if acquire.mode == Mode::RateLimit {
