@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from prefect_server import free_port
@@ -13,11 +14,14 @@ DEBIAN = Path("/usr/lib/postgresql")
 
 
 class PostgresServer:
-    """One cluster in a directory of its own. It refuses to run as root, so it runs as `nobody`."""
+    """One cluster in a directory of its own. It refuses to run as root, so it runs as `nobody`, who
+    may not enter the directories of pytest."""
 
-    def __init__(self, directory: Path):
-        self._data = directory / "postgres"
-        self._log = directory / "postgres.log"
+    def __init__(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="leasehold-postgres-"))
+        self._directory.chmod(0o755)
+        self._data = self._directory / "data"
+        self._log = self._directory / "log"
         self.port = free_port()
         self._user = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
         if os.geteuid() != 0:
@@ -39,8 +43,6 @@ class PostgresServer:
         if self._user:
             for path in (self._data, password, self._log):
                 shutil.chown(path, "nobody", "nogroup")
-            for path in self._data.parents:
-                path.chmod(path.stat().st_mode | 0o011) if path.owner() == "root" else None
         self._run("initdb", "--username=prefect", "--auth=scram-sha-256", "--no-sync",
                   "--pwfile", password)  # fmt: skip
         options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1 -c fsync=off"
@@ -50,6 +52,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "--mode", "immediate")
+        shutil.rmtree(self._directory)
 
     def _run(self, name: str, *arguments: object) -> None:
         command = [*self._user, program(name), "-D", str(self._data), *map(str, arguments)]

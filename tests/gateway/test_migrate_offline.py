@@ -45,8 +45,8 @@ def start_leasehold(data_dir: Path) -> Iterator[StartLeasehold]:
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[PostgresServer]:
-    server = PostgresServer(tmp_path)
+def postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
     server.start()
     yield server
     server.stop()
