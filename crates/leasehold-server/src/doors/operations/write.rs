@@ -76,7 +76,7 @@ impl Writer<'_> {
         family.encode_counter::<NoLabelSet, _, u64>(&seconds, None)
     }
 
-    /// A family of histograms.
+    /// A family of histograms. Those without values are left out.
     pub(super) fn histograms<'label, const N: usize>(
         &mut self,
         name: &str,
@@ -89,6 +89,9 @@ impl Writer<'_> {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (labels, Buckets { sum, counts }) in values {
             let count = counts.iter().map(|(_, count)| count).sum();
+            if count == 0 {
+                continue;
+            }
             let mut metric = family.encode_family(&labels)?;
             metric.encode_histogram::<NoLabelSet>(sum, count, &counts, None)?;
         }
