@@ -235,3 +235,18 @@ async fn style_and_scripts_are_kept_for_good() {
         app.send(request).await.expect(304);
     }
 }
+
+#[tokio::test]
+async fn behind_an_upstream_limits_are_changed_on_its_own_pages() {
+    let app = TestApp::init().with_records().with_config(|config| {
+        config.upstream = Some("http://127.0.0.1:9/api".parse().unwrap());
+    });
+    let app = app.start();
+    let mut browser = Browser::new(&app);
+    browser.get("/leasehold").await.expect(200);
+    let limit = "/leasehold/limits/87a3599a-e3ca-433d-995b-75a88c7fe68a";
+    for path in ["/leasehold/new", &format!("{limit}/edit"), &format!("{limit}/delete")] {
+        let answer = browser.get(path).await.expect(409);
+        assert!(answer.text().contains("Nothing was changed"), "{path}");
+    }
+}

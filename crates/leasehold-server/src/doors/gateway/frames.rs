@@ -92,8 +92,9 @@ mod tests {
     use super::*;
 
     fn frame(opcode: OpCode, is_final: bool, payload: &[u8]) -> Vec<u8> {
-        let mut frame = Frame::message(payload.to_vec(), opcode, is_final);
-        frame.header_mut().mask = Some([7, 1, 200, 9]);
+        let mask = Some([7, 1, 200, 9]);
+        let header = FrameHeader { is_final, opcode, mask, ..FrameHeader::default() };
+        let frame = Frame::from_payload(header, payload.to_vec().into());
         let mut bytes = Vec::new();
         frame.format(&mut bytes).unwrap();
         bytes

@@ -21,16 +21,22 @@ use crate::app::App;
 
 mod view;
 
-pub(super) async fn new(State(app): State<App>, visitor: Visitor, fields: Fields) -> Response {
+pub(super) async fn new(
+    State(app): State<App>,
+    visitor: Visitor,
+    fields: Fields,
+) -> Result<Response, Error> {
+    changed_here(&app)?;
     let shown = Shown::new(&fields);
     let main = view::new(&visitor, &shown, &Faults::default());
-    page(&app, &visitor, "New limit", StatusCode::OK, &main)
+    Ok(page(&app, &visitor, "New limit", StatusCode::OK, &main))
 }
 
 pub(super) async fn create(
     State(app): State<App>,
     Form { visitor, fields }: Form,
 ) -> Result<Response, Error> {
+    changed_here(&app)?;
     let shown = Shown::new(&fields);
     let again = |faults: &Faults| {
         let main = view::new(&visitor, &shown, faults);
@@ -60,6 +66,7 @@ pub(super) async fn edit(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
+    changed_here(&app)?;
     let view = find(&app, &id).await?;
     let main = view::edit(&visitor, &view, &Shown::of(&view), &Faults::default());
     Ok(page(&app, &visitor, &title("Edit", &view), StatusCode::OK, &main))
@@ -70,6 +77,7 @@ pub(super) async fn update(
     Path(id): Path<String>,
     Form { visitor, fields }: Form,
 ) -> Result<Response, Error> {
+    changed_here(&app)?;
     let view = find(&app, &id).await?;
     let shown = Shown::again(&fields, &view);
     let again = |faults: &Faults| {
@@ -98,6 +106,7 @@ pub(super) async fn switch(
     Path(id): Path<String>,
     Form { fields, .. }: Form,
 ) -> Result<Response, Error> {
+    changed_here(&app)?;
     let limit = LimitRef::Id(parse(&id)?);
     let patch =
         LimitPatch { active: Some(fields.text("active") == "true"), ..LimitPatch::default() };
@@ -148,6 +157,7 @@ pub(super) async fn ask_delete(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
+    changed_here(&app)?;
     let view = find(&app, &id).await?;
     let main = view::delete(&visitor, &view, None);
     Ok(page(&app, &visitor, &title("Delete", &view), StatusCode::OK, &main))
@@ -159,6 +169,7 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     Form { visitor, fields }: Form,
 ) -> Result<Response, Error> {
+    changed_here(&app)?;
     let view = find(&app, &id).await?;
     let tag = view.limit.tag();
     if fields.text("name") != typed(tag.unwrap_or(&view.limit.name)) {
@@ -175,6 +186,12 @@ pub(super) async fn delete(
         Deleted::Done => Ok(see_other(PAGES)),
         Deleted::NotFound => Err(Error::NotFound),
     }
+}
+
+/// Whether limits are changed on these pages. Behind an upstream they are not: it has each limit as
+/// well, and a change here would not reach it.
+fn changed_here(app: &App) -> Result<(), Error> {
+    if app.upstream().is_some() { Err(Error::Upstream) } else { Ok(()) }
 }
 
 /// What has to be typed for a name: what the page shows of it.

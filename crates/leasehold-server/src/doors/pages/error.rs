@@ -19,6 +19,8 @@ pub(super) enum Error {
     OldForm,
     /// The form did not arrive whole.
     Unreadable,
+    /// The Prefect server behind this one has the limit as well.
+    Upstream,
     /// The ledger gave no answer.
     Unavailable(Unavailable),
 }
@@ -52,6 +54,13 @@ impl IntoResponse for Error {
                 StatusCode::BAD_REQUEST,
                 "The form did not arrive",
                 "Nothing was changed. Go back and send it once more.".to_owned(),
+            ),
+            Self::Upstream => (
+                StatusCode::CONFLICT,
+                "Change this limit on Prefect’s own page",
+                "The Prefect server behind this one has each limit as well. A change on its page \
+                 or with `leasehold gcl` reaches both. Nothing was changed."
+                    .to_owned(),
             ),
             Self::Unavailable(unavailable) => (
                 StatusCode::SERVICE_UNAVAILABLE,
