@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from leasehold_server import LeaseholdServer
 from prefect_server import PrefectServer
 from prefect_user import PrefectUser
+from waiting import wait_until
 
 WHO_LOGS = pytest.StashKey[list[LeaseholdServer | PrefectServer | PrefectUser]]()
 
 StartPrefect = Callable[..., PrefectServer]
 StartGateway = Callable[..., LeaseholdServer]
 MakeUser = Callable[..., PrefectUser]
+
+
+class Gateway(LeaseholdServer):
+    """Leasehold in front of a Prefect server."""
+
+    def request(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        """Sends a request, and again as a client does if Prefect's SQLite was locked. Prefect's 503
+        has no `Retry-After`; Leasehold's has one, and is not sent again."""
+        send = super().request
+
+        def answered() -> httpx.Response | None:
+            response = send(method, path, body, **options)
+            is_locked = response.status_code == 503 and "retry-after" not in response.headers
+            return None if is_locked else response
+
+        return wait_until(answered, "Prefect's database is not locked")
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +79,7 @@ def start_gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[St
         directory = tmp_path / f"gateway-{len(servers)}"
         directory.mkdir()
         options = ("--upstream", upstream.api_url, "--lease-seconds-min", "1", *options)
-        server = LeaseholdServer(directory, list(options), environment)
+        server = Gateway(directory, list(options), environment)
         servers.append(server)
         who_logs.append(server)
         server.start()

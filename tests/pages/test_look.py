@@ -118,6 +118,6 @@ def test_a_page_weighs_little_and_is_painted_soon(server: LeaseholdServer, brows
     )
     context.close()
     assert sum(sizes) < BYTES_MAX, sizes
-    # 200 ms is what docs/pages.md says of a release build; CI's machines and a debug build are slow.
+    # The aim is 200 ms for a release build; CI's machines and a debug build are slow.
     assert painted < 2_000
 

@@ -154,7 +154,12 @@ impl Transport {
             headers: HeaderMap::new(),
             timeout: Some(timeout.unwrap_or(self.timeout).min(self.timeout)),
         };
-        Ok(self.csrf.learn(&self.attempt(&call).await?))
+        let answer = self.attempt(&call).await?;
+        // A server may look for the token of a write before it looks at its credentials.
+        if answer.status == 401 {
+            return Err(self.error_of(&answer, &call));
+        }
+        Ok(self.csrf.learn(&answer))
     }
 
     /// The server has ended a stream.

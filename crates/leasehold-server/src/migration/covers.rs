@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use leasehold_engine::{
-    Event, EventKind, GiveBack, HeldView, LeaseId, Level, LimitId, LimitRef, Page,
+    Event, EventKind, GiveBack, HeldView, LeaseId, Level, LimitId, LimitRef, Page, Timestamp,
 };
 use leasehold_gateway::{Done, Failure};
 use leasehold_node::Events;
@@ -20,7 +20,7 @@ use super::prefect::{self, PrefectError, Renewed, Taken};
 /// How many requests of ours are under way at once.
 const AT_ONCE: usize = 16;
 const PAGE: usize = 1_000;
-/// How often giving back is tried. Afterwards the upstream's lease has run out by itself.
+/// How often giving a lease back is tried. Afterwards it has run out by itself.
 const ATTEMPTS_MAX: u32 = 600;
 const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -228,13 +228,19 @@ impl Migration {
         if is_cover {
             self.state().custody.cover_leaves(&name, slots);
         }
-        if let Partner::Cover(_, Kind::Lease(cover)) = partner {
-            self.state().covers_seen.remove(&cover);
-        }
-        let is_plain = matches!(partner, Partner::Cover(_, Kind::Plain));
+        let seen = match partner {
+            Partner::Cover(_, Kind::Lease(cover)) => self.state().covers_seen.remove(&cover),
+            _ => None,
+        };
         let migration = self.clone();
         tokio::spawn(async move {
-            for _ in 0..ATTEMPTS_MAX {
+            let partner = migration.as_counted(partner, seen).await;
+            let is_plain = matches!(partner, Partner::Cover(_, Kind::Plain));
+            for attempt in 0_u32.. {
+                // Slots without a lease do not run out.
+                if attempt >= ATTEMPTS_MAX && !is_plain {
+                    break;
+                }
                 match migration.give_back_once(&name, partner, slots).await {
                     Ok(()) => break,
                     // A second time it could be a slot of somebody else. One that stays counted is
@@ -252,6 +258,25 @@ impl Migration {
             }
             migration.count_soon();
         });
+    }
+
+    /// What the upstream counts for a cover. A release says 204 of a lease that was lost in a
+    /// restart, and its slots stay counted, so that the lease is renewed first: if it is gone
+    /// before its time, the slots are there without one.
+    async fn as_counted(&self, partner: Partner, seen: Option<Timestamp>) -> Partner {
+        let (Partner::Cover(limit, Kind::Lease(cover)), Some(seen)) = (partner, seen) else {
+            return partner;
+        };
+        for _ in 0..ATTEMPTS_MAX {
+            let now = self.0.ledger.clock().now();
+            let is_young = now.since(seen).as_seconds_f64() < prefect::COVER_SECONDS;
+            match prefect::renew(&self.0.upstream, cover).await {
+                Ok(Renewed::Gone) if is_young => return Partner::Cover(limit, Kind::Plain),
+                Ok(_) => return partner,
+                Err(_) => tokio::time::sleep(ATTEMPT_INTERVAL).await,
+            }
+        }
+        partner
     }
 
     async fn give_back_once(

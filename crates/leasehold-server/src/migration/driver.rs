@@ -131,16 +131,22 @@ impl Migration {
         is_wanted || is_moving || counted.is_none_or(|counted| now.since(counted) >= interval)
     }
 
-    /// As [`Self::count`], to the end even if the caller hangs up: a second reading waits for the
-    /// end of the first.
+    /// As [`Self::count`], to the end even if the caller hangs up, and from now on: a reading that
+    /// is under way does not know what is new.
     pub(crate) async fn count_now(&self) {
         let migration = self.clone();
-        let _ = tokio::spawn(async move { migration.count().await }).await;
+        let counting = tokio::spawn(async move {
+            while !migration.count().await {
+                tokio::time::sleep(MOVING_INTERVAL).await;
+            }
+        });
+        let _ = counting.await;
     }
 
-    /// Reads the upstream's counts, and does what follows from them.
-    async fn count(&self) {
-        let Some(counting) = self.state().custody.begin_count() else { return };
+    /// Reads the upstream's counts, and does what follows from them. `false` if another reading is
+    /// under way.
+    async fn count(&self) -> bool {
+        let Some(counting) = self.state().custody.begin_count() else { return false };
         let rows = match prefect::rows(&self.0.upstream).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -150,7 +156,7 @@ impl Migration {
                 if matches!(error, PrefectError::Unexpected { .. }) {
                     tracing::warn!(%error, "the counts of the Prefect server cannot be read");
                 }
-                return;
+                return true;
             }
         };
         let now = self.0.ledger.clock().now();
@@ -171,6 +177,7 @@ impl Migration {
             let done = self.act(&act).await;
             self.state().custody.done(&act, done, self.0.ledger.clock().now());
         }
+        true
     }
 }
 

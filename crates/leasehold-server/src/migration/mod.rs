@@ -13,7 +13,7 @@ mod report;
 mod runs;
 mod watching;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ struct State {
     watched: Watched,
     together: Together,
     suspects: HashMap<Arc<str>, Suspects>,
+    /// The limits of which the upstream was seen to grant slots without a lease.
+    plain: HashSet<Arc<str>>,
     /// The leases of ours for which the upstream counts something.
     partners: HashMap<LeaseId, Vec<Paired>>,
     /// The leases of task runs whose tags the upstream takes and gives back with the run.
@@ -80,8 +82,8 @@ struct State {
 
 /// Where a request for slots goes.
 pub(crate) enum Way {
-    /// All its limits are ours.
-    Here,
+    /// All its limits are ours: these.
+    Here(Vec<Arc<str>>),
     /// None is.
     There(UnderWay),
     /// Some are. Ours are taken first, then the rest upstream.
@@ -167,16 +169,16 @@ impl Migration {
         }
         let route = match state.custody.route(names) {
             // Clients name every tag of a task, and most tags have no limit.
-            Route::Both { there, passage, .. } if state.are_nowhere(&there) => {
+            Route::Both { here, there, passage } if state.are_nowhere(&there) => {
                 state.custody.came_back(passage);
-                Route::Here
+                return Some(Ok(Way::Here(here)));
             }
             route => route,
         };
         drop(state);
         let under_way = |passage| UnderWay { migration: self.clone(), passage: Some(passage) };
         Some(match route {
-            Route::Here => Ok(Way::Here),
+            Route::Here => Ok(Way::Here(names.to_vec())),
             Route::There(passage) => Ok(Way::There(under_way(passage))),
             Route::Both { here, there, passage } => {
                 Ok(Way::Both { here, there, under_way: under_way(passage) })

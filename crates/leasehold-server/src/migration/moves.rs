@@ -70,11 +70,27 @@ impl Migration {
             }
             begun(state.custody.advance(known, now))
         });
-        Ok(self
-            .finish(begun, wanted.dry_run, |phase| {
-                matches!(phase, Phase::Draining | Phase::Leasehold)
-            })
-            .await)
+        let is_here = |phase| matches!(phase, Phase::Draining | Phase::Leasehold);
+        let mut moved = self.finish(begun, wanted.dry_run, is_here).await;
+        if !wanted.dry_run {
+            self.give_back_pinned(&mut moved).await?;
+        }
+        Ok(moved)
+    }
+
+    /// Gives limits back at once that a deployment has named while they moved.
+    async fn give_back_pinned(&self, moved: &mut [Moved]) -> Result<(), PrefectError> {
+        let pinned = self.pinned().await?;
+        let now = self.0.ledger.clock().now();
+        for it in moved.iter_mut().filter(|it| matches!(it.outcome, Outcome::Moved)) {
+            if let Some(why) = pinned.get(&*it.name) {
+                // It may be on its way back already.
+                let _ = self.state().custody.roll_back(&it.name, now);
+                it.outcome = Outcome::Refused(why.clone());
+            }
+        }
+        self.0.wake.notify_one();
+        Ok(())
     }
 
     /// Gives limits back to the upstream.
@@ -269,6 +285,9 @@ impl State {
 
     /// How many slots of a limit are phantoms. A lease whose limits are unknown may explain one.
     pub(super) fn phantoms(&self, name: &str, now: leasehold_engine::Timestamp) -> u64 {
+        if self.plain.contains(name) {
+            return 0;
+        }
         let longest = self.watched.longest();
         let phantoms = self.suspects.get(name).map_or(0, |it| it.phantoms(longest, now));
         phantoms.saturating_sub(self.watched.strangers(now))

@@ -108,13 +108,19 @@ impl Row {
 pub(super) async fn rows(upstream: &Upstream) -> Result<Vec<Row>, PrefectError> {
     let mut rows: Vec<Row> = Vec::new();
     loop {
-        let body = json!({"limit": PAGE, "offset": rows.len()});
+        // The last row once more: if it has moved, a limit before it has come or gone.
+        let again = usize::from(!rows.is_empty());
+        let body = json!({"limit": PAGE, "offset": rows.len() - again});
         let path = format!("{LIMITS}/filter");
         let answer =
             upstream.call_within(COUNT_TIMEOUT, (Method::POST, &path), Some(&body), By::Us).await?;
         let page: Vec<Row> = read(upstream, &answer, &path)?;
         let is_last = page.len() < PAGE;
-        rows.extend(page);
+        if again == 1 && page.first().map(Row::id) != rows.last().map(Row::id) {
+            rows.clear();
+            continue;
+        }
+        rows.extend(page.into_iter().skip(again));
         if is_last {
             return Ok(rows);
         }

@@ -26,6 +26,11 @@ impl Migration {
         self.state().watched.granted(seen);
     }
 
+    /// The upstream granted slots without a lease: nobody renews them, and their age says nothing.
+    pub(crate) fn saw_plain(&self, limits: &[Arc<str>]) {
+        self.state().plain.extend(limits.iter().cloned());
+    }
+
     /// The upstream renewed a lease.
     pub(crate) fn saw_renewal(&self, lease: LeaseId, length: Span) {
         let now = self.0.ledger.clock().now();

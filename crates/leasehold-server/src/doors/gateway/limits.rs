@@ -3,12 +3,12 @@
 use axum::extract::Request;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use percent_encoding::percent_decode_str;
 
 use super::Gateway;
 use super::asked::Asked;
 use super::slots::Kind;
 use super::{edits, leases, pass, rows, slots};
+use crate::http;
 use crate::http::body::BODY_BYTES_MAX;
 
 /// What a request about limits asks for.
@@ -50,6 +50,16 @@ pub(super) async fn limits(gateway: &Gateway, request: Request) -> Response {
         Ok(asked) => asked,
         Err(error) => return error.into_response(),
     };
+    if let Operation::Acquire(kind) = operation {
+        return slots::acquire(gateway, kind, asked).await;
+    }
+    // Half of it may be done when the client hangs up, and both sides have to agree.
+    let gateway = gateway.clone();
+    let answering = tokio::spawn(async move { to_the_end(&gateway, operation, asked).await });
+    answering.await.unwrap_or_else(|_| http::Error::Unexpected.into_response())
+}
+
+async fn to_the_end(gateway: &Gateway, operation: Operation, asked: Asked) -> Response {
     match operation {
         Operation::Create => edits::create(gateway, asked).await,
         Operation::Acquire(kind) => slots::acquire(gateway, kind, asked).await,
@@ -89,10 +99,10 @@ fn of_limits(method: &Method, segments: &[&str]) -> Operation {
         ("POST", ["decrement-with-lease"]) => Operation::Release,
         ("POST", ["leases", lease, "renew"]) => Operation::Renew((*lease).to_owned()),
         ("POST", ["filter"]) => Operation::List { tags: false },
-        ("GET" | "HEAD", [limit]) => Operation::Read { limit: text(limit), tags: false },
-        ("GET" | "HEAD", [limit, "leases" | "waiters"]) => Operation::Holders(text(limit)),
-        ("PATCH", [limit]) => Operation::Change(text(limit)),
-        ("DELETE", [limit]) => Operation::Delete { limit: text(limit), tags: false },
+        ("GET" | "HEAD", [limit]) => Operation::Read { limit: (*limit).to_owned(), tags: false },
+        ("GET" | "HEAD", [limit, "leases" | "waiters"]) => Operation::Holders((*limit).to_owned()),
+        ("PATCH", [limit]) => Operation::Change((*limit).to_owned()),
+        ("DELETE", [limit]) => Operation::Delete { limit: (*limit).to_owned(), tags: false },
         _ => Operation::Other,
     }
 }
@@ -103,21 +113,15 @@ fn of_tags(method: &Method, segments: &[&str]) -> Operation {
         ("POST", ["increment"]) => Operation::Acquire(Kind::Tags),
         ("POST", ["decrement"]) => Operation::GiveBack(Kind::Tags),
         ("POST", ["filter"]) => Operation::List { tags: true },
-        ("POST", ["tag", tag, "reset"]) => Operation::ResetTag(format!("tag:{}", text(tag))),
+        ("POST", ["tag", tag, "reset"]) => Operation::ResetTag(format!("tag:{}", tag)),
         ("GET" | "HEAD", ["tag", tag]) => {
-            Operation::Read { limit: format!("tag:{}", text(tag)), tags: true }
+            Operation::Read { limit: format!("tag:{}", tag), tags: true }
         }
-        ("DELETE", ["tag", tag]) => {
-            Operation::Delete { limit: format!("tag:{}", text(tag)), tags: true }
-        }
+        ("DELETE", ["tag", tag]) => Operation::Delete { limit: format!("tag:{}", tag), tags: true },
         ("GET" | "HEAD", [id]) => Operation::Read { limit: (*id).to_owned(), tags: true },
         ("DELETE", [id]) => Operation::Delete { limit: (*id).to_owned(), tags: true },
         _ => Operation::Other,
     }
-}
-
-fn text(segment: &str) -> String {
-    percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -132,7 +136,8 @@ mod tests {
         assert_eq!(asked("POST", &format!("{v2}/increment/")), Operation::Acquire(Kind::Plain));
         assert_eq!(
             asked("GET", &format!("{v2}/a%20b")),
-            Operation::Read { limit: "a b".to_owned(), tags: false }
+            Operation::Read { limit: "a%20b".to_owned(), tags: false },
+            "a path is decoded once, before"
         );
         assert_eq!(
             asked("POST", &format!("{v2}/leases/x/renew")),

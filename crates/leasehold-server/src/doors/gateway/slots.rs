@@ -35,9 +35,9 @@ pub(super) async fn acquire(gateway: &Gateway, kind: Kind, asked: Asked) -> Resp
     loop {
         match gateway.migration.route(&names).await {
             Err(_) => return still_moving(),
-            Ok(Way::Here) => {
+            Ok(Way::Here(here)) => {
                 let answer = gateway.answer_ourselves(asked.again()).await;
-                if answer.extensions().get::<Moved>().is_none() {
+                if !has_moved(gateway, &answer, &here) {
                     return answer;
                 }
             }
@@ -55,6 +55,13 @@ pub(super) async fn acquire(gateway: &Gateway, kind: Kind, asked: Asked) -> Resp
             }
         }
     }
+}
+
+/// Whether a limit has left the ledger since the request was routed. The ledger skips names without
+/// a limit, so that a grant may lack it. A grant that is dropped is given back.
+fn has_moved(gateway: &Gateway, answer: &Response, here: &[Arc<str>]) -> bool {
+    let is_ours = || here.iter().all(|name| gateway.migration.is_ours(name));
+    answer.extensions().get::<Moved>().is_some() || (answer.status().is_success() && !is_ours())
 }
 
 /// Goes on when the client hangs up: what the upstream grants has to be known.
@@ -84,7 +91,7 @@ async fn there(
 fn saw(gateway: &Gateway, kind: Kind, asked: &Value, told: &Value) {
     let id = |value: &Value| value.as_str().and_then(|id| id.parse::<Uuid>().ok());
     let (lease, limits, length) = match kind {
-        Kind::Plain => return,
+        Kind::Plain => return gateway.migration.saw_plain(&names_of(told, false)),
         Kind::Lease => {
             let length = asked["lease_duration"].as_f64().unwrap_or(300.0);
             (id(&told["lease_id"]), &told["limits"], Some(Span::from_seconds_f64(length)))
@@ -122,7 +129,7 @@ async fn both(
 ) -> Option<Response> {
     let are_tags = kind == Kind::Tags;
     let mut mine = gateway.answer_ourselves(asked.naming(&here, are_tags)).await;
-    if mine.extensions().get::<Moved>().is_some() {
+    if has_moved(&gateway, &mine, &here) {
         return None;
     }
     let Some(grant) = Carried::claim(&mut mine) else { return Some(mine) };
@@ -164,7 +171,9 @@ async fn pair(gateway: &Gateway, mut mine: Value, theirs: &Value) -> Option<Valu
     let partner = Paired { partner: Partner::Lease(LeaseId(partner.as_u128())), slots: 1 };
     match gateway.migration.pair(LeaseId(ours.as_u128()), vec![partner]).await {
         Ok(true) => Some(mine),
-        Ok(false) | Err(()) => {
+        // It is given up already.
+        Ok(false) => None,
+        Err(()) => {
             gateway.migration.give_up(partner);
             None
         }
@@ -193,7 +202,7 @@ pub(super) async fn give_back(gateway: &Gateway, asked: Asked) -> Response {
         Err(_) => return still_moving(),
         Ok(Way::There(under_way)) => (Vec::new(), names, Some(under_way)),
         Ok(Way::Both { here, there, under_way }) => (here, there, Some(under_way)),
-        Ok(Way::Here) => (names, Vec::new(), None),
+        Ok(Way::Here(_)) => (names, Vec::new(), None),
     };
     if here.is_empty() {
         let told = gateway.theirs(asked.again()).await;

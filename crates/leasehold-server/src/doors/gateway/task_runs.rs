@@ -69,7 +69,8 @@ async fn begin(gateway: &Gateway, asked: &Asked, about: About, run: Uuid) -> Res
     let mut names: Vec<Arc<str>> = tags.map(|tag| format!("tag:{tag}").into()).collect();
     names.sort();
     names.dedup();
-    if names.is_empty() {
+    // A run that is RUNNING there has its slots there, and they count here as foreign.
+    if names.is_empty() || read["state"]["type"] == "RUNNING" {
         return tap::pass(gateway, asked.again(), about).await;
     }
     match take(gateway, &names, run, &read["state"]).await {
@@ -100,18 +101,21 @@ async fn take(gateway: &Gateway, names: &[Arc<str>], run: Uuid, state: &Value) -
         let (here, under_way) = match gateway.migration.route(names).await {
             Err(_) => return Held::Refused(still_moving()),
             Ok(Way::There(under_way)) => return Held::There(under_way),
-            Ok(Way::Here) => (names.to_vec(), None),
+            Ok(Way::Here(here)) => (here, None),
             Ok(Way::Both { here, under_way, .. }) => (here, Some(under_way)),
         };
         let holder = Holder::new(Holder::TASK_RUN, run.to_string());
         let hold = Hold::Holder { id: lease_id::new(), holder };
-        let acquire = Acquire::new(here.into_iter().map(|name| (name, 1)), hold);
+        let acquire = Acquire::new(here.iter().map(|name| (name.clone(), 1)), hold);
         match gateway.migration.ledger().try_acquire(acquire).await {
             Err(error) => return Held::Refused(http::Error::Unavailable(error).into_response()),
-            Ok((Acquired::Granted(grant), undo)) => {
+            // A limit that has left the ledger meanwhile is skipped.
+            Ok((Acquired::Granted(grant), undo))
+                if here.iter().all(|name| gateway.migration.is_ours(name)) =>
+            {
                 return Held::Here(Box::new(grant), undo, under_way);
             }
-            Ok((Acquired::Elsewhere(_), _)) => {}
+            Ok((Acquired::Granted(_) | Acquired::Elsewhere(_), _)) => {}
             Ok((Acquired::Refused(refusal), _)) => {
                 let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
                 let seconds = retry::polling_seconds(&refusal, gateway.app.config());

@@ -100,8 +100,10 @@ mod tests {
         let bytes: usize = ALL.iter().map(|asset| asset.content.len()).sum();
         assert!(bytes < 60_000, "{bytes}");
         for asset in &ALL {
+            // The name of a namespace, at which nothing is fetched.
+            let content = asset.content.replace("\"http://www.w3.org/1999/xhtml\"", "");
             for foreign in ["http://", "https://", "@import"] {
-                assert!(!asset.content.contains(foreign), "{} has {foreign}", asset.name);
+                assert!(!content.contains(foreign), "{} has {foreign}", asset.name);
             }
         }
     }

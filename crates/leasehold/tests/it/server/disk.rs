@@ -320,7 +320,7 @@ fn a_disk_that_fails_refuses_writes_until_it_works_again() {
     let home = Home::new();
     // Writes beyond so many bytes of a file fail, and not because there is no room.
     let mut command = home.command("sh", ["-c"]);
-    command.arg("trap '' XFSZ; ulimit -S -f 256; exec \"$0\" \"$@\"");
+    command.arg("trap '' XFSZ; ulimit -S -f 1024; exec \"$0\" \"$@\"");
     let start = home.start_command(&[]);
     command.arg(start.get_program()).args(start.get_args());
     let server = Server::start(command);

@@ -14,7 +14,7 @@ const WARNING: &str = "anyone there can take and revoke every lease";
 fn a_server_that_everyone_can_reach_without_a_password_warns() {
     let home = Home::new();
     let server = home.start(&["--host", "0.0.0.0"]);
-    assert!(server.announcement().contains("\n  Auth  none\n"), "{}", server.announcement());
+    assert!(server.announcement().contains("\n  Auth   none\n"), "{}", server.announcement());
     assert!(!server.announcement().contains("0.0.0.0"), "{}", server.announcement());
     assert_eq!(server.client().get("/api/health").status, 200, "at the address that it names");
     let log = server.stop();
@@ -22,7 +22,7 @@ fn a_server_that_everyone_can_reach_without_a_password_warns() {
 
     let server = home.start(&["--host", "0.0.0.0", "--auth-string", "admin:secret"]);
     let announcement = server.announcement().to_owned();
-    assert!(announcement.contains("\n  Auth  basic\n"), "{announcement}");
+    assert!(announcement.contains("\n  Auth   basic\n"), "{announcement}");
     assert!(announcement.contains("PREFECT_API_AUTH_STRING="), "{announcement}");
     assert!(!announcement.contains("secret"), "{announcement}");
     assert!(!server.stop().contains(WARNING));
