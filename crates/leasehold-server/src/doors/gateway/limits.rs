@@ -113,11 +113,11 @@ fn of_tags(method: &Method, segments: &[&str]) -> Operation {
         ("POST", ["increment"]) => Operation::Acquire(Kind::Tags),
         ("POST", ["decrement"]) => Operation::GiveBack(Kind::Tags),
         ("POST", ["filter"]) => Operation::List { tags: true },
-        ("POST", ["tag", tag, "reset"]) => Operation::ResetTag(format!("tag:{}", tag)),
+        ("POST", ["tag", tag, "reset"]) => Operation::ResetTag(format!("tag:{tag}")),
         ("GET" | "HEAD", ["tag", tag]) => {
-            Operation::Read { limit: format!("tag:{}", tag), tags: true }
+            Operation::Read { limit: format!("tag:{tag}"), tags: true }
         }
-        ("DELETE", ["tag", tag]) => Operation::Delete { limit: format!("tag:{}", tag), tags: true },
+        ("DELETE", ["tag", tag]) => Operation::Delete { limit: format!("tag:{tag}"), tags: true },
         ("GET" | "HEAD", [id]) => Operation::Read { limit: (*id).to_owned(), tags: true },
         ("DELETE", [id]) => Operation::Delete { limit: (*id).to_owned(), tags: true },
         _ => Operation::Other,
