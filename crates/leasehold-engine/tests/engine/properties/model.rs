@@ -2,11 +2,11 @@
 //! stores nothing that it can compute. It shares no code with the engine apart from the commands,
 //! and answers in sentences that are compared.
 
+mod acquire;
 mod limit;
 
 use leasehold_engine::{
-    Acquire, Adopt, Command, Hold, Holder, LeaseFilter, LimitPatch, LimitRef, Missing, Mode, Notes,
-    Page, Query, Scope, Span,
+    Adopt, Command, Holder, LeaseFilter, LimitPatch, LimitRef, Notes, Page, Query, Scope, Span,
 };
 
 use limit::{By, Limit, SLOT};
@@ -285,18 +285,6 @@ impl Model {
         format!("leases {page:?}")
     }
 
-    /// The answer to a request whose key was used before.
-    fn answered_before(&self, id: u128, notes: Option<&Notes>) -> Option<String> {
-        let request = notes?.request?;
-        match self.leases.iter().find(|lease| lease.id == id) {
-            Some(lease) if lease.notes.as_ref().is_some_and(|n| n.request == Some(request)) => {
-                Some(format!("lease {} until {:?}", lease.fence, lease.deadline))
-            }
-            Some(_) => Some("another request".to_owned()),
-            None => self.endings.iter().any(|(ended, _)| *ended == id).then(|| self.gone(id)),
-        }
-    }
-
     /// Lets time pass: slots drain, and leases end at their deadlines, in order.
     fn advance(&mut self, now: i128) {
         loop {
@@ -362,131 +350,6 @@ impl Model {
             limit.lose((limit.unleased() - left).max(0), |_| true);
         }
         "done".to_owned()
-    }
-
-    fn acquire(&mut self, acquire: &Acquire) -> String {
-        let ids = self.named(acquire.wants.iter().map(|want| &*want.name));
-        let on = self.names(&ids);
-        let lease_id = match &acquire.hold {
-            Hold::Lease { id, .. } | Hold::Holder { id, .. } => Some(id.0),
-            Hold::Unleased => None,
-        };
-        let notes = match &acquire.hold {
-            Hold::Lease { notes, .. } => notes.as_deref(),
-            _ => None,
-        };
-        if let Some(answer) = lease_id.and_then(|id| self.answered_before(id, notes)) {
-            return answer;
-        }
-        if let Some(lease) = self.leases.iter().find(|lease| Some(lease.id) == lease_id) {
-            return format!("granted {} until {:?} on {on:?}", lease.fence, lease.deadline);
-        }
-        let mut returning = Vec::new();
-        for id in &ids {
-            let held = match &acquire.hold {
-                Hold::Holder { holder, .. } => self.holds(&holder.id, *id),
-                _ => false,
-            };
-            let limit = self.limit(*id);
-            if limit.returning && !held {
-                returning.push(limit.name.clone());
-            }
-        }
-        if !returning.is_empty() {
-            return format!("elsewhere {returning:?}");
-        }
-        let names = acquire.wants.iter().map(|want| want.name.to_string());
-        let missing: Vec<_> =
-            names.filter(|name| self.limits.iter().all(|limit| limit.name != *name)).collect();
-        if acquire.missing == Missing::Refuse && !missing.is_empty() {
-            return format!("missing {missing:?}");
-        }
-        let mut wanted = Vec::new();
-        for id in ids {
-            let held = match &acquire.hold {
-                Hold::Holder { holder, .. } => self.holds(&holder.id, id),
-                _ => false,
-            };
-            if self.limit(id).active && !held {
-                let name = self.limit(id).name.clone();
-                let want = acquire.wants.iter().find(|want| *want.name == *name).unwrap();
-                wanted.push((id, name, i128::from(want.slots)));
-            }
-        }
-        for (id, name, slots) in &wanted {
-            if *slots > self.limit(*id).slots {
-                return format!("too many slots on {name}");
-            }
-        }
-        if acquire.mode == Mode::RateLimit {
-            let mut without = wanted.clone();
-            without.retain(|(id, ..)| self.limit(*id).nanos_per_second == 0);
-            let names: Vec<_> = without.into_iter().map(|(_, name, _)| name).collect();
-            if !names.is_empty() {
-                return format!("no rate limits {names:?}");
-            }
-        }
-        let mut blockers = Vec::new();
-        for (id, name, slots) in &wanted {
-            let excess = self.level(*id) + (slots - self.limit(*id).slots) * SLOT;
-            let drains = self.level(*id) - self.limit(*id).foreign * SLOT;
-            if excess > 0 {
-                let wait = match self.limit(*id).nanos_per_second {
-                    0 => "a release".to_owned(),
-                    _ if excess > drains => "a release".to_owned(),
-                    nanos => format!("{} µs", (excess + nanos - 1) / nanos),
-                };
-                blockers.push(format!("{name} for {wait}"));
-            }
-        }
-        if !blockers.is_empty() {
-            return format!("refused by {blockers:?}");
-        }
-        let mut holdings: Vec<_> = wanted
-            .into_iter()
-            .map(|(limit, _, slots)| Held { limit, slots, level: slots * SLOT })
-            .collect();
-        let deadline = match &acquire.hold {
-            Hold::Lease { ttl, .. } => Some(self.now + micros(*ttl)),
-            _ => None,
-        };
-        let holder = match &acquire.hold {
-            Hold::Lease { holder, .. } => holder.as_ref(),
-            Hold::Holder { holder, .. } => Some(holder),
-            Hold::Unleased => {
-                let by = match acquire.mode {
-                    Mode::Concurrency => By::Increment,
-                    Mode::RateLimit => By::Rate,
-                };
-                for held in holdings.drain(..) {
-                    self.limit(held.limit).gain(by, held.level);
-                }
-                None
-            }
-        };
-        let holder = holder.map(|holder| holder.id.to_string());
-        match lease_id {
-            Some(id) if !holdings.is_empty() => {
-                let fence = self.lease_out(id, holder, holdings, deadline);
-                self.leases.last_mut().unwrap().notes = notes.cloned();
-                format!("granted {fence} until {deadline:?} on {on:?}")
-            }
-            _ => format!("granted nothing on {on:?}"),
-        }
-    }
-
-    fn lease_out(
-        &mut self,
-        id: u128,
-        holder: Option<String>,
-        holdings: Vec<Held>,
-        deadline: Option<i128>,
-    ) -> u64 {
-        self.endings.retain(|(lease, _)| *lease != id);
-        self.fences += 1;
-        let (fence, notes, partners) = (self.fences, None, Vec::new());
-        self.leases.push(Lease { id, fence, holder, deadline, holdings, notes, partners });
-        self.fences
     }
 
     /// Takes a limit out of all leases, and ends those that are empty then, if they match.
