@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use leasehold_migrate::{
-    DataDir, ExportChoices, Exported, LeasePlace, OnConflict, Place, Reading, Receiver, Record,
-    export_to_api, export_to_database, plan_export, read,
+    ExportChoices, Exported, LeasePlace, Place, Reading, Receiver, Record, export_to_api,
+    export_to_database, plan_export, read,
 };
 
 use super::export_page::{self, Outcome};
-use super::prefect::{DataDirArg, EXIT_CODES, Login, lease_place, missing, now, place};
+use super::prefect::{
+    Answering, Conflicts, DataDirArg, EXIT_CODES, Login, lease_place, now, place,
+};
 use crate::commands::help;
-use crate::commands::view::{Form, FormArg};
-use crate::exit::{Exit, Failure, or_json};
+use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// Carry limits and leases from a stopped Leasehold server to a Prefect server.
@@ -41,20 +42,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     data_dir: DataDirArg,
 
-    /// Print the plan and change nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    answering: Answering,
 
     #[command(flatten)]
-    form: FormArg,
-
-    /// A limit that is there already and differs gets the values from here
-    #[arg(long, conflicts_with = "skip")]
-    replace: bool,
-
-    /// A limit that is there already and differs stays as it is
-    #[arg(long)]
-    skip: bool,
+    conflicts: Conflicts,
 
     /// Count slots there that no lease holds: nothing there returns them
     #[arg(long)]
@@ -66,13 +58,10 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let json = args.form.form() == Form::Json;
-    let done = export(args).await;
-    output::progress_end();
-    or_json(json, done)
+    args.answering.ended(export(&args)).await
 }
 
-async fn export(args: Args) -> Result<ExitCode, Failure> {
+async fn export(args: &Args) -> Result<ExitCode, Failure> {
     let to = place(&args.to)?;
     let api = args.login.api(&to)?;
     let leases = lease_place(args.leases.as_deref())?;
@@ -86,11 +75,7 @@ async fn export(args: Args) -> Result<ExitCode, Failure> {
         Some(LeasePlace::Files(path)) => Some(path.clone()),
         None => None,
     };
-    let directory = args.data_dir.path()?;
-    if !DataDir::exists(&directory) {
-        return Err(missing(&directory));
-    }
-    let here = DataDir::open(&directory, now())?;
+    let (directory, here) = args.data_dir.open()?;
     let leases = leases.filter(|_| lease_directory.as_ref().is_some_and(|path| path.exists()));
     let reading = Reading { leases, insist: args.force };
     let there = read(&to, api.as_ref(), &reading, now(), output::progress).await?;
@@ -102,7 +87,7 @@ async fn export(args: Args) -> Result<ExitCode, Failure> {
     let plan = plan_export(&here.inventory(), &there, receiver, args.choices(), now());
     let conflicts = plan.conflicts().count();
     let mut outcome = Outcome::Planned;
-    if !args.dry_run && conflicts == 0 {
+    if !args.answering.dry_run && conflicts == 0 {
         outcome = match (&to, &api) {
             (Place::Api(_), Some(api)) => {
                 let mut record = Record::open(&directory)?;
@@ -116,14 +101,9 @@ async fn export(args: Args) -> Result<ExitCode, Failure> {
             }
         };
     }
-    export_page::print(&plan, &outcome, args.form.form());
-    if conflicts > 0 {
-        let message = format!(
-            "{conflicts} limit(s) differ, and nothing was carried: choose --replace or --skip"
-        );
-        return Err(Failure::new(Exit::No, message));
-    }
-    Ok(if args.dry_run && !plan.is_empty() { Exit::Pending.into() } else { outcome.exit() })
+    export_page::print(&plan, &outcome, args.answering.form());
+    Conflicts::refuse(conflicts)?;
+    Ok(args.answering.exit(plan.is_empty(), outcome.exit()))
 }
 
 /// What a plan for a database wrote.
@@ -138,11 +118,7 @@ fn written(plan: &leasehold_migrate::ExportPlan) -> Exported {
 impl Args {
     fn choices(&self) -> ExportChoices {
         ExportChoices {
-            on_conflict: match (self.replace, self.skip) {
-                (true, _) => OnConflict::Replace,
-                (_, true) => OnConflict::Skip,
-                _ => OnConflict::Stop,
-            },
+            on_conflict: self.conflicts.on_conflict(),
             only_add: false,
             keep_counts: self.keep_counts,
         }

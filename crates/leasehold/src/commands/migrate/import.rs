@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use leasehold_migrate::{
-    Applied, Choices, DataDir, OnConflict, Plan, Reading, Target, Timestamp, moment, plan, read,
+    Applied, Choices, DataDir, Plan, Reading, Target, Timestamp, moment, plan, read,
 };
 use serde_json::json;
 
 use super::plan_page;
-use super::prefect::{DataDirArg, EXIT_CODES, Login, lease_place, now, place};
-use crate::commands::help;
-use crate::commands::view::{self, Form, FormArg};
-use crate::exit::{Exit, Failure, or_json};
+use super::prefect::{
+    Answering, Conflicts, DataDirArg, EXIT_CODES, Login, lease_place, now, place,
+};
+use crate::commands::{help, view};
+use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// Carry limits and their holders from a Prefect server into a stopped Leasehold server.
@@ -43,20 +44,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     data_dir: DataDirArg,
 
-    /// Print the plan and change nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    answering: Answering,
 
     #[command(flatten)]
-    form: FormArg,
-
-    /// A limit that is here already and differs gets the values from there
-    #[arg(long, conflicts_with = "skip")]
-    replace: bool,
-
-    /// A limit that is here already and differs stays as it is
-    #[arg(long)]
-    skip: bool,
+    conflicts: Conflicts,
 
     /// Carry the limits of deployments, which only Prefect's server uses
     #[arg(long)]
@@ -81,19 +73,16 @@ fn time_of(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let json = args.form.form() == Form::Json;
-    let done = import(args).await;
-    output::progress_end();
-    or_json(json, done)
+    args.answering.ended(import(&args)).await
 }
 
-async fn import(args: Args) -> Result<ExitCode, Failure> {
+async fn import(args: &Args) -> Result<ExitCode, Failure> {
     let from = place(&args.from)?;
     let api = args.login.api(&from)?;
     let reading = Reading { leases: lease_place(args.leases.as_deref())?, insist: args.force };
     let directory = args.data_dir.path()?;
     // Before the long work: a server that runs on the directory is in the way.
-    let mut data_dir = if !args.dry_run || DataDir::exists(&directory) {
+    let mut data_dir = if !args.answering.dry_run || DataDir::exists(&directory) {
         Some(DataDir::open(&directory, now())?)
     } else {
         None
@@ -105,30 +94,21 @@ async fn import(args: Args) -> Result<ExitCode, Failure> {
     let plan = plan(&inventory, &target, &args.choices(), at);
     let conflicts = plan.conflicts().count();
     let applied = match &mut data_dir {
-        Some(data_dir) if !args.dry_run && conflicts == 0 => {
+        Some(data_dir) if !args.answering.dry_run && conflicts == 0 => {
             let applied = data_dir.apply(&plan, at);
             Some(applied.map_err(|error| Failure::new(Exit::Data, error.to_string()))?)
         }
         _ => None,
     };
     args.print(&plan, applied);
-    if conflicts > 0 {
-        let message = format!(
-            "{conflicts} limit(s) differ, and nothing was carried: choose --replace or --skip"
-        );
-        return Err(Failure::new(Exit::No, message));
-    }
-    Ok(if args.dry_run && !plan.is_empty() { Exit::Pending.into() } else { ExitCode::SUCCESS })
+    Conflicts::refuse(conflicts)?;
+    Ok(args.answering.exit(plan.is_empty(), ExitCode::SUCCESS))
 }
 
 impl Args {
     fn choices(&self) -> Choices {
         Choices {
-            on_conflict: match (self.replace, self.skip) {
-                (true, _) => OnConflict::Replace,
-                (_, true) => OnConflict::Skip,
-                _ => OnConflict::Stop,
-            },
+            on_conflict: self.conflicts.on_conflict(),
             deployment_limits: self.deployment_limits,
             keep_counts: self.keep_counts,
             stopped_at: self.stopped_at,
@@ -136,11 +116,11 @@ impl Args {
     }
 
     fn print(&self, plan: &Plan, applied: Option<Applied>) {
-        let answer = json!({ "plan": plan, "dry_run": self.dry_run, "applied": applied });
-        let page = view::page(self.form.form(), &answer, |page| {
+        let answer = json!({ "plan": plan, "dry_run": self.answering.dry_run, "applied": applied });
+        let page = view::page(self.answering.form(), &answer, |page| {
             plan_page::write(page, plan);
             let says = match applied {
-                None if self.dry_run => "dry run: nothing was changed".to_owned(),
+                None if self.answering.dry_run => "dry run: nothing was changed".to_owned(),
                 None => return,
                 Some(Applied { limits: 0, holders: 0 }) => "nothing to do".to_owned(),
                 Some(Applied { limits, holders }) => {

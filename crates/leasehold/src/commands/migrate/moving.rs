@@ -63,7 +63,7 @@ struct Moving {
 
 /// Drop slots that Prefect counts and nobody holds.
 ///
-/// A slot is a phantom if nobody has renewed it for longer than the longest lease that was seen.
+/// A slot is a phantom if no lease has explained it for longer than the longest lease seen.
 /// Asks first on a terminal, unless --no-prompt is given. With --force, each slot that no lease
 /// explains is dropped, however young: a holder that was not seen then loses its place, and there
 /// may be more holders than slots.

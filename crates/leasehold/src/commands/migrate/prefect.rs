@@ -1,18 +1,21 @@
 //! What the commands that move limits from Prefect and back have in common: which Prefect server,
 //! which data directory, and how a failure ends the program.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use leasehold_client::Client;
 use leasehold_migrate::{
-    Api, DataDirError, Error, ExportError, LeasePlace, Place, RecordError, Timestamp,
+    Api, DataDir, DataDirError, Error, ExportError, LeasePlace, OnConflict, Place, RecordError,
+    Timestamp,
 };
 
 use crate::args::VERSION;
 use crate::commands::server::default_data_dir;
-use crate::exit::{Exit, Failure};
-use crate::time;
+use crate::commands::view::{Form, FormArg};
+use crate::exit::{Exit, Failure, or_json};
+use crate::{output, time};
 
 /// For how long a request is sent again while a server does not answer.
 const RETRY_FOR: Duration = Duration::from_secs(2);
@@ -49,7 +52,85 @@ pub(super) struct DataDirArg {
     data_dir: Option<PathBuf>,
 }
 
+/// Whether to print a plan or to carry it out, and in which form to answer.
+#[derive(Debug, clap::Args)]
+pub(super) struct Answering {
+    /// Print the plan and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    form: FormArg,
+}
+
+/// What becomes of a limit that both sides have, with different values.
+#[derive(Debug, clap::Args)]
+pub(super) struct Conflicts {
+    /// A limit that is there already and differs gets the values that are carried
+    #[arg(long, conflicts_with = "skip")]
+    replace: bool,
+
+    /// A limit that is there already and differs stays as it is
+    #[arg(long)]
+    skip: bool,
+}
+
+impl Answering {
+    pub(super) fn form(&self) -> Form {
+        self.form.form()
+    }
+
+    /// Ends a command: clears the line of progress, and writes an error as JSON where JSON was
+    /// asked for.
+    pub(super) async fn ended(
+        &self,
+        carrying: impl Future<Output = Result<ExitCode, Failure>>,
+    ) -> Result<ExitCode, Failure> {
+        let done = carrying.await;
+        output::progress_end();
+        or_json(self.form() == Form::Json, done)
+    }
+
+    /// How a plan ended that was printed: `carried` unless this was a dry run with something to do.
+    pub(super) fn exit(&self, is_empty: bool, carried: ExitCode) -> ExitCode {
+        if self.dry_run && !is_empty { Exit::Pending.into() } else { carried }
+    }
+}
+
+impl Conflicts {
+    pub(super) fn on_conflict(&self) -> OnConflict {
+        match (self.replace, self.skip) {
+            (true, _) => OnConflict::Replace,
+            (_, true) => OnConflict::Skip,
+            _ => OnConflict::Stop,
+        }
+    }
+
+    /// Fails if limits differ and the operator has chosen nothing.
+    pub(super) fn refuse(limits: usize) -> Result<(), Failure> {
+        if limits == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "{limits} limit(s) differ, and nothing was carried: choose --replace or --skip"
+        );
+        Err(Failure::new(Exit::No, message))
+    }
+}
+
 impl DataDirArg {
+    /// Opens the data directory. One without a journal is a mistake.
+    pub(super) fn open(&self) -> Result<(PathBuf, DataDir), Failure> {
+        let path = self.path()?;
+        if !DataDir::exists(&path) {
+            let path = path.display();
+            let message = format!("there is no journal in {path}; give --data-dir");
+            return Err(Failure::new(Exit::Data, message));
+        }
+        let data_dir = DataDir::open(&path, now())?;
+        Ok((path, data_dir))
+    }
+
     pub(super) fn path(&self) -> Result<PathBuf, Failure> {
         let wrong = || Failure::new(Exit::Usage, "which data directory? give --data-dir");
         self.data_dir.clone().or_else(default_data_dir).ok_or_else(wrong)
@@ -88,12 +169,6 @@ pub(super) fn lease_place(url: Option<&str>) -> Result<Option<LeasePlace>, Failu
 
 pub(super) fn now() -> Timestamp {
     Timestamp::from_micros(time::now().0)
-}
-
-/// A data directory without a journal is a mistake, unless something is to be carried there.
-pub(super) fn missing(directory: &Path) -> Failure {
-    let directory = directory.display();
-    Failure::new(Exit::Data, format!("there is no journal in {directory}; give --data-dir"))
 }
 
 impl From<Error> for Failure {

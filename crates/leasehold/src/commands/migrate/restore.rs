@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 
 use leasehold_migrate::{
-    DataDir, ExportChoices, OnConflict, Reading, Receiver, Record, export_to_api, plan_export, read,
+    ExportChoices, OnConflict, Reading, Receiver, Record, export_to_api, plan_export, read,
 };
 
 use super::export_page::{self, Outcome};
-use super::prefect::{DataDirArg, EXIT_CODES, Login, missing, now, place};
+use super::prefect::{Answering, DataDirArg, EXIT_CODES, Login, now, place};
 use crate::commands::help;
-use crate::commands::view::{Form, FormArg};
-use crate::exit::{Exit, Failure, or_json};
+use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// Count at Prefect what still lives here, when the gateway is gone.
@@ -35,45 +34,34 @@ pub(crate) struct Args {
     #[command(flatten)]
     data_dir: DataDirArg,
 
-    /// Print the plan and ask for nothing
-    #[arg(long)]
-    dry_run: bool,
-
     #[command(flatten)]
-    form: FormArg,
+    answering: Answering,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let json = args.form.form() == Form::Json;
-    let done = restore(args).await;
-    output::progress_end();
-    or_json(json, done)
+    args.answering.ended(restore(&args)).await
 }
 
-async fn restore(args: Args) -> Result<ExitCode, Failure> {
+async fn restore(args: &Args) -> Result<ExitCode, Failure> {
     let to = place(&args.to)?;
     let Some(api) = args.login.api(&to)? else {
         let message = "restore speaks to a running server: give --to http://host:port/api, or use \
                        export for a database";
         return Err(Failure::new(Exit::Usage, message));
     };
-    let directory = args.data_dir.path()?;
-    if !DataDir::exists(&directory) {
-        return Err(missing(&directory));
-    }
-    let here = DataDir::open(&directory, now())?;
+    let (directory, here) = args.data_dir.open()?;
     let there = read(&to, Some(&api), &Reading::default(), now(), output::progress).await?;
     output::progress_end();
     let choices =
         ExportChoices { on_conflict: OnConflict::Skip, only_add: true, keep_counts: true };
     let plan = plan_export(&here.inventory(), &there, Receiver::Api, choices, now());
     let mut outcome = Outcome::Planned;
-    if !args.dry_run {
+    if !args.answering.dry_run {
         let mut record = Record::open(&directory)?;
         let exported = export_to_api(&plan, &api, &mut record, output::progress).await;
         output::progress_end();
         outcome = Outcome::Done(exported?);
     }
-    export_page::print(&plan, &outcome, args.form.form());
-    Ok(if args.dry_run && !plan.is_empty() { Exit::Pending.into() } else { outcome.exit() })
+    export_page::print(&plan, &outcome, args.answering.form());
+    Ok(args.answering.exit(plan.is_empty(), outcome.exit()))
 }
