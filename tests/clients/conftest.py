@@ -10,11 +10,11 @@ import pytest
 
 from leasehold_server import LeaseholdServer, ServerOfSomebodyElse
 from prefect_user import CLIENT_VERSION, PrefectUser
+from users import WHO_LOGS, MakeUser, make_user, pytest_runtest_makereport
 
-WHO_LOGS = pytest.StashKey[list[LeaseholdServer | PrefectUser]]()
+__all__ = ["make_user", "pytest_runtest_makereport"]
 
 StartServer = Callable[..., LeaseholdServer]
-MakeUser = Callable[..., PrefectUser]
 
 
 @pytest.fixture
@@ -51,25 +51,6 @@ def server(start_server: StartServer) -> LeaseholdServer:
 
 
 @pytest.fixture
-def make_user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeUser]:
-    """Makes a user of a server, with Prefect settings in the environment."""
-    users: list[PrefectUser] = []
-    who_logs = request.node.stash.setdefault(WHO_LOGS, [])
-
-    def make(server: LeaseholdServer, **settings: str) -> PrefectUser:
-        directory = tmp_path / f"user-{len(users)}"
-        directory.mkdir()
-        user = PrefectUser(server.api_url, directory, settings)
-        who_logs.append(user)
-        users.append(user)
-        return user
-
-    yield make
-    for user in users:
-        user.end_programs()
-
-
-@pytest.fixture
 def user(server: LeaseholdServer, make_user: MakeUser) -> PrefectUser:
     """A user of `server`."""
     return make_user(server)
@@ -102,13 +83,3 @@ def pytest_report_header() -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "restarts: the test stops or kills its server")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Adds the server's log and the programs' output to the report of a failure."""
-    report = yield
-    if report.failed:
-        for path in (path for who in item.stash.get(WHO_LOGS, []) for path in who.log_paths()):
-            report.sections.append((f"{path.parent.name}/{path.name}", path.read_text()))
-    return report

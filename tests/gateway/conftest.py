@@ -12,13 +12,13 @@ import pytest
 from leasehold_server import LeaseholdServer
 from prefect_server import PrefectServer
 from prefect_user import PrefectUser
+from users import WHO_LOGS, MakeUser, make_user, pytest_runtest_makereport
 from waiting import wait_until
 
-WHO_LOGS = pytest.StashKey[list[LeaseholdServer | PrefectServer | PrefectUser]]()
+__all__ = ["make_user", "pytest_runtest_makereport"]
 
 StartPrefect = Callable[..., PrefectServer]
 StartGateway = Callable[..., LeaseholdServer]
-MakeUser = Callable[..., PrefectUser]
 
 
 class Gateway(LeaseholdServer):
@@ -98,36 +98,6 @@ def gateway(prefect: PrefectServer, start_gateway: StartGateway) -> LeaseholdSer
 
 
 @pytest.fixture
-def make_user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeUser]:
-    """Makes a user of a server, with Prefect settings in the environment."""
-    users: list[PrefectUser] = []
-    who_logs = request.node.stash.setdefault(WHO_LOGS, [])
-
-    def make(server: LeaseholdServer | PrefectServer, **settings: str) -> PrefectUser:
-        directory = tmp_path / f"user-{len(users)}"
-        directory.mkdir()
-        user = PrefectUser(server.api_url, directory, settings)
-        users.append(user)
-        who_logs.append(user)
-        return user
-
-    yield make
-    for user in users:
-        user.end_programs()
-
-
-@pytest.fixture
 def user(gateway: LeaseholdServer, make_user: MakeUser) -> PrefectUser:
     """A user of `gateway`."""
     return make_user(gateway, PREFECT_LOGGING_LEVEL="WARNING")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Adds the servers' logs and the programs' output to the report of a failure."""
-    report = yield
-    if report.failed:
-        for path in (path for who in item.stash.get(WHO_LOGS, []) for path in who.log_paths()):
-            text = path.read_text() if path.exists() else ""
-            report.sections.append((f"{path.parent.name}/{path.name}", text[-20_000:]))
-    return report
