@@ -10,7 +10,8 @@ fn main() {
     println!("cargo::rerun-if-env-changed=LEASEHOLD_BUILD_COMMIT");
     let given = env::var("LEASEHOLD_BUILD_COMMIT").ok().filter(|commit| !commit.is_empty());
     let commit = given.or_else(of_checkout).unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=LEASEHOLD_COMMIT={commit}");
+    // `cargo run` hands it on to the program, for which `LEASEHOLD_…` names an option.
+    println!("cargo::rustc-env=BUILD_COMMIT={commit}");
 }
 
 fn of_checkout() -> Option<String> {

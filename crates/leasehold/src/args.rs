@@ -9,9 +9,9 @@ use clap::error::ContextKind;
 
 /// The version, and the commit that it was built from.
 pub(crate) const VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION"), " (", env!("LEASEHOLD_COMMIT"), ")");
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_COMMIT"), ")");
 /// The commit, or `unknown`.
-pub(crate) const COMMIT: &str = env!("LEASEHOLD_COMMIT");
+pub(crate) const COMMIT: &str = env!("BUILD_COMMIT");
 /// What our variables begin with.
 pub(crate) const OURS: &str = "LEASEHOLD_";
 
