@@ -61,7 +61,8 @@ pub struct MigratingLimit {
     /// How many slots the upstream counts that none of these leases explains: slots without a
     /// lease, leases from before the gateway, or phantoms.
     pub unexplained: u64,
-    /// How many of these are phantoms: nobody has renewed them for longer than the longest lease.
+    /// How many of these are phantoms: no lease has explained them for longer than the longest
+    /// lease that was seen.
     pub phantoms: u64,
     /// How many phantoms an operator dropped. The upstream counts them until the way back.
     pub dropped: u64,

@@ -1,5 +1,5 @@
-//! The attempts of one acquire: the same key until there is an answer, and nothing left behind when
-//! nobody waits for it any longer.
+//! The attempts of one acquire. All have the same key until there is an answer. If the caller drops
+//! the acquire, its slots are given back.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

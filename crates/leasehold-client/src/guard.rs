@@ -163,14 +163,14 @@ impl Guard {
         self.state()
     }
 
-    /// Resolves when the holder must not rely on the lease any longer, and not before: `notice`
-    /// before the server may give its slots on, or when the server says that it has ended. Can be
-    /// dropped and called again.
+    /// Resolves when the holder can no longer rely on the lease: `notice` before the server may
+    /// grant its slots to another holder, or when the server says that the lease has ended. The
+    /// future can be dropped, and the function called again.
     pub async fn lost(&self) -> Lost {
         let mut state = self.state.clone();
         let lost = match state.wait_for(|state| state.lost.is_some()).await {
             Ok(state) => state.lost.clone(),
-            // The last state stays when the lease needs no renewals, or needs none any longer.
+            // The lease needs no more renewals: its last state stays.
             Err(_) => self.state.borrow().lost.clone(),
         };
         match lost {

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 
-/// Why a lease does not protect its holder any longer. The first says what the server knows; the
-/// others mean that the client cannot know in time, and that the server may give the slots on.
+/// Why a lease no longer protects its holder. The first is what the server says. With the others
+/// the client could not ask in time, and the server may grant the slots to another holder.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {

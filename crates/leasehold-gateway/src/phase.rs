@@ -66,8 +66,8 @@ pub(crate) enum Stage {
 pub(crate) enum From {
     Upstream,
     Returning,
-    /// On its way back, which a restart interrupted, and the upstream has no room for what is held
-    /// here: it may count covers that nobody knows any more.
+    /// A restart interrupted its way back, and the upstream has no room for what is held here. It
+    /// may count covers whose pairing the restart lost.
     Covering,
 }
 

@@ -11,7 +11,7 @@ use crate::unleased::TakenBy;
 
 impl Ledger {
     /// Creates or changes the limits, then enters the leases. Slots are not counted against the
-    /// limits: whoever held them there goes on.
+    /// limits: holders of the other server go on.
     pub(crate) fn import(&mut self, import: Import) -> Imported {
         let mut imported = Imported::default();
         for limit in import.limits {

@@ -65,7 +65,7 @@ pub enum PostgresError {
     /// The node stops before it owned the ledger.
     #[error("this node stopped waiting for the ledger")]
     GivenUp,
-    /// Another node has taken the ledger over: this one can write nothing any more.
+    /// Another node has taken the ledger over: this one can no longer write.
     #[error(
         "this node owned the ledger under epoch {epoch}, and the node {owner} has taken it over"
     )]

@@ -107,7 +107,7 @@ impl PostgresJournal {
         Ok(Self { jobs: Some(jobs), deposed, thread: Some(thread) })
     }
 
-    /// Turns true when another node has taken the ledger over: nothing can be written any more.
+    /// Turns true when another node has taken the ledger over: this one can no longer write.
     pub fn deposed(&self) -> watch::Receiver<bool> {
         self.deposed.clone()
     }

@@ -112,8 +112,8 @@ pub(super) async fn create(client: &Client, ledger_sum: i64) -> Result<(), Postg
     Ok(created?)
 }
 
-/// Brings an older schema up to date. Only for the owner of the ledger: an older node that owned it
-/// before can write nothing any more.
+/// Brings an older schema up to date. Only the owner of the ledger does so: a node of an older
+/// version that owned it before can no longer write.
 pub(super) async fn migrate(client: &Client, found: i64) -> Result<(), PostgresError> {
     let done = usize::try_from(found).unwrap_or(0);
     for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {

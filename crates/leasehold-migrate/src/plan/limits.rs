@@ -102,7 +102,7 @@ pub(super) fn count(
         if !source.decay.is_none() {
             let drained = source.decay.drained(source.counted_at, now);
             let level = Level::from_slots(source.taken).saturating_sub(drained);
-            // What was spent drains here as it drains there, whoever spent it.
+            // Spent slots drain here as they drain there.
             limit.taken = level.slots_taken();
             limit.level = level;
             limit.unknown = 0;

@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::http::quota::Member;
 use crate::http::sockets::Stopping;
 
-/// How often a page is told at most. Shorter than what a person notices.
+/// The least time between two messages to a page: shorter than a person notices.
 const PAUSE: Duration = Duration::from_millis(400);
 /// How long a stream is silent at most: intermediaries close connections that are.
 const SILENCE_MAX: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! What every page has, whoever looks at it: its head, its foot, and its headers.
+//! What every page has, signed in or not: its head, its foot, and its headers.
 
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};

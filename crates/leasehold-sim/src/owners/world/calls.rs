@@ -111,7 +111,7 @@ impl World {
             }
             self.schedule(MILLISECOND, Happening::CallBreaks { call });
         }
-        // What nobody waits for any more does not arrive either.
+        // The client has given up: the answer does not arrive.
         self.calls.values_mut().for_each(|call| call.is_cut = true);
         let down = self.rng.u64(100 * MILLISECOND..4 * SECOND);
         self.schedule(down, Happening::UpstreamStarts);

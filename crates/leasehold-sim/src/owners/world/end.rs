@@ -1,4 +1,4 @@
-//! What must be left when nobody asks for anything any more: nothing.
+//! After all clients have stopped, neither side counts a slot.
 
 use leasehold_gateway::Phase;
 

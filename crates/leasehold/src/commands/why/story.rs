@@ -11,7 +11,7 @@ use crate::commands::who::{counted, from_where, slots, verb, who};
 use crate::duration;
 use crate::time::{between, shown};
 
-/// Of so many holders and waiters each is told.
+/// How many holders, and how many waiters, have a line each.
 const TOLD_MAX: usize = 20;
 
 /// An explanation.

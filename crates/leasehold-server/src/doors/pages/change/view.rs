@@ -203,7 +203,7 @@ pub(super) fn delete(visitor: &Visitor, view: &LimitView, wrong: Option<&str>) -
         div.narrow {
             h1 { "Delete " (show::name(name)) }
             p {
-                "Whatever asks for it then is not limited any more. "
+                "Clients that ask for it are no longer limited. "
                 @if view.taken > 0 { "Its " (show::count(view.taken, "taken slot")) " are lost." }
                 @if view.waiting > 0 {
                     " " (show::count(view.waiting as u64, "waiting request")) " run at once."
