@@ -159,7 +159,10 @@ impl Acquirer {
         acquire.origin = origin.said.clone();
         let expected = joins::expected(&acquire);
         let wants = acquire.wants.clone();
-        let visit = places.claim(caller, ledger.clock().now());
+        let mut visit = places.claim(caller, ledger.clock().now());
+        if patience == Patience::Waits && visit.place.is_some() {
+            visit.standing = Standing::Proven;
+        }
         let span = match visit.standing {
             Standing::Proven => Span::from_seconds_f64(self.config.park_seconds),
             Standing::Tested | Standing::Refused { .. } => Span::ZERO,

@@ -6,9 +6,11 @@
 //! asked to sleep three times as long as that took, and comes back exactly then. Whatever pause a
 //! program leaves between its try-locks, the pause does not triple when our `Retry-After` does.
 //!
-//! A client that has shown that it waits is held open whenever it comes back, in its place. So a
-//! freed slot does not stand idle while all clients sleep (defect D22). The client that came first
-//! gets its slots first, although it knows nothing of queues.
+//! A client that has shown that it waits is held open when it comes back as it was asked to, in its
+//! place. So a freed slot does not stand idle while all clients sleep (defect D22). The client that
+//! came first gets its slots first, although it knows nothing of queues. If it comes back later, it
+//! is tested again: if the test was wrong about a try-lock, that costs the program one long answer,
+//! and not each.
 
 mod newcomers;
 
@@ -228,13 +230,12 @@ impl Kept {
         let late = now.since(self.refused_at + self.asked);
         let slack = SLACK.max(Span::from_micros(self.asked.as_micros() / SLACK_DIVISOR));
         let (standing, sleep) = match self.standing {
-            Standing::Proven => (Standing::Proven, None),
-            Standing::Tested if late <= slack => (Standing::Proven, None),
-            Standing::Tested | Standing::Refused { .. } if late <= LATE_MAX => {
+            Standing::Proven | Standing::Tested if late <= slack => (Standing::Proven, None),
+            _ if late <= LATE_MAX => {
                 let longer = Span::from_micros(gap.as_micros().saturating_mul(TEST_FACTOR));
                 (Standing::Tested, Some(longer.min(TEST_MAX)))
             }
-            Standing::Tested | Standing::Refused { .. } => (Standing::Refused { early: 0 }, None),
+            _ => (Standing::Refused { early: 0 }, None),
         };
         Some(Visit { place: Some(self.ticket), lease: self.lease, standing, sleep })
     }

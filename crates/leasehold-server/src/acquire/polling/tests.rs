@@ -120,6 +120,22 @@ fn a_try_lock_with_a_backoff_is_not_held_open() {
 }
 
 #[test]
+fn a_client_that_was_held_open_and_comes_back_as_a_try_lock_does_is_held_open_no_more() {
+    for late in [11, 90, 490, 990, 5_000] {
+        let mut client = Client::with_cookie();
+        assert!(client.is_held_open_within(3, millis(0)));
+        let refused_at = at(21_000);
+        client.places.keep(client.caller, kept(1, refused_at));
+        let now = refused_at + millis(10 + late);
+        let (visit, _) = client.ask(now);
+        assert_ne!(visit.standing, Standing::Proven, "{late} ms late");
+        assert_eq!(visit.place, Some(Ticket(1)), "{late} ms late");
+        let (visit, _) = client.ask(now + millis(10 + late));
+        assert_ne!(visit.standing, Standing::Proven, "{late} ms late again");
+    }
+}
+
+#[test]
 fn a_client_that_came_too_late_keeps_its_place_in_line() {
     let mut client = Client::with_cookie();
     client.ask(at(0));
