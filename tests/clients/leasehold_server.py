@@ -38,9 +38,20 @@ class LeaseholdServer:
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
+        self._launch()
+
+    def hand_over(self) -> None:
+        """Lets a successor take over. The server before it must end in time and with success."""
+        before, self._process = self._process, None
+        assert before is not None, "the server is not started"
+        self._launch("--takeover")
+        exit_code = before.wait(STOP_SECONDS)
+        assert exit_code == 0, f"the server before ended with {exit_code}"
+
+    def _launch(self, *options: str) -> None:
         assert BINARY.exists(), f"{BINARY} is not there; `cargo build` makes it"
         command = [BINARY, "server", "start", "--port", str(self._port)]
-        command += ["--data-dir", self._data_dir, *self._options]
+        command += ["--data-dir", self._data_dir, *self._options, *options]
         with self.log_path.open("ab") as log:
             already_logged = log.tell()
             self._process = subprocess.Popen(

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use leasehold_engine::Span;
+use leasehold_engine::{LeaseId, Span};
 use leasehold_journal::{Journal, LoadError};
 use leasehold_node::{Clock, Handle, Running};
 use leasehold_records::Records;
@@ -118,6 +118,12 @@ impl Server {
     /// The handle that sends commands to the ledger.
     pub fn ledger(&self) -> &Handle {
         self.app.ledger()
+    }
+
+    /// Resolves when the ledger's thread has answered. A ledger that answers that its journal fails
+    /// lives: a restart does not mend a journal.
+    pub async fn heartbeat(&self) {
+        let _answer = self.ledger().lease(LeaseId(0)).await;
     }
 
     /// Serves connections until `stop` resolves. Then waiting requests are answered, and the

@@ -53,8 +53,23 @@ pub(crate) enum Patience {
 pub(crate) enum NotAcquired {
     /// No room. The client may come back.
     Refused(Box<Refusal>, ComeBack),
+    /// The server stops, and the client can go on waiting at the next one. It is answered as if it
+    /// had waited for the longest time: Prefect's clients repeat such a request as often as it
+    /// takes, and one that failed six times at the most.
+    SentAway(ComeBack),
     /// The ledger gave no answer.
     Unavailable(Unavailable),
+}
+
+impl NotAcquired {
+    /// The ledger gave no answer to a request, which may have been one that waits.
+    pub(crate) fn unanswered(unavailable: Unavailable, waits: bool) -> Self {
+        if unavailable == Unavailable::Stopping && waits {
+            let after_seconds = retry::AFTER_STOP_SECONDS;
+            return Self::SentAway(ComeBack { after_seconds, cookie: None });
+        }
+        Self::Unavailable(unavailable)
+    }
 }
 
 /// How a client is asked to come back.
@@ -179,7 +194,8 @@ impl Acquirer {
         }
         let wait = Wait { span, priority: 0, place: visit.place };
         let waiting = self.wait(acquire, wait, from).await;
-        let (acquired, undo) = waiting.map_err(NotAcquired::Unavailable)?;
+        let (acquired, undo) =
+            waiting.map_err(|error| NotAcquired::unanswered(error, span > Span::ZERO))?;
         claimed.place = None;
         if let Acquired::Granted(grant) = &acquired {
             self.near_names.look_up(&wants, grant);

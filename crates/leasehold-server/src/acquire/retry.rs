@@ -20,6 +20,10 @@ const COME_BACK_SECONDS: f64 = 0.01;
 /// The same for tags, whose clients are held open when they come back for the first time.
 const COME_BACK_SECONDS_OF_TAGS: f64 = 0.02;
 
+/// When a client comes back whose waiting request a stopping server has answered. The next server
+/// may have to start first.
+pub(crate) const AFTER_STOP_SECONDS: f64 = 1.0;
+
 /// How many times the longest sleep doubles at most. It doubles for clients that come back early,
 /// and for new clients if none of those before them came back.
 const EARLY_MAX: u32 = 7;

@@ -100,7 +100,7 @@ async fn a_waiter_that_leaves_is_logged_with_the_reason() {
     app.ask_as(4).await.expect(423);
     let held = app.retry(4).await;
     app.ledger().send_waiters_away();
-    held.await.expect(503);
+    held.await.expect(423);
     check(&app, "the server stopped").await;
 }
 

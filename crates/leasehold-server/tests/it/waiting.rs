@@ -151,8 +151,8 @@ async fn a_waiter_is_sent_away_at_once_when_the_server_stops() {
     app.full(&[1]).await;
     let held = app.retry(1).await;
     app.ledger().send_waiters_away();
-    let answer = held.await.expect(503);
-    assert!(answer.retry_after() > 0.0);
+    let answer = held.await.expect(423);
+    assert_eq!(answer.retry_after(), 1.0);
 }
 
 #[tokio::test]

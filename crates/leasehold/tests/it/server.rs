@@ -20,3 +20,4 @@ mod socket;
 mod standstill;
 mod start;
 mod stop;
+mod takeover;

@@ -12,8 +12,7 @@ use leasehold_prefect::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncreme
 
 use crate::access::agent::PrefectClient;
 use crate::access::origin::Origin;
-use crate::acquire::Patience;
-use crate::acquire::lease_id;
+use crate::acquire::{NotAcquired, Patience, lease_id};
 use crate::app::App;
 use crate::doors::groups::{NO_LIMIT, TAG_LIMITS};
 use crate::doors::operation::{delete, get, post};
@@ -162,22 +161,25 @@ async fn increment(
     client: PrefectClient,
     Valid(body): Valid<TagIncrement>,
 ) -> Result<Response, Error> {
+    let locked = |refusal: &Refusal| {
+        let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
+        convert::tag_full(full).into()
+    };
     // Not with authentication: the server then refuses the events of clients this old, because they
     // send no credentials.
     if let Some(recorder) = app.recorder().filter(|_| !app.gate().needs_authentication()) {
         let (introductions, ledger) = (app.introductions(), app.ledger());
         let needs = Needs { introductions, ledger, recorder, stopping: app.sockets().stopping() };
-        introductions::wait(&needs, client, origin.peer, body.task_run_id, &body.names).await?;
+        let waited =
+            introductions::wait(&needs, client, origin.peer, body.task_run_id, &body.names);
+        let unanswered = |error| NotAcquired::unanswered(error, true);
+        waited.await.map_err(|error| convert::not_acquired(unanswered(error), locked))?;
     }
     let holder = convert::task_run(body.task_run_id);
     let acquire = Acquire::new(
         body.names.iter().map(|tag| (convert::tag_name(tag), 1)),
         Hold::Holder { id: lease_id::new(), holder },
     );
-    let locked = |refusal: &Refusal| {
-        let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
-        convert::tag_full(full).into()
-    };
     let acquiring = app.acquirer().acquire(Patience::Waits, origin, acquire);
     let (acquired, undo) = acquiring.await.map_err(|error| convert::not_acquired(error, locked))?;
     match acquired {

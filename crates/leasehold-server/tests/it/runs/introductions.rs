@@ -155,7 +155,7 @@ async fn a_request_that_waits_for_its_record_is_sent_away_when_the_server_stops(
     // The server waits for all sockets, including that of the events.
     client.events.close(None).await.unwrap();
     stop.send(()).unwrap();
-    asked.expect(503).await;
+    asked.expect(423).await;
     serving.await.unwrap();
     assert_eq!(client.app.taken("tag:db").await, 0);
 }

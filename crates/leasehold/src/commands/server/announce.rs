@@ -1,5 +1,6 @@
 //! What a server says when it has started: where it listens, to people on standard output; from
-//! what it runs and how it is bounded, in the log; and what others may do to it.
+//! what it runs and how it is bounded, in the log; what others may do to it; and to the service
+//! manager that it is ready.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,6 +12,7 @@ use leasehold_journal::SqliteJournal;
 use super::journal::Place;
 use super::log::LogFormat;
 use super::options::Settings;
+use super::service_manager;
 use crate::args::{COMMIT, VERSION};
 
 /// A server that listens.
@@ -25,6 +27,7 @@ impl Started<'_> {
     pub(super) fn announce(&self) {
         self.log();
         self.warn();
+        service_manager::ready();
         // A closed standard output is no reason not to serve.
         let _ = writeln!(io::stdout(), "{}", self.announcement());
     }

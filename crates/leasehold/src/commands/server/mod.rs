@@ -5,7 +5,9 @@ mod descriptors;
 mod journal;
 pub(crate) mod log;
 mod options;
+mod service_manager;
 mod start;
+mod takeover;
 
 use std::process::ExitCode;
 

@@ -38,6 +38,8 @@ pub(super) struct Settings {
     pub(super) port: u16,
     pub(super) data_dir: PathBuf,
     pub(super) journal: Place,
+    /// Whether this server takes over from the one that runs on its data directory.
+    pub(super) takes_over: bool,
     pub(super) log_format: LogFormat,
     pub(super) log_level: LogLevel,
     pub(super) server: Config,
@@ -72,7 +74,7 @@ impl Settings {
             .map_err(|error| refused(error, log_format));
         options.map(|mut settings| {
             warnings.append(&mut settings.warnings);
-            Self { warnings, ..settings }
+            Self { warnings, takes_over: args.takeover, ..settings }
         })
     }
 
@@ -119,6 +121,7 @@ impl Settings {
                 None => default_data_dir().ok_or(OptionsError::NoDataDirectory)?,
             },
             journal,
+            takes_over: false,
             log_format: options.log_format,
             log_level: options.log_level,
             server,

@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::io;
+use std::net::TcpListener as StdTcpListener;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use leasehold_journal::{DatabaseError, LoadError, OpenError, PostgresError};
+use leasehold_journal::{DatabaseError, LoadError, Loss, OpenError, PostgresError};
 use leasehold_node::{Clock, chain};
 use leasehold_records::Records;
 use leasehold_server::config::CONNECTIONS_MAX;
@@ -17,6 +19,8 @@ use super::descriptors;
 use super::journal::{self, Owned, Place, tokio_listener};
 use super::log::{self, LogFormat};
 use super::options::Settings;
+use super::service_manager;
+use super::takeover::{self, Offer, Successor, TakeoverError};
 use crate::exit::Exit;
 
 /// Why the server did not start, each with what to do about it. The causes stand before the
@@ -33,6 +37,10 @@ enum StartError {
     Load(LoadError),
     #[error("{host}:{port} cannot be listened on: {error}; {}", listen_advice(.error))]
     Listen { host: String, port: u16, error: io::Error },
+    #[error("the service manager's socket cannot be used: {0}; pass one TCP socket that listens")]
+    Passed(io::Error),
+    #[error("{0}; stop that server, and start this one without --takeover")]
+    Takeover(#[from] TakeoverError),
     #[error(transparent)]
     Upstream(#[from] UpstreamRefused),
     #[error(transparent)]
@@ -45,6 +53,10 @@ const MAKE_ROOM: &str = "make room on its disk, or choose another directory with
 const RESTORE: &str = "restore it from a backup, or choose another directory with --data-dir";
 /// The file of the phantoms that an operator dropped, beside the journal.
 const DROPPED_PHANTOMS: &str = "dropped-phantoms.json";
+/// How often, and after which pauses, a successor tries to open the data of a server that ended.
+/// The system may release them a moment after it has closed that server's connections.
+const LET_GO_TRIES: u32 = 50;
+const LET_GO_PAUSE: Duration = Duration::from_millis(100);
 
 fn journal_advice(error: &OpenError) -> &'static str {
     match error {
@@ -119,7 +131,8 @@ impl StartError {
             Self::Load(LoadError::Full) => Exit::CannotCreate,
             Self::Journal(OpenError::Locked { .. }) => Exit::Busy,
             Self::Journal(_) | Self::Load(_) => Exit::Data,
-            Self::Listen { .. } => Exit::Unavailable,
+            Self::Listen { .. } | Self::Passed(_) => Exit::Unavailable,
+            Self::Takeover(_) => Exit::Busy,
             Self::Upstream(_) | Self::Tls(_) => Exit::Config,
             Self::Runtime(_) => Exit::Software,
         }
@@ -187,16 +200,20 @@ impl Signals {
 async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     // Signals first: from here on none of them ends the server but cleanly.
     let mut signals = Signals::catch()?;
+    let inherited = tokio::select! {
+        biased;
+        () = signals.stop() => return Ok(()),
+        inherited = inherit(&settings) => inherited?,
+    };
     let mut journal = None;
     if let Place::File(loss) = settings.journal {
-        let owned = Owned::file(&settings.data_dir, loss).map_err(StartError::Journal)?;
+        let owned = open_file(&settings, loss, inherited.is_some()).await?;
         journal = Some((owned, open_records(&settings)?));
     }
-    let (host, port) = (settings.host.clone(), settings.port);
-    let listener = TcpListener::bind((host.as_str(), port))
-        .await
-        .and_then(TcpListener::into_std)
-        .map_err(|error| StartError::Listen { host, port, error })?;
+    let listener = match inherited {
+        Some(listener) => listener,
+        None => listen(&settings).await?,
+    };
     let bounds = connection_bounds();
     let address = listener.local_addr()?;
     if let Some(itself) = settings.server.upstream.as_ref().filter(|url| url.leads_to(address)) {
@@ -204,9 +221,10 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
     }
     let started =
         Started { settings: &settings, address, connections_max: bounds.0, waiters_max: bounds.1 };
+    let mut ended = Ended::Stopped;
     if let Some((owned, records)) = journal {
-        let listener = TcpListener::from_std(listener)?;
-        serve(&settings, owned, records, listener, bounds, Some(started), &mut signals).await?;
+        ended =
+            serve(&settings, owned, records, listener, bounds, Some(started), &mut signals).await?;
     } else if let Place::Postgres(place) = &settings.journal {
         let mut started = Some(started);
         loop {
@@ -218,24 +236,75 @@ async fn serve_until_stopped(settings: Settings) -> Result<(), StartError> {
                 }
             };
             let owned = Owned::postgres((database, node), &listener, standby, signals.stop());
-            let Some(owned) = owned.await.map_err(StartError::Postgres)? else { break };
+            let owned = tokio::select! {
+                owned = owned => owned.map_err(StartError::Postgres)?,
+                never = service_manager::pulse(None) => match never {},
+            };
+            let Some(owned) = owned else { break };
             let records = open_records(&settings)?;
             let announcing = started.take();
-            let socket = tokio_listener(&listener)?;
-            match serve(&settings, owned, records, socket, bounds, announcing, &mut signals).await?
-            {
-                Ended::Stopped => break,
+            let socket = listener.try_clone()?;
+            ended =
+                serve(&settings, owned, records, socket, bounds, announcing, &mut signals).await?;
+            match ended {
+                Ended::Stopped | Ended::Succeeded(_) => break,
                 Ended::Deposed => tracing::error!("another node has taken the ledger over"),
             }
         }
     }
     tracing::info!("stopped");
+    // From here on a successor may use the data.
+    drop(ended);
     Ok(())
 }
 
+/// The socket of the service manager, or that of the server before this one, which has stopped.
+async fn inherit(settings: &Settings) -> Result<Option<StdTcpListener>, StartError> {
+    if let Some(passed) = service_manager::socket().map_err(StartError::Passed)? {
+        return Ok(Some(passed));
+    }
+    if !settings.takes_over {
+        return Ok(None);
+    }
+    let data_dir = settings.data_dir.clone();
+    let taken = tokio::task::spawn_blocking(move || takeover::take_over(&data_dir)).await;
+    let taken = taken.map_err(io::Error::other)??;
+    if taken.is_none() {
+        tracing::info!("no server runs that could be taken over from");
+    }
+    Ok(taken)
+}
+
+async fn listen(settings: &Settings) -> Result<StdTcpListener, StartError> {
+    let (host, port) = (settings.host.clone(), settings.port);
+    TcpListener::bind((host.as_str(), port))
+        .await
+        .and_then(TcpListener::into_std)
+        .map_err(|error| StartError::Listen { host, port, error })
+}
+
+/// Opens the journal in the data directory, which the server before this one may just have let go.
+async fn open_file(
+    settings: &Settings,
+    loss: Loss,
+    has_predecessor: bool,
+) -> Result<Owned, StartError> {
+    let mut tries = if has_predecessor { LET_GO_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        match Owned::file(&settings.data_dir, loss) {
+            Err(OpenError::Locked { .. }) if tries > 0 => tokio::time::sleep(LET_GO_PAUSE).await,
+            opened => return opened.map_err(StartError::Journal),
+        }
+    }
+}
+
 /// Why a server serves no longer.
+#[derive(Debug)]
 enum Ended {
     Stopped,
+    /// Another process takes over its socket and its data. It waits until this is dropped.
+    Succeeded(#[expect(dead_code, reason = "dropping it is its purpose")] Successor),
     /// Another node owns the ledger.
     Deposed,
 }
@@ -263,7 +332,7 @@ async fn serve(
     settings: &Settings,
     owned: Owned,
     records: Records,
-    listener: TcpListener,
+    listener: StdTcpListener,
     (connections_max, waiters_max): (usize, usize),
     started: Option<Started<'_>>,
     signals: &mut Signals,
@@ -286,17 +355,37 @@ async fn serve(
         server.stop().await;
         return Err(refused.into());
     }
+    let offer = Offer::new(&settings.data_dir)
+        .inspect_err(|error| tracing::warn!(%error, "no other server can take over from this one"));
     if let Some(started) = started {
         started.announce();
     }
     let mut ended = Ended::Stopped;
+    let socket = tokio_listener(&listener)?;
     let stop = async {
         tokio::select! {
             () = signals.stop() => {}
             () = lost => ended = Ended::Deposed,
+            successor = taken(offer.ok(), &listener) => {
+                tracing::info!("another process takes over");
+                ended = Ended::Succeeded(successor);
+            }
         }
+        service_manager::stopping();
+        // Nothing is accepted here any more.
+        drop(listener);
     };
-    server.serve(listener, stop).await;
+    tokio::select! {
+        () = server.serve(socket, stop) => {}
+        never = service_manager::pulse(Some(&server)) => match never {},
+    }
     server.stop().await;
     Ok(ended)
+}
+
+async fn taken(offer: Option<Offer>, socket: &StdTcpListener) -> Successor {
+    match offer {
+        Some(offer) => offer.taken(socket).await,
+        None => std::future::pending().await,
+    }
 }

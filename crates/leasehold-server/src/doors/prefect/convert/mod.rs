@@ -160,6 +160,9 @@ pub(crate) fn not_acquired(
         NotAcquired::Refused(refusal, come_back) => {
             Error::Locked(locked(&refusal), Some(come_back))
         }
+        NotAcquired::SentAway(come_back) => {
+            Error::Locked(leasehold_prefect::error::LOCKED.into(), Some(come_back))
+        }
         NotAcquired::Unavailable(unavailable) => unavailable.into(),
     }
 }

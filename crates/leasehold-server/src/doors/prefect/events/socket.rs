@@ -1,8 +1,10 @@
 //! One WebSocket: reading texts, sending messages, and closing.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use tokio::time::{Sleep, sleep};
 
 use crate::http::sockets::Stopping;
 
@@ -10,6 +12,11 @@ use crate::http::sockets::Stopping;
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the server waits for the client's answer to a close frame.
 pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a socket stays open at least when the server stops. Prefect's clients up to 3.4 send a
+/// ping as soon as a socket is open. If it closes before they have the answer, they never connect
+/// again; if it closes later, they do.
+const OPEN_MIN: Duration = Duration::from_millis(250);
 
 /// Close codes of RFC 6455 and of its registry.
 pub(super) const GOING_AWAY: u16 = 1001;
@@ -28,6 +35,8 @@ const STOPPING: &str = "the server stops";
 pub(super) struct Socket {
     socket: WebSocket,
     stopping: Stopping,
+    /// Over when the socket may close.
+    youth: Pin<Box<Sleep>>,
     /// The code of that close frame.
     goodbye: u16,
     has_said_goodbye: bool,
@@ -39,7 +48,13 @@ pub(super) struct Gone;
 
 impl Socket {
     pub(super) fn new(socket: WebSocket, stopping: Stopping, goodbye: u16) -> Self {
-        Self { socket, stopping, goodbye, has_said_goodbye: false }
+        Self {
+            socket,
+            stopping,
+            youth: Box::pin(sleep(OPEN_MIN)),
+            goodbye,
+            has_said_goodbye: false,
+        }
     }
 
     /// The next text, or `None` when the client is gone. Meanwhile the library answers pings and
@@ -47,9 +62,13 @@ impl Socket {
     /// sent a close frame, texts still arrive until the client answers it.
     pub(super) async fn next_text(&mut self) -> Option<Utf8Bytes> {
         loop {
+            let has_to_go = async {
+                self.stopping.heard().await;
+                self.youth.as_mut().await;
+            };
             let received = tokio::select! {
                 received = self.socket.recv() => received?,
-                () = self.stopping.heard(), if !self.has_said_goodbye => {
+                () = has_to_go, if !self.has_said_goodbye => {
                     self.say_goodbye().await;
                     continue;
                 }

@@ -50,6 +50,7 @@ Examples:
   leasehold server start --journal postgres://leasehold@db/leasehold
   leasehold server start --host 0.0.0.0 --auth-string admin:secret
   leasehold server start --upstream http://prefect:4200/api
+  leasehold server start --takeover
   LEASEHOLD_LOG_FORMAT=json leasehold server start";
 
 /// The command line of `leasehold server start`.
@@ -63,6 +64,10 @@ pub(crate) struct Args {
     /// flag alone, for one start.
     #[arg(long)]
     pub(super) accept_loss: bool,
+    /// Take over from the server that runs on this data directory: its socket stays open, it ends
+    /// its requests and stops, and this server goes on. A flag alone, for one start.
+    #[arg(long)]
+    pub(super) takeover: bool,
     #[command(flatten)]
     pub(super) options: Options,
 }
