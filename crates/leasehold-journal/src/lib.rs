@@ -19,7 +19,9 @@ pub use memory::MemoryJournal;
 pub use postgres::{
     Node, PostgresError, PostgresJournal, PostgresSettings, SettingsError, TlsError,
 };
-pub use sqlite::{Loss, OpenError, Replaced, SqliteJournal};
+pub use sqlite::{
+    BackedUp, BackupError, Existing, Loss, OpenError, Replaced, Restored, SqliteJournal,
+};
 
 /// Stores the changes of a ledger.
 pub trait Journal: Send {

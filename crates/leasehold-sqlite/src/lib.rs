@@ -4,13 +4,15 @@
 mod checksum;
 mod open_error;
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub use checksum::{add_row_sum, row_sum};
 pub use open_error::OpenError;
@@ -67,6 +69,34 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
         Ok(connection)
     };
     open().map_err(|error| OpenError::new(error, path))
+}
+
+/// Copies a database, which another program may use meanwhile, into a file that does not exist.
+/// The copy is whole, as of one moment, durable, and only its owner can read it.
+///
+/// # Errors
+///
+/// If the database cannot be read, or the file cannot be written; it is removed then.
+pub fn copy(from: &Path, to: &Path) -> Result<(), OpenError> {
+    let unreadable = |error| OpenError::new(error, from);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let source = Connection::open_with_flags(from, flags).map_err(unreadable)?;
+    // Closing the last connection would otherwise move the write-ahead log into the database.
+    source.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(unreadable)?;
+    let unwritable =
+        |source| OpenError::Directory { path: to.parent().unwrap_or(to).to_owned(), source };
+    let name = to.to_str().ok_or_else(|| unwritable(io::Error::other("it is no UTF-8")))?;
+    // SQLite writes into an empty file, which has its mode from here.
+    let file = File::options().write(true).create_new(true).mode(FILE_MODE).open(to);
+    let file = file.map_err(unwritable)?;
+    let copied =
+        source.execute("VACUUM INTO ?1", [name]).map_err(|error| OpenError::new(error, to));
+    let copied = copied.and_then(|_| file.sync_all().map_err(unwritable));
+    if copied.is_err() {
+        // The first error says why.
+        let _ = fs::remove_file(to);
+    }
+    copied
 }
 
 impl Schema {

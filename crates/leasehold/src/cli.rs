@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Apply(commands::apply::ApplyArgs),
     Diff(commands::apply::DiffArgs),
     Export(commands::apply::ExportArgs),
+    Backup(commands::backup::BackupArgs),
+    Restore(commands::backup::RestoreArgs),
     /// Move a journal from one place to another.
     #[command(subcommand)]
     Journal(commands::journal::Command),
@@ -118,6 +120,8 @@ impl Cli {
             Command::Diff(args) => block_on(commands::apply::diff(&self.session, args)),
             Command::Export(args) => block_on(commands::apply::export(&self.session, args)),
             Command::Migrate(command) => block_on(commands::migrate::run(&self.session, command)),
+            Command::Backup(args) => commands::backup::back_up(&args),
+            Command::Restore(args) => commands::backup::restore(&args),
             Command::Journal(command) => commands::journal::run(&command),
             Command::Redis(command) => block_on(commands::redis::run(command)),
             Command::Man(args) => commands::man::run(&args, command()),

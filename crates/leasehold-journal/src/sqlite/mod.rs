@@ -5,6 +5,7 @@
 //! and an idle one answers within one.
 
 mod acknowledged;
+mod backup;
 mod files;
 mod rows;
 mod schema;
@@ -21,6 +22,7 @@ use rusqlite::config::DbConfig;
 
 use crate::{CommitError, Journal, LoadError};
 use acknowledged::Acknowledged;
+pub use backup::{BackedUp, BackupError, Existing, Restored};
 pub use files::Replaced;
 use files::{Files, Held, HoldError};
 use schema::SCHEMA;

@@ -97,6 +97,21 @@ impl Records {
         Self::prepare(leasehold_sqlite::open(&path)?, bounds, Some(DiskSpace::new(&path)))
     }
 
+    /// Copies the records in `directory`, which a server may use meanwhile, into the directory
+    /// `to`. Returns whether there are any.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read, or `to` has records.
+    pub fn back_up(directory: &Path, to: &Path) -> std::result::Result<bool, OpenError> {
+        let path = directory.join(Self::FILE);
+        let exist = path.is_file();
+        if exist {
+            leasehold_sqlite::copy(&path, &to.join(Self::FILE))?;
+        }
+        Ok(exist)
+    }
+
     /// Records that last as long as the process. For tests.
     ///
     /// # Errors

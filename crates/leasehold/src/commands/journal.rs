@@ -98,7 +98,7 @@ fn open(place: &str, password_file: Option<&Path>) -> Result<Box<dyn Journal>, F
     }
 }
 
-fn exit_of(error: &OpenError) -> Exit {
+pub(super) fn exit_of(error: &OpenError) -> Exit {
     match error {
         OpenError::Locked { .. } | OpenError::Database(DatabaseError::Busy { .. }) => Exit::Busy,
         OpenError::Database(DatabaseError::Directory { .. }) => Exit::CannotCreate,

@@ -2,6 +2,7 @@
 
 mod api;
 pub(crate) mod apply;
+pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod concurrency_limit;
 pub(crate) mod doctor;
