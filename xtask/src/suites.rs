@@ -24,6 +24,7 @@ const PROGRAMS: &[Program] = &[
         package: "postgresql",
         version_flag: "--version",
     },
+    Program { name: "systemd-analyze", package: "systemd", version_flag: "--version" },
 ];
 
 /// What the tests of the pages and of the figures start.

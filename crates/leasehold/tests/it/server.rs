@@ -21,3 +21,4 @@ mod standstill;
 mod start;
 mod stop;
 mod takeover;
+mod units;

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use crate::server::program::{Home, STOP_TIMEOUT, Server};
 
 /// Runs `command` as a service manager does that listens on `socket`, and passes it `times` over.
-fn with_socket(command: &Command, socket: &TcpListener, times: usize) -> Command {
+pub(crate) fn with_socket(command: &Command, socket: &TcpListener, times: usize) -> Command {
     let copies: String = (3..3 + times).map(|number| format!(" {number}<&0")).collect();
     let script =
         format!("exec{copies} </dev/null; LISTEN_FDS={times} LISTEN_PID=$$ exec \"$0\" \"$@\"");
