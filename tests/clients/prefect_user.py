@@ -122,9 +122,17 @@ class Program:
 
 
 class PrefectUser:
-    """A user's machine: a home directory, and settings that point at the server."""
+    """A user's machine: a home directory, settings that point at the server, and a Python with the
+    client."""
 
-    def __init__(self, api_url: str, directory: Path, settings: dict[str, str]):
+    def __init__(
+        self,
+        api_url: str,
+        directory: Path,
+        settings: dict[str, str],
+        python: Path | None = None,
+    ):
+        self._python = str(python or sys.executable)
         self._directory = directory
         self._environment = without_settings(os.environ) | {
             "PREFECT_API_URL": api_url,
@@ -142,7 +150,7 @@ class PrefectUser:
 
     def start(self, script: str, *arguments: object) -> Program:
         """Starts one of the programs in `programs/`."""
-        command = [sys.executable, str(PROGRAMS / script), *map(str, arguments)]
+        command = [self._python, str(PROGRAMS / script), *map(str, arguments)]
         program = Program(command, self._environment, self._new_path(Path(script).stem))
         self._programs.append(program)
         return program
@@ -156,7 +164,7 @@ class PrefectUser:
     def prefect(self, *arguments: str, exit_code: int = 0) -> str:
         """Runs a command of the `prefect` command line, and returns its output."""
         if self._commands is None:
-            script = [sys.executable, str(PROGRAMS / "prefect_commands.py")]
+            script = [self._python, str(PROGRAMS / "prefect_commands.py")]
             self._commands = Conversation(script, self._environment)
         path = self._new_path("prefect")
         output_path, log_path = path.with_suffix(".output"), path.with_suffix(".log")
@@ -169,7 +177,7 @@ class PrefectUser:
 
     def session(self, flavour: str) -> ClientSession:
         """A client object, `sync` or `asyncio`, whose methods the test calls."""
-        script = [sys.executable, str(PROGRAMS / "client_session.py"), flavour]
+        script = [self._python, str(PROGRAMS / "client_session.py"), flavour]
         return ClientSession(Conversation(script, self._environment))
 
     def log_paths(self) -> list[Path]:

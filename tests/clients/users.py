@@ -35,14 +35,15 @@ MakeUser = Callable[..., PrefectUser]
 
 @pytest.fixture
 def make_user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeUser]:
-    """Makes a user of a server, with Prefect settings in the environment."""
+    """Makes a user of a server, with Prefect settings in the environment. `python` has the client,
+    if it is not this one."""
     users: list[PrefectUser] = []
     who_logs = request.node.stash.setdefault(WHO_LOGS, [])
 
-    def make(server: Server, **settings: str) -> PrefectUser:
+    def make(server: Server, python: Path | None = None, **settings: str) -> PrefectUser:
         directory = tmp_path / f"user-{len(users)}"
         directory.mkdir()
-        user = PrefectUser(server.api_url, directory, settings)
+        user = PrefectUser(server.api_url, directory, settings, python)
         who_logs.append(user)
         users.append(user)
         return user

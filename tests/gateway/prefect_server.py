@@ -32,9 +32,7 @@ class PrefectServer:
         self.log_path = directory / "prefect-server.log"
         self.home = directory / "home"
         self.port = free_port()
-        python = sys.executable
-        if version is not None:
-            python = str(VENVS / f"prefect-{version}" / "bin" / "python")
+        python = sys.executable if version is None else str(python_with(version))
         self._program = [python, "-m", "prefect"]
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -141,6 +139,13 @@ class PrefectServer:
         except ProcessLookupError:
             pass
         process.wait()
+
+
+def python_with(version: str) -> Path:
+    """The interpreter of the environment with this version of Prefect."""
+    python = VENVS / f"prefect-{version}" / "bin" / "python"
+    assert python.exists(), f"{python} is not there; `cargo xtask test gateway --whole` makes it"
+    return python
 
 
 def free_port() -> int:

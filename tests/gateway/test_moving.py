@@ -10,12 +10,21 @@ import pytest
 
 from conftest import StartGateway
 from leasehold_server import LeaseholdServer
+from moving import (
+    LIMITS,
+    TAGS,
+    acquire,
+    advance,
+    move,
+    phase,
+    release,
+    renew,
+    roll_back,
+    status,
+    take,
+)
 from prefect_server import PrefectServer
 from waiting import wait_until
-
-LIMITS = "/v2/concurrency_limits"
-TAGS = "/concurrency_limits"
-MIGRATION = "/leasehold/migration"
 
 
 @pytest.fixture
@@ -23,54 +32,6 @@ def name(gateway: LeaseholdServer) -> Iterator[str]:
     """A name of the test's own. What the test moved is moved back: the next gateway knows
     nothing of it."""
     yield f"limit-{uuid.uuid4().hex[:8]}"
-
-
-def acquire(server: LeaseholdServer | PrefectServer, *names: str, **fields: Any) -> Any:
-    body = {"names": list(names), "slots": 1, "lease_duration": 60, **fields}
-    return server.request("POST", f"{LIMITS}/increment-with-lease", body)
-
-
-def take(server: LeaseholdServer | PrefectServer, *names: str, **fields: Any) -> str:
-    answer = acquire(server, *names, **fields)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["lease_id"]
-
-
-def release(server: LeaseholdServer | PrefectServer, lease: str) -> None:
-    answer = server.request("POST", f"{LIMITS}/decrement-with-lease", {"lease_id": lease})
-    assert answer.status_code == 204, answer.text
-
-
-def renew(server: LeaseholdServer, lease: str) -> int:
-    body = {"lease_duration": 60}
-    return server.request("POST", f"{LIMITS}/leases/{lease}/renew", body).status_code
-
-
-def move(server: LeaseholdServer, how: str, *names: str, **fields: Any) -> list[dict[str, Any]]:
-    answer = server.request("POST", f"{MIGRATION}/{how}", {"limits": list(names), **fields})
-    assert answer.status_code == 200, answer.text
-    return answer.json()["limits"]
-
-
-def advance(server: LeaseholdServer, *names: str) -> None:
-    for moved in move(server, "advance", *names):
-        assert moved["outcome"] == "moved", moved
-
-
-def roll_back(server: LeaseholdServer, *names: str) -> None:
-    for moved in move(server, "rollback", *names):
-        assert moved["outcome"] == "moved", moved
-
-
-def status(server: LeaseholdServer, name: str) -> dict[str, Any]:
-    answer = server.request("GET", MIGRATION)
-    assert answer.status_code == 200, answer.text
-    (limit,) = [limit for limit in answer.json()["limits"] if limit["name"] == name]
-    return limit
-
-
-def phase(server: LeaseholdServer, name: str) -> str:
-    return status(server, name)["phase"]
 
 
 def test_the_status_names_who_holds_what(gateway: LeaseholdServer, name: str) -> None:
