@@ -12,10 +12,11 @@ use leasehold_gateway::{Done, Failure};
 use leasehold_node::Events;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use uuid::Uuid;
 
 use super::Migration;
 use super::partners::{Kind, Paired, Partner, encode};
-use super::prefect::{self, PrefectError, Renewed, Taken};
+use super::prefect::{self, PrefectError, Renewed, Row, Taken};
 
 /// How many requests of ours are under way at once.
 const AT_ONCE: usize = 16;
@@ -23,6 +24,14 @@ const PAGE: usize = 1_000;
 /// How often giving a lease back is tried. Afterwards it has run out by itself.
 const ATTEMPTS_MAX: u32 = 600;
 const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A lease of ours for which the upstream counts nothing yet.
+struct Uncovered {
+    lease: LeaseId,
+    slots: u64,
+    /// The id to be added to the upstream's list, if it counts by one.
+    listed: Option<Uuid>,
+}
 
 impl Migration {
     /// Takes a cover for each lease on a limit that has none.
@@ -39,7 +48,7 @@ impl Migration {
             // They are forgotten first: nobody may give them back twice, after a crash neither.
             self.state().custody.phantoms_given_back(name, phantoms);
             self.remember(name).await;
-            if let Err(error) = prefect::give_back(&self.0.upstream, name, phantoms).await {
+            if let Err(error) = self.give_phantoms_back(row, phantoms).await {
                 if error.was_not_sent() {
                     self.state().custody.phantoms_stayed(name, phantoms);
                     self.remember(name).await;
@@ -52,24 +61,11 @@ impl Migration {
             Ok(None) => return Done::Yes,
             Err(()) => return Done::Again,
         };
-        if let Err(done) = self.cover_plain(name, &held, row.active_slots).await {
+        if let Err(done) = self.cover_plain(name, &held, row).await {
             return done;
         }
-        let uncovered: Vec<_> = {
-            let state = self.state();
-            let has_cover = |lease| {
-                let partners = state.partners.get(&lease);
-                partners.is_some_and(|all| all.iter().any(|paired| paired.partner.covers(id)))
-            };
-            let leases = held.leases.iter().map(|view| &view.lease);
-            let uncovered = leases.filter(|lease| !has_cover(lease.id)).flat_map(|lease| {
-                let on_limit = lease.holdings.iter().find(|held| held.limit == id);
-                on_limit.map(|held| (lease.id, held.slots))
-            });
-            uncovered.collect()
-        };
-        let taken: Vec<_> = stream::iter(uncovered)
-            .map(|(lease, slots)| self.take_cover(name, id, lease, slots))
+        let taken: Vec<_> = stream::iter(self.uncovered(row, &held))
+            .map(|wanted| self.take_cover(name, id, wanted))
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
@@ -81,20 +77,69 @@ impl Migration {
         }
     }
 
+    /// The covers that leases on a limit still need.
+    fn uncovered(&self, row: &Row, held: &HeldView) -> Vec<Uncovered> {
+        let (state, limit) = (self.state(), row.id());
+        let has_cover = |lease: &LeaseId| {
+            let partners = state.partners.get(lease);
+            partners.is_some_and(|all| all.iter().any(|paired| paired.partner.covers(limit)))
+        };
+        let mut listed = row.listed.clone();
+        let leases = held.leases.iter().map(|view| &view.lease);
+        let uncovered = leases.filter(|lease| !has_cover(&lease.id)).flat_map(|lease| {
+            let slots = lease.holdings.iter().find(|held| held.limit == limit)?.slots;
+            let listed = listed.as_mut().map(|taken| {
+                let run = lease.holder.as_ref().and_then(|holder| holder.id.parse().ok());
+                // An id is in the list once. The upstream lists a run already whose slot there
+                // is another one.
+                let run = run.filter(|run| !taken.contains(run));
+                let run = run.unwrap_or(Uuid::from_u128(lease.id.0));
+                taken.push(run);
+                run
+            });
+            Some(Uncovered { lease: lease.id, slots, listed })
+        });
+        uncovered.collect()
+    }
+
+    /// Gives phantoms back that an operator dropped. Of a list, these are ids that no request named
+    /// and that are no covers of ours.
+    async fn give_phantoms_back(&self, row: &Row, phantoms: u64) -> Result<(), PrefectError> {
+        let upstream = &self.0.upstream;
+        let Some(listed) = &row.listed else {
+            return prefect::give_back(upstream, &row.name, phantoms).await;
+        };
+        let dropped: Vec<_> = {
+            let (state, now) = (self.state(), self.0.ledger.clock().now());
+            let seen = state.watched.on(&row.name, now);
+            let is_seen = |run: &Uuid| seen.iter().any(|seen| seen.lease.0 == run.as_u128());
+            let is_cover = |run: &Uuid| {
+                let cover = Partner::Cover(row.id(), Kind::Listed(*run));
+                state.partners.values().flatten().any(|paired| paired.partner == cover)
+                    || state.runs.contains_key(run)
+            };
+            let unknown = listed.iter().filter(|run| !is_seen(run) && !is_cover(run));
+            unknown.take(usize::try_from(phantoms).unwrap_or(usize::MAX)).copied().collect()
+        };
+        for run in dropped {
+            prefect::give_back_listed(upstream, &row.name, run).await?;
+        }
+        Ok(())
+    }
+
     /// Moves the slots to the upstream that no lease here holds. Of a rate limit the upstream still
     /// has the level from which it came over, drained until now.
-    async fn cover_plain(
-        &self,
-        name: &Arc<str>,
-        held: &HeldView,
-        taken_there: u64,
-    ) -> Result<(), Done> {
+    async fn cover_plain(&self, name: &Arc<str>, held: &HeldView, row: &Row) -> Result<(), Done> {
         let drains = !held.decay.is_none();
         let level = held.unleased.iter().map(|part| part.level).sum::<Level>();
-        let known = if drains { taken_there } else { 0 };
+        let known = if drains { row.active_slots } else { 0 };
         let slots = level.slots_taken().saturating_sub(known);
         if slots == 0 || (drains && self.state().levelled.contains(name)) {
             return Ok(());
+        }
+        if row.listed.is_some() {
+            // A list has no slots without a task run.
+            return Err(Done::No(Failure::NoRoom(slots)));
         }
         match prefect::take_plain(&self.0.upstream, name, slots).await {
             Ok(Taken::Refused) => return Err(Done::No(Failure::NoRoom(slots))),
@@ -115,17 +160,24 @@ impl Migration {
         &self,
         name: &Arc<str>,
         limit: LimitId,
-        lease: LeaseId,
-        slots: u64,
+        Uncovered { lease, slots, listed }: Uncovered,
     ) -> Result<(), Failure> {
         self.state().custody.cover_asked(name, slots);
-        let kind = match prefect::take(&self.0.upstream, name, slots).await {
+        let upstream = &self.0.upstream;
+        let taken = match listed {
+            None => prefect::take(upstream, name, slots).await,
+            Some(run) if slots == 1 => prefect::take_listed(upstream, name, run).await,
+            // An id in a list is one slot.
+            Some(_) => Ok(Taken::Refused),
+        };
+        let kind = match taken {
             Ok(Taken::Lease(cover)) => {
                 let now = self.0.ledger.clock().now();
                 self.state().covers_seen.insert(cover, now);
                 Kind::Lease(cover)
             }
             Ok(Taken::Plain) => Kind::Plain,
+            Ok(Taken::Listed(run)) => Kind::Listed(run),
             Ok(Taken::Refused) => {
                 self.state().custody.cover_over(name, slots);
                 return Err(Failure::NoRoom(1));
@@ -236,9 +288,10 @@ impl Migration {
         tokio::spawn(async move {
             let partner = migration.as_counted(partner, seen).await;
             let is_plain = matches!(partner, Partner::Cover(_, Kind::Plain));
+            let runs_out = !is_plain && !matches!(partner, Partner::Cover(_, Kind::Listed(_)));
             for attempt in 0_u32.. {
                 // Slots without a lease do not run out.
-                if attempt >= ATTEMPTS_MAX && !is_plain {
+                if attempt >= ATTEMPTS_MAX && runs_out {
                     break;
                 }
                 match migration.give_back_once(&name, partner, slots).await {
@@ -291,6 +344,9 @@ impl Migration {
                 prefect::release(upstream, lease).await
             }
             Partner::Cover(_, Kind::Plain) => prefect::give_back(upstream, name, slots).await,
+            Partner::Cover(_, Kind::Listed(run)) => {
+                prefect::give_back_listed(upstream, name, run).await
+            }
             Partner::Cover(_, Kind::WithTaskRun) => Ok(()),
         }
     }
@@ -401,7 +457,8 @@ impl Migration {
         if self.pair(lease, partners).await == Ok(true) {
             self.state().custody.cover_leaves(&name, slots);
             self.state().custody.cover_over(&name, slots);
-            let _ = self.take_cover(&name, limit, lease, slots).await;
+            let again = Uncovered { lease, slots, listed: None };
+            let _ = self.take_cover(&name, limit, again).await;
         }
     }
 }

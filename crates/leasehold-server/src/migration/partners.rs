@@ -4,11 +4,14 @@
 //! A lease of the upstream that our lease needs besides its own slots is one id. A cover, which the
 //! upstream counts for slots that our lease holds on a limit, is two: the limit's id, and the id of
 //! the upstream's lease. In place of the second, 0 stands for slots without a lease, and the
-//! greatest number for slots that the upstream itself takes and gives back with a task run.
+//! greatest number for slots that the upstream itself takes and gives back with a task run. 1 stands
+//! for a tag that the upstream counts by a list of task runs; a third id is the one in that list.
 
 use leasehold_engine::{LeaseId, LimitId};
+use uuid::Uuid;
 
 const PLAIN: u128 = 0;
+const LISTED: u128 = 1;
 const WITH_TASK_RUN: u128 = u128::MAX;
 
 /// What the upstream counts for a lease of ours.
@@ -36,6 +39,8 @@ pub(crate) enum Kind {
     Plain,
     /// By a lease of its own that ends with the task run.
     WithTaskRun,
+    /// By this id in its list of the task runs that hold a tag, as servers before 3.4.19 have it.
+    Listed(Uuid),
 }
 
 impl Partner {
@@ -48,14 +53,15 @@ impl Partner {
 /// The partners as the ledger stores them.
 pub(super) fn encode(partners: &[Paired]) -> Vec<LeaseId> {
     let ids = partners.iter().flat_map(|paired| match &paired.partner {
-        Partner::Lease(lease) => [Some(*lease), None],
+        Partner::Lease(lease) => [Some(*lease), None, None],
         Partner::Cover(limit, kind) => {
-            let kind = match kind {
-                Kind::Lease(lease) => *lease,
-                Kind::Plain => LeaseId(PLAIN),
-                Kind::WithTaskRun => LeaseId(WITH_TASK_RUN),
+            let (kind, listed) = match kind {
+                Kind::Lease(lease) => (*lease, None),
+                Kind::Plain => (LeaseId(PLAIN), None),
+                Kind::WithTaskRun => (LeaseId(WITH_TASK_RUN), None),
+                Kind::Listed(run) => (LeaseId(LISTED), Some(LeaseId(run.as_u128()))),
             };
-            [Some(LeaseId(limit.0)), Some(kind)]
+            [Some(LeaseId(limit.0)), Some(kind), listed]
         }
     });
     ids.flatten().collect()
@@ -73,6 +79,10 @@ pub(super) fn decode(ids: &[LeaseId], is_limit: impl Fn(LimitId) -> bool) -> Vec
         let kind = match ids.next() {
             Some(LeaseId(PLAIN)) => Kind::Plain,
             Some(LeaseId(WITH_TASK_RUN)) => Kind::WithTaskRun,
+            Some(LeaseId(LISTED)) => match ids.next() {
+                Some(run) => Kind::Listed(Uuid::from_u128(run.0)),
+                None => break,
+            },
             Some(lease) => Kind::Lease(*lease),
             None => break,
         };
@@ -92,6 +102,7 @@ mod tests {
             Partner::Cover(LimitId(1), Kind::Lease(LeaseId(8))),
             Partner::Cover(LimitId(2), Kind::Plain),
             Partner::Cover(LimitId(1), Kind::WithTaskRun),
+            Partner::Cover(LimitId(2), Kind::Listed(Uuid::from_u128(1))),
             Partner::Lease(LeaseId(9)),
         ];
         let ids = encode(&partners.map(|partner| Paired { partner, slots: 1 }));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use leasehold_engine::{LeaseId, LimitId};
+use leasehold_engine::{LeaseId, LimitId, TAG_PREFIX};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -58,12 +58,17 @@ pub(crate) struct Row {
     pub(crate) active_slots: u64,
     #[serde(default)]
     pub(crate) slot_decay_per_second: f64,
+    /// The task runs that hold a tag, if the upstream counts its slots by this list.
+    #[serde(skip)]
+    pub(super) listed: Option<Vec<Uuid>>,
 }
 
 /// A tag's limit as the upstream has it.
 #[derive(Clone, Debug, Deserialize)]
 struct TagRow {
+    id: Uuid,
     tag: String,
+    concurrency_limit: u64,
     #[serde(default)]
     active_slots: Vec<Uuid>,
 }
@@ -79,6 +84,8 @@ pub(super) enum Taken {
     Lease(LeaseId),
     /// It is held without a lease: the upstream knows none.
     Plain,
+    /// It is held by this id in the list of a tag.
+    Listed(Uuid),
     /// There is no room.
     Refused,
 }
@@ -104,19 +111,64 @@ impl Row {
     }
 }
 
-/// All limits of the upstream.
+impl TagRow {
+    fn name(&self) -> Arc<str> {
+        format!("{TAG_PREFIX}{}", self.tag).into()
+    }
+}
+
+impl From<TagRow> for Row {
+    fn from(tag: TagRow) -> Self {
+        Self {
+            id: tag.id,
+            name: tag.name(),
+            limit: tag.concurrency_limit,
+            active: true,
+            active_slots: tag.active_slots.len() as u64,
+            slot_decay_per_second: 0.0,
+            listed: Some(tag.active_slots),
+        }
+    }
+}
+
+/// All limits of the upstream. Servers before 3.4.19 have those of tags in a list of their own.
 pub(super) async fn rows(upstream: &Upstream) -> Result<Vec<Row>, PrefectError> {
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: Vec<Row> = pages(upstream, LIMITS, |row: &Row| row.id).await?;
+    if !rows.iter().any(|row| row.name.starts_with(TAG_PREFIX)) {
+        rows.extend(tags(upstream).await?.into_iter().map(Row::from));
+    }
+    Ok(rows)
+}
+
+/// The task runs that the upstream names as holders of each tag.
+pub(super) async fn tag_holders(
+    upstream: &Upstream,
+) -> Result<HashMap<Arc<str>, Vec<Uuid>>, PrefectError> {
+    let rows = tags(upstream).await?;
+    Ok(rows.into_iter().map(|row| (row.name(), row.active_slots)).collect())
+}
+
+async fn tags(upstream: &Upstream) -> Result<Vec<TagRow>, PrefectError> {
+    pages(upstream, TAGS, |row: &TagRow| row.id).await
+}
+
+/// All rows of a list.
+async fn pages<R: DeserializeOwned>(
+    upstream: &Upstream,
+    of: &str,
+    id: impl Fn(&R) -> Uuid,
+) -> Result<Vec<R>, PrefectError> {
+    let path = format!("{of}/filter");
+    let mut rows: Vec<R> = Vec::new();
     loop {
         // The last row once more: if it has moved, a limit before it has come or gone.
         let again = usize::from(!rows.is_empty());
         let body = json!({"limit": PAGE, "offset": rows.len() - again});
-        let path = format!("{LIMITS}/filter");
         let answer =
             upstream.call_within(COUNT_TIMEOUT, (Method::POST, &path), Some(&body), By::Us).await?;
-        let page: Vec<Row> = read(upstream, &answer, &path)?;
+        let page: Vec<R> = read(upstream, &answer, &path)?;
         let is_last = page.len() < PAGE;
-        if again == 1 && page.first().map(Row::id) != rows.last().map(Row::id) {
+        if again == 1 && page.first().map(&id) != rows.last().map(&id) {
             rows.clear();
             continue;
         }
@@ -125,17 +177,6 @@ pub(super) async fn rows(upstream: &Upstream) -> Result<Vec<Row>, PrefectError> 
             return Ok(rows);
         }
     }
-}
-
-/// The task runs that the upstream names as holders of each tag.
-pub(super) async fn tag_holders(
-    upstream: &Upstream,
-) -> Result<HashMap<Arc<str>, Vec<Uuid>>, PrefectError> {
-    let path = format!("{TAGS}/filter");
-    let body = json!({"limit": PAGE});
-    let answer = upstream.call(Method::POST, &path, Some(&body), By::Us).await?;
-    let rows: Vec<TagRow> = read(upstream, &answer, &path)?;
-    Ok(rows.into_iter().map(|row| (format!("tag:{}", row.tag).into(), row.active_slots)).collect())
 }
 
 /// The limits that deployments refer to, each with the name of one of them.
@@ -199,6 +240,42 @@ pub(super) async fn take_plain(
         StatusCode::LOCKED | StatusCode::UNPROCESSABLE_ENTITY => Ok(Taken::Refused),
         _ => succeeded(upstream, &answer, &path).map(|()| Taken::Plain),
     }
+}
+
+/// Takes a slot of a tag for an id that the upstream adds to its list.
+pub(super) async fn take_listed(
+    upstream: &Upstream,
+    limit: &str,
+    run: Uuid,
+) -> Result<Taken, PrefectError> {
+    let path = format!("{TAGS}/increment");
+    let answer = call_listed(upstream, &path, limit, run).await?;
+    match answer.status {
+        StatusCode::LOCKED => Ok(Taken::Refused),
+        _ => succeeded(upstream, &answer, &path).map(|()| Taken::Listed(run)),
+    }
+}
+
+/// Takes an id off the list of a tag. One that is not there is taken off.
+pub(super) async fn give_back_listed(
+    upstream: &Upstream,
+    limit: &str,
+    run: Uuid,
+) -> Result<(), PrefectError> {
+    let path = format!("{TAGS}/decrement");
+    let answer = call_listed(upstream, &path, limit, run).await?;
+    succeeded(upstream, &answer, &path)
+}
+
+async fn call_listed(
+    upstream: &Upstream,
+    path: &str,
+    limit: &str,
+    run: Uuid,
+) -> Result<Answer, UpstreamError> {
+    let tag = limit.strip_prefix(TAG_PREFIX).unwrap_or(limit);
+    let body = json!({"names": [tag], "task_run_id": run});
+    upstream.call(Method::POST, path, Some(&body), By::Us).await
 }
 
 /// Gives slots back that were taken without a lease.
