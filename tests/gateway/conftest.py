@@ -37,6 +37,21 @@ class Gateway(LeaseholdServer):
         return wait_until(answered, "Prefect's database is not locked")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--whole", action="store_true", help="every generation of Prefect, for which CI has no time"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is marked for the whole form alone."""
+    if config.getoption("whole"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("whole")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """The Prefect server of all tests of a worker. A test does not stop it, and uses names of its

@@ -44,6 +44,10 @@ pub(crate) struct TestArguments {
     #[arg(long = "client", value_name = "VERSION")]
     pub(crate) clients: Vec<String>,
 
+    /// Run the gateway suite with every generation of Prefect's servers and clients
+    #[arg(long)]
+    pub(crate) whole: bool,
+
     /// Passed to pytest, as in `cargo xtask test clients -- -k gcl -x`
     #[arg(last = true, value_name = "PYTEST ARGUMENTS")]
     pub(crate) pytest: Vec<String>,

@@ -43,6 +43,10 @@ const SEEDS: &str = "200";
 /// The Prefect server behind the gateway, and the client in front of it.
 const PREFECT_BEHIND: &str = "3.9.1";
 
+/// The older servers and clients of its short form: the client before version 3, and a server of
+/// the time when tags had a list of their own.
+const BEHIND_SHORT: &[&str] = &["2.20.26", "3.4.10"];
+
 /// For half a minute, with a tenth of the attackers. The dev profile says nothing of speed.
 const SOAK: &[&str] =
     &["soak", "--minutes", "0.5", "--attackers", "0.1", "--p99-times-max", "1000"];
@@ -74,7 +78,7 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
             .filter(|venv| match venv.client_version() {
                 Some(version) => {
                     let is_client = client_venvs.iter().any(|client| client.name == venv.name);
-                    (clients && is_client) || (gateway && version == PREFECT_BEHIND)
+                    (clients && is_client) || (gateway && is_behind(version, arguments.whole))
                 }
                 None if venv.name == WATCHING => pages,
                 None => rust,
@@ -124,7 +128,11 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
         if is_wanted {
             let found = all.iter().find(|known| known.name == venv);
             let found = found.with_context(|| format!("{venv} is not in tests/venvs"))?;
-            let closing = step(folder, || pytest(found, folder, &arguments.pytest))?;
+            let mut extra = arguments.pytest.clone();
+            if arguments.whole && folder == "gateway" {
+                extra.push("--whole".to_owned());
+            }
+            let closing = step(folder, || pytest(found, folder, &extra))?;
             summary.push((format!("{folder}, with {venv}"), closing));
         }
     }
@@ -134,6 +142,11 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
         println!("{suite}: {closing}");
     }
     Ok(())
+}
+
+/// Whether the gateway's tests start a server or a client of this version.
+fn is_behind(version: &str, whole: bool) -> bool {
+    whole || version == PREFECT_BEHIND || BEHIND_SHORT.contains(&version)
 }
 
 fn run_cargo(arguments: &[&str]) -> Result<()> {
