@@ -4,8 +4,9 @@
 //! A lease of the upstream that our lease needs besides its own slots is one id. A cover, which the
 //! upstream counts for slots that our lease holds on a limit, is two: the limit's id, and the id of
 //! the upstream's lease. In place of the second, 0 stands for slots without a lease, and the
-//! greatest number for slots that the upstream itself takes and gives back with a task run. 1 stands
-//! for a tag that the upstream counts by a list of task runs; a third id is the one in that list.
+//! greatest number for slots that the upstream itself takes and gives back with a task run. 1
+//! stands for a tag that the upstream counts by a list of task runs; a third id is the one in that
+//! list.
 
 use leasehold_engine::{LeaseId, LimitId};
 use uuid::Uuid;
