@@ -17,7 +17,7 @@ import pytest
 from conftest import MakeUser, StartGateway
 from leasehold_commands import LeaseholdCommands
 from leasehold_server import LeaseholdServer
-from moving import LIMITS, TAGS, advance, phase, roll_back, status
+from moving import LIMITS, TAGS, advance, move, phase, roll_back, status
 from postgres_server import PostgresServer
 from prefect_server import PrefectServer, python_with
 from prefect_user import PrefectUser, Program
@@ -320,6 +320,38 @@ def test_a_task_run_that_prefect_rejects_gives_its_tag_back(pair_of: MakePair) -
     assert post(f"/task_runs/{run}/set_state", running)["status"] == "ABORT"
     wait_until(lambda: pair.runs() == ([], []), "its slot is free on both sides")
     wait_until(lambda: status(pair.gateway, f"tag:{pair.name}")["taken"] == 0, "none is taken")
+
+
+def test_a_list_of_task_runs_loses_its_phantoms_and_names_who_holds_the_tag(
+    pair_of: MakePair,
+) -> None:
+    pair = pair_of(("3.4.10", "3.4.10"))
+    tag = f"tag:{pair.name}"
+    phantom, older, run = (str(uuid.uuid4()) for _ in range(3))
+
+    def tags(server: PrefectServer | LeaseholdServer, how: str, run: str) -> int:
+        body = {"names": [pair.name], "task_run_id": run}
+        return server.request("POST", f"{TAGS}/{how}", body).status_code
+
+    pair.gateway.create_tag_limit(pair.name, 2)
+    assert tags(pair.upstream, "increment", phantom) == 200
+    assert tags(pair.gateway, "increment", older) == 200
+    assert status(pair.gateway, tag)["unseen_task_runs"] == [phantom]
+    advance(pair.gateway, tag)
+    assert tags(pair.gateway, "increment", run) == 423
+    (dropped,) = move(pair.gateway, "drop-phantoms", tag, force=True)
+    assert dropped["dropped"] == 1
+    assert tags(pair.gateway, "increment", run) == 200
+    pair.gateway.kill()
+    pair.gateway.start()
+    assert tags(pair.gateway, "increment", str(uuid.uuid4())) == 423
+    assert pair.runs()[0] == sorted([phantom, older]), "nothing is written there"
+    assert tags(pair.gateway, "decrement", older) == 200
+    wait_until(lambda: status(pair.gateway, tag)["taken"] == 1, "a slot is free")
+    roll_back(pair.gateway, tag)
+    assert pair.runs()[0] == [run]
+    assert tags(pair.gateway, "decrement", run) == 200
+    wait_until(lambda: pair.runs() == ([], []), "all is given back")
 
 
 @pytest.mark.whole
