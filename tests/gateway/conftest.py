@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from leasehold_server import LeaseholdServer
+from postgres_server import PostgresServer
 from prefect_server import PrefectServer
 from prefect_user import PrefectUser
 from users import WHO_LOGS, MakeUser, make_user, pytest_runtest_makereport
@@ -19,6 +20,12 @@ __all__ = ["make_user", "pytest_runtest_makereport"]
 
 StartPrefect = Callable[..., PrefectServer]
 StartGateway = Callable[..., LeaseholdServer]
+StartUpstream = Callable[[str], PrefectServer]
+
+NEWEST = "3.9.1"
+# The default storage forgets all leases in a restart, and never gives their slots back.
+FILES = "prefect.server.concurrency.lease_storage.filesystem"
+IN_FILES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": FILES}
 
 
 class Gateway(LeaseholdServer):
@@ -60,6 +67,33 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def upstream_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUpstream]:
+    """One server of each version; the newest on PostgreSQL."""
+    servers: dict[str, PrefectServer] = {}
+    databases: list[PostgresServer] = []
+
+    def start(version: str) -> PrefectServer:
+        if version not in servers:
+            settings = dict(IN_FILES)
+            if version == NEWEST:
+                databases.append(PostgresServer())
+                databases[0].start()
+                settings["PREFECT_API_DATABASE_CONNECTION_URL"] = databases[0].prefect_url
+            directory = tmp_path_factory.mktemp(f"prefect-{version}")
+            server = PrefectServer(directory, version, **settings)
+            server.start()
+            servers[version] = server
+        return servers[version]
+
+    yield start
+    for each in servers.values():
+        if each.is_started():
+            each.stop()
+    for database in databases:
+        database.stop()
 
 
 @pytest.fixture

@@ -43,7 +43,8 @@ def fill(server: PrefectServer) -> Holdings:
         {"name": "off", "limit": 3, "active": False},
     ]:
         made.limits[body["name"]] = post("/v2/concurrency_limits/", body)["id"]
-    made.limits["tag:ocr"] = post("/concurrency_limits/", {"tag": "ocr", "concurrency_limit": 5})["id"]
+    tag = {"tag": "ocr", "concurrency_limit": 5}
+    made.limits["tag:ocr"] = post("/concurrency_limits/", tag)["id"]
 
     flow = post("/flows/", {"name": "f"})["id"]
     running = {"type": "RUNNING", "name": "Running"}
@@ -87,7 +88,7 @@ def answered(server: PrefectServer, path: str, body: Any) -> httpx.Response:
 
 
 def take_tag(server: PrefectServer, task_run: str) -> None:
-    """As a client from 3.0 to 3.4.18 does; before, the server does it when the run's state is set."""
+    """As a client from 3.0 to 3.4.18 does. Before, the server does it when it sets a state."""
     body = {"names": ["ocr"], "task_run_id": task_run}
     response = answered(server, "/concurrency_limits/increment", body)
     if response.status_code in (404, 405):

@@ -32,6 +32,8 @@ class Observer:
         self.breaches: list[str] = []
         self.failures: list[str] = []
         self.waits: list[float] = []
+        self.passes: list[tuple[float, float]] = []
+        """When each slot of a rate limit was asked for, and when its grant was read."""
 
     def enters(self, names: list[str]) -> None:
         with self._lock:
@@ -46,6 +48,10 @@ class Observer:
         with self._lock:
             for name in names:
                 self._now[name] -= 1
+
+    def passed(self, asked: float) -> None:
+        with self._lock:
+            self.passes.append((asked, time.monotonic()))
 
     def fails(self, what: str) -> None:
         with self._lock:
@@ -82,6 +88,9 @@ class Load:
 
     def with_tag(self, tag: str) -> None:
         self._start(self._tag, tag)
+
+    def with_rate(self, name: str) -> None:
+        self._start(self._rate, name)
 
     def __enter__(self) -> Load:
         return self
@@ -165,3 +174,13 @@ class Load:
         released = self._send(client, f"{TAGS}/decrement", body)
         if released is not None and released.status_code != 200:
             self._observer.fails(f"give {tag} back: {released.status_code} {released.text}")
+
+    def _rate(self, client: httpx.Client, name: str) -> None:
+        asked = time.monotonic()
+        body = {"names": [name], "slots": 1, "mode": "rate_limit"}
+        granted = self._acquire(client, f"{LIMITS}/increment", body)
+        if granted is None:
+            return
+        if granted.status_code != 200:
+            return self._observer.fails(f"rate {name}: {granted.status_code} {granted.text}")
+        self._observer.passed(asked)

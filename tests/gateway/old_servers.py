@@ -64,7 +64,9 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OldServer
         server.stop()
 
 
-def test_what_an_old_server_has_is_carried_there_and_back(server: OldServer, tmp_path: Path) -> None:
+def test_what_an_old_server_has_is_carried_there_and_back(
+    server: OldServer, tmp_path: Path
+) -> None:
     made = fill(server)
     data_dir = tmp_path / "leasehold" / "data"
     by_api = migrated("import", "--from", server.api_url, "--data-dir", data_dir, "--dry-run")

@@ -1,32 +1,28 @@
-"""Limits of Prefect servers of every generation move, with the real clients of their time and newer.
+"""Limits of Prefect servers of every generation move, with clients of their time and newer.
 
-`cargo xtask test gateway --whole` runs all pairs of a server and a client. CI runs one old server, and
-the client of Prefect 2.
+`cargo xtask test gateway --whole` runs all pairs of a server and a client. CI runs one old server,
+and the client of Prefect 2.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import MakeUser, StartGateway
+from conftest import NEWEST, MakeUser, StartGateway, StartUpstream
 from leasehold_commands import LeaseholdCommands
 from leasehold_server import LeaseholdServer
 from moving import LIMITS, TAGS, advance, move, phase, roll_back, status
-from postgres_server import PostgresServer
 from prefect_server import PrefectServer, python_with
 from prefect_user import PrefectUser, Program
 from waiting import wait_until
 
-NEWEST = "3.9.1"
 VERSION_2 = "2.20.26"
-FILES = "prefect.server.concurrency.lease_storage.filesystem"
-IN_FILES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": FILES}
 TAGGED = Path(__file__).parent / "programs" / "tagged.py"
 
 GLOBAL_LIMITS = [
@@ -66,36 +62,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             wanted = [pair for pair in all_pairs if is_whole or pair in SHORT]
             ids = [f"{client}-at-{server}" for server, client in wanted]
             metafunc.parametrize(argument, wanted, ids=ids)
-
-
-StartUpstream = Callable[[str], PrefectServer]
-
-
-@pytest.fixture(scope="module")
-def upstream_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUpstream]:
-    """One server of each version; the newest on PostgreSQL."""
-    servers: dict[str, PrefectServer] = {}
-    databases: list[PostgresServer] = []
-
-    def start(version: str) -> PrefectServer:
-        if version not in servers:
-            settings = dict(IN_FILES)
-            if version == NEWEST:
-                databases.append(PostgresServer())
-                databases[0].start()
-                settings["PREFECT_API_DATABASE_CONNECTION_URL"] = databases[0].prefect_url
-            directory = tmp_path_factory.mktemp(f"prefect-{version}")
-            server = PrefectServer(directory, version, **settings)
-            server.start()
-            servers[version] = server
-        return servers[version]
-
-    yield start
-    for each in servers.values():
-        if each.is_started():
-            each.stop()
-    for database in databases:
-        database.stop()
 
 
 class Pair:

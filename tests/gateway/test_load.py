@@ -1,26 +1,25 @@
 """Limits move under load, and the gateway is killed meanwhile.
 
-`LEASEHOLD_ROUNDS=20 cargo xtask test gateway -- -k load -s` is the long form: it also restarts the
-Prefect server, and prints its report.
+`cargo xtask test gateway --whole -- -k load -s` is the long form: it also restarts the Prefect
+server, and prints its report.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 import uuid
 from typing import Any
 
-from conftest import StartGateway
+import pytest
+
+from conftest import NEWEST, StartGateway, StartUpstream
 from leasehold_server import LeaseholdServer
 from load import Load, Observer
-from prefect_server import PrefectServer
 from waiting import wait_until
 
-ROUNDS = int(os.environ.get("LEASEHOLD_ROUNDS", "3"))
-IS_LONG = ROUNDS > 3
+ROUNDS, ROUNDS_IN_CI = 20, 3
 
 
 def move(gateway: LeaseholdServer, how: str, names: list[str]) -> dict[str, Any]:
@@ -44,12 +43,11 @@ def move_until_moved(gateway: LeaseholdServer, how: str, names: list[str]) -> fl
 
 
 def test_never_more_holders_than_slots_while_limits_move_under_load(
-    prefect: PrefectServer, start_prefect: Any, start_gateway: StartGateway
+    upstream_of: StartUpstream, start_gateway: StartGateway, pytestconfig: pytest.Config
 ) -> None:
-    if IS_LONG:
-        # The default storage forgets all leases in a restart, and never gives their slots back.
-        storage = "prefect.server.concurrency.lease_storage.filesystem"
-        prefect = start_prefect(PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=storage)
+    is_whole = pytestconfig.getoption("whole")
+    rounds = ROUNDS if is_whole else ROUNDS_IN_CI
+    prefect = upstream_of(NEWEST)
     gateway = start_gateway(prefect)
     suffix = uuid.uuid4().hex[:8]
     db, api, tag = f"db-{suffix}", f"api-{suffix}", f"ocr-{suffix}"
@@ -66,13 +64,13 @@ def test_never_more_holders_than_slots_while_limits_move_under_load(
         for _ in range(2):
             load.with_leases(api)
             load.with_leases(api, db)
-        for number in range(ROUNDS):
+        for number in range(rounds):
             time.sleep(random.uniform(0.5, 2.0))
             moves.append(move_until_moved(gateway, "advance", names))
             time.sleep(random.uniform(0.2, 1.5))
             gateway.kill()
             gateway.start()
-            if IS_LONG and number % 5 == 4:
+            if is_whole and number % 5 == 4:
                 prefect.stop()
                 prefect.start()
             time.sleep(random.uniform(0.2, 1.5))
@@ -84,8 +82,8 @@ def test_never_more_holders_than_slots_while_limits_move_under_load(
     print(json.dumps(report, indent=2))
     assert not report["breaches"], report
     assert not report["failures"], report
-    assert all(observer.grants[name] > ROUNDS for name in names), report
-    if not IS_LONG:
+    assert all(observer.grants[name] > rounds for name in names), report
+    if not is_whole:
         return
     # What a killed gateway left of a grant that nobody read ends with its lease.
     wait_until(

@@ -13,9 +13,9 @@ from waiting import wait_until
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-def serve(user: PrefectUser, name: str) -> Program:
+def serve(user: PrefectUser, name: str, slots: int = 1) -> Program:
     """Starts the program that serves the deployment `limited/<name>`."""
-    return user.start(str(PROGRAMS / "served.py"), name)
+    return user.start(str(PROGRAMS / "served.py"), name, slots)
 
 
 def deployment(server: LeaseholdServer, name: str) -> str | None:

@@ -1,4 +1,7 @@
-"""Serves a flow whose deployment has a concurrency limit of one, until it is killed."""
+"""Serves a flow whose deployment has a concurrency limit, until it is killed.
+
+`served.py NAME SLOTS`
+"""
 
 from __future__ import annotations
 
@@ -19,4 +22,4 @@ def limited() -> None:
 
 
 if __name__ == "__main__":
-    limited.serve(name=sys.argv[1], global_limit=1, print_starting_message=False)
+    limited.serve(name=sys.argv[1], global_limit=int(sys.argv[2]), print_starting_message=False)
