@@ -12,7 +12,7 @@ from leasehold_server import ROOT, LeaseholdServer
 SHOTS = ROOT / "target" / "pages"
 BYTES_MAX = 150_000
 # The pages of which there is a shot in each theme and at each width; of the others there are two.
-ALL_FOUR = ("empty", "list", "limit", "rates", "events", "health")
+ALL_FOUR = ("empty", "list", "limit", "rates", "events", "health", "migration")
 HOSTILE = "a\u202e\"'{{x}}"
 
 

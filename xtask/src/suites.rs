@@ -78,7 +78,9 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
             .filter(|venv| match venv.client_version() {
                 Some(version) => {
                     let is_client = client_venvs.iter().any(|client| client.name == venv.name);
-                    (clients && is_client) || (gateway && is_behind(version, arguments.whole))
+                    (clients && is_client)
+                        || (gateway && is_behind(version, arguments.whole))
+                        || (pages && version == PREFECT_BEHIND)
                 }
                 None if venv.name == WATCHING => pages,
                 None => rust,

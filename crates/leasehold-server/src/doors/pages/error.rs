@@ -58,8 +58,9 @@ impl IntoResponse for Error {
             Self::Upstream => (
                 StatusCode::CONFLICT,
                 "Change this limit on Prefect’s own page",
-                "The Prefect server behind this one has each limit as well. A change on its page \
-                 or with `leasehold gcl` reaches both. Nothing was changed."
+                "The Prefect server behind this one has each limit as well. A change on its pages \
+                 reaches both servers, and so does one with the command leasehold gcl. Nothing was \
+                 changed."
                     .to_owned(),
             ),
             Self::Unavailable(unavailable) => (

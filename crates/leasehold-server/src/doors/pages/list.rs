@@ -126,8 +126,11 @@ pub(super) fn path(id: leasehold_engine::LimitId) -> String {
     format!("{}/limits/{}", crate::access::gate::PAGES, Uuid::from_u128(id.0))
 }
 
-/// The switch of a limit.
+/// The switch of a limit; where limits are not changed here, its state in a word.
 pub(super) fn switch(visitor: &Visitor, view: &LimitView, back: &str) -> Markup {
+    if !visitor.0.changes_limits {
+        return html! { span.muted { @if view.limit.active { "yes" } @else { "no" } } };
+    }
     let (to, name) = (!view.limit.active, super::show::visible(&view.limit.name));
     html! {
         form.inline method="post" action={ (path(view.limit.id)) "/switch" } data-inline {

@@ -5,11 +5,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use leasehold_gateway::Phase;
 use maud::{Markup, html};
+use uuid::Uuid;
 
 use super::error::Error;
 use super::frame::{self, Section};
 use super::show;
 use super::visitor::Visitor;
+use crate::access::gate::PAGES;
 use crate::app::App;
 use crate::migration::{LimitReport, Report};
 
@@ -29,18 +31,20 @@ pub(super) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Res
             }
         }
         p.muted {
-            "Limits move by " code { "leasehold migrate prefect advance" } ", and back by "
+            "A limit moves in a second or two. Requests for its slots are held meanwhile, and no \
+             lease is lost. To move all limits at once: "
+            code { "leasehold migrate prefect advance" } ", and back: "
             code { "leasehold migrate prefect rollback" } "."
         }
         @if report.limits.is_empty() {
             p.nothing { "The Prefect server has no limits." }
-        } @else { (table(&report)) }
+        } @else { (table(&visitor, &report)) }
     };
     let page = frame::page(&app, &visitor, Section::Migration, "Migration", &main);
     Ok(visitor.0.answer(StatusCode::OK, page))
 }
 
-fn table(report: &Report) -> Markup {
+fn table(visitor: &Visitor, report: &Report) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Table of limits that move" {
             table.migration {
@@ -52,24 +56,27 @@ fn table(report: &Report) -> Markup {
                     th.number scope="col" { "Counted there" }
                     th.number scope="col" { "Not explained" }
                     th scope="col" { "Note" }
+                    th scope="col" { span.hidden { "Move" } }
                 } }
-                tbody { @for limit in &report.limits { (row(limit)) } }
+                tbody { @for limit in &report.limits { (row(visitor, limit)) } }
             }
         }
     }
 }
 
-fn row(limit: &LimitReport) -> Markup {
+fn row(visitor: &Visitor, limit: &LimitReport) -> Markup {
     html! {
         tr id={ "m" (format!("{:032x}", limit.id.0)) } {
             th scope="row" { (show::name(&limit.name)) }
-            td { (phase(limit.standing.phase))
-                @if limit.standing.under_way > 0 { span.muted { " moving" } } }
-            td.number { (show::number(limit.taken)) " of " (show::number(limit.slots)) }
-            td.number { (show::number(limit.held_here)) }
-            td.number { (show::number(limit.standing.foreign)) }
-            td.number { (show::number(limit.unexplained)) }
-            td {
+            td data-label="Phase" { (phase(limit.standing.phase))
+                @if limit.standing.is_moving { span.muted { ", moving" } } }
+            td.number data-label="Taken" {
+                (show::number(limit.taken)) " of " (show::number(limit.slots))
+            }
+            td.number data-label="By leases here" { (show::number(limit.held_here)) }
+            td.number data-label="Counted there" { (show::number(limit.standing.foreign)) }
+            td.number data-label="Not explained" { (show::number(limit.unexplained)) }
+            td.note-column {
                 @if limit.phantoms > 0 {
                     div { (show::count(limit.phantoms, "slot")) " that nobody holds" }
                 }
@@ -77,7 +84,34 @@ fn row(limit: &LimitReport) -> Markup {
                 @if let Some(failure) = &limit.failure {
                     div.state.full { "● " (show::visible(failure)) }
                 }
+                @let others: Vec<_> =
+                    limit.together.iter().filter(|other| **other != limit.name).collect();
+                @if !others.is_empty() {
+                    div { "Moves together with "
+                        @for (at, other) in others.iter().enumerate() {
+                            @if at > 0 { ", " } (show::name(other))
+                        }
+                    }
+                }
             }
+            td.move-column { (button(visitor, limit)) }
+        }
+    }
+}
+
+/// The button that moves a limit to the other side, if it can move now.
+fn button(visitor: &Visitor, limit: &LimitReport) -> Markup {
+    let (verb, path) = match limit.standing.phase {
+        _ if limit.standing.is_moving => return html! {},
+        Phase::Draining | Phase::Leasehold => ("Give back", "give-back"),
+        Phase::Upstream | Phase::Returning if limit.stays.is_some() => return html! {},
+        Phase::Upstream | Phase::Returning => ("Take over", "take-over"),
+    };
+    html! {
+        form method="post" action={ (PAGES) "/migration/" (path) } {
+            (frame::token(visitor))
+            input type="hidden" name="limit" value=(Uuid::from_u128(limit.id.0));
+            button type="submit" { (verb) span.hidden { " " (show::name(&limit.name)) } }
         }
     }
 }
@@ -85,7 +119,7 @@ fn row(limit: &LimitReport) -> Markup {
 fn phase(phase: Phase) -> Markup {
     let words = match phase {
         Phase::Upstream => "Prefect grants",
-        Phase::Draining => "Leasehold grants, Prefect's leases end",
+        Phase::Draining => "Leasehold grants; Prefect’s leases end",
         Phase::Leasehold => "Leasehold grants",
         Phase::Returning => "on its way back to Prefect",
     };

@@ -17,6 +17,7 @@ mod list;
 mod live;
 mod log;
 mod migration;
+mod moves;
 mod rates;
 mod revoke;
 mod runs;
@@ -52,6 +53,8 @@ pub(crate) fn add(routes: Routes) -> Routes {
         .add_page(&at("/events"), get(log::page))
         .add_page(&at("/health"), get(health::page))
         .add_page(&at("/migration"), get(migration::page))
+        .add_page(&at("/migration/take-over"), post(moves::take_over))
+        .add_page(&at("/migration/give-back"), post(moves::give_back))
         .add_page(&at("/live"), get(live::changes))
         .add_page(&at("/sign-in"), get(sign_in::page).post(sign_in::sign_in))
         .add_page(&at("/sign-out"), post(sign_in::sign_out))

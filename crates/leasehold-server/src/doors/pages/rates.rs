@@ -26,7 +26,12 @@ pub(super) async fn page(State(app): State<App>, visitor: Visitor) -> Result<Res
     let rates = app.figures().per_second(limits.iter().map(|view| &view.limit.name));
     let rows = limits.iter().zip(rates);
     let main = html! {
-        div.title { h1 { "Rate limits" } a.button href="/leasehold/new?decay=1" { "New rate limit" } }
+        div.title {
+            h1 { "Rate limits" }
+            @if visitor.0.changes_limits {
+                a.button href="/leasehold/new?decay=1" { "New rate limit" }
+            }
+        }
         @if count == 0 {
             section.empty {
                 h2 { "No rate limit yet" }

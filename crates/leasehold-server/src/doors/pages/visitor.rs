@@ -26,6 +26,9 @@ pub(super) struct Guest {
     pub(super) is_admitted: bool,
     /// Whether the server has a password.
     pub(super) has_password: bool,
+    /// Whether limits are changed on these pages. Behind an upstream they are not: it has each
+    /// limit as well, and a change here would not reach it.
+    pub(super) changes_limits: bool,
 }
 
 /// A browser that may see the pages.
@@ -48,6 +51,7 @@ impl Guest {
             is_secure: scheme.is_some_and(|scheme| scheme == "https"),
             is_admitted: gate.is_authorized(headers) || is_signed_in(),
             has_password: gate.needs_authentication(),
+            changes_limits: app.upstream().is_none(),
         }
     }
 

@@ -27,10 +27,14 @@ pub(super) fn limit(visitor: &Visitor, shown: &Shown<'_>) -> Markup {
         div.title {
             h1 { (show::name(shown.name())) }
             div.actions {
-                (list::switch(visitor, view, &path))
-                a.button href={ (path) "/edit" } { "Edit" }
+                @if visitor.0.changes_limits {
+                    (list::switch(visitor, view, &path))
+                    a.button href={ (path) "/edit" } { "Edit" }
+                }
                 a.button href={ (path) "/reset" } { "Reset" }
-                a.button href={ (path) "/delete" } { "Delete" }
+                @if visitor.0.changes_limits {
+                    a.button href={ (path) "/delete" } { "Delete" }
+                }
             }
         }
         div.card {

@@ -60,16 +60,27 @@ pub(super) fn list(visitor: &Visitor, shown: &Shown<'_>) -> Markup {
     html! {
         div.title {
             h1 { "Concurrency" }
-            a.button href=(shown.new_path()) {
-                @if shown.tab == Tab::Global { "New limit" } @else { "New tag limit" }
+            @if visitor.0.changes_limits {
+                a.button href=(shown.new_path()) {
+                    @if shown.tab == Tab::Global { "New limit" } @else { "New tag limit" }
+                }
             }
         }
         nav.tabs aria-label="Kinds of limits" {
             (tab(PAGES, "Global", global, shown.tab == Tab::Global))
             (tab("/leasehold/tags", "Task Run", tags, shown.tab == Tab::Tags))
         }
-        @if total == 0 {
+        @if !visitor.0.changes_limits {
+            p.muted {
+                "These are the limits that Leasehold counts. All limits, and which server grants \
+                 each, are on the page " a href="/leasehold/migration" { "Migration" }
+                ". Change a limit on Prefect’s own pages: that reaches both servers."
+            }
+        }
+        @if total == 0 && visitor.0.changes_limits {
             (empty(shown.tab))
+        } @else if total == 0 {
+            p.nothing { "Leasehold counts no limit of this kind yet." }
         } @else {
             (search(shown))
             @if shown.rows.is_empty() {
