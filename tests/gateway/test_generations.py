@@ -321,7 +321,7 @@ def test_a_list_of_task_runs_loses_its_phantoms_and_names_who_holds_the_tag(
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("version", [NEWEST, "3.8.8", "3.4.10"])
+@pytest.mark.parametrize("version", [NEWEST, "3.4.10"])
 def test_a_restart_of_both_servers_loses_no_slot(pair_of: MakePair, version: str) -> None:
     pair = pair_of((version, version))
     pair.gateway.create_limit(pair.name, 2)
