@@ -27,7 +27,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "systemd-analyze", package: "systemd", version_flag: "--version" },
 ];
 
-/// What the tests of the pages and of the figures start.
+/// What the tests of our pages, of Prefect's pages and of the figures start.
 const WATCHING_PROGRAMS: &[Program] = &[
     Program { name: "chromium", package: "chromium", version_flag: "--version" },
     Program { name: "prometheus", package: "prometheus", version_flag: "--version" },
@@ -69,7 +69,7 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
     if rust || gateway {
         step("system packages", || packages::install_missing(PROGRAMS))?;
     }
-    if pages {
+    if pages || gateway {
         step("browser and Prometheus", || packages::install_missing(WATCHING_PROGRAMS))?;
     }
     if rust || clients || gateway || pages {
