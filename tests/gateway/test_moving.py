@@ -299,7 +299,9 @@ def test_phantoms_are_dropped_here_and_given_back_on_the_way_back(
     advance(gateway, name)
     assert acquire(gateway, name).status_code == 423
     (young,) = move(gateway, "drop-phantoms", name)
-    assert (young["outcome"], young["dropped"]) == ("unchanged", 0)
+    assert (young["outcome"], young["dropped"]) == ("refused", 0)
+    assert "cannot be judged yet" in young["message"]
+    assert "cannot be judged yet" in status(gateway, name)["warning"]
     (dry,) = move(gateway, "drop-phantoms", name, force=True, dry_run=True)
     assert dry["dropped"] == 2 and acquire(gateway, name).status_code == 423
     (dropped,) = move(gateway, "drop-phantoms", name, force=True)

@@ -28,7 +28,8 @@ def test_an_upstream_that_stops_freezes_and_comes_back(
         # Without an answer from memory, the request would end here with a timeout.
         assert gateway.request("GET", "/admin/version").json() == version
     assert gateway.request("GET", "/csrf-token?client=me").status_code == 422
-    assert "no answer" in ready(gateway)["upstream"]
+    # Until it has answered nothing for ten seconds, it is slow.
+    wait_until(lambda: "no answer" in ready(gateway)["upstream"], "it is silent")
     prefect.thaw()
     wait_until(lambda: ready(gateway)["upstream"] == "ok", "the upstream is well again")
 

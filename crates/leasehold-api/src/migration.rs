@@ -20,6 +20,13 @@ pub struct Migration {
     /// The leases of the upstream that live and whose limits are unknown: they were granted before
     /// the gateway saw them, or inside the upstream. Each may explain slots.
     pub leases_of_unknown_limits: u64,
+    /// Since when the gateway watches, without a break.
+    #[serde(default)]
+    pub watching_since: Option<Timestamp>,
+    /// When each lease from before has been renewed and is known. Until then its slots look like
+    /// phantoms, and none is judged.
+    #[serde(default)]
+    pub judged_after: Option<Timestamp>,
     /// All limits, in the order of their names.
     pub limits: Vec<MigratingLimit>,
 }
@@ -78,6 +85,10 @@ pub struct MigratingLimit {
     pub held_requests: u64,
     /// Why its last move was given up.
     pub failure: Option<String>,
+    /// What an operator should know of it, and do: why its unexplained slots cannot be judged yet,
+    /// or that the upstream does not have it any more.
+    #[serde(default)]
+    pub warning: Option<String>,
 }
 
 /// A lease of the upstream that was seen passing.

@@ -277,7 +277,9 @@ impl Custody {
 
     /// A limit was renamed on both sides.
     pub fn renamed(&mut self, from: &str, to: Arc<str>) {
-        if let Some(entry) = self.limits.remove(from) {
+        if let Some(mut entry) = self.limits.remove(from) {
+            // An act that is under way is reported under the old name. It is due again.
+            entry.is_acting = false;
             self.limits.insert(to, entry);
         }
     }

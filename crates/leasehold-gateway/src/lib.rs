@@ -22,6 +22,7 @@
 
 mod counting;
 mod custody;
+mod lost;
 mod phase;
 mod route;
 mod suspects;
@@ -30,6 +31,7 @@ mod watched;
 
 pub use counting::{Count, Counting};
 pub use custody::{Act, Adopted, Custody, Done, Known, Standing};
+pub use lost::Lost;
 pub use phase::{Failure, Phase, Refused};
 pub use route::{Held, Passage, Route};
 pub use suspects::Suspects;

@@ -3,7 +3,7 @@
 use leasehold_engine::{Span, Timestamp};
 
 /// How long a lease of the default length lives. No slot is a phantom before that.
-const LEASE_DEFAULT: Span = Span::from_seconds(300);
+pub(crate) const LEASE_DEFAULT: Span = Span::from_seconds(300);
 
 /// The slots of one limit that no known lease explains, and for how long they have been there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,8 +31,16 @@ impl Suspects {
     /// How many of them are phantoms: they have not fallen for longer than the longest lease that
     /// was seen, so a holder that lives would have renewed.
     pub fn phantoms(&self, longest_lease: Span, now: Timestamp) -> u64 {
-        let age = self.since.map_or(Span::ZERO, |since| now.since(since));
-        if age > longest_lease.max(LEASE_DEFAULT) { self.unexplained } else { 0 }
+        if self.judged_after(longest_lease).is_some_and(|after| now > after) {
+            self.unexplained
+        } else {
+            0
+        }
+    }
+
+    /// When they are old enough to be judged.
+    pub fn judged_after(&self, longest_lease: Span) -> Option<Timestamp> {
+        self.since.map(|since| since + longest_lease.max(LEASE_DEFAULT))
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use leasehold_engine::{Holder, LeaseId, Span, Timestamp};
 use rustc_hash::FxHashMap;
 
+use crate::suspects::LEASE_DEFAULT;
+
 /// How many leases are remembered. Beyond, new ones are unexplained slots.
 const LEASES_MAX: usize = 200_000;
 /// When clients renew, as a part of the lease's length.
@@ -17,7 +19,7 @@ pub struct Seen {
     pub lease: LeaseId,
     /// The names of its limits. Empty if it was granted before the gateway saw it.
     pub limits: Vec<Arc<str>>,
-    /// How many slots it holds on each.
+    /// How many slots it holds on each. Without its limits: how many it may hold.
     pub slots: u64,
     /// Its holder, if the request named one.
     pub holder: Option<Holder>,
@@ -51,11 +53,41 @@ impl Seen {
 pub struct Watched {
     leases: FxHashMap<LeaseId, Seen>,
     longest: Span,
+    begun: Option<Timestamp>,
+    changes: u64,
 }
 
 impl Watched {
+    /// Begins to watch, with what a process before this one has seen. Nothing was seen in between,
+    /// so each of its leases may have been renewed just now.
+    pub fn resumed(longest: Span, leases: impl IntoIterator<Item = Seen>, now: Timestamp) -> Self {
+        let renewed = leases.into_iter().map(|seen| (seen.lease, Seen { renewed: now, ..seen }));
+        Self { leases: renewed.collect(), longest, begun: Some(now), changes: 0 }
+    }
+
+    /// Since when it watches.
+    pub fn begun(&self) -> Option<Timestamp> {
+        self.begun
+    }
+
+    /// When each lease from before was renewed, so that it is known.
+    pub fn is_complete_after(&self) -> Option<Timestamp> {
+        self.begun.map(|begun| begun + self.longest.max(LEASE_DEFAULT))
+    }
+
+    /// All leases.
+    pub fn leases(&self) -> impl ExactSizeIterator<Item = &Seen> {
+        self.leases.values()
+    }
+
+    /// Counts the leases that came and went.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// The upstream granted a lease.
     pub fn granted(&mut self, seen: Seen) {
+        self.changes += 1;
         self.longest = self.longest.max(seen.length.unwrap_or_default());
         if self.leases.len() < LEASES_MAX {
             self.leases.insert(seen.lease, seen);
@@ -74,7 +106,7 @@ impl Watched {
             None => self.granted(Seen {
                 lease,
                 limits: Vec::new(),
-                slots: 0,
+                slots: self.slots_of_stranger(now),
                 holder: None,
                 since: now,
                 renewed: now,
@@ -83,13 +115,21 @@ impl Watched {
         }
     }
 
+    /// How many slots a lease may hold whose grant was not seen. One from before was granted to any
+    /// request. One that turns up later was granted inside the upstream, to a run: one slot.
+    fn slots_of_stranger(&self, now: Timestamp) -> u64 {
+        if self.is_complete_after().is_some_and(|after| now > after) { 1 } else { u64::MAX }
+    }
+
     /// A lease was released, or the upstream refused to renew it.
     pub fn ended(&mut self, lease: LeaseId) -> Option<Seen> {
+        self.changes += 1;
         self.leases.remove(&lease)
     }
 
     /// A task run gave back tags that it holds without a lease.
     pub fn gave_back(&mut self, task_run: LeaseId, limits: &[Arc<str>]) {
+        self.changes += 1;
         if let Some(seen) = self.leases.get_mut(&task_run) {
             seen.limits.retain(|name| !limits.contains(name));
             if seen.limits.is_empty() {
@@ -115,6 +155,12 @@ impl Watched {
     /// saw them.
     pub fn strangers(&self, now: Timestamp) -> u64 {
         self.live(now).filter(|seen| seen.limits.is_empty()).count() as u64
+    }
+
+    /// How many slots of any limit these may hold.
+    pub fn slots_of_strangers(&self, now: Timestamp) -> u64 {
+        let strangers = self.live(now).filter(|seen| seen.limits.is_empty());
+        strangers.fold(0, |sum, seen| sum.saturating_add(seen.slots))
     }
 
     /// The length of the longest lease that was seen.
@@ -172,6 +218,27 @@ mod tests {
         assert_eq!((watched.strangers(at(1)), watched.longest()), (1, Span::from_seconds(300)));
         watched.forget_overdue(at(301));
         assert_eq!(watched.strangers(at(1)), 0);
+    }
+
+    #[test]
+    fn a_lease_from_before_may_hold_any_number_of_slots() {
+        let mut watched = Watched::resumed(Span::from_seconds(600), [], at(0));
+        assert_eq!(watched.is_complete_after(), Some(at(600)));
+        watched.renewed(LeaseId(7), Span::from_seconds(600), at(450));
+        assert_eq!(watched.slots_of_strangers(at(500)), u64::MAX);
+        watched.ended(LeaseId(7));
+        // All from before have been renewed by now.
+        watched.renewed(LeaseId(8), Span::from_seconds(60), at(601));
+        assert_eq!((watched.strangers(at(602)), watched.slots_of_strangers(at(602))), (1, 1));
+    }
+
+    #[test]
+    fn a_restart_forgets_no_lease_and_no_length() {
+        let before = Watched::resumed(Span::ZERO, [seen(1, "a")], at(1_000));
+        assert_eq!(before.explained("a", at(1_100)), 2, "it may have been renewed in between");
+        assert_eq!(before.explained("a", at(1_101)), 0);
+        let after = Watched::resumed(Span::from_seconds(3_600), [], at(1_000));
+        assert_eq!(after.longest(), Span::from_seconds(3_600));
     }
 
     #[test]

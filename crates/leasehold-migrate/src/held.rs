@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use leasehold_engine::{Ledger, Level};
+use leasehold_engine::{Ledger, Level, LimitId};
 use uuid::Uuid;
 
 use crate::holder_lease::part_id;
@@ -53,8 +53,8 @@ fn limit_of(limit: &leasehold_engine::Limit, leases: &[Lease], ledger: &Ledger) 
 /// A lease, in parts of one number of slots each. The first has its id.
 fn parts(lease: &leasehold_engine::Lease, ledger: &Ledger) -> Vec<Lease> {
     // The gateway had the other server count it when its limit began to go back.
-    let is_counted_there =
-        |id| !lease.partners.is_empty() && ledger.limits().any(|it| it.id == id && it.returning);
+    let covered = covered(lease, ledger);
+    let is_counted_there = |id| covered.contains(&id);
     let mut by_slots: BTreeMap<u64, Vec<Uuid>> = BTreeMap::new();
     for holding in lease.holdings.iter().filter(|holding| !is_counted_there(holding.limit)) {
         by_slots.entry(holding.slots).or_default().push(Uuid::from_u128(holding.limit.0));
@@ -75,11 +75,25 @@ fn parts(lease: &leasehold_engine::Lease, ledger: &Ledger) -> Vec<Lease> {
     by_slots.into_iter().enumerate().map(part).collect()
 }
 
+/// The limits on which the other server counts a lease. Among its partners, the gateway stores each
+/// as two ids: the limit's, and that of the lease there. All others are leases on other limits.
+fn covered(lease: &leasehold_engine::Lease, ledger: &Ledger) -> Vec<LimitId> {
+    let mut covered = Vec::new();
+    let mut partners = lease.partners.iter();
+    while let Some(partner) = partners.next() {
+        let limit = LimitId(partner.0);
+        if ledger.limits().any(|it| it.id == limit) {
+            covered.push(limit);
+            partners.next();
+        }
+    }
+    covered
+}
+
 #[cfg(test)]
 mod tests {
     use leasehold_engine::{
-        Acquire, Command, CreateLimit, Hold, LeaseId, LimitId, Mode, Rate, Snapshot, Span,
-        Timestamp,
+        Acquire, Command, CreateLimit, Hold, LeaseId, Mode, Rate, Snapshot, Span, Timestamp,
     };
 
     use super::*;
@@ -124,9 +138,12 @@ mod tests {
     fn a_lease_that_the_other_server_counts_already_is_left_out_there() {
         let mut ledger = ledger();
         lease(&mut ledger, 9, &[("a", 1), ("b", 1)]);
+        // A lease on a limit that is the other server's all along says nothing of these two.
         ledger.step(Command::Pair { lease: LeaseId(9), partners: vec![LeaseId(5)] }, NOW);
-        assert_eq!(taken(&inventory(&ledger)), [1, 1, 0]);
         ledger.step(Command::SetReturning { limit: LimitId(1), returning: true }, NOW);
+        assert_eq!(taken(&inventory(&ledger)), [1, 1, 0]);
+        let partners = vec![LeaseId(5), LeaseId(1), LeaseId(2)];
+        ledger.step(Command::Pair { lease: LeaseId(9), partners }, NOW);
         let inventory = inventory(&ledger);
         assert_eq!(inventory.leases[0].limits, [Uuid::from_u128(2)]);
         assert_eq!(taken(&inventory), [0, 1, 0]);

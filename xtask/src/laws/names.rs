@@ -63,6 +63,10 @@ const LAWS: &[Law] = &[
                 "crates/leasehold-server/src/http/serve/line.rs",
                 "tokio's clock, which times all patience with a connection and which tests pause",
             ),
+            (
+                "crates/leasehold-server/src/upstream/pulse.rs",
+                "for how long the upstream has been silent; limits and leases know nothing of it",
+            ),
             ("crates/leasehold-sim/src/main.rs", "reports how long the whole run took"),
         ],
         remedy: "take the time as an argument; the clock is read at the outer edge",

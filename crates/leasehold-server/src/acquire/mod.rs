@@ -5,6 +5,7 @@ pub(crate) mod lease_id;
 pub(crate) mod near_names;
 pub(crate) mod polling;
 pub(crate) mod retry;
+pub(crate) mod unknown;
 
 use std::net::IpAddr;
 use std::sync::Arc;

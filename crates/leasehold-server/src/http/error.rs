@@ -40,7 +40,7 @@ pub(crate) enum Error {
     BadGateway(String),
     /// 503, or 422 if there are too many limits.
     Unavailable(Unavailable),
-    /// 503: these limits are on their way back to another server.
+    /// 503: these limits are on their way back to another server, or have just arrived there.
     Elsewhere(Vec<Arc<str>>),
     /// 500: a defect of this server.
     Unexpected,

@@ -37,11 +37,12 @@ impl Migration {
     /// Takes a cover for each lease on a limit that has none.
     pub(super) async fn cover(&self, name: &Arc<str>, phantoms: u64) -> Done {
         let Some(id) = self.id_of(name) else { return Done::Yes };
-        let Ok(rows) = prefect::rows(&self.0.upstream).await else {
+        let Ok(rows) = self.rows().await else {
             return Done::No(Failure::NoAnswer);
         };
         // A name without a limit is granted to everybody.
-        let Some(row) = rows.iter().find(|row| row.id() == id) else {
+        let by_id = rows.iter().find(|row| row.id() == id);
+        let Some(row) = by_id.or_else(|| rows.iter().find(|row| row.name == *name)) else {
             return Done::No(Failure::Gone);
         };
         if phantoms > 0 {
@@ -64,11 +65,18 @@ impl Migration {
         if let Err(done) = self.cover_plain(name, &held, row).await {
             return done;
         }
-        let taken: Vec<_> = stream::iter(self.uncovered(row, &held))
-            .map(|wanted| self.take_cover(name, id, wanted))
+        let uncovered = self.uncovered(id, row, &held);
+        let asked = uncovered.iter().map(|wanted| wanted.slots).sum();
+        self.covers_asked(id, asked).await;
+        let taken: Vec<_> = stream::iter(uncovered)
+            .map(|wanted| async move { (wanted.slots, self.take_cover(name, id, wanted).await) })
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
+        let is_known = |taken| matches!(taken, Ok(()) | Err(Failure::NoRoom(_)));
+        let known = taken.iter().filter(|(_, taken)| is_known(*taken)).map(|(slots, _)| slots);
+        self.covers_known(id, known.sum()).await;
+        let taken: Vec<_> = taken.into_iter().map(|(_, taken)| taken).collect();
         let refused = taken.iter().filter(|taken| **taken == Err(Failure::NoRoom(1))).count();
         match taken.into_iter().find_map(Result::err) {
             None => Done::Yes,
@@ -78,8 +86,8 @@ impl Migration {
     }
 
     /// The covers that leases on a limit still need.
-    fn uncovered(&self, row: &Row, held: &HeldView) -> Vec<Uncovered> {
-        let (state, limit) = (self.state(), row.id());
+    fn uncovered(&self, limit: LimitId, row: &Row, held: &HeldView) -> Vec<Uncovered> {
+        let state = self.state();
         let has_cover = |lease: &LeaseId| {
             let partners = state.partners.get(lease);
             partners.is_some_and(|all| all.iter().any(|paired| paired.partner.covers(limit)))
@@ -458,7 +466,11 @@ impl Migration {
             self.state().custody.cover_leaves(&name, slots);
             self.state().custody.cover_over(&name, slots);
             let again = Uncovered { lease, slots, listed: None };
-            let _ = self.take_cover(&name, limit, again).await;
+            self.covers_asked(limit, slots).await;
+            let taken = self.take_cover(&name, limit, again).await;
+            if matches!(taken, Ok(()) | Err(Failure::NoRoom(_))) {
+                self.covers_known(limit, slots).await;
+            }
         }
     }
 }

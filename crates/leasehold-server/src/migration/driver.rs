@@ -8,10 +8,12 @@ use leasehold_engine::{
 };
 use leasehold_gateway::{Adopted, Count, Custody, Done, Known};
 use leasehold_node::Unavailable;
+use rustc_hash::FxHashMap;
 
 use super::partners::{Kind, Paired, Partner, decode};
 use super::prefect::{self, PrefectError};
 use super::{Migration, State};
+use crate::upstream::UpstreamError;
 
 /// How often the counts are read while a limit is ours.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,6 +23,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 const MOVING_INTERVAL: Duration = Duration::from_millis(30);
 /// How often the covers are renewed.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a reading may take while a limit moves: requests are held meanwhile.
+const MOVING_READ_MAX: Duration = Duration::from_secs(1);
 const PAGE: usize = 1_000;
 
 impl Migration {
@@ -41,8 +45,11 @@ impl Migration {
                 if self.is_count_due(counted, is_moving) {
                     counted = Some(self.0.ledger.clock().now());
                     self.count().await;
+                    self.give_back_named().await;
+                    self.give_back_lost().await;
                     self.step().await;
                 }
+                self.store_seen().await;
                 let pause = if is_moving { MOVING_INTERVAL } else { COUNT_INTERVAL };
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -56,7 +63,9 @@ impl Migration {
     async fn resume(&self) -> Result<(), Unavailable> {
         let limits = self.limits_here().await?;
         let names = limits.iter().map(|view| (view.limit.id, view.limit.name.clone())).collect();
-        let mut state = State { names, ..State::default() };
+        let now = self.0.ledger.clock().now();
+        let (watched, plain) = self.load_seen(now);
+        let mut state = State { names, watched, plain, ..State::default() };
         let mut offset = 0;
         loop {
             let page = Page { offset, limit: PAGE };
@@ -67,6 +76,9 @@ impl Migration {
             if leases.len() < PAGE {
                 break;
             }
+        }
+        for (limit, slots, asked) in self.load_lost(now) {
+            state.lost.entry(limit).or_default().asked(slots, asked);
         }
         let dropped = self.0.memory.load();
         let adopted = limits.iter().map(|view| Adopted {
@@ -121,6 +133,13 @@ impl Migration {
         }
     }
 
+    /// A request was routed to the ledger, and the ledger does not have its limit. A
+    /// reading brings both to agree.
+    pub(crate) async fn until_agreed(&self) {
+        self.count_soon();
+        tokio::time::sleep(MOVING_INTERVAL).await;
+    }
+
     fn is_count_due(&self, counted: Option<Timestamp>, is_moving: bool) -> bool {
         let now = self.0.ledger.clock().now();
         let mut state = self.state();
@@ -147,12 +166,13 @@ impl Migration {
     /// under way.
     async fn count(&self) -> bool {
         let Some(counting) = self.state().custody.begin_count() else { return false };
-        let rows = match prefect::rows(&self.0.upstream).await {
+        let edits = self.0.edits.number();
+        let rows = match self.rows().await {
             Ok(rows) => rows,
             Err(error) => {
                 let mut state = self.state();
                 state.custody.count_failed(&counting);
-                state.has_answered = false;
+                state.has_answered = error.is_silence() && self.0.upstream.has_answered_lately();
                 if matches!(error, PrefectError::Unexpected { .. }) {
                     tracing::warn!(%error, "the counts of the Prefect server cannot be read");
                 }
@@ -163,12 +183,9 @@ impl Migration {
         let acts = {
             let mut state = self.state();
             state.has_answered = true;
-            let counts = rows.iter().map(|row| {
-                let drains = row.slot_decay_per_second > 0.0;
-                (row.id(), Count { taken: row.active_slots, drains })
-            });
-            let acts = state.custody.counted(counting, &counts.collect());
             state.rows = rows.into_iter().map(|row| (row.name.clone(), row)).collect();
+            let counts = state.counts();
+            let acts = state.custody.counted(counting, &counts);
             state.watched.forget_overdue(now);
             state.suspect(now);
             acts
@@ -177,11 +194,50 @@ impl Migration {
             let done = self.act(&act).await;
             self.state().custody.done(&act, done, self.0.ledger.clock().now());
         }
+        self.agree(edits).await;
         true
+    }
+
+    /// The upstream's limits. While requests are held, it is given up after a second.
+    pub(super) async fn rows(&self) -> Result<Vec<prefect::Row>, PrefectError> {
+        let upstream = &self.0.upstream;
+        tokio::select! {
+            rows = prefect::rows(upstream) => rows,
+            () = self.has_moved_for(MOVING_READ_MAX) => {
+                Err(UpstreamError::silent(upstream.url(), MOVING_READ_MAX).into())
+            }
+        }
+    }
+
+    /// Ends when a limit has been moving all through this time.
+    async fn has_moved_for(&self, time: Duration) {
+        let mut left = time;
+        while !left.is_zero() {
+            tokio::time::sleep(MOVING_INTERVAL).await;
+            let is_moving = self.state().custody.is_moving();
+            left = if is_moving { left.saturating_sub(MOVING_INTERVAL) } else { time };
+        }
     }
 }
 
 impl State {
+    /// What the upstream counts of each limit. One that was deleted there and made again has
+    /// another id there, and is the same limit.
+    fn counts(&self) -> FxHashMap<LimitId, Count> {
+        let count = |row: &prefect::Row| {
+            let drains = row.slot_decay_per_second > 0.0;
+            Count { taken: row.active_slots, drains }
+        };
+        let mut counts: FxHashMap<_, _> =
+            self.rows.values().map(|row| (row.id(), count(row))).collect();
+        for Known { name, id } in self.custody.known() {
+            if let Some(row) = self.rows.get(&name) {
+                counts.entry(id).or_insert_with(|| count(row));
+            }
+        }
+        counts
+    }
+
     /// Notes what the upstream counts for a lease that a process before this one left.
     fn resume(&mut self, lease: &Lease) {
         let names = &self.names;

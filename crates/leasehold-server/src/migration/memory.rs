@@ -1,5 +1,6 @@
-//! The phantoms that an operator dropped, in a file beside the journal. The upstream still counts
-//! them, and only this number tells them from slots that somebody has taken since.
+//! Numbers of slots by limit, in a file beside the journal: the phantoms that an operator dropped,
+//! and the covers that were asked for. The upstream may count them, and only these numbers tell
+//! them from slots of others.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,11 +16,18 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryFile(pub(crate) PathBuf);
 
-/// Where the dropped phantoms are stored. Without a file they are forgotten at the end.
+impl MemoryFile {
+    /// Another file in its directory.
+    pub(super) fn beside(&self, name: &str) -> Self {
+        Self(self.0.with_file_name(name))
+    }
+}
+
+/// Where the numbers are stored. Without a file they are forgotten at the end.
 pub(super) struct Memory {
     file: Option<MemoryFile>,
-    /// What the file has.
-    stored: Mutex<BTreeMap<Uuid, u64>>,
+    /// What the file has, if this process has written it.
+    stored: Mutex<Option<BTreeMap<Uuid, u64>>>,
 }
 
 impl Memory {
@@ -27,19 +35,23 @@ impl Memory {
         Self { file, stored: Mutex::default() }
     }
 
-    /// How many phantoms of each limit were dropped.
+    pub(super) fn file(&self) -> Option<MemoryFile> {
+        self.file.clone()
+    }
+
+    /// How many slots of each limit there are.
     pub(super) fn load(&self) -> FxHashMap<LimitId, u64> {
         let Some(MemoryFile(path)) = &self.file else { return FxHashMap::default() };
         let stored = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return FxHashMap::default(),
             Err(error) => {
-                tracing::error!(%error, path = %path.display(), "dropped phantoms count again");
+                tracing::error!(%error, path = %path.display(), "slots that nobody holds count as those of others");
                 return FxHashMap::default();
             }
         };
         let stored: BTreeMap<Uuid, u64> = serde_json::from_slice(&stored).unwrap_or_else(|error| {
-            tracing::error!(%error, path = %path.display(), "dropped phantoms count again");
+            tracing::error!(%error, path = %path.display(), "slots that nobody holds count as those of others");
             BTreeMap::new()
         });
         stored.into_iter().map(|(id, slots)| (LimitId(id.as_u128()), slots)).collect()
@@ -51,19 +63,19 @@ impl Memory {
         let dropped: BTreeMap<_, _> =
             dropped.into_iter().map(|(id, slots)| (Uuid::from_u128(id.0), slots)).collect();
         let mut stored = self.stored.lock().await;
-        if *stored == dropped {
+        if stored.as_ref() == Some(&dropped) {
             return Ok(());
         }
         let bytes = serde_json::to_vec(&dropped)?;
         let written = tokio::task::spawn_blocking(move || replace(&path, &bytes)).await;
         written.map_err(io::Error::other)??;
-        *stored = dropped;
+        *stored = Some(dropped);
         Ok(())
     }
 }
 
 /// Replaces a file whole, so that a crash leaves the old one or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = fs::File::create(&new)?;
     file.write_all(bytes)?;
@@ -83,6 +95,10 @@ mod tests {
         let dropped = FxHashMap::from_iter([(LimitId(1), 3)]);
         memory().save(dropped.clone()).await.unwrap();
         assert_eq!(memory().load(), dropped);
+        let again = memory();
+        assert_eq!(again.load(), dropped);
+        again.save(FxHashMap::default()).await.unwrap();
+        assert!(memory().load().is_empty(), "none is left");
         fs::write(dir.path().join("dropped.json"), b"{").unwrap();
         assert!(memory().load().is_empty());
     }

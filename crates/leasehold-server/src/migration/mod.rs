@@ -3,14 +3,17 @@
 //! ledger and the clock, and does what was decided. It knows no request of a client.
 
 mod acts;
+mod agree;
 mod covers;
 mod driver;
+mod lost;
 mod memory;
 mod moves;
 mod partners;
 mod prefect;
 mod report;
 mod runs;
+mod seen;
 mod watching;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,23 +21,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leasehold_engine::{LeaseId, LimitId, Timestamp};
-use leasehold_gateway::{Custody, Held, Passage, Route, Suspects, Together, Watched};
+use leasehold_gateway::{Custody, Held, Lost, Passage, Route, Suspects, Together, Watched};
 use leasehold_node::Handle;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use uuid::Uuid;
 
+use self::agree::{Edits, Warnings};
 use self::memory::Memory;
 pub(crate) use self::memory::MemoryFile;
 pub(crate) use self::moves::{Moved, Outcome, Wanted};
 pub(crate) use self::partners::{Paired, Partner};
 pub(crate) use self::prefect::{PrefectError, Row};
 pub(crate) use self::report::{LimitReport, Report};
+use self::seen::Storing;
 pub(crate) use self::watching::Granted;
 use crate::upstream::Upstream;
 
 /// How long a request is held while a limit moves. A move takes a second or two; one that a restart
 /// interrupted waits for the upstream.
 const HOLD_MAX: Duration = Duration::from_secs(10);
+
+const COVERS_FILE: &str = "prefect-covers-asked.json";
 
 /// The migration from an upstream server.
 #[derive(Clone)]
@@ -51,7 +58,11 @@ struct Inner {
     /// Slots without a lease are given back one request at a time: how many of them are here and
     /// how many there is decided before they are given back.
     giving_back: AsyncMutex<()>,
+    edits: Edits,
     memory: Memory,
+    storing: Storing,
+    /// How many slots were asked for as covers and are not known yet.
+    covers_file: Memory,
 }
 
 #[derive(Default)]
@@ -76,6 +87,11 @@ struct State {
     names: HashMap<LimitId, Arc<str>>,
     /// Rate limits whose level was taken to the upstream.
     levelled: Vec<Arc<str>>,
+    /// The limits that deployments refer to, as they were read last, and when.
+    of_deployments: HashMap<LimitId, Arc<str>>,
+    deployments_read: Option<Timestamp>,
+    warnings: Warnings,
+    lost: HashMap<LimitId, Lost>,
     is_count_wanted: bool,
     has_answered: bool,
 }
@@ -134,7 +150,10 @@ impl Migration {
             changed: watch::Sender::default(),
             wake: Notify::default(),
             giving_back: AsyncMutex::default(),
+            edits: Edits::default(),
+            covers_file: Memory::new(file.as_ref().map(|file| file.beside(COVERS_FILE))),
             memory: Memory::new(file),
+            storing: Storing::default(),
         }));
         migration.clone().drive();
         migration
@@ -203,6 +222,9 @@ impl Migration {
         let state = self.state();
         let known = state.custody.known();
         let by_id = known.iter().find(|known| id == Some(known.id));
+        // Deleted at the upstream and made again, it has another id there.
+        let made_again = state.rows.values().find(|row| id == Some(row.id()));
+        let name = made_again.map_or(name, |row| &*row.name);
         let found = by_id.or_else(|| known.iter().find(|known| &*known.name == name))?;
         Some((found.name.clone(), state.custody.is_ours(&found.name)))
     }

@@ -160,7 +160,15 @@ impl Migration {
                 self.state().custody.done(&act, done, at);
                 tracing::info!(limit = %name, slots, "an operator dropped phantoms");
             }
-            let outcome = if slots == 0 { Outcome::Unchanged } else { Outcome::Moved };
+            let unjudged = match slots {
+                0 => self.state().unjudged(&name, now),
+                _ => None,
+            };
+            let outcome = match unjudged {
+                Some(why) => Outcome::Refused(why),
+                None if slots == 0 => Outcome::Unchanged,
+                None => Outcome::Moved,
+            };
             let now = self.state().custody.standing(&name).phase;
             dropped.push(Moved { name, outcome, before, now, dropped: slots });
         }
@@ -290,7 +298,53 @@ impl State {
         }
         let longest = self.watched.longest();
         let phantoms = self.suspects.get(name).map_or(0, |it| it.phantoms(longest, now));
-        phantoms.saturating_sub(self.watched.strangers(now))
+        phantoms.saturating_sub(self.watched.slots_of_strangers(now))
+    }
+
+    /// Why the unexplained slots of a limit are not judged, if there are any.
+    pub(super) fn unjudged(&self, name: &str, now: leasehold_engine::Timestamp) -> Option<String> {
+        let suspects = self.suspects.get(name).filter(|it| it.unexplained() > 0)?;
+        let slots = suspects.unexplained();
+        if self.phantoms(name, now) > 0 {
+            return None;
+        }
+        if self.plain.contains(name) {
+            return Some(format!(
+                "{slots} slots are unexplained, and clients took slots of this limit without a \
+                 lease: no age tells those from phantoms. If you know that nobody holds them, use \
+                 --force"
+            ));
+        }
+        let after = suspects.judged_after(self.watched.longest())?;
+        if now <= after {
+            let seconds = after.since(now).as_seconds_f64().ceil();
+            return Some(format!(
+                "{slots} slots are unexplained, and cannot be judged yet: their holders may renew \
+                 them within the next {seconds} s"
+            ));
+        }
+        let leases = self.watched.strangers(now);
+        Some(format!(
+            "{slots} slots are unexplained, and cannot be judged yet: {leases} leases that were \
+             granted before Leasehold watched are still renewed, and may hold them"
+        ))
+    }
+
+    /// What an operator should know of a limit.
+    pub(super) fn warning(
+        &self,
+        name: &str,
+        is_gone: bool,
+        now: leasehold_engine::Timestamp,
+    ) -> Option<String> {
+        if is_gone && self.has_answered {
+            return Some(
+                "the Prefect server does not have this limit any more, and Leasehold goes on \
+                 granting it: create it there again, or delete it here"
+                    .to_owned(),
+            );
+        }
+        self.unjudged(name, now)
     }
 }
 

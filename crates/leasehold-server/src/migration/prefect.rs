@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use leasehold_engine::{LeaseId, LimitId, TAG_PREFIX};
@@ -16,8 +15,6 @@ use crate::upstream::{Answer, By, Upstream, UpstreamError};
 const LIMITS: &str = "/api/v2/concurrency_limits";
 const TAGS: &str = "/api/concurrency_limits";
 const PAGE: usize = 200;
-/// How long a reading of the counts may take. A hand-over holds requests meanwhile.
-const COUNT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the lease of a cover lasts, in seconds. It is renewed much earlier.
 pub(super) const COVER_SECONDS: f64 = 600.0;
 
@@ -33,6 +30,11 @@ pub(crate) enum PrefectError {
 }
 
 impl PrefectError {
+    /// Whether it gave no answer in time, though it is connected.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::NoAnswer(UpstreamError::Silent { .. }))
+    }
+
     /// Whether it certainly did nothing: the request did not leave.
     pub(super) fn was_not_sent(&self) -> bool {
         matches!(
@@ -164,8 +166,7 @@ async fn pages<R: DeserializeOwned>(
         // The last row once more: if it has moved, a limit before it has come or gone.
         let again = usize::from(!rows.is_empty());
         let body = json!({"limit": PAGE, "offset": rows.len() - again});
-        let answer =
-            upstream.call_within(COUNT_TIMEOUT, (Method::POST, &path), Some(&body), By::Us).await?;
+        let answer = upstream.call(Method::POST, &path, Some(&body), By::Us).await?;
         let page: Vec<R> = read(upstream, &answer, &path)?;
         let is_last = page.len() < PAGE;
         if again == 1 && page.first().map(&id) != rows.last().map(&id) {

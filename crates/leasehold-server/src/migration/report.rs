@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use leasehold_engine::{LimitId, LimitRef, Scope};
+use leasehold_engine::{LimitId, LimitRef, Scope, Timestamp};
 use leasehold_gateway::{Seen, Standing, Suspects};
 use leasehold_node::Unavailable;
 use uuid::Uuid;
@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) is_reachable: bool,
     pub(crate) longest_lease_seconds: f64,
     pub(crate) strangers: u64,
+    pub(crate) watching_since: Option<Timestamp>,
+    pub(crate) judged_after: Option<Timestamp>,
     pub(crate) limits: Vec<LimitReport>,
 }
 
@@ -37,6 +39,7 @@ pub(crate) struct LimitReport {
     pub(crate) together: Vec<Arc<str>>,
     pub(crate) stays: Option<String>,
     pub(crate) failure: Option<String>,
+    pub(crate) warning: Option<String>,
 }
 
 /// What the ledger says of a limit.
@@ -88,6 +91,7 @@ impl Migration {
                 together: state.together.group(&name).into_iter().collect(),
                 stays: pinned.get(&name).cloned(),
                 failure: standing.failure.map(why),
+                warning: state.warning(&name, here.is_some() && row.is_none(), now),
                 leases: seen,
                 standing,
                 name,
@@ -98,6 +102,8 @@ impl Migration {
             is_reachable: state.has_answered,
             longest_lease_seconds: state.watched.longest().as_seconds_f64(),
             strangers: state.watched.strangers(now),
+            watching_since: state.watched.begun(),
+            judged_after: state.watched.is_complete_after(),
             limits: limits.collect(),
         })
     }

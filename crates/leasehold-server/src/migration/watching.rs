@@ -23,12 +23,29 @@ impl Migration {
         let now = self.0.ledger.clock().now();
         let Granted { lease, limits, slots, holder, length } = granted;
         let seen = Seen { lease, limits, slots, holder, since: now, renewed: now, length };
-        self.state().watched.granted(seen);
+        let is_longer = {
+            let mut state = self.state();
+            let longest = state.watched.longest();
+            state.watched.granted(seen);
+            state.watched.longest() > longest
+        };
+        // A restart must not forget the length: phantoms are judged by it.
+        if is_longer {
+            self.0.wake.notify_one();
+        }
     }
 
     /// The upstream granted slots without a lease: nobody renews them, and their age says nothing.
     pub(crate) fn saw_plain(&self, limits: &[Arc<str>]) {
-        self.state().plain.extend(limits.iter().cloned());
+        let is_new = {
+            let mut state = self.state();
+            let known = state.plain.len();
+            state.plain.extend(limits.iter().cloned());
+            state.plain.len() > known
+        };
+        if is_new {
+            self.0.wake.notify_one();
+        }
     }
 
     /// The upstream renewed a lease.

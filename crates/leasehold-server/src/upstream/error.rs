@@ -49,7 +49,7 @@ impl UpstreamError {
         }
     }
 
-    pub(super) fn silent(url: &UpstreamUrl, timeout: Duration) -> Self {
+    pub(crate) fn silent(url: &UpstreamUrl, timeout: Duration) -> Self {
         Self::Silent { url: url.to_string(), seconds: timeout.as_secs() }
     }
 

@@ -158,6 +158,12 @@ impl Upstream {
         &self.0.seen
     }
 
+    /// Whether it has answered something within the last ten seconds. If so, one that gives no
+    /// answer in a shorter time is slow, and not dead.
+    pub(crate) fn has_answered_lately(&self) -> bool {
+        self.0.pulse.has_answered_lately()
+    }
+
     /// Why the last request got no answer, if it got none.
     pub(crate) fn illness(&self) -> Option<String> {
         self.0.pulse.illness()

@@ -17,7 +17,9 @@ fn ours(gateway: &Gateway, limit: &str) -> Option<std::sync::Arc<str>> {
 
 /// Changes a limit.
 pub(super) async fn change(gateway: &Gateway, limit: &str, asked: Asked) -> Response {
+    let editing = gateway.migration.edit().await;
     let Some(name) = ours(gateway, limit) else {
+        drop(editing);
         return gateway.upstream.pass(asked.again()).await;
     };
     let mut body = asked.json();
@@ -48,7 +50,9 @@ pub(super) async fn create(gateway: &Gateway, asked: Asked) -> Response {
 
 /// Deletes a limit.
 pub(super) async fn delete(gateway: &Gateway, limit: &str, tags: bool, asked: Asked) -> Response {
+    let editing = gateway.migration.edit().await;
     let Some(name) = ours(gateway, limit) else {
+        drop(editing);
         return gateway.upstream.pass(asked.again()).await;
     };
     let told = gateway.theirs(asked.again()).await;
@@ -68,6 +72,7 @@ pub(super) async fn delete(gateway: &Gateway, limit: &str, tags: bool, asked: As
 
 /// Sets how many slots a tag has: creates its limit upstream, or changes it on both sides.
 pub(super) async fn put_tag(gateway: &Gateway, asked: Asked) -> Response {
+    let _editing = gateway.migration.edit().await;
     let told = gateway.theirs(asked.again()).await;
     gateway.migration.count_now().await;
     let tag = asked.json()["tag"].as_str().map(|tag| format!("tag:{tag}"));

@@ -10,11 +10,14 @@ use uuid::Uuid;
 
 use super::Gateway;
 use super::asked::{Asked, Told, still_moving};
-use crate::acquire::lease_id;
+use crate::acquire::{lease_id, unknown};
 use crate::http;
 use crate::http::error::Moved;
 use crate::http::grant::Carried;
 use crate::migration::{Granted, Paired, Partner, UnderWay, Way};
+
+/// How often a request is routed whose limits move while it is answered.
+pub(super) const ROUTES_MAX: usize = 300;
 
 /// How slots are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +35,20 @@ pub(super) async fn acquire(gateway: &Gateway, kind: Kind, asked: Asked) -> Resp
     let Some(names) = asked.names(kind == Kind::Tags) else {
         return gateway.upstream.pass(asked.again()).await;
     };
-    loop {
+    for _ in 0..ROUTES_MAX {
         match gateway.migration.route(&names).await {
             Err(_) => return still_moving(),
             Ok(Way::Here(here)) => {
-                let answer = gateway.answer_ourselves(asked.again()).await;
-                if !has_moved(gateway, &answer, &here) {
+                let request = match here.len() == names.len() {
+                    true => asked.again(),
+                    // The other names have no limit on either side.
+                    false => asked.naming(&here, kind == Kind::Tags),
+                };
+                let answer = gateway.answer_ourselves(unknown::refused(request)).await;
+                if !has_moved(&answer) {
                     return answer;
                 }
+                gateway.migration.until_agreed().await;
             }
             Ok(Way::There(under_way)) => {
                 let passing = there(gateway.clone(), kind, asked.again(), asked, under_way);
@@ -52,16 +61,16 @@ pub(super) async fn acquire(gateway: &Gateway, kind: Kind, asked: Asked) -> Resp
                 if let Some(answer) = unless_dropped(taking).await {
                     return answer;
                 }
+                gateway.migration.until_agreed().await;
             }
         }
     }
+    still_moving()
 }
 
-/// Whether a limit has left the ledger since the request was routed. The ledger skips names without
-/// a limit, so that a grant may lack it. A grant that is dropped is given back.
-fn has_moved(gateway: &Gateway, answer: &Response, here: &[Arc<str>]) -> bool {
-    let is_ours = || here.iter().all(|name| gateway.migration.is_ours(name));
-    answer.extensions().get::<Moved>().is_some() || (answer.status().is_success() && !is_ours())
+/// Whether a limit has left the ledger since the request was routed.
+fn has_moved(answer: &Response) -> bool {
+    answer.extensions().get::<Moved>().is_some()
 }
 
 /// Goes on when the client hangs up: what the upstream grants has to be known.
@@ -128,8 +137,9 @@ async fn both(
     there: Vec<Arc<str>>,
 ) -> Option<Response> {
     let are_tags = kind == Kind::Tags;
-    let mut mine = gateway.answer_ourselves(asked.naming(&here, are_tags)).await;
-    if has_moved(&gateway, &mine, &here) {
+    let request = unknown::refused(asked.naming(&here, are_tags));
+    let mut mine = gateway.answer_ourselves(request).await;
+    if has_moved(&mine) {
         return None;
     }
     let Some(grant) = Carried::claim(&mut mine) else { return Some(mine) };

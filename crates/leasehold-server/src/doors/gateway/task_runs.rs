@@ -9,13 +9,14 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use leasehold_engine::{Acquire, Acquired, Grant, Hold, Holder};
+use leasehold_engine::{Acquire, Acquired, Grant, Hold, Holder, Missing};
 use leasehold_node::Undo;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Gateway;
 use super::asked::{Asked, Told, still_moving};
+use super::slots::ROUTES_MAX;
 use super::tap::{self, About};
 use crate::access::agent::PrefectClient;
 use crate::acquire::{lease_id, retry};
@@ -97,7 +98,7 @@ async fn begin(gateway: &Gateway, asked: &Asked, about: About, run: Uuid) -> Res
 
 /// Takes the tags that are ours.
 async fn take(gateway: &Gateway, names: &[Arc<str>], run: Uuid, state: &Value) -> Held {
-    loop {
+    for _ in 0..ROUTES_MAX {
         let (here, under_way) = match gateway.migration.route(names).await {
             Err(_) => return Held::Refused(still_moving()),
             Ok(Way::There(under_way)) => return Held::There(under_way),
@@ -106,16 +107,17 @@ async fn take(gateway: &Gateway, names: &[Arc<str>], run: Uuid, state: &Value) -
         };
         let holder = Holder::new(Holder::TASK_RUN, run.to_string());
         let hold = Hold::Holder { id: lease_id::new(), holder };
-        let acquire = Acquire::new(here.iter().map(|name| (name.clone(), 1)), hold);
+        let wants = here.iter().map(|name| (name.clone(), 1));
+        // A grant without a limit that has left the ledger meanwhile would lack it.
+        let acquire = Acquire { missing: Missing::Refuse, ..Acquire::new(wants, hold) };
         match gateway.migration.ledger().try_acquire(acquire).await {
             Err(error) => return Held::Refused(http::Error::Unavailable(error).into_response()),
-            // A limit that has left the ledger meanwhile is skipped.
-            Ok((Acquired::Granted(grant), undo))
-                if here.iter().all(|name| gateway.migration.is_ours(name)) =>
-            {
+            Ok((Acquired::Granted(grant), undo)) => {
                 return Held::Here(Box::new(grant), undo, under_way);
             }
-            Ok((Acquired::Granted(_) | Acquired::Elsewhere(_), _)) => {}
+            Ok((Acquired::Missing(_) | Acquired::Elsewhere(_), _)) => {
+                gateway.migration.until_agreed().await;
+            }
             Ok((Acquired::Refused(refusal), _)) => {
                 let full = refusal.blockers.first().map_or("", |full| &full.limit.name);
                 let seconds = retry::polling_seconds(&refusal, gateway.app.config());
@@ -141,6 +143,7 @@ async fn take(gateway: &Gateway, names: &[Arc<str>], run: Uuid, state: &Value) -
             Ok(_) => return Held::Refused(http::Error::Unexpected.into_response()),
         }
     }
+    Held::Refused(still_moving())
 }
 
 /// The run leaves its tags: the upstream gives its slots back there, and we give them back here.

@@ -81,6 +81,7 @@ fn row(visitor: &Visitor, limit: &LimitReport) -> Markup {
                     div { (show::count(limit.phantoms, "slot")) " that nobody holds" }
                 }
                 @if let Some(why) = &limit.stays { div { "Stays: " (show::visible(why)) } }
+                @if let Some(warning) = &limit.warning { div { (show::visible(warning)) } }
                 @if let Some(failure) = &limit.failure {
                     div.state.full { "● " (show::visible(failure)) }
                 }

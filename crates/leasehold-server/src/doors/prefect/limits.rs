@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::access::origin::Origin;
 use crate::acquire::Patience;
 use crate::acquire::lease_id;
+use crate::acquire::unknown::Unknown;
 use crate::app::App;
 use crate::doors::groups::{AMBIGUOUS, LEASES, LIMITS, NO_LIMIT, SLOTS};
 use crate::doors::operation::{delete, get, patch, post};
@@ -241,11 +242,12 @@ async fn delete_limit(
 async fn increment(
     State(app): State<App>,
     origin: Origin,
+    Unknown(missing): Unknown,
     Valid(body): Valid<Increment>,
 ) -> Result<Response, Error> {
     let wants = convert::wants(body.names, body.slots);
     let mode = convert::mode(body.mode);
-    let acquire = Acquire { mode, ..Acquire::new(wants, Hold::Unleased) };
+    let acquire = Acquire { mode, missing, ..Acquire::new(wants, Hold::Unleased) };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
     let limits: Vec<_> = grant.limits.iter().map(convert::minimal).collect();
     Ok(granted(&limits, undo))
@@ -254,6 +256,7 @@ async fn increment(
 async fn increment_with_lease(
     State(app): State<App>,
     origin: Origin,
+    Unknown(missing): Unknown,
     Valid(body): Valid<IncrementWithLease>,
 ) -> Result<Response, Error> {
     let wants = convert::wants(body.names, body.slots);
@@ -263,7 +266,8 @@ async fn increment_with_lease(
         ttl: Span::from_seconds_f64(body.lease_duration),
         notes: None,
     };
-    let acquire = Acquire { mode: convert::mode(body.mode), ..Acquire::new(wants, hold) };
+    let mode = convert::mode(body.mode);
+    let acquire = Acquire { mode, missing, ..Acquire::new(wants, hold) };
     let (grant, undo) = acquired(&app, origin, acquire).await?;
     let body = wire::Acquired {
         lease_id: grant
@@ -337,11 +341,12 @@ async fn acquired(app: &App, origin: Origin, acquire: Acquire) -> Result<(Grant,
         Acquired::Granted(grant) => Ok((grant, undo)),
         Acquired::TooManySlots(_) => Err(Error::TooManySlots),
         Acquired::NotRateLimits(names) => Err(Error::NotRateLimits(names.join(","))),
-        Acquired::Elsewhere(names) => Err(Error::Http(http::Error::Elsewhere(names))),
-        Acquired::Refused(_)
-        | Acquired::Queued(_)
-        | Acquired::Missing(_)
-        | Acquired::Repeated(_) => Err(Error::UNEXPECTED),
+        Acquired::Elsewhere(names) | Acquired::Missing(names) => {
+            Err(Error::Http(http::Error::Elsewhere(names)))
+        }
+        Acquired::Refused(_) | Acquired::Queued(_) | Acquired::Repeated(_) => {
+            Err(Error::UNEXPECTED)
+        }
     }
 }
 

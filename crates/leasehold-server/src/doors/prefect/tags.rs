@@ -12,6 +12,7 @@ use leasehold_prefect::tags::{CreateTagLimit, ResetTag, TagDecrement, TagIncreme
 
 use crate::access::agent::PrefectClient;
 use crate::access::origin::Origin;
+use crate::acquire::unknown::Unknown;
 use crate::acquire::{NotAcquired, Patience, lease_id};
 use crate::app::App;
 use crate::doors::groups::{NO_LIMIT, TAG_LIMITS};
@@ -159,6 +160,7 @@ async fn increment(
     State(app): State<App>,
     origin: Origin,
     client: PrefectClient,
+    Unknown(missing): Unknown,
     Valid(body): Valid<TagIncrement>,
 ) -> Result<Response, Error> {
     let locked = |refusal: &Refusal| {
@@ -176,10 +178,9 @@ async fn increment(
         waited.await.map_err(|error| convert::not_acquired(unanswered(error), locked))?;
     }
     let holder = convert::task_run(body.task_run_id);
-    let acquire = Acquire::new(
-        body.names.iter().map(|tag| (convert::tag_name(tag), 1)),
-        Hold::Holder { id: lease_id::new(), holder },
-    );
+    let wants = body.names.iter().map(|tag| (convert::tag_name(tag), 1));
+    let hold = Hold::Holder { id: lease_id::new(), holder };
+    let acquire = Acquire { missing, ..Acquire::new(wants, hold) };
     let acquiring = app.acquirer().acquire(Patience::Waits, origin, acquire);
     let (acquired, undo) = acquiring.await.map_err(|error| convert::not_acquired(error, locked))?;
     match acquired {
@@ -195,11 +196,12 @@ async fn increment(
         Acquired::TooManySlots(limit) => {
             Err(Error::Locked(convert::tag_is_0(&limit.name).into(), None))
         }
-        Acquired::Elsewhere(names) => Err(Error::Http(http::Error::Elsewhere(names))),
+        Acquired::Elsewhere(names) | Acquired::Missing(names) => {
+            Err(Error::Http(http::Error::Elsewhere(names)))
+        }
         Acquired::Refused(_)
         | Acquired::Queued(_)
         | Acquired::NotRateLimits(_)
-        | Acquired::Missing(_)
         | Acquired::Repeated(_) => Err(Error::UNEXPECTED),
     }
 }

@@ -3,6 +3,7 @@
 
 mod credentials;
 mod evidence;
+mod moving;
 mod outage;
 mod passing;
 

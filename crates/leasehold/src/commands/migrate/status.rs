@@ -88,6 +88,15 @@ fn print(page: &mut Page, migration: &Migration, in_short: bool) {
         let leases = counted(migration.leases_of_unknown_limits, "lease");
         page.labelled("Not yet known", &format!("{leases} whose limits were not seen"));
     }
+    if let (Some(since), Some(after)) = (migration.watching_since, migration.judged_after) {
+        let left = until(after);
+        let judged = if left.is_zero() {
+            String::new()
+        } else {
+            format!("; slots from before are judged in {}", duration::show(left))
+        };
+        page.labelled("Watching since", &format!("{}{judged}", ago(since)));
+    }
     page.line("");
     if migration.limits.is_empty() {
         return page.line("There are no limits.");
@@ -133,6 +142,7 @@ fn note(limit: &MigratingLimit) -> Option<String> {
         .failure
         .clone()
         .or_else(|| limit.stays.clone())
+        .or_else(|| limit.warning.clone())
         .or_else(|| (limit.held_requests > 0).then(|| held(limit.held_requests)))
         .or_else(|| {
             (!limit.together.is_empty()).then(|| format!("with {}", limit.together.join(", ")))
@@ -160,6 +170,9 @@ pub(in crate::commands) fn details(page: &mut Page, limit: &MigratingLimit) {
             ),
         };
         page.paragraph(Style::Warning, 4, &what);
+    }
+    if let Some(warning) = &limit.warning {
+        page.paragraph(Style::Warning, 4, &format!("  {warning}"));
     }
     if limit.dropped > 0 {
         page.line(&format!("  {} dropped; the upstream still counts them", slots(limit.dropped)));

@@ -25,6 +25,8 @@ pub(crate) fn report(report: &Report) -> Migration {
         is_reachable: report.is_reachable,
         longest_lease_seconds: report.longest_lease_seconds,
         leases_of_unknown_limits: report.strangers,
+        watching_since: report.watching_since.map(timestamp),
+        judged_after: report.judged_after.map(timestamp),
         limits: report.limits.iter().map(limit).collect(),
     }
 }
@@ -48,6 +50,7 @@ fn limit(limit: &LimitReport) -> MigratingLimit {
         under_way: limit.standing.under_way,
         held_requests: limit.standing.held,
         failure: limit.failure.clone(),
+        warning: limit.warning.clone(),
     }
 }
 
