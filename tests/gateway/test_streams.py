@@ -22,7 +22,7 @@ from waiting import wait_until
 
 CHUNK = b"x" * 65_536
 LARGE_BYTES = 1_600 * len(CHUNK)
-GROWTH_BYTES_MAX = 12 << 20
+GROWTH_BYTES_MAX = 32 << 20
 EVENTS = 10_000
 
 
