@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::Gateway;
 use super::asked::Asked;
+use super::paths::decoded;
 use crate::http::answer::json;
 
 /// A deployment has the schema of its parameters with it.
@@ -20,6 +21,7 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// Whether a request creates or changes a deployment.
 pub(super) fn is_write(method: &Method, path: &str) -> bool {
+    let path = decoded(path);
     let Some(rest) = path.strip_prefix("/api/deployments") else { return false };
     match rest.trim_matches('/') {
         "" => *method == Method::POST,
@@ -58,6 +60,7 @@ mod tests {
     fn only_creations_and_changes_name_a_limit() {
         assert!(is_write(&Method::POST, "/api/deployments/"));
         assert!(is_write(&Method::PATCH, "/api/deployments/5c1b"));
+        assert!(is_write(&Method::POST, "/api/deployment%73/"));
         assert!(!is_write(&Method::POST, "/api/deployments/filter"));
         assert!(!is_write(&Method::GET, "/api/deployments/5c1b"));
         assert!(!is_write(&Method::PATCH, "/api/deployments/5c1b/schedules"));
