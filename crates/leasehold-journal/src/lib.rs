@@ -17,7 +17,7 @@ pub use faulty::FaultyJournal;
 pub use leasehold_sqlite::OpenError as DatabaseError;
 pub use memory::MemoryJournal;
 pub use postgres::{
-    Node, PostgresError, PostgresJournal, PostgresSettings, SettingsError, TlsError,
+    Node, PostgresError, PostgresJournal, PostgresSettings, SettingsError, Tenure, TlsError,
 };
 pub use sqlite::{
     BackedUp, BackupError, Existing, Loss, OpenError, Replaced, Restored, SqliteJournal,

@@ -5,6 +5,7 @@ mod upstream;
 
 use std::path::PathBuf;
 
+use leasehold_journal::Tenure;
 use leasehold_prefect::Settings;
 
 use crate::access::pages::{AllowedHost, Origin};
@@ -53,6 +54,9 @@ pub struct Config {
     pub upstream: Option<UpstreamUrl>,
     /// Where the phantoms are stored that an operator dropped during a migration.
     pub dropped_phantoms_file: Option<PathBuf>,
+    /// For how long this node owns the ledger, if another one can own it. When it is over, every
+    /// request but that for the metrics is answered 503.
+    pub tenure: Option<Tenure>,
 }
 
 impl Config {
@@ -81,6 +85,7 @@ impl Default for Config {
             trusted_proxies: TrustedProxies::default(),
             upstream: None,
             dropped_phantoms_file: None,
+            tenure: None,
         }
     }
 }

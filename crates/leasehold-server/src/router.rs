@@ -13,13 +13,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
 use futures_util::future::{BoxFuture, Either, FutureExt};
 use http_body::Body as HttpBody;
+use leasehold_node::Unavailable;
 use tower::{BoxError, Service};
 
 use crate::access::{gate, pages};
 use crate::app::App;
 use crate::doors::prefect::error::Error;
 use crate::doors::prefect::unserved::{self, Asked, Unserved};
-use crate::doors::{self, gateway, native, prefect};
+use crate::doors::{self, gateway, native, operations, prefect};
 use crate::http::access_log::Entry;
 use crate::http::{self, unread_body};
 
@@ -114,6 +115,10 @@ impl HttpService {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let path = request.uri().path();
+        if self.has_run_out(path) {
+            let refused = http::Error::from(Unavailable::Journal);
+            return self.refuse(&request, refused.into_response());
+        }
         let now = self.app.ledger().clock().now();
         let gate = self.app.gate();
         if let Some(gateway) = self.gateway.as_mut().filter(|_| !gateway::is_ours(path)) {
@@ -133,6 +138,13 @@ impl HttpService {
             Err(refused) => http::Error::from(refused).into_response(),
         };
         self.refuse(&request, response)
+    }
+
+    /// Whether another node may own the ledger by now, so that what this one knows may be out of
+    /// date. Its metrics are its own.
+    fn has_run_out(&self, path: &str) -> bool {
+        let tenure = self.app.config().tenure.as_ref();
+        tenure.is_some_and(|tenure| !tenure.lasts()) && path != operations::METRICS
     }
 
     /// An answer at once.

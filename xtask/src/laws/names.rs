@@ -60,6 +60,10 @@ const LAWS: &[Law] = &[
         places: &[
             ("crates/leasehold-node/src/clock.rs", "the clock"),
             (
+                "crates/leasehold-journal/src/postgres/tenure.rs",
+                "the monotonic clock, by which a node knows that its ownership has run out",
+            ),
+            (
                 "crates/leasehold-server/src/http/serve/line.rs",
                 "tokio's clock, which times all patience with a connection and which tests pause",
             ),

@@ -14,6 +14,7 @@ mod ownership;
 mod schema;
 mod settings;
 mod statements;
+mod tenure;
 mod text;
 mod tls;
 
@@ -33,6 +34,7 @@ pub use error::PostgresError;
 use owner::{Batch, Owner};
 pub use ownership::Node;
 pub use settings::{PostgresSettings, SettingsError};
+pub use tenure::Tenure;
 pub use tls::TlsError;
 
 /// How long giving the ledger up may take.
@@ -44,6 +46,7 @@ pub struct PostgresJournal {
     /// `None` once it closes.
     jobs: Option<mpsc::UnboundedSender<Job>>,
     deposed: watch::Receiver<bool>,
+    tenure: Tenure,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -93,7 +96,7 @@ impl PostgresJournal {
         let work = async move {
             match open.await {
                 Ok(owner) => {
-                    let _ = opened.send(Ok(()));
+                    let _ = opened.send(Ok(owner.tenure()));
                     work(owner, todo, depose, renews_every).await;
                 }
                 Err(error) => drop(opened.send(Err(error))),
@@ -103,13 +106,19 @@ impl PostgresJournal {
             .name("journal".into())
             .spawn(move || runtime.block_on(work))
             .map_err(failed)?;
-        opening.recv().unwrap_or_else(|_| Err(ended()))?;
-        Ok(Self { jobs: Some(jobs), deposed, thread: Some(thread) })
+        let tenure = opening.recv().unwrap_or_else(|_| Err(ended()))?;
+        Ok(Self { jobs: Some(jobs), deposed, tenure, thread: Some(thread) })
     }
 
     /// Turns true when another node has taken the ledger over: this one can no longer write.
     pub fn deposed(&self) -> watch::Receiver<bool> {
         self.deposed.clone()
+    }
+
+    /// For how long this node owns the ledger. Afterwards another one may, so this one must answer
+    /// nothing from what it knows.
+    pub fn tenure(&self) -> Tenure {
+        self.tenure.clone()
     }
 
     /// Lets the thread do something, and waits for it.

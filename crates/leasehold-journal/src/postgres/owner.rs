@@ -1,7 +1,7 @@
 //! The owner of a ledger in PostgreSQL: its connection, its epoch, and its commits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, join4};
 use leasehold_engine::{Resume, Snapshot};
@@ -14,6 +14,7 @@ use super::error::PostgresError;
 use super::ownership::{self, Node, Taken};
 use super::settings::PostgresSettings;
 use super::statements::{self, Statement};
+use super::tenure::{self, Tenure};
 use super::{load, schema};
 use crate::rows::{LedgerRow, Value, row_sum};
 
@@ -39,6 +40,7 @@ pub(super) struct Owner {
     epoch: i64,
     /// How many commits are durable and known to be.
     commits: u64,
+    tenure: Tenure,
     deposed_by: Option<String>,
 }
 
@@ -69,8 +71,9 @@ impl Owner {
             schema::version(&client).await?.ok_or(error)?;
         }
         let instance = ownership::new_instance(&client).await?;
+        let sent = tenure::sent();
         let taken = ownership::take(&client, &node, &instance).await?;
-        Self::taken(settings, node, instance, client, taken).await
+        Self::taken(settings, node, instance, client, (taken, sent)).await
     }
 
     /// As [`open`](Self::open), and waits until no other node owns the ledger. A database that
@@ -95,8 +98,11 @@ impl Owner {
                     }
                 },
             };
+            let sent = tenure::sent();
             match ownership::take(&client, &node, &instance).await {
-                Ok(taken) => return Self::taken(settings, node, instance, client, taken).await,
+                Ok(taken) => {
+                    return Self::taken(settings, node, instance, client, (taken, sent)).await;
+                }
                 Err(PostgresError::Owned { .. }) => connection = Some((client, instance)),
                 Err(_) => {}
             }
@@ -105,19 +111,21 @@ impl Owner {
         Err(PostgresError::GivenUp)
     }
 
-    /// The owner of a ledger that was taken just now.
+    /// The owner of a ledger that was taken just now, by a request that was sent at `sent`.
     async fn taken(
         settings: PostgresSettings,
         node: Node,
         instance: String,
         client: Client,
-        taken: Taken,
+        (taken, sent): (Taken, Instant),
     ) -> Result<Self, PostgresError> {
         let prepared = match schema::version(&client).await {
             Ok(Some(found)) if found < schema::known() => schema::migrate(&client, found).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
+        let tenure = Tenure::new();
+        tenure.renew(sent, node.owned_for());
         let mut owner = Self {
             settings,
             node,
@@ -125,6 +133,7 @@ impl Owner {
             client: Some(client),
             epoch: taken.epoch,
             commits: u64::try_from(taken.commits).unwrap_or(0),
+            tenure,
             deposed_by: None,
         };
         if let Err(error) = prepared {
@@ -136,6 +145,11 @@ impl Owner {
 
     pub(super) fn is_deposed(&self) -> bool {
         self.deposed_by.is_some()
+    }
+
+    /// For how long the ledger is owned.
+    pub(super) fn tenure(&self) -> Tenure {
+        self.tenure.clone()
     }
 
     /// Everything that is durable.
@@ -216,6 +230,7 @@ impl Owner {
             return Tried::Unknown(PostgresError::Server("no connection".to_owned()));
         };
         let owned_for = self.node.owned_for();
+        let sent = tenure::sent();
         let moved = match batch.resumed {
             None => None,
             // Nobody else can have changed them: the epoch is checked with the commit.
@@ -243,7 +258,11 @@ impl Owner {
             return Tried::Unknown(error.into());
         }
         let failed = ledger.err().into_iter().chain(rows.into_iter().filter_map(Result::err));
-        judge(failed.collect(), end.err())
+        let tried = judge(failed.collect(), end.err());
+        if matches!(tried, Tried::Durable) {
+            self.tenure.renew(sent, owned_for);
+        }
+        tried
     }
 
     /// A connection on which this node owns the ledger, and how many commits are durable.
@@ -268,13 +287,16 @@ impl Owner {
         let Some(client) = self.client.take() else {
             return Err(PostgresError::Server("no connection".to_owned()));
         };
+        let sent = tenure::sent();
         match ownership::take(&client, &self.node, &self.instance).await {
             Ok(taken) => {
+                self.tenure.renew(sent, self.node.owned_for());
                 self.client = Some(client);
                 self.epoch = taken.epoch;
                 Ok(u64::try_from(taken.commits).unwrap_or(0))
             }
             Err(PostgresError::Owned { owner, .. }) => {
+                self.tenure.end();
                 self.deposed_by = Some(owner.clone());
                 Err(PostgresError::Deposed { epoch: self.epoch, owner })
             }
@@ -287,9 +309,13 @@ impl Owner {
     pub(super) async fn renew(&mut self) {
         let epoch = self.epoch;
         let node = self.node.clone();
+        let tenure = self.tenure.clone();
         let renewing = async {
             let (client, _) = self.ready().await?;
-            if !ownership::renew(client, &node, epoch).await? && self.epoch == epoch {
+            let sent = tenure::sent();
+            if ownership::renew(client, &node, epoch).await? {
+                tenure.renew(sent, node.owned_for());
+            } else if self.epoch == epoch {
                 self.take().await?;
             }
             Ok::<_, PostgresError>(())
@@ -305,6 +331,7 @@ impl Owner {
         if self.is_deposed() {
             return;
         }
+        self.tenure.end();
         let instance = self.instance.clone();
         let releasing = async {
             let (client, _) = self.ready().await?;

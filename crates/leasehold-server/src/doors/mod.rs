@@ -5,7 +5,7 @@ pub(crate) mod gateway;
 mod groups;
 pub(crate) mod native;
 mod operation;
-mod operations;
+pub(crate) mod operations;
 mod pages;
 pub(crate) mod prefect;
 mod routes;

@@ -18,9 +18,12 @@ use crate::http::Error;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The path of the figures.
+pub(crate) const METRICS: &str = "/metrics";
+
 /// Adds the routes of this door.
 pub(crate) fn add(routes: Routes) -> Routes {
-    routes.add_page("/metrics", get(metrics))
+    routes.add_page(METRICS, get(metrics))
 }
 
 /// All figures, in OpenMetrics.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use leasehold_journal::{
-    Journal, Loss, Node, OpenError, PostgresError, PostgresJournal, PostgresSettings, SqliteJournal,
+    Journal, Loss, Node, OpenError, PostgresError, PostgresJournal, PostgresSettings,
+    SqliteJournal, Tenure,
 };
 use leasehold_server::stand_by;
 use tokio::net::TcpListener;
@@ -27,6 +28,8 @@ pub(super) struct Owned {
     pub(super) journal: Box<dyn Journal>,
     /// Turns true when another node has taken it over. A file is never taken over.
     deposed: Option<watch::Receiver<bool>>,
+    /// For how long this server owns it. A file is owned until it is closed.
+    pub(super) tenure: Option<Tenure>,
 }
 
 /// Why a PostgreSQL is not used, with what to do about it.
@@ -59,7 +62,7 @@ impl Owned {
                  leases that are missing have no slots any more, though they may still run"
             );
         }
-        Ok(Self { journal: Box::new(journal), deposed: None })
+        Ok(Self { journal: Box::new(journal), deposed: None, tenure: None })
     }
 
     /// A journal in a PostgreSQL, once no other node owns it. Until then, requests are answered
@@ -102,7 +105,8 @@ impl Owned {
         }?;
         tracing::info!("this node owns the ledger");
         let deposed = Some(opened.deposed());
-        Ok(Some(Self { journal: Box::new(opened), deposed }))
+        let tenure = Some(opened.tenure());
+        Ok(Some(Self { journal: Box::new(opened), deposed, tenure }))
     }
 
     /// Resolves when another node has taken the ledger over.

@@ -342,6 +342,7 @@ async fn serve(
         waiters_max,
         connections_max,
         dropped_phantoms_file: Some(settings.data_dir.join(DROPPED_PHANTOMS)),
+        tenure: owned.tenure.clone(),
         ..settings.server.clone()
     };
     let options = Options {

@@ -2,6 +2,9 @@
 //!
 //! `LEASEHOLD_TEST_KILLS` sets how many owners are killed.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -33,14 +36,24 @@ impl Pair {
     }
 
     fn with_host<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env("PGHOST", self.database.server.socket().parent().unwrap())
+        command.env("PGHOST", self.host())
+    }
+
+    /// The folder of the database's socket.
+    fn host(&self) -> PathBuf {
+        self.database.server.socket().parent().unwrap().to_owned()
     }
 
     fn start(&self, node: usize) -> Server {
+        self.start_by(node, &self.host())
+    }
+
+    /// Starts a node that finds the database in this folder.
+    fn start_by(&self, node: usize, host: &Path) -> Server {
         let options = ["--journal", &self.address(), "--journal-takeover-seconds", self.takeover];
         let mut command = self.homes[node % 2].start_command(&options);
         command.args(["--page-size", "1000"]);
-        self.with_host(&mut command);
+        command.env("PGHOST", host);
         Server::start(command)
     }
 }
@@ -135,6 +148,43 @@ fn an_owner_that_stops_hands_over_at_once_and_a_paused_one_grants_nothing_afterw
         (answer.json() == json!({"leasehold": "standby"})).then_some(())
     });
     assert_eq!(standby.client().active_slots("db"), 12);
+    assert_eq!(standby.client().active_slots("gpu"), 0);
+}
+
+#[test]
+fn an_idle_owner_that_is_cut_off_from_the_database_answers_nothing_from_what_it_knew() {
+    let pair = Pair::new("3");
+    let folder = tempfile::tempdir().unwrap();
+    let way = folder.path().join("way");
+    symlink(pair.host(), &way).unwrap();
+    let cut_off = pair.start_by(0, &way);
+    create_limits(&cut_off);
+    let mut client = cut_off.client();
+    assert_eq!(client.active_slots("db"), 0);
+    let standby = pair.start(1);
+
+    // No new connection, and the end of the one that it has. Its clients still reach it.
+    fs::remove_file(&way).unwrap();
+    pair.database.psql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \
+         'leasehold'",
+    );
+    serves(&standby);
+    assert_eq!(standby.client().acquire(&["db"], 3).status, 200);
+    for path in ["/api/health", "/api/ready", "/api/v2/concurrency_limits/db", "/leasehold"] {
+        let answer = cut_off.client().get(path);
+        assert_eq!(answer.status, 503, "{path}: {}", answer.text());
+        assert!(answer.header("retry-after").is_some(), "{path}");
+    }
+    assert_eq!(cut_off.client().acquire(&["gpu"], 1).status, 503);
+    assert_eq!(cut_off.client().get("/metrics").status, 200);
+
+    symlink(pair.host(), &way).unwrap();
+    eventually("the node that was cut off stands by", || {
+        let answer = cut_off.client().send("GET", "/ready", None).ok()?;
+        (answer.json() == json!({"leasehold": "standby"})).then_some(())
+    });
+    assert_eq!(standby.client().active_slots("db"), 3);
     assert_eq!(standby.client().active_slots("gpu"), 0);
 }
 
