@@ -43,6 +43,13 @@ class Gateway(LeaseholdServer):
 
         return wait_until(answered, "Prefect's database is not locked")
 
+    def _is_healthy(self) -> bool:
+        """Whatever becomes of the Prefect server: `/api/health` is that server's."""
+        try:
+            return httpx.get(self.api_url.removesuffix("/api") + "/ready", timeout=60).is_success
+        except httpx.TransportError:
+            return False
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

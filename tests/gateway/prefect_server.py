@@ -112,10 +112,9 @@ class PrefectServer:
 
     def _is_healthy(self) -> bool:
         assert self._process is not None and self._process.poll() is None, "it did not start"
-        with socket.socket() as probe:
-            # A request costs processor time that the start needs.
-            if probe.connect_ex(("127.0.0.1", self.port)) != 0:
-                return False
+        # A request costs processor time that the start needs.
+        if not is_listening(self.port):
+            return False
         try:
             return self.request("GET", "/health", timeout=2).is_success
         except httpx.TransportError:
@@ -146,6 +145,11 @@ def python_with(version: str) -> Path:
     python = VENVS / f"prefect-{version}" / "bin" / "python"
     assert python.exists(), f"{python} is not there; `cargo xtask test gateway --whole` makes it"
     return python
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:

@@ -47,11 +47,8 @@ def test_a_served_deployment_with_a_limit_runs_one_at_a_time(
     program.kill()
 
 
-def test_a_flow_runs_and_its_events_arrive_on_both_sides(
-    prefect: PrefectServer, gateway: LeaseholdServer, user: PrefectUser
-) -> None:
-    program = user.run("runs.py", "without_limit")
-    assert program.lines("result")
+def events_arrive(prefect: PrefectServer) -> None:
+    """Waits for the events of the five task runs of `runs.py without_limit`."""
     wanted = {"filter": {"event": {"name": ["prefect.task-run.Completed"]}}}
 
     def arrived() -> bool:
@@ -59,6 +56,14 @@ def test_a_flow_runs_and_its_events_arrive_on_both_sides(
         return len(events) >= 5
 
     wait_until(arrived, "the events of five task runs arrive")
+
+
+def test_a_flow_runs_and_its_events_arrive_on_both_sides(
+    prefect: PrefectServer, gateway: LeaseholdServer, user: PrefectUser
+) -> None:
+    program = user.run("runs.py", "without_limit")
+    assert program.lines("result")
+    events_arrive(prefect)
     ours = gateway.request("GET", "/leasehold/events?kind=prefect.task-run.Completed").json()
     assert len(ours["events"]) >= 5
 
