@@ -1,4 +1,4 @@
-"""`leasehold gcl` and `leasehold concurrency-limit`, run as `PrefectUser` runs Prefect's commands."""
+"""`leasehold gcl` and `leasehold concurrency-limit`, run as `PrefectUser` runs those of Prefect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LeaseholdCommands:
         }
 
     def prefect(self, *arguments: str, exit_code: int = 0) -> str:
-        """Runs a command, and returns its output. Prefect's command prints its errors there, too."""
+        """Runs a command, and returns its output. Prefect's prints its errors there, too."""
         ended = subprocess.run(
             [BINARY, *arguments],
             stdin=subprocess.DEVNULL,

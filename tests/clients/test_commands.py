@@ -74,7 +74,11 @@ SENTENCES = [
     (["gcl", "--help"], 0, "anage global concurrency limits"),
     (["--no-prompt", "gcl", "ls"], 0, "tag:ocr"),
     (["gcl", "ls", "--no-prompt"], 0, "tag:ocr"),
-    (["concurrency-limit", "create", "{new}", "2"], 0, "Created concurrency limit with properties:"),
+    (
+        ["concurrency-limit", "create", "{new}", "2"],
+        0,
+        "Created concurrency limit with properties:",
+    ),
     (["concurrency-limit", "create", "ocr", "3"], 0, "concurrency_limit - 3"),
     (["concurrency-limit", "create", "ocr"], 1, None),
     (["concurrency-limit", "reset", "ocr"], 0, "Reset concurrency limit set on the tag: ocr"),

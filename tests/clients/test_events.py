@@ -195,6 +195,8 @@ def test_the_log_survives_a_restart(server: LeaseholdServer) -> None:
     server.start()
     server.create_limit("another", 1)
     wait_until(
-        lambda: [event["limit"] for event in events(server, kind="limit")] == ["database", "another"],
+        lambda: (
+            [event["limit"] for event in events(server, kind="limit")] == ["database", "another"]
+        ),
         "both are in the log",
     )

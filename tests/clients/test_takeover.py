@@ -22,6 +22,11 @@ def bytes_written(programs: list[Program]) -> int:
     return sum(len(program.output) + len(program.log) for program in programs)
 
 
+def wait_until_one_writes(programs: list[Program]) -> None:
+    before = bytes_written(programs)
+    wait_until(lambda: bytes_written(programs) > before, "a program writes something")
+
+
 @pytest.mark.restarts
 def test_no_flow_fails_while_servers_succeed_each_other(
     server: LeaseholdServer, user: PrefectUser
@@ -37,8 +42,7 @@ def test_no_flow_fails_while_servers_succeed_each_other(
         while len(running) < AT_ONCE:
             running.append(user.start(*kinds[started % len(kinds)]))
             started += 1
-        written = bytes_written(running)
-        wait_until(lambda: bytes_written(running) > written, "a program writes something")
+        wait_until_one_writes(running)
         server.hand_over()
         for program in [program for program in running if not program.is_running()]:
             program.finish(clean=False)

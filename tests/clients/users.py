@@ -1,4 +1,4 @@
-"""What the suites have in common: users of a server, and the logs that the report of a failure shows.
+"""What the suites have in common: users of a server, and the logs in the report of a failure.
 
 A `conftest.py` imports the fixture and the hook.
 """

@@ -7,8 +7,19 @@ from typing import Any
 
 from conftest import StartGateway
 from leasehold_server import LeaseholdServer
-from moving import LIMITS, MIGRATION, acquire, advance, move, phase, release, renew
-from moving import roll_back, status, take
+from moving import (
+    LIMITS,
+    MIGRATION,
+    acquire,
+    advance,
+    move,
+    phase,
+    release,
+    renew,
+    roll_back,
+    status,
+    take,
+)
 from prefect_server import PrefectServer
 from test_moving import name
 from waiting import wait_until
@@ -100,7 +111,8 @@ def test_a_restart_forgets_neither_leases_nor_their_length(
     gateway = start_gateway(prefect)
     gateway.create_limit(name, 3)
     long = str(uuid.uuid4())
-    lease = take(gateway, name, slots=2, lease_duration=7200, holder={"type": "flow_run", "id": long})
+    holder = {"type": "flow_run", "id": long}
+    lease = take(gateway, name, slots=2, lease_duration=7200, holder=holder)
     stored = gateway.log_path.parent / "data" / "prefect-leases-seen.json"
     wait_until(lambda: stored.exists() and lease in stored.read_text(), "it is stored")
     gateway.kill()

@@ -39,7 +39,8 @@ def script(python: str) -> str:
         f"{python} -m prefect server start > prefect.log 2>&1 &",
         "until curl -fs http://127.0.0.1:4200/api/health > /dev/null; do sleep 0.2; done",
         "curl -fs -H 'content-type: application/json' -o /dev/null"
-        " http://127.0.0.1:4200/api/v2/concurrency_limits/ -d '{\"name\":\"database\",\"limit\":2}'",
+        " http://127.0.0.1:4200/api/v2/concurrency_limits/"
+        " -d '{\"name\":\"database\",\"limit\":2}'",
     ]
     for block in blocks():
         for line in block.splitlines():

@@ -62,7 +62,7 @@ def renew(server: LeaseholdServer | PrefectServer, lease: str) -> int:
 
 
 def check_imported(server: LeaseholdServer, made: Holdings, user_of: MakeUser) -> None:
-    """What came from a storage of leases is held, under the same ids, and the client respects it."""
+    """What came from a storage of leases is held under the same ids, and the client respects it."""
     for name, id in made.limits.items():
         assert server.limit(name)["id"] == id
     assert server.active_slots("database") == 3, "the slot without a lease stays behind"

@@ -267,7 +267,8 @@ def test_a_limit_of_a_deployment_stays_upstream(
     (moved,) = move(gateway, "advance", own)
     assert moved["outcome"] == "refused" and "deployment" in moved["message"]
     advance(gateway, name)
-    refers = {"name": f"{name}-2", "flow_id": flow["id"], "global_concurrency_limit_id": limit["id"]}
+    refers = {"name": f"{name}-2", "flow_id": flow["id"]}
+    refers["global_concurrency_limit_id"] = limit["id"]
     refused = gateway.request("POST", "/deployments/", refers)
     assert refused.status_code == 409 and "rollback" in refused.json()["detail"]
     roll_back(gateway, name)

@@ -1,4 +1,4 @@
-"""A real Prefect server on a free port, behind the pages: its environment is that of its version."""
+"""A real Prefect server on a free port, behind the pages, in the environment of its version."""
 
 from __future__ import annotations
 

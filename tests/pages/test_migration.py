@@ -1,5 +1,6 @@
-"""The page of the migration in front of a real Prefect server: limits move to and fro by its buttons,
-axe finds no violation, and nothing there leads to a change that the upstream would not see."""
+"""The page of the migration in front of a real Prefect server: limits move to and fro by its
+buttons, axe finds no violation, and nothing there leads to a change that the upstream would not
+see."""
 
 from __future__ import annotations
 

@@ -83,6 +83,7 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
                         || (pages && version == PREFECT_BEHIND)
                 }
                 None if venv.name == WATCHING => pages,
+                None if venv.name == venvs::RUFF => false,
                 None => rust,
             })
             .cloned()
@@ -128,13 +129,12 @@ pub(crate) fn run_wanted(arguments: &TestArguments) -> Result<()> {
     let behind = format!("prefect-{PREFECT_BEHIND}");
     for (is_wanted, venv, folder) in [(gateway, &*behind, "gateway"), (pages, WATCHING, WATCHING)] {
         if is_wanted {
-            let found = all.iter().find(|known| known.name == venv);
-            let found = found.with_context(|| format!("{venv} is not in tests/venvs"))?;
+            let found = venvs::named(venv)?;
             let mut extra = arguments.pytest.clone();
             if arguments.whole && folder == "gateway" {
                 extra.push("--whole".to_owned());
             }
-            let closing = step(folder, || pytest(found, folder, &extra))?;
+            let closing = step(folder, || pytest(&found, folder, &extra))?;
             summary.push((format!("{folder}, with {venv}"), closing));
         }
     }

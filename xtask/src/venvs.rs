@@ -15,6 +15,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::environment::{root, venv_dir};
 use crate::packages::{self, Program};
 
+/// The environment of the linter.
+pub(crate) const RUFF: &str = "ruff";
+
 /// How many are made at once: pip waits for the network half of the time.
 const IN_PARALLEL: usize = 3;
 
@@ -54,6 +57,12 @@ pub(crate) fn all() -> Result<Vec<Venv>> {
     }
     venvs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(venvs)
+}
+
+/// The environment with this name.
+pub(crate) fn named(name: &str) -> Result<Venv> {
+    let found = all()?.into_iter().find(|venv| venv.name == name);
+    found.with_context(|| format!("{name} is not in tests/venvs"))
 }
 
 /// Makes those of `venvs` that are missing or stale. Two runs at once take turns.
