@@ -18,6 +18,9 @@ from test_runs import PROGRAMS, ended
 from users import MakeUser
 from waiting import wait_until
 
+POLLS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2", "PREFECT_WORKER_QUERY_SECONDS": "2"}
+"""Runs are found at once, not after ten seconds: a run has to collide while another one runs."""
+
 DEPLOYED = str(PROGRAMS / "deployed.py")
 WORKER = str(PROGRAMS / "worker.py")
 
@@ -75,7 +78,7 @@ def deployment(
     upstream_of: StartUpstream, start_gateway: StartGateway, make_user: MakeUser
 ) -> Deployment:
     gateway = start_gateway(upstream_of(NEWEST))
-    return Deployment(gateway, make_user(gateway, PREFECT_LOGGING_LEVEL="WARNING"))
+    return Deployment(gateway, make_user(gateway, PREFECT_LOGGING_LEVEL="WARNING", **POLLS))
 
 
 def start(deployment: Deployment, how: str, strategy: str) -> Program:
@@ -124,7 +127,7 @@ def test_a_run_that_waits_longer_than_its_lease_for_its_retry_completes(
 ) -> None:
     setting = "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"
     gateway = start_gateway(start_prefect(**{setting: "30"}))
-    deployment = Deployment(gateway, make_user(gateway, PREFECT_LOGGING_LEVEL="WARNING"))
+    deployment = Deployment(gateway, make_user(gateway, PREFECT_LOGGING_LEVEL="WARNING", **POLLS))
     runner = deployment.serve("ENQUEUE", "failing_once")
     run = deployment.over(deployment.run(0.5, "failing_once"))
     assert (run["state_type"], run["run_count"]) == ("COMPLETED", 2)
