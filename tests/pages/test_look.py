@@ -105,7 +105,7 @@ def look(
     return found
 
 
-def test_a_page_weighs_little_and_is_painted_soon(server: LeaseholdServer, browser: Browser):
+def test_a_page_weighs_little(server: LeaseholdServer, browser: Browser):
     for number in range(60):
         server.create(f"limit-{number:02}", 5)
     context = browser.new_context()
@@ -113,11 +113,6 @@ def test_a_page_weighs_little_and_is_painted_soon(server: LeaseholdServer, brows
     sizes: list[int] = []
     page.on("response", lambda answer: sizes.append(len(answer.body())) if answer.ok else None)
     page.goto(f"{server.url}/leasehold", wait_until="load")
-    painted = page.evaluate(
-        "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
-    )
     context.close()
     assert sum(sizes) < BYTES_MAX, sizes
-    # The aim is 200 ms for a release build; CI's machines and a debug build are slow.
-    assert painted < 2_000
 
