@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,13 @@ from test_runs import events_arrive
 from tls_proxy import TlsProxy
 from users import MakeUser
 from waiting import wait_until
+
+
+@dataclass
+class Named:
+    """A Prefect server by its address."""
+
+    api_url: str
 
 
 def hold_and_let_go(gateway: LeaseholdServer, user: PrefectUser, name: str) -> None:
@@ -79,6 +87,16 @@ def test_a_prefect_server_is_reached_over_tls(
     url = gateway.api_url.removesuffix("/api") + "/concurrency-limits"
     page = httpx.get(url, headers=html, timeout=60)
     assert page.is_success and "<html" in page.text, page.text[:200]
+
+    named = Named(proxy.named_api_url)
+    by_name = start_gateway(named, "--upstream-by-name", SSL_CERT_FILE=str(proxy.authority))
+    # Prefect redirects to the path with the slash.
+    redirect = by_name.request("POST", "/flows/filter/", {})
+    assert redirect.status_code == 307, redirect.text
+    assert redirect.headers["location"] == "/api/flows/filter"
+    make_user(by_name, PREFECT_LOGGING_LEVEL="WARNING").run("runs.py", "without_limit")
+    misled = start_gateway(named, SSL_CERT_FILE=str(proxy.authority))
+    assert misled.request("GET", "/flows/count").status_code == 421
 
     stranger = start_gateway(proxy, SSL_CERT_FILE="/dev/null")
     refused = stranger.request("GET", "/flows/count")

@@ -1,4 +1,5 @@
-"""A real nginx that speaks TLS in front of a Prefect server, under an authority of its own."""
+"""A real nginx that speaks TLS in front of a Prefect server, under an authority of its own. It
+knows the server by the name `localhost` as well, as an ingress does."""
 
 from __future__ import annotations
 
@@ -18,12 +19,18 @@ class TlsProxy:
         self._directory = directory
         self._upstream = upstream
         self._port = free_port()
+        self._named_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.authority = directory / "ca.pem"
 
     @property
     def api_url(self) -> str:
         return f"https://127.0.0.1:{self._port}/api"
+
+    @property
+    def named_api_url(self) -> str:
+        """Where no other name than `localhost` is served."""
+        return f"https://localhost:{self._named_port}/api"
 
     def start(self) -> None:
         self._certify()
@@ -51,6 +58,11 @@ class TlsProxy:
               fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;
               map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
               server {{
+                listen 127.0.0.1:{self._named_port} ssl default_server; return 421;
+                ssl_certificate {at}/leaf.pem; ssl_certificate_key {at}/leaf.key;
+              }}
+              server {{
+                listen 127.0.0.1:{self._named_port} ssl; server_name localhost;
                 listen 127.0.0.1:{self._port} ssl;
                 ssl_certificate {at}/leaf.pem; ssl_certificate_key {at}/leaf.key;
                 location / {{
@@ -64,7 +76,7 @@ class TlsProxy:
         """
 
     def _certify(self) -> None:
-        (self._directory / "leaf.ext").write_text("subjectAltName=IP:127.0.0.1\n")
+        (self._directory / "leaf.ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
         for arguments in (
             "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca",
             "req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr -subj /CN=prefect",

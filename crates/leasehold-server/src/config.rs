@@ -52,6 +52,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// The Prefect server behind this one, to which everything is passed on that is not ours.
     pub upstream: Option<UpstreamUrl>,
+    /// Whether `Host` is the upstream's own in what is passed on, and not the one of the client.
+    pub is_upstream_by_name: bool,
     /// Where the phantoms are stored that an operator dropped during a migration.
     pub dropped_phantoms_file: Option<PathBuf>,
     /// For how long this node owns the ledger, if another one can own it. When it is over, every
@@ -84,6 +86,7 @@ impl Default for Config {
             connections_max: CONNECTIONS_MAX,
             trusted_proxies: TrustedProxies::default(),
             upstream: None,
+            is_upstream_by_name: false,
             dropped_phantoms_file: None,
             tenure: None,
         }

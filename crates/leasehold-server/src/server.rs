@@ -74,7 +74,9 @@ impl Server {
     pub fn start<J: Journal + 'static>(journal: J, options: Options) -> Result<Self, StartError> {
         let Options { config, mut records, events_per_second_max, clock } = options;
         let upstream = config.upstream.as_ref();
-        let upstream = upstream.map(|url| Upstream::new(url, config.auth_string.as_deref()));
+        let upstream = upstream.map(|url| {
+            Upstream::new(url, config.is_upstream_by_name, config.auth_string.as_deref())
+        });
         let upstream = upstream.transpose()?;
         let loaded = leasehold_node::load(journal)?;
         if let Some(records) = &mut records {

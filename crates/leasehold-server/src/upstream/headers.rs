@@ -1,14 +1,16 @@
 //! The headers of a request and of an answer that pass this server. Those that belong to one
 //! connection stay behind (RFC 9110, 7.6.1). `Host` goes along, so that the upstream's redirects
-//! name the address that the client used.
+//! name the address that the client used, unless the upstream is chosen by its own name.
 
 use axum::extract::Request;
+use axum::http::uri::{Authority, Uri};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use hyper::Response;
 
 use crate::access::peer::Connected;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The headers that belong to one connection, besides those that `Connection` names.
 const OF_ONE_CONNECTION: [HeaderName; 8] = [
@@ -46,9 +48,30 @@ pub(super) fn for_upstream(request: &mut Request) {
     }
 }
 
+/// Leaves out the name by which the client addressed this server. The client of the upstream puts
+/// the upstream's in its place.
+pub(super) fn by_name(headers: &mut HeaderMap) {
+    if let Some(host) = headers.remove(header::HOST) {
+        headers.entry(X_FORWARDED_HOST).or_insert(host);
+    }
+}
+
 /// Prepares an answer for the client.
 pub(super) fn for_client<B>(response: &mut Response<B>) {
     strip(response.headers_mut());
+}
+
+/// A redirect to the upstream itself leads here: what is left of it is the path.
+pub(super) fn lead_here(headers: &mut HeaderMap, upstream: &Authority) {
+    let Some(location) = headers.get(header::LOCATION) else { return };
+    let Ok(location) = Uri::try_from(location.as_bytes()) else { return };
+    if location.authority() != Some(upstream) {
+        return;
+    }
+    let path = location.path_and_query().map_or("/", |path| path.as_str());
+    if let Ok(path) = HeaderValue::from_str(path) {
+        headers.insert(header::LOCATION, path);
+    }
 }
 
 /// The protocol that a message asks for or agrees to.
@@ -111,6 +134,27 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
+
+    #[test]
+    fn an_upstream_that_is_chosen_by_name_is_asked_by_its_own_and_redirects_here() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("limits.example"));
+        by_name(&mut headers);
+        assert_eq!(headers.get(header::HOST), None);
+        assert_eq!(headers[X_FORWARDED_HOST], "limits.example");
+
+        let upstream = Authority::from_static("prefect.example:4200");
+        for (location, here) in [
+            ("http://prefect.example:4200/api/flows/?a=b", "/api/flows/?a=b"),
+            ("http://prefect.example/api/flows/", "http://prefect.example/api/flows/"),
+            ("/v2", "/v2"),
+            ("https://docs.prefect.io/", "https://docs.prefect.io/"),
+        ] {
+            headers.insert(header::LOCATION, HeaderValue::from_static(location));
+            lead_here(&mut headers, &upstream);
+            assert_eq!(headers[header::LOCATION], here);
+        }
+    }
 
     #[test]
     fn headers_of_one_connection_stay_behind_and_the_chain_of_addresses_grows() {

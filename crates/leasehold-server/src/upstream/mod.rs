@@ -47,6 +47,8 @@ pub struct Upstream(Arc<Inner>);
 
 struct Inner {
     url: UpstreamUrl,
+    /// Whether it is asked by its own name, and not by the one that the client used.
+    by_name: bool,
     client: Client<Connect, Body>,
     authorization: Option<HeaderValue>,
     csrf: OurCsrf,
@@ -63,8 +65,13 @@ pub(crate) struct Tunnel {
 }
 
 impl Upstream {
-    /// A client of the server at `url`. Our own requests have the credentials in `auth_string`.
-    pub(crate) fn new(url: &UpstreamUrl, auth_string: Option<&str>) -> Result<Self, NoTls> {
+    /// A client of the server at `url`. Our own requests have the credentials in `auth_string`. If
+    /// it is asked `by_name`, `Host` is that of `url` in each request.
+    pub(crate) fn new(
+        url: &UpstreamUrl,
+        by_name: bool,
+        auth_string: Option<&str>,
+    ) -> Result<Self, NoTls> {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_MAX)
@@ -78,6 +85,7 @@ impl Upstream {
         let mark = format!("1.1 leasehold-{}", ids::random().simple());
         Ok(Self(Arc::new(Inner {
             url: url.clone(),
+            by_name,
             client,
             authorization,
             csrf: OurCsrf::default(),
@@ -101,7 +109,7 @@ impl Upstream {
     /// As [`pass`](Self::pass), with the reason if there is no answer.
     pub(crate) async fn send(&self, mut request: Request) -> Result<Response, UpstreamError> {
         headers::for_upstream(&mut request);
-        let mut response = self.ask(request).await?;
+        let mut response = self.ask_in_the_name_of_a_client(request).await?;
         headers::for_client(&mut response);
         Ok(response.map(Body::new))
     }
@@ -116,7 +124,7 @@ impl Upstream {
         let asked = headers::upgrade(request.headers());
         headers::for_upstream(&mut request);
         headers::set_upgrade(request.headers_mut(), asked);
-        let mut response = self.ask(request).await?;
+        let mut response = self.ask_in_the_name_of_a_client(request).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             headers::for_client(&mut response);
             return Ok((response.map(Body::new), None));
@@ -126,6 +134,19 @@ impl Upstream {
         headers::for_client(&mut response);
         headers::set_upgrade(response.headers_mut(), agreed);
         Ok((response.map(|_| Body::empty()), Some(Tunnel { client, upstream })))
+    }
+
+    async fn ask_in_the_name_of_a_client(
+        &self,
+        mut request: Request,
+    ) -> Result<hyper::Response<hyper::body::Incoming>, UpstreamError> {
+        if !self.0.by_name {
+            return self.ask(request).await;
+        }
+        headers::by_name(request.headers_mut());
+        let mut response = self.ask(request).await?;
+        headers::lead_here(response.headers_mut(), self.0.url.authority());
+        Ok(response)
     }
 
     async fn ask(

@@ -92,6 +92,7 @@ impl Settings {
             heartbeat_timeout_seconds: options.heartbeat_timeout_seconds,
             auth_string: options.auth_string,
             upstream: options.upstream,
+            is_upstream_by_name: options.upstream_by_name,
             ..Config::default()
         };
         server.allowed_hosts.extend(names_of_this_machine(&options.host));

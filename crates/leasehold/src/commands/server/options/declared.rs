@@ -166,6 +166,12 @@ pub(super) struct Options {
     /// passed on to it [default: none].
     #[arg(long, env, value_name = "URL")]
     pub(super) upstream: Option<UpstreamUrl>,
+    /// Ask the Prefect server by its own name, the host in --upstream, and not by the one that the
+    /// client used: an ingress that serves several names chooses by it.
+    #[arg(long, env, value_name = "BOOL", default_value = "false")]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub(super) upstream_by_name: bool,
     /// After so many seconds without a heartbeat, a flow run that sent heartbeats counts as dead:
     /// its task runs lose the slots that they cannot renew. Thrice the client's interval.
     #[arg(long, env, value_name = "SECONDS", default_value_t = server().heartbeat_timeout_seconds)]
