@@ -110,9 +110,13 @@ def test_a_page_weighs_little(server: LeaseholdServer, browser: Browser):
         server.create(f"limit-{number:02}", 5)
     context = browser.new_context()
     page = context.new_page()
-    sizes: list[int] = []
-    page.on("response", lambda answer: sizes.append(len(answer.body())) if answer.ok else None)
+    # By address: a slow browser may get the page again when something has changed.
+    sizes: dict[str, int] = {}
+    page.on(
+        "response",
+        lambda answer: sizes.update({answer.url: len(answer.body())}) if answer.ok else None,
+    )
     page.goto(f"{server.url}/leasehold", wait_until="load")
     context.close()
-    assert sum(sizes) < BYTES_MAX, sizes
+    assert sum(sizes.values()) < BYTES_MAX, sizes
 
