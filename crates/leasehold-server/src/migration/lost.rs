@@ -62,7 +62,7 @@ impl Migration {
         if due.is_empty() {
             return;
         }
-        // Nobody gives them back twice, after a crash neither.
+        // Stored first, so that a crash does not make the next process give them back again.
         self.store_lost().await;
         for (limit, name, slots, _) in due.into_iter().filter(|(.., slots, _)| *slots > 0) {
             match prefect::give_back(&self.0.upstream, &name, slots).await {
